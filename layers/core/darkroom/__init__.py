@@ -1,0 +1,1 @@
+"""Darkroom's shared package: the life of a job, from the request that accepts it to the object that ends it."""

@@ -1,0 +1,337 @@
+"""What the parts say to each other: operations and their parameters, jobs, messages, records, results.
+
+Everything here is a frozen pydantic model that refuses unknown fields and does not coerce: `"300"` is not a width.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from darkroom.errors import InvalidRequestError, UnknownOperationError
+
+DEFAULT_TENANT = "default"
+
+#: How often a job is started at most, counted from 1.
+MAX_ATTEMPTS = 5
+
+
+class Operation(StrEnum):
+    """The seven operations. The value is the one word for it everywhere: folder, queue, function, metric, log field."""
+
+    RESIZE = "resize"
+    THUMBNAIL = "thumbnail"
+    WATERMARK = "watermark"
+    VIDEO_THUMBNAIL = "video_thumbnail"
+    VIDEO_METADATA = "video_metadata"
+    VIDEO_COMPRESS = "video_compress"
+    AUDIO_EXTRACT = "audio_extract"
+
+
+class Status(StrEnum):
+    """Where a job stands. The last three are terminal: a job that has one of them never changes again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job is over."""
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELED)
+
+
+class MediaKind(StrEnum):
+    """What a file is, by its bytes."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+class Contract(BaseModel):
+    """Base of every model here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# Parameters, one model per operation -------------------------------------------------------------------------------
+
+ImageFormat = Literal["jpeg", "png", "webp", "avif", "gif"]
+FrameFormat = Literal["jpeg", "png", "webp"]
+Position = Literal[
+    "top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"
+]
+
+#: The largest side an image can be asked to have, in pixels: the limit of the JPEG and WebP formats' common ground.
+MAX_SIDE_PX = 16_383
+
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+Quality = Annotated[int, Field(ge=1, le=100, description="Encoder quality. Lossless formats ignore it.")]
+Format = Annotated[
+    ImageFormat | None,
+    Field(description="Format of the result. Default: that of the source where it can be written, else JPEG."),
+]
+
+
+class ResizeParams(Contract):
+    """Scales an image to a width, a height or a box, upright and in sRGB."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"width": 1600, "format": "webp", "quality": 80}]})
+
+    width: Side | None = Field(None, description="Width in pixels. One of width and height may be left out.")
+    height: Side | None = Field(None, description="Height in pixels. One of width and height may be left out.")
+    fit: Literal["contain", "cover", "fill"] = Field(
+        "contain",
+        description="contain: whole image inside the box. cover: box filled, overhang cropped around the centre. "
+        "fill: stretched to the box. cover and fill need both sides.",
+    )
+    upscale: bool = Field(False, description="Whether the image may become larger than it is.")
+    format: Format = None
+    quality: Quality = 80
+
+    @model_validator(mode="after")
+    def _sides_suit_the_fit(self) -> Self:
+        if self.width is None and self.height is None:
+            raise ValueError("give width, height or both")
+        if self.fit != "contain" and (self.width is None or self.height is None):
+            raise ValueError(f"fit '{self.fit}' needs both width and height")
+        return self
+
+
+class ThumbnailParams(Contract):
+    """Makes a small picture of exact size: scaled to fill the box, overhang cropped around the centre."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"width": 300, "height": 300, "format": "webp"}]})
+
+    width: Side = Field(300, description="Width in pixels.")
+    height: Side = Field(300, description="Height in pixels.")
+    format: Format = None
+    quality: Quality = 80
+
+
+class WatermarkParams(Contract):
+    """Lays a text or another uploaded image over an image."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": "© Darkroom", "position": "bottom_right", "opacity": 0.6}]}
+    )
+
+    text: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="The text to draw. Give either text or image_file_id."
+    )
+    image_file_id: str | None = Field(None, description="The file to lay over. Give either text or image_file_id.")
+    position: Position = Field("bottom_right", description="Where on the image.")
+    opacity: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="1 is opaque.")
+    scale: Annotated[float, Field(ge=0.01, le=1)] = Field(
+        0.25, description="Width of the watermark as a part of the image's width."
+    )
+    margin: Annotated[int, Field(ge=0, le=4096)] = Field(16, description="Distance to the image's edge, in pixels.")
+    format: Format = None
+    quality: Quality = 85
+
+    @model_validator(mode="after")
+    def _either_text_or_image(self) -> Self:
+        if (self.text is None) == (self.image_file_id is None):
+            raise ValueError("give either text or image_file_id")
+        return self
+
+
+class VideoThumbnailParams(Contract):
+    """Takes one frame of a video as a picture: its poster frame."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"time_s": 2.5, "width": 640}, {"time_percent": 50}]})
+
+    time_s: Annotated[float, Field(ge=0)] | None = Field(None, description="The frame's time in seconds.")
+    time_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        None, description="The frame's time as a percentage of the duration. Default 10, when time_s is not given."
+    )
+    width: Side | None = Field(None, description="Width in pixels, height follows. Default: that of the video.")
+    format: FrameFormat = Field("jpeg", description="Format of the picture.")
+    quality: Quality = 80
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.time_s is not None and self.time_percent is not None:
+            raise ValueError("give either time_s or time_percent")
+        return self
+
+
+class VideoMetadataParams(Contract):
+    """Reads container, duration, streams and tags of a video or sound file; takes no parameters."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+
+class VideoCompressParams(Contract):
+    """Encodes a video anew, smaller: MP4 with its index in front, ready to stream."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"crf": 28, "preset": "veryfast", "max_height": 720}]})
+
+    codec: Literal["h264", "h265"] = Field("h264", description="Video codec of the result.")
+    crf: Annotated[int, Field(ge=0, le=51)] = Field(
+        26, description="Constant rate factor: lower is better and larger. 18 is visually lossless."
+    )
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = Field(
+        "veryfast", description="Slower presets make smaller files at the same quality."
+    )
+    max_height: Annotated[int, Field(ge=16, le=4320)] | None = Field(
+        None, description="Largest height in pixels as displayed. Never scaled up."
+    )
+    audio_bitrate_kbps: Annotated[int, Field(ge=16, le=512)] = Field(128, description="Bit rate of the AAC sound.")
+
+
+class AudioExtractParams(Contract):
+    """Takes the sound out of a video, or turns a sound file into another format."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"format": "m4a"}, {"format": "mp3", "bitrate_kbps": 192}]}
+    )
+
+    format: Literal["mp3", "aac", "m4a", "opus", "flac", "wav"] = Field("m4a", description="Format of the result.")
+    bitrate_kbps: Annotated[int, Field(ge=16, le=512)] | None = Field(
+        None,
+        description="Bit rate. When it is left out and the sound already has the right codec, it is copied unchanged. "
+        "flac and wav ignore it.",
+    )
+
+
+Params = (
+    ResizeParams
+    | ThumbnailParams
+    | WatermarkParams
+    | VideoThumbnailParams
+    | VideoMetadataParams
+    | VideoCompressParams
+    | AudioExtractParams
+)
+
+PARAMS: dict[Operation, type[Params]] = {
+    Operation.RESIZE: ResizeParams,
+    Operation.THUMBNAIL: ThumbnailParams,
+    Operation.WATERMARK: WatermarkParams,
+    Operation.VIDEO_THUMBNAIL: VideoThumbnailParams,
+    Operation.VIDEO_METADATA: VideoMetadataParams,
+    Operation.VIDEO_COMPRESS: VideoCompressParams,
+    Operation.AUDIO_EXTRACT: AudioExtractParams,
+}
+
+#: The kinds of media each operation works on.
+ACCEPTS: dict[Operation, frozenset[MediaKind]] = {
+    Operation.RESIZE: frozenset({MediaKind.IMAGE}),
+    Operation.THUMBNAIL: frozenset({MediaKind.IMAGE}),
+    Operation.WATERMARK: frozenset({MediaKind.IMAGE}),
+    Operation.VIDEO_THUMBNAIL: frozenset({MediaKind.VIDEO}),
+    Operation.VIDEO_METADATA: frozenset({MediaKind.VIDEO, MediaKind.AUDIO}),
+    Operation.VIDEO_COMPRESS: frozenset({MediaKind.VIDEO}),
+    Operation.AUDIO_EXTRACT: frozenset({MediaKind.VIDEO, MediaKind.AUDIO}),
+}
+
+
+def parse_operation(name: str) -> Operation:
+    """The operation called `name`. Raises UnknownOperationError."""
+    try:
+        return Operation(name)
+    except ValueError as error:
+        known = ", ".join(Operation)
+        raise UnknownOperationError(f"There is no operation '{name[:64]}'. Choose one of: {known}.") from error
+
+
+def parse_params(operation: Operation, raw: Any) -> Params:
+    """`raw` as the operation's parameters. Raises InvalidRequestError, which names every field that is wrong."""
+    try:
+        return PARAMS[operation].model_validate(raw)
+    except ValidationError as error:
+        raise InvalidRequestError(f"{operation}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence per field that failed validation."""
+    parts = []
+    for detail in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(step) for step in detail["loc"])
+        what = detail["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {what}" if where else what)
+    return "; ".join(parts) + "."
+
+
+# A job and its end -------------------------------------------------------------------------------------------------
+
+
+class FileSource(Contract):
+    """The job works on an uploaded file."""
+
+    type: Literal["file"] = "file"
+    file_id: str
+
+
+class Job(Contract):
+    """What was accepted: the ledger's `job.json`. Never changes."""
+
+    job_id: str
+    tenant: str = DEFAULT_TENANT
+    operation: Operation
+    params: dict[str, Any]
+    source: FileSource
+    created_at: str
+    traceparent: str
+    retry_of: str | None = None
+
+
+class Output(Contract):
+    """One object that a job made."""
+
+    name: str = Field(description="File name to save it under.")
+    key: str = Field(description="Where it lies in the bucket.")
+    media_type: str
+    size_bytes: int
+    sha256: str = Field(description="SHA-256 of the bytes, in hexadecimal.")
+    width_px: int | None = None
+    height_px: int | None = None
+    duration_s: float | None = None
+
+
+class Failure(Contract):
+    """Why a job, or one attempt at it, failed."""
+
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="A sentence for people.")
+
+
+class Ending(Contract):
+    """How a job ended: the ledger's `result.json`, written once. Whoever writes it decides the job's end."""
+
+    job_id: str
+    status: Status
+    attempt: int
+    run: str = Field(description="Random id of the run that ended the job; its outputs lie under it.")
+    started_at: str | None = None
+    finished_at: str
+    outputs: list[Output] = []
+    document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
+    error: Failure | None = None
+
+
+class Message(Contract):
+    """What travels through the broker. State lives in the record, so a duplicate is harmless."""
+
+    job_id: str
+    tenant: str
+    operation: Operation
+    attempt: int = Field(ge=1, description="The attempt this message is to start, counted from 1.")
+
+
+class UploadedJob(Contract):
+    """A job that came with an upload and starts when the upload lands. Travels in the object's own metadata."""
+
+    job_id: str
+    operation: Operation
+    params: dict[str, Any]
+
+
+def utc_now() -> str:
+    """The present as ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
