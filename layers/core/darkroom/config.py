@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
+from pathlib import Path
 
 from darkroom.errors import ConfigurationError
 
@@ -64,3 +65,15 @@ def load(environ: Mapping[str, str]) -> Settings:
 def settings() -> Settings:
     """This process's settings."""
     return load(os.environ)
+
+
+def layer_folders(kind: str) -> list[Path]:
+    """Where layers put their files of one kind (`bin`, `fonts`), in the order to look: the first that has it wins.
+
+    `/opt/<kind>` on Lambda, the layers that an emulator unpacks elsewhere (`_LAMBDA_LAYERS_DIRS`), then
+    `DARKROOM_<KIND>_DIR`. Folders need not exist.
+    """
+    layers = [Path(text) for text in os.environ.get("_LAMBDA_LAYERS_DIRS", "").split(os.pathsep) if text]
+    folders = [Path("/opt", kind), *(layer / kind for layer in layers)]
+    own = os.environ.get(f"{PREFIX}{kind.upper()}_DIR", "")
+    return [*folders, Path(own)] if own else folders
