@@ -1,0 +1,81 @@
+"""Local files in the place of uploads, so that an operation can be called as the plain function it is."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darkroom.errors import FileNotFoundInStoreError
+from darkroom.task import Limits, Source, Task
+
+PIXELS = 250_000_000
+DURATION_S = 6 * 3600
+DEADLINE_S = 120
+
+
+@dataclass
+class LocalSource:
+    """A file on this disk as a Source. Its type is what the bytes say, unless `declared` says otherwise."""
+
+    local: Path
+    declared: str | None = None
+    reads: int = field(default=0, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.local.name
+
+    @property
+    def media_type(self) -> str:
+        if self.declared is not None:
+            return self.declared
+        from darkroom.sniff import sniff
+
+        with self.local.open("rb") as file:
+            return sniff(file.read(4096))
+
+    @property
+    def size_bytes(self) -> int:
+        return self.local.stat().st_size
+
+    def read(self) -> bytes:
+        self.reads += 1
+        return self.local.read_bytes()
+
+    def path(self) -> Path:
+        return self.local
+
+    def locate(self) -> str:
+        return str(self.local)
+
+
+def make_task(
+    source: Source | Path,
+    directory: Path,
+    *,
+    files: Mapping[str, Source | Path] | None = None,
+    pixels: int = PIXELS,
+    duration_s: float = DURATION_S,
+    deadline_s: float = DEADLINE_S,
+    progress: Callable[[float], None] = lambda _fraction: None,
+) -> Task:
+    """A task on `source` that may write below `directory` and finds `files` by their ids."""
+    known = {file_id: _as_source(file) for file_id, file in (files or {}).items()}
+
+    def fetch(file_id: str) -> Source:
+        if file_id not in known:
+            raise FileNotFoundInStoreError(file_id)
+        return known[file_id]
+
+    return Task(
+        source=_as_source(source),
+        directory=directory,
+        limits=Limits(pixels=pixels, duration_s=duration_s),
+        deadline=time.monotonic() + deadline_s,
+        fetch=fetch,
+        progress=progress,
+    )
+
+
+def _as_source(file: Source | Path) -> Source:
+    return LocalSource(file) if isinstance(file, Path) else file
