@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from darkroom.errors import FileNotFoundInStoreError
+from darkroom.errors import FileNotFoundInStoreError, UnsupportedMediaTypeError
+from darkroom.sniff import HEAD_BYTES, sniff
 from darkroom.task import Limits, Source, Task
 
 PIXELS = 250_000_000
@@ -29,10 +30,11 @@ class LocalSource:
     def media_type(self) -> str:
         if self.declared is not None:
             return self.declared
-        from darkroom.sniff import sniff
-
         with self.local.open("rb") as file:
-            return sniff(file.read(4096))
+            found = sniff(file.read(HEAD_BYTES))
+        if found is None:
+            raise UnsupportedMediaTypeError(f"{self.name} is of no type that Darkroom reads.")
+        return found.name
 
     @property
     def size_bytes(self) -> int:
