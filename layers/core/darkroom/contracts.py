@@ -62,14 +62,13 @@ class Contract(BaseModel):
 
 ImageFormat = Literal["jpeg", "png", "webp", "avif", "gif"]
 FrameFormat = Literal["jpeg", "png", "webp"]
-Position = Literal[
-    "top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"
-]
+Position = Literal["top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"]
 
 #: The largest side an image can be asked to have, in pixels: the limit of the JPEG and WebP formats' common ground.
 MAX_SIDE_PX = 16_383
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+FileId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
 Quality = Annotated[int, Field(ge=1, le=100, description="Encoder quality. Lossless formats ignore it.")]
 Format = Annotated[
     ImageFormat | None,
@@ -123,7 +122,7 @@ class WatermarkParams(Contract):
     text: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="The text to draw. Give either text or image_file_id."
     )
-    image_file_id: str | None = Field(None, description="The file to lay over. Give either text or image_file_id.")
+    image_file_id: FileId | None = Field(None, description="The file to lay over. Give either text or image_file_id.")
     position: Position = Field("bottom_right", description="Where on the image.")
     opacity: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="1 is opaque.")
     scale: Annotated[float, Field(ge=0.01, le=1)] = Field(

@@ -97,7 +97,9 @@ class FileNotUploadedError(RequestError):
     http_status = 409
 
     def __init__(self, file_id: str) -> None:
-        super().__init__(f"File {file_id} has not been uploaded yet. Send it with the form you were given, then try again.")
+        super().__init__(
+            f"File {file_id} has not been uploaded yet. Send it with the form you were given, then try again."
+        )
 
 
 class JobNotFoundError(RequestError):

@@ -1,6 +1,7 @@
 """Identifiers: UUID version 7 (RFC 9562, section 5.7), which sort in order of creation.
 
-The first 48 bits are milliseconds since 1970, so the ledger lists jobs in time order and a listing can start at any moment.
+The first 48 bits are milliseconds since 1970, so the ledger lists jobs in time order and a listing can
+start at any moment.
 """
 
 import os

@@ -1,0 +1,46 @@
+"""AWS clients and secrets: built on first use, kept for the life of the process.
+
+botocore is used without boto3 on top of it: the same client, with a third less to import at a cold start.
+"""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+#: Seconds to wait for a connection and for an answer. Short, since every caller knows how to try again.
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 60
+
+_SESSION_CONFIG = Config(
+    signature_version="v4",
+    connect_timeout=CONNECT_TIMEOUT_S,
+    read_timeout=READ_TIMEOUT_S,
+    retries={"mode": "standard", "max_attempts": 3},
+    tcp_keepalive=True,
+)
+
+
+@lru_cache(maxsize=1)
+def _session() -> botocore.session.Session:
+    return botocore.session.get_session()
+
+
+@lru_cache(maxsize=8)
+def client(service: str) -> Any:
+    """The client for `service` (`s3`, `lambda`, `secretsmanager`). Endpoint and region come from the environment."""
+    config = _SESSION_CONFIG
+    if service == "s3":
+        # Checksums are computed where S3 demands them; outputs carry their own SHA-256.
+        config = config.merge(Config(signature_version="s3v4", request_checksum_calculation="when_required"))
+        config = config.merge(Config(response_checksum_validation="when_required", s3={"addressing_style": "auto"}))
+    return _session().create_client(service, config=config)
+
+
+@lru_cache(maxsize=4)
+def secret(arn: str) -> dict[str, str]:
+    """The JSON object that the secret `arn` holds."""
+    answer = client("secretsmanager").get_secret_value(SecretId=arn)
+    return dict(json.loads(answer["SecretString"]))

@@ -1,0 +1,192 @@
+"""RabbitMQ: the topology, and publishing into it. The only module that knows the name of a queue.
+
+Publishing is persistent, mandatory and confirmed: when `publish` returns, the broker has the message on
+disk, on a majority of its nodes.
+
+    exchange darkroom (direct)      -> darkroom.<operation>            consumed by dispatch
+    default exchange                -> darkroom.<operation>.retry.<n>s  waits, then goes back to darkroom.<operation>
+    exchange darkroom.dead (fanout) -> darkroom.dead                   consumed by settle
+    default exchange                -> darkroom.parked                 messages nobody can act on, kept for people
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
+
+from darkroom import aws
+from darkroom.config import settings
+from darkroom.contracts import Message, Operation
+from darkroom.errors import BrokerUnavailableError
+
+EXCHANGE = "darkroom"
+DEAD_EXCHANGE = "darkroom.dead"
+DEAD_QUEUE = "darkroom.dead"
+PARKED_QUEUE = "darkroom.parked"
+
+#: Seconds before attempt 2, 3, 4 and 5: the longest wait of each, of which jitter takes up to half.
+RETRY_DELAYS_S = (2, 10, 60, 300)
+
+#: How often the broker hands out one message before it is dead-lettered. Dispatch never rejects for a job's sake,
+#: so this counts only trouble of its own.
+DELIVERY_LIMIT = 20
+
+#: Milliseconds that a parked message is kept.
+PARKED_TTL_MS = 14 * 86_400_000
+
+#: Seconds without a sign of life after which either side gives a connection up. A frozen Lambda environment keeps
+#: its socket but answers nothing, so this must outlast the usual pause between two invocations.
+_HEARTBEAT_S = 300
+_TIMEOUT_S = 5
+
+Answer = TypeVar("Answer")
+
+
+def queue_of(operation: Operation) -> str:
+    """The queue that an operation's jobs wait in."""
+    return f"{EXCHANGE}.{operation}"
+
+
+def retry_queue_of(operation: Operation, delay_s: int) -> str:
+    """The queue in which a message waits up to `delay_s` before it goes back to the operation's queue."""
+    return f"{queue_of(operation)}.retry.{delay_s}s"
+
+
+def retry_delay_s(failed_attempt: int) -> int:
+    """How long to wait at most after the attempt `failed_attempt` (from 1) has failed."""
+    return RETRY_DELAYS_S[min(failed_attempt, len(RETRY_DELAYS_S)) - 1]
+
+
+def declare_topology() -> None:
+    """Declares every exchange and queue. Harmless when they exist already."""
+    _on_channel(_declare_all)
+
+
+def _declare_all(channel: BlockingChannel) -> None:
+    channel.exchange_declare(EXCHANGE, "direct", durable=True)
+    channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True)
+    _declare(channel, PARKED_QUEUE, {"x-message-ttl": PARKED_TTL_MS})
+    _declare(channel, DEAD_QUEUE, _dead_letter_to("", PARKED_QUEUE) | {"x-delivery-limit": DELIVERY_LIMIT})
+    channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
+    for operation in Operation:
+        queue = queue_of(operation)
+        _declare(channel, queue, _dead_letter_to(DEAD_EXCHANGE, queue) | {"x-delivery-limit": DELIVERY_LIMIT})
+        channel.queue_bind(queue, EXCHANGE, routing_key=queue)
+        for delay_s in RETRY_DELAYS_S:
+            arguments = _dead_letter_to(EXCHANGE, queue) | {"x-message-ttl": delay_s * 1000}
+            _declare(channel, retry_queue_of(operation, delay_s), arguments)
+
+
+def _declare(channel: BlockingChannel, queue: str, arguments: dict[str, Any]) -> None:
+    channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"} | arguments)
+
+
+def _dead_letter_to(exchange: str, routing_key: str) -> dict[str, Any]:
+    # At-least-once dead-lettering keeps a message until its new queue has confirmed it; it demands reject-publish.
+    return {
+        "x-dead-letter-exchange": exchange,
+        "x-dead-letter-routing-key": routing_key,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def publish(message: Message, traceparent: str) -> None:
+    """Queues a message. Raises BrokerUnavailableError unless the broker has confirmed that it holds it."""
+    _publish(EXCHANGE, queue_of(message.operation), message.model_dump_json().encode(), message.job_id, traceparent)
+
+
+def publish_later(message: Message, traceparent: str, delay_s: int) -> None:
+    """Queues a message that becomes visible after half of `delay_s` (one of RETRY_DELAYS_S) to all of it."""
+    jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
+    queue = retry_queue_of(message.operation, delay_s)
+    body = message.model_dump_json().encode()
+    _publish("", queue, body, message.job_id, traceparent, expires_ms=int(delay_s * 1000 * jitter))
+
+
+def park(body: bytes, message_id: str | None, reason: str) -> None:
+    """Puts a message that nobody can act on aside, with the reason in its header `x-reason`."""
+    _publish("", PARKED_QUEUE, body, message_id, None, reason=reason)
+
+
+def depth(operation: Operation) -> int:
+    """Messages that wait in an operation's queue."""
+    answer = _on_channel(lambda channel: channel.queue_declare(queue_of(operation), passive=True))
+    return int(answer.method.message_count)
+
+
+def ping() -> None:
+    """Raises BrokerUnavailableError unless the broker answers on a live connection."""
+    depth(Operation.RESIZE)
+
+
+def _publish(
+    exchange: str,
+    routing_key: str,
+    body: bytes,
+    message_id: str | None,
+    traceparent: str | None,
+    *,
+    expires_ms: int | None = None,
+    reason: str | None = None,
+) -> None:
+    headers = {"traceparent": traceparent, "x-reason": reason}
+    properties = pika.BasicProperties(
+        content_type="application/json",
+        delivery_mode=pika.DeliveryMode.Persistent.value,
+        message_id=message_id,
+        timestamp=int(time.time()),
+        expiration=None if expires_ms is None else str(expires_ms),
+        headers={name: text for name, text in headers.items() if text is not None},
+    )
+    _on_channel(lambda channel: channel.basic_publish(exchange, routing_key, body, properties, mandatory=True))
+
+
+def _on_channel(action: Callable[[BlockingChannel], Answer]) -> Answer:
+    try:
+        return action(_channel())
+    except (AMQPError, OSError):
+        close()  # a warm environment may have woken up with a dead connection: once more, on a new one
+    try:
+        return action(_channel())
+    except (AMQPError, OSError) as error:
+        close()
+        raise BrokerUnavailableError(f"The message broker did not do as asked: {error!r}") from error
+
+
+def _channel() -> BlockingChannel:
+    channel = _connect()
+    if channel.is_closed or channel.connection.is_closed:
+        close()
+        channel = _connect()
+    return channel
+
+
+@lru_cache(maxsize=1)
+def _connect() -> BlockingChannel:
+    config = settings()
+    parameters = pika.URLParameters(config.broker_url)
+    account = aws.secret(config.broker_secret_arn)
+    parameters.credentials = pika.PlainCredentials(account["username"], account["password"])
+    parameters.heartbeat = _HEARTBEAT_S
+    parameters.socket_timeout = _TIMEOUT_S
+    parameters.blocked_connection_timeout = _TIMEOUT_S
+    parameters.client_properties = {"connection_name": config.function_prefix}
+    channel = pika.BlockingConnection(parameters).channel()
+    channel.confirm_delivery()
+    return channel
+
+
+def close() -> None:
+    """Ends the connection, so that the next call opens a new one."""
+    if _connect.cache_info().currsize:
+        channel = _connect()
+        _connect.cache_clear()
+        with contextlib.suppress(AMQPError, OSError):
+            channel.connection.close()

@@ -1,0 +1,119 @@
+"""The steps of a job's life that more than one part takes: accept, try again, end, restore.
+
+The ledger decides, then the view follows. Every step may be repeated and may be interrupted after any of its lines:
+sweep takes it up again.
+"""
+
+from darkroom import broker, ledger, metrics, store
+from darkroom.contracts import MAX_ATTEMPTS, Ending, Failure, Job, Message, Operation, Status, utc_now
+from darkroom.errors import DarkroomError, ProcessingTimedOutError, ServiceError
+from darkroom.log import logger
+
+#: The run that an ending carries when no run made it: a refusal, a cancel, or a run that died.
+NO_RUN = "none"
+
+
+def accept(job: Job) -> None:
+    """Writes the job down, shows it, queues it. After this returns it will end, whatever dies.
+
+    When the broker does not take the message the job is accepted all the same, since the ledger has it: sweep
+    publishes it later.
+    """
+    ledger.accept(job)
+    store.create(job)
+    try:
+        broker.publish(first_message(job), job.traceparent)
+    except ServiceError as error:
+        logger().warning("accepted, to be published later", extra={"job_id": job.job_id, "code": error.code})
+        store.postpone(job.job_id, 0, published=False)
+    metrics.count("accepted", job.operation)
+
+
+def refuse(job: Job, error: DarkroomError) -> None:
+    """Accepts a job that came with an upload only to end it at once: its file is not fit for it."""
+    ledger.accept(job)
+    store.create(job)
+    end(job, failed(job, error, attempt=0, run=NO_RUN))
+
+
+def first_message(job: Job) -> Message:
+    """The message that starts a job's first attempt."""
+    return message_for(job, 1)
+
+
+def message_for(job: Job, attempt: int) -> Message:
+    """The message that starts an attempt, counted from 1."""
+    return Message(job_id=job.job_id, tenant=job.tenant, operation=job.operation, attempt=attempt)
+
+
+def end(job: Job, ending: Ending) -> Ending:
+    """Ends the job in the ledger, then in the view. Returns the end that holds, which may be somebody else's."""
+    holds = ledger.end(ending)
+    if store.end(job.job_id, job.operation, holds) and holds == ending:
+        _report(job.operation, holds)
+    return holds
+
+
+def _report(operation: Operation, ending: Ending) -> None:
+    if ending.error is None:
+        metrics.count(ending.status, operation)
+    else:
+        metrics.count(ending.status, operation, code=ending.error.code)
+
+
+def failed(job: Job, error: DarkroomError, *, attempt: int, run: str, started_at: str | None = None) -> Ending:
+    """The ending of a job that failed for good."""
+    return Ending(
+        job_id=job.job_id,
+        status=Status.FAILED,
+        attempt=attempt,
+        run=run,
+        started_at=started_at,
+        finished_at=utc_now(),
+        error=failure_of(error),
+    )
+
+
+def canceled(job: Job, *, attempt: int) -> Ending:
+    """The ending of a job that its owner called off."""
+    return Ending(job_id=job.job_id, status=Status.CANCELED, attempt=attempt, run=NO_RUN, finished_at=utc_now())
+
+
+def failure_of(error: DarkroomError) -> Failure:
+    """What people and programs are told of an error."""
+    return Failure(code=error.code, message=error.message)
+
+
+def try_again(job: Job, error: DarkroomError, *, attempt: int, run: str | None = None) -> None:
+    """After a failed attempt: queues the next one, or fails the job when the error or the limit says so.
+
+    `run` None means that the run is known dead. Does nothing when the attempt is no longer the job's latest.
+    """
+    if not error.retryable or attempt >= MAX_ATTEMPTS:
+        end(job, failed(job, error, attempt=attempt, run=run or NO_RUN))
+        return
+    delay_s = broker.retry_delay_s(attempt)
+    due_in_s = delay_s + store.START_WITHIN_S
+    released = store.release(job, attempt=attempt, run=run, failure=failure_of(error), due_in_s=due_in_s)
+    if released is None:
+        restore(job, ledger.read_ending(job.job_id))
+        released = store.release(job, attempt=attempt, run=None, failure=failure_of(error), due_in_s=due_in_s)
+    if not released:
+        return
+    metrics.count("retried", job.operation, code=error.code)
+    try:
+        broker.publish_later(message_for(job, attempt + 1), job.traceparent, delay_s)
+    except ServiceError:
+        store.postpone(job.job_id, delay_s, published=False)
+
+
+def timed_out() -> ProcessingTimedOutError:
+    """The error of a run that Lambda stopped at its time limit: another run would take as long."""
+    return ProcessingTimedOutError("The work did not end within the time that one run may take.")
+
+
+def restore(job: Job, ending: Ending | None) -> None:
+    """Shows in the view what the ledger knows of a job, after Redis has lost it."""
+    store.create(job, due_in_s=0)
+    if ending is not None:
+        store.end(job.job_id, job.operation, ending)

@@ -1,0 +1,434 @@
+"""Redis: the view of every job, its list, the slots of each operation. The only module that knows a key.
+
+Every change of state is one Lua script with the fencing token (the attempt, or the run) in its condition, and takes its
+time from Redis, so that clocks that disagree cannot. Every key carries a TTL or is bounded. All of it can be lost: the
+ledger rebuilds it.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, cast
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from darkroom import aws, ids
+from darkroom.config import settings
+from darkroom.contracts import Ending, Failure, Job, Operation, Status
+from darkroom.errors import CacheUnavailableError
+
+_DAY_S = 86_400
+
+#: Seconds after which sweep looks at a queued job again, and for which a slot waits for its run to begin.
+START_WITHIN_S = 300
+
+#: Seconds that sweep gives a run beyond its lease, for the function's own end and for settle to come first.
+LEASE_GRACE_S = 15
+
+#: Seconds a socket may be silent. Blocking reads add their own wait.
+_SOCKET_TIMEOUT_S = 5
+
+#: A run's slot frees at most this many waiting dispatchers at once.
+_WAKE_BOUND = 100
+
+_JOB = "darkroom:job:{}"
+_LIST = "darkroom:jobs:{}"
+_OPEN = "darkroom:open"
+_SLOTS = "darkroom:inflight:{}"
+_WAKE = "darkroom:wake:{}"
+_FILE = "darkroom:file:{}"
+_ENDED = "darkroom:ended:{}"
+_BUILT = "darkroom:built"
+
+#: The position of a view that is complete.
+BUILT = "complete"
+
+_NOW_MS = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+_TERMINAL = "local terminal = {completed=true, failed=true, canceled=true}\n"
+
+# KEYS job, list, open · ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps
+_CREATE = (
+    _NOW_MS
+    + """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status and not redis.call('HGET', KEYS[1], 'awaits_upload') then return 0 end
+redis.call('HDEL', KEYS[1], 'awaits_upload')
+redis.call('HSETNX', KEYS[1], 'status', 'queued')
+redis.call('HSET', KEYS[1], 'attempt', 0, 'spec', ARGV[2], 'published_ms', now)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+redis.call('ZREMRANGEBYLEX', KEYS[2], '-', '(' .. ARGV[5])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+if redis.call('HGET', KEYS[1], 'status') == 'queued' then redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1]) end
+return 1
+"""
+)
+
+# KEYS job, slots · ARGV id, attempt, limit, hold_ms
+_ACQUIRE = (
+    _NOW_MS
+    + _TERMINAL
+    + """
+local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt')
+if seen[1] then
+  if terminal[seen[1]] then return 'ended' end
+  if seen[1] == 'running' or tonumber(ARGV[2]) <= tonumber(seen[2]) then return 'stale' end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local held = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not held and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then return 'full' end
+redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
+redis.call('PEXPIRE', KEYS[2], 86400000)
+return 'taken'
+"""
+)
+
+_FREE_SLOT = """
+local function free_slot(slots, wake, id, bound)
+  if redis.call('ZREM', slots, id) == 1 then
+    redis.call('LPUSH', wake, 1)
+    redis.call('LTRIM', wake, 0, bound - 1)
+    redis.call('EXPIRE', wake, 60)
+  end
+end
+"""
+
+# KEYS job, slots, open, wake · ARGV id, attempt, run, lease_ms, grace_ms, wake bound
+_CLAIM = (
+    _NOW_MS
+    + _TERMINAL
+    + _FREE_SLOT
+    + """
+local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt', 'spec')
+if not seen[1] then return {'missing'} end
+if seen[1] == 'running' then return {'leased'} end
+if terminal[seen[1]] then free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[6]); return {'ended'} end
+if tonumber(ARGV[2]) <= tonumber(seen[2]) then
+  free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[6])
+  return {'stale'}
+end
+redis.call('HSET', KEYS[1], 'status', 'running', 'attempt', ARGV[2], 'run', ARGV[3], 'started_ms', now, 'progress', 0)
+redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
+redis.call('ZADD', KEYS[3], now + ARGV[4] + ARGV[5], ARGV[1])
+return {'claimed', seen[3]}
+"""
+)
+
+# KEYS job · ARGV run, progress
+_PROGRESS = """
+local seen = redis.call('HMGET', KEYS[1], 'run', 'status', 'progress')
+if not seen[2] then return 1 end
+if seen[1] ~= ARGV[1] or seen[2] ~= 'running' then return 0 end
+if tonumber(ARGV[2]) > tonumber(seen[3]) then redis.call('HSET', KEYS[1], 'progress', ARGV[2]) end
+return 1
+"""
+
+# KEYS job, slots, open, wake · ARGV id, attempt, run or '', failure, due_in_ms, wake bound
+_RELEASE = (
+    _NOW_MS
+    + _FREE_SLOT
+    + """
+local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt', 'run', 'errors')
+if not seen[1] then return -1 end
+local attempt = tonumber(ARGV[2])
+local running = seen[1] == 'running' and attempt == tonumber(seen[2]) and (ARGV[3] == '' or ARGV[3] == seen[3])
+local unclaimed = seen[1] == 'queued' and ARGV[3] == '' and attempt > tonumber(seen[2])
+if not running and not unclaimed then return 0 end
+redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', attempt, 'progress', 0, 'published_ms', now,
+  'errors', (seen[4] and seen[4] .. '\\n' or '') .. ARGV[4])
+redis.call('HDEL', KEYS[1], 'run')
+redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[1])
+free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[6])
+return 1
+"""
+)
+
+# KEYS job, slots, open, wake, ended channel · ARGV id, status, ending, ttl_s, wake bound
+_END = (
+    _TERMINAL
+    + _FREE_SLOT
+    + """
+redis.call('ZREM', KEYS[3], ARGV[1])
+free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[5])
+local status = redis.call('HGET', KEYS[1], 'status')
+if status and terminal[status] then return 0 end
+redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ending', ARGV[3])
+redis.call('HDEL', KEYS[1], 'run', 'awaits_upload')
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('PUBLISH', KEYS[5], ARGV[2])
+return 1
+"""
+)
+
+
+class Slot(StrEnum):
+    """What dispatch hears when it asks for a slot."""
+
+    TAKEN = "taken"
+    FULL = "full"
+    STALE = "stale"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to a claim. `outcome` is claimed, leased, ended, stale or missing; `job` is there when claimed."""
+
+    outcome: str
+    job: Job | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What Redis knows of a job."""
+
+    status: Status
+    attempt: int
+    job: Job
+    awaits_upload: bool = False
+    progress: float = 0.0
+    published_ms: int = 0
+    started_ms: int | None = None
+    errors: list[Failure] = field(default_factory=list)
+    ending: Ending | None = None
+
+
+@lru_cache(maxsize=1)
+def _client() -> redis.Redis:
+    config = settings()
+    password = aws.secret(config.cache_secret_arn)["password"] if config.cache_secret_arn else None
+    return redis.Redis.from_url(
+        config.cache_url,
+        password=password,
+        decode_responses=True,
+        socket_timeout=_SOCKET_TIMEOUT_S,
+        socket_connect_timeout=_SOCKET_TIMEOUT_S,
+        socket_keepalive=True,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+    )
+
+
+@lru_cache(maxsize=16)
+def _script(source: str) -> Any:
+    return _client().register_script(source)
+
+
+def _run(source: str, keys: list[str], args: list[str | int | float]) -> Any:
+    with _translated():
+        return _script(source)(keys=keys, args=args)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise CacheUnavailableError(f"The status cache did not answer as it should: {error}") from error
+
+
+def _ttl_s() -> int:
+    return settings().retention_days * _DAY_S
+
+
+def _oldest_id() -> str:
+    return ids.first_id(int((time.time() - _ttl_s()) * 1000))
+
+
+def ping() -> None:
+    """Raises CacheUnavailableError unless Redis answers."""
+    with _translated():
+        _client().ping()
+
+
+# Jobs --------------------------------------------------------------------------------------------------------------
+
+
+def create(job: Job, *, due_in_s: float = START_WITHIN_S) -> bool:
+    """Makes the record of an accepted job, `queued`. Whether there was none yet."""
+    keys = [_JOB.format(job.job_id), _LIST.format(job.tenant), _OPEN]
+    spec = job.model_dump_json(exclude_none=True)
+    return bool(_run(_CREATE, keys, [job.job_id, spec, _ttl_s(), int(due_in_s * 1000), _oldest_id()]))
+
+
+def await_upload(job: Job, *, expires_s: int) -> None:
+    """Makes the record of a job that starts when its upload lands, so that asking for it is not a 404 meanwhile."""
+    key = _JOB.format(job.job_id)
+    spec = job.model_dump_json(exclude_none=True)
+    with _translated(), _client().pipeline(transaction=True) as pipe:
+        pipe.hset(key, mapping={"status": Status.QUEUED.value, "attempt": 0, "awaits_upload": 1, "spec": spec})
+        pipe.expire(key, expires_s)
+        pipe.execute()
+
+
+def acquire_slot(job_id: str, operation: Operation, attempt: int, *, limit: int) -> Slot:
+    """Takes one of the operation's `limit` slots for a job, unless the message is out of date."""
+    keys = [_JOB.format(job_id), _SLOTS.format(operation)]
+    return Slot(_run(_ACQUIRE, keys, [job_id, attempt, limit, START_WITHIN_S * 1000]))
+
+
+def release_slot(job_id: str, operation: Operation) -> None:
+    """Gives back a slot whose run never began."""
+    with _translated():
+        _client().zrem(_SLOTS.format(operation), job_id)
+
+
+def wait_for_slot(operation: Operation, timeout_s: float) -> None:
+    """Returns when a slot may have come free, at the latest after `timeout_s`."""
+    with _translated():
+        _client().blpop([_WAKE.format(operation)], timeout=min(timeout_s, _SOCKET_TIMEOUT_S - 1))
+
+
+def claim(job_id: str, operation: Operation, *, attempt: int, run: str, lease_ms: int) -> Claim:
+    """Moves a job from queued to running for one run. Only one run of one attempt hears `claimed`."""
+    keys = [_JOB.format(job_id), _SLOTS.format(operation), _OPEN, _WAKE.format(operation)]
+    answer = _run(_CLAIM, keys, [job_id, attempt, run, lease_ms, LEASE_GRACE_S * 1000, _WAKE_BOUND])
+    return Claim(answer[0], Job.model_validate_json(answer[1]) if len(answer) > 1 else None)
+
+
+def progress(job_id: str, run: str, fraction: float) -> bool:
+    """Records progress from 0 to 1, never backwards. Whether the job is still this run's, as far as Redis knows."""
+    return bool(_run(_PROGRESS, [_JOB.format(job_id)], [run, f"{fraction:.4f}"]))
+
+
+def release(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float) -> bool | None:
+    """Ends an attempt without ending the job: back to queued, the failure noted, the slot freed.
+
+    `run` None means that the run is known dead (settle, sweep): then the attempt alone is the fencing token, and an
+    attempt that never claimed counts as made. Returns whether it was so, or None when there is no record.
+    """
+    keys = [_JOB.format(job.job_id), _SLOTS.format(job.operation), _OPEN, _WAKE.format(job.operation)]
+    note = failure.model_dump_json()
+    answer = _run(_RELEASE, keys, [job.job_id, attempt, run or "", note, int(due_in_s * 1000), _WAKE_BOUND])
+    return None if answer == -1 else bool(answer)
+
+
+def end(job_id: str, operation: Operation, ending: Ending) -> bool:
+    """Shows the end that the ledger holds, frees the slot, tells who waits. Whether it was news."""
+    keys = [
+        _JOB.format(job_id),
+        _SLOTS.format(operation),
+        _OPEN,
+        _WAKE.format(operation),
+        _ENDED.format(job_id),
+    ]
+    text = ending.model_dump_json(exclude_none=True)
+    return bool(_run(_END, keys, [job_id, ending.status, text, _ttl_s(), _WAKE_BOUND]))
+
+
+def view(job_id: str) -> View | None:
+    """What Redis shows of a job, or None."""
+    with _translated():
+        found = cast(dict[str, str], _client().hgetall(_JOB.format(job_id)))
+    return _view(found) if "status" in found else None
+
+
+def _view(found: dict[str, str]) -> View:
+    return View(
+        status=Status(found["status"]),
+        attempt=int(found.get("attempt", 0)),
+        job=Job.model_validate_json(found["spec"]),
+        awaits_upload="awaits_upload" in found,
+        progress=float(found.get("progress", 0)),
+        published_ms=int(found.get("published_ms", 0)),
+        started_ms=int(found["started_ms"]) if "started_ms" in found else None,
+        errors=[Failure.model_validate_json(line) for line in found.get("errors", "").splitlines()],
+        ending=Ending.model_validate_json(found["ending"]) if "ending" in found else None,
+    )
+
+
+def views(job_ids: list[str]) -> list[View | None]:
+    """`view` of many jobs in one round trip."""
+    with _translated(), _client().pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            pipe.hgetall(_JOB.format(job_id))
+        return [_view(found) if "status" in found else None for found in pipe.execute()]
+
+
+def list_ids(tenant: str, *, before: str | None, limit: int) -> list[str]:
+    """Ids of a tenant's jobs, newest first, beginning with those older than the id `before`."""
+    start = f"({before}" if before else "+"
+    with _translated():
+        return cast(list[str], _client().zrevrangebylex(_LIST.format(tenant), start, "-", start=0, num=limit))
+
+
+def wait_for_end(job_id: str, timeout_s: float) -> View | None:
+    """The job's view as soon as it has ended, at the latest after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    with _translated(), _client().pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
+        channel.subscribe(_ENDED.format(job_id))
+        channel.get_message(timeout=_SOCKET_TIMEOUT_S)
+        while True:
+            current = view(job_id)
+            remaining = deadline - time.monotonic()
+            if current is None or current.status.terminal or remaining <= 0:
+                return current
+            channel.get_message(timeout=min(remaining, 1.0))
+
+
+# Sweep -------------------------------------------------------------------------------------------------------------
+
+
+def due(limit: int) -> list[str]:
+    """Open jobs whose time to be looked at has come, longest overdue first."""
+    with _translated():
+        seconds, micros = _client().time()
+        now_ms = seconds * 1000 + micros // 1000
+        return cast(list[str], _client().zrangebyscore(_OPEN, "-inf", now_ms, start=0, num=limit))
+
+
+def postpone(job_id: str, seconds: float, *, published: bool) -> None:
+    """Has sweep look at an open job again in `seconds`; `published` notes that its message was sent anew."""
+    with _translated():
+        now_s, _ = _client().time()
+        _client().zadd(_OPEN, {job_id: now_s * 1000 + int(seconds * 1000)}, xx=True)
+        if published:
+            _client().hset(_JOB.format(job_id), "published_ms", now_s * 1000)
+
+
+def forget_open(job_id: str) -> None:
+    """Takes a job off the list of open ones, because nothing is known of it any more."""
+    with _translated():
+        _client().zrem(_OPEN, job_id)
+
+
+def build_position() -> str:
+    """The job id up to which the view has been rebuilt: empty after Redis came up empty, BUILT when it is complete."""
+    with _translated():
+        return str(_client().get(_BUILT) or "")
+
+
+def note_built(position: str) -> None:
+    """Notes how far the rebuilding of the view has come."""
+    with _translated():
+        _client().set(_BUILT, position)
+
+
+def in_flight() -> dict[Operation, int]:
+    """Slots taken, per operation."""
+    with _translated(), _client().pipeline(transaction=False) as pipe:
+        for operation in Operation:
+            pipe.zcount(_SLOTS.format(operation), int(time.time() * 1000), "+inf")
+        return dict(zip(Operation, pipe.execute(), strict=True))
+
+
+# Files -------------------------------------------------------------------------------------------------------------
+
+
+def put_file(file_id: str, record: dict[str, Any], *, ttl_s: int | None = None) -> None:
+    """Keeps what is known of a file."""
+    with _translated():
+        _client().set(_FILE.format(file_id), json.dumps(record), ex=ttl_s or _ttl_s())
+
+
+def get_file(file_id: str) -> dict[str, Any] | None:
+    """What is known of a file, or None."""
+    with _translated():
+        found = cast(str | None, _client().get(_FILE.format(file_id)))
+    return None if found is None else dict(json.loads(found))
