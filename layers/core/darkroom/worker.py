@@ -44,7 +44,7 @@ OperationParams = TypeVar("OperationParams", bound=Params)
 Run = Callable[[Task, OperationParams], list[Rendition]]
 
 
-def bind(operation: Operation, run: Run[Any]) -> Callable[[events.Event, LambdaContext], dict[str, str]]:
+def bind(operation: Operation, run: Run[Any]) -> Callable[[events.Event, events.LambdaContext], dict[str, str]]:
     """The Lambda handler that runs `run` for jobs of `operation`. Its answer says how the run ended, for the log."""
 
     def handler(event: events.Event, context: events.LambdaContext) -> dict[str, str]:
