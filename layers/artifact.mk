@@ -1,0 +1,46 @@
+# What the Makefiles that `sam build` runs have in common. Four variables steer a build:
+#
+#   DARKROOM_BUILD_TARGET   lambda (default): for AWS, whatever this machine is. host: for this machine (the local stack).
+#   DARKROOM_BUILD_RUNTIME  Lambda's runtime, default python3.13. Must be the stack's RuntimeVersion.
+#   DARKROOM_BUILD_ARCH     x86_64 (default) or arm64. Must be the stack's Architecture.
+#   DARKROOM_BUILD_PYTHON   the Python whose pip is used, default python3. With target host its version is the one built for.
+#
+# No container is needed, because wheels for another platform are taken as they are: nothing is compiled. FROM_SOURCE,
+# which a Makefile may set, names a package that publishes no wheel and is pure Python.
+
+.SILENT:
+
+PYTHON := $(or $(DARKROOM_BUILD_PYTHON),python3)
+RUNTIME := $(or $(DARKROOM_BUILD_RUNTIME),python3.13)
+ARCH := $(or $(DARKROOM_BUILD_ARCH),x86_64)
+MACHINE := $(ARCH:arm64=aarch64)
+RUNNING := $(shell "$(PYTHON)" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+
+ifeq ($(DARKROOM_BUILD_TARGET),host)
+RUNTIME := $(RUNNING)
+PLATFORM :=
+else
+# Amazon Linux 2023 has glibc 2.34, so it runs wheels of each of these tags.
+PLATFORM := --implementation cp --python-version $(RUNTIME:python%=%) \
+	--platform manylinux_2_28_$(MACHINE) --platform manylinux_2_17_$(MACHINE) --platform manylinux2014_$(MACHINE)
+endif
+
+# The locks are complete, so pip resolves nothing; what they lack would show in the packaging test.
+PIP := "$(PYTHON)" -m pip --quiet --disable-pip-version-check
+LOCKED = --no-deps --require-hashes --only-binary=:all: $(addprefix --no-binary=,$(FROM_SOURCE)) $(PLATFORM)
+
+# $(call install,requirements,directory)
+install = $(PIP) install $(LOCKED) --no-compile --target "$(2)" --requirement "$(1)"
+
+# $(call download,requirements,directory)
+download = $(PIP) download $(LOCKED) --dest "$(2)" --requirement "$(1)"
+
+# $(call finish,directory): drops what nobody imports and keeps every licence. Lambda's disk is read-only and cannot cache
+# bytecode, so it goes along where this Python writes the kind that the runtime reads; unchecked, because zips lose times.
+define finish
+	find "$(1)" -type d \( -name __pycache__ -o -name tests -o -name test \) -prune -exec rm -rf {} +
+	find "$(1)" -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.c' -o -name '*.h' \) -exec rm -f {} +
+	find "$(1)" -type f -path '*.dist-info/*' \( -name RECORD -o -name INSTALLER -o -name REQUESTED -o -name WHEEL \) -exec rm -f {} +
+	rm -rf "$(1)/bin"
+	$(if $(filter $(RUNTIME),$(RUNNING)),"$(PYTHON)" -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$(1)" "$(1)")
+endef
