@@ -1,0 +1,246 @@
+"""The life of one run, with operations of a line each in the place of the seven."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from darkroom import aws, broker, files, ids, ledger, lifecycle, storage, store, worker
+from darkroom.contracts import MAX_ATTEMPTS, Operation, Status
+from darkroom.errors import CorruptMediaError, StorageUnavailableError
+from darkroom.task import Rendition
+
+RESIZE = Operation.RESIZE
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
+
+
+class Context:
+    def __init__(self, remaining_ms=60_000):
+        self.remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self):
+        return self.remaining_ms
+
+
+@pytest.fixture
+def accepted(make_job, upload):
+    job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
+    lifecycle.accept(job)
+    return job
+
+
+def copy(task, params):
+    return [Rendition(task.source.read(), "png", "image/png", width_px=1, height_px=1)]
+
+
+def run(job, operation=copy, attempt=1):
+    handler = worker.bind(job.operation, operation)
+    event = {
+        "message": json.loads(lifecycle.message_for(job, attempt).model_dump_json()),
+        "traceparent": job.traceparent,
+    }
+    return handler(event, Context())["outcome"]
+
+
+def objects_of(job):
+    return list(storage.keys_after(f"processed/default/{job.job_id}/"))
+
+
+def scratch():
+    return list(Path(tempfile.gettempdir()).glob("darkroom-*"))
+
+
+def test_a_run_ends_its_job_and_its_output_is_there(accepted):
+    assert run(accepted) == "completed"
+
+    ending = ledger.read_ending(accepted.job_id)
+    view = store.view(accepted.job_id)
+    assert view.status is Status.COMPLETED
+    assert view.ending == ending
+    [output] = ending.outputs
+    assert (output.name, output.size_bytes, output.media_type) == ("Łódź-resize.png", len(PNG), "image/png")
+    assert storage.get(output.key) == PNG
+    assert store.in_flight()[RESIZE] == 0
+    assert scratch() == []
+
+
+def test_a_second_delivery_of_the_same_message_does_nothing(accepted):
+    run(accepted)
+    first = ledger.read_ending(accepted.job_id)
+
+    assert run(accepted) == "ended"
+
+    assert ledger.read_ending(accepted.job_id) == first
+    assert len(objects_of(accepted)) == 1
+
+
+def test_a_run_beside_a_live_one_does_nothing(accepted):
+    outcomes = []
+
+    def meanwhile(task, params):
+        outcomes.append(run(accepted))
+        return copy(task, params)
+
+    assert run(accepted, meanwhile) == "completed"
+    assert outcomes == ["leased"]
+
+
+def test_bad_media_fails_the_job_at_once_with_its_code(accepted):
+    def broken(task, params):
+        raise CorruptMediaError("The file ends in the middle of a picture.")
+
+    assert run(accepted, broken) == "failed"
+
+    ending = ledger.read_ending(accepted.job_id)
+    assert (ending.status, ending.error.code) == (Status.FAILED, "corrupt_media")
+    assert scratch() == []
+
+
+def test_trouble_that_passes_queues_the_job_again(accepted, take):
+    def unlucky(task, params):
+        raise StorageUnavailableError("The object store does not answer.")
+
+    take("darkroom.resize")
+    assert run(accepted, unlucky) == "retried"
+
+    view = store.view(accepted.job_id)
+    assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
+    assert broker._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
+    assert run(accepted, attempt=2) == "completed"
+
+
+def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
+    def defective(task, params):
+        raise ZeroDivisionError
+
+    outcomes = [run(accepted, defective, attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
+
+    assert outcomes == ["retried"] * MAX_ATTEMPTS
+    ending = ledger.read_ending(accepted.job_id)
+    assert (ending.status, ending.error.code, ending.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
+    assert [failure.code for failure in store.view(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
+
+
+def test_a_canceled_job_never_starts(accepted):
+    lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=0))
+
+    assert run(accepted) == "ended"
+    assert objects_of(accepted) == []
+
+
+def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
+    def slow(task, params):
+        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+        task.progress(0.5)
+        return copy(task, params)
+
+    assert run(accepted, slow) == "superseded"
+
+    assert ledger.read_ending(accepted.job_id).status is Status.CANCELED
+    assert objects_of(accepted) == []
+    assert scratch() == []
+
+
+def test_a_run_that_finishes_after_the_cancel_loses(accepted):
+    def blind(task, params):
+        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+        return copy(task, params)
+
+    assert run(accepted, blind) == "superseded"
+
+    assert store.view(accepted.job_id).status is Status.CANCELED
+    assert objects_of(accepted) == []
+
+
+def test_a_job_whose_view_was_lost_is_restored_from_the_ledger_and_run(accepted):
+    store._client().flushdb()
+
+    assert run(accepted) == "completed"
+    assert store.view(accepted.job_id).status is Status.COMPLETED
+
+
+def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
+    run(accepted)
+    store._client().flushdb()
+
+    assert run(accepted) == "ended"
+    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert len(objects_of(accepted)) == 1
+
+
+def test_a_job_of_which_nothing_is_known_is_left_alone(make_job):
+    assert run(make_job()) == "missing"
+
+
+def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
+    def forgetful(task, params):
+        store._client().flushdb()
+        task.progress(0.5)
+        return copy(task, params)
+
+    assert run(accepted, forgetful) == "completed"
+    assert ledger.read_ending(accepted.job_id).status is Status.COMPLETED
+
+
+def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):
+    real = ledger.end
+
+    def written_but_unanswered(ending):
+        real(ending)
+        raise StorageUnavailableError("The object store did not answer.")
+
+    monkeypatch.setattr(ledger, "end", written_but_unanswered)
+    with pytest.raises(StorageUnavailableError):
+        run(accepted)
+
+    [output] = ledger.read_ending(accepted.job_id).outputs
+    assert storage.exists(output.key)
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "code"),
+    [
+        (b"", "image/png", "empty_file"),
+        (b"just text, whatever its name", "", "unsupported_media_type"),
+        (PNG, "image/jpeg", "media_type_mismatch"),
+        (b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64, "video/mp4", "wrong_media_kind"),
+    ],
+)
+def test_a_file_that_is_not_fit_fails_the_job_before_the_operation_sees_it(
+    make_job, upload, content, media_type, code
+):
+    def never(task, params):
+        raise AssertionError("the operation was run")
+
+    job = make_job(file_id=upload(content, media_type or "application/octet-stream"))
+    lifecycle.accept(job)
+
+    assert run(job, never) == "failed"
+    assert ledger.read_ending(job.job_id).error.code == code
+
+
+def test_a_file_that_is_gone_fails_the_job(make_job):
+    job = make_job(file_id=ids.new_id())
+    lifecycle.accept(job)
+
+    assert run(job) == "failed"
+    assert ledger.read_ending(job.job_id).error.code == "file_not_found"
+
+
+def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepted, monkeypatch):
+    places = []
+
+    def where(task, params):
+        places.append(task.source.locate())
+        return copy(task, params)
+
+    run(accepted, where)
+    assert Path(places[0]).name.startswith("source-")
+
+    second = accepted.model_copy(update={"job_id": ids.new_id()})
+    lifecycle.accept(second)
+    monkeypatch.setattr(worker, "WHOLE_FILE_BYTES", 1)
+    run(second, where)
+    assert places[1].startswith(aws.client("s3").meta.endpoint_url)
+    assert files.key_of(accepted.source.file_id) in places[1]
