@@ -77,3 +77,9 @@ def layer_folders(kind: str) -> list[Path]:
     folders = [Path("/opt", kind), *(layer / kind for layer in layers)]
     own = os.environ.get(f"{PREFIX}{kind.upper()}_DIR", "")
     return [*folders, Path(own)] if own else folders
+
+
+def memory_bytes() -> int | None:
+    """The memory of the Lambda function that this process serves, None outside Lambda."""
+    size_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    return int(size_mb) * MEBIBYTE if size_mb.isdecimal() else None
