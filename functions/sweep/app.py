@@ -5,10 +5,12 @@ empty, the whole view.
 """
 
 import time
+from collections.abc import Callable
+from functools import cache
 
 from darkroom import broker, events, ids, ledger, lifecycle, metrics, store
 from darkroom.config import settings
-from darkroom.contracts import Ending, Job, Status
+from darkroom.contracts import Operation, Status
 from darkroom.errors import BrokerUnavailableError, WorkerDiedError
 from darkroom.log import logger
 
@@ -38,55 +40,54 @@ def handler(_event: object, context: events.LambdaContext) -> dict[str, int]:
 
 def _move_due(deadline: float) -> int:
     moved = 0
+    # Asked once a pass, so that what this pass publishes does not look like a queue that lost nothing.
+    depth = cache(broker.depth)
     for job_id in store.due(DUE_LIMIT):
         if time.monotonic() > deadline:
             break
-        moved += _move(job_id)
+        moved += _move(job_id, depth)
     return moved
 
 
-def _move(job_id: str) -> int:
-    job, ending = ledger.read_job(job_id), ledger.read_ending(job_id)
-    if job is None:
-        store.forget_open(job_id)
-        return 0
-    if ending is not None:
-        lifecycle.restore(job, ending)
-        return 1
+def _move(job_id: str, depth: Callable[[Operation], int]) -> int:
     view = store.view(job_id)
     if view is None:
-        lifecycle.restore(job, None)
-        _publish(job, 1)
-        return 1
-    if view.status is Status.RUNNING:
-        lifecycle.try_again(job, WorkerDiedError("The run's lease ended without a result."), attempt=view.attempt)
-        return 1
+        moved = _restore(job_id)
+        if not moved:
+            store.forget_open(job_id)
+        return moved
     if view.status is Status.QUEUED:
-        return _move_queued(job, view)
+        return _move_queued(view, depth)
+    if view.status is Status.RUNNING:
+        return _move_running(view)
     store.forget_open(job_id)
     return 0
 
 
-def _move_queued(job: Job, view: store.View) -> int:
+def _move_queued(view: store.View, depth: Callable[[Operation], int]) -> int:
+    job = view.job
     waited_s = time.time() - view.published_ms / 1000
     try:
-        waiting = broker.depth(job.operation)
+        if depth(job.operation) and waited_s < PATIENCE_S:
+            store.postpone(job.job_id, store.START_WITHIN_S, published=False)
+            return 0
+        broker.publish(lifecycle.message_for(job, view.attempt + 1), job.traceparent)
     except BrokerUnavailableError:
-        return 0  # it stays due, and the next pass asks again
-    if waiting and waited_s < PATIENCE_S:
-        store.postpone(job.job_id, store.START_WITHIN_S, published=False)
-        return 0
-    _publish(job, view.attempt + 1)
+        return 0  # it stays due, and the next pass tries again
+    store.postpone(job.job_id, store.START_WITHIN_S, published=True)
+    metrics.count("swept", job.operation)
     return 1
 
 
-def _publish(job: Job, attempt: int) -> None:
-    try:
-        broker.publish(lifecycle.message_for(job, attempt), job.traceparent)
-    except BrokerUnavailableError:
-        return  # it stays due, and the next pass tries again
-    store.postpone(job.job_id, store.START_WITHIN_S, published=True)
-    metrics.count("swept", job.operation)
+def _move_running(view: store.View) -> int:
+    job = view.job
+    ending = ledger.read_ending(job.job_id)
+    if ending is not None:
+        store.end(job.job_id, job.operation, ending)
+    else:
+        error = WorkerDiedError("The run's lease ended without a result.")
+        lifecycle.try_again(job, error, attempt=view.attempt)
+    return 1
 
 
 def _find_missing(deadline: float) -> int:
@@ -124,6 +125,5 @@ def _restore(job_id: str) -> int:
     job = ledger.read_job(job_id)
     if job is None:
         return 0
-    ending: Ending | None = ledger.read_ending(job_id)
-    lifecycle.restore(job, ending)
+    lifecycle.restore(job, ledger.read_ending(job_id))
     return 1

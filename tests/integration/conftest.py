@@ -1,7 +1,7 @@
 """Integration tests run the code in this process against real RabbitMQ, Redis and S3: none is replaced, none may miss.
 
-Where they are comes from the environment; the bucket is made here. The Redis database is emptied before every test, so
-it must not be the one of a running stack (database 0).
+Where they are comes from the environment. Every test has a bucket of its own, empty queues and an empty Redis database,
+which must not be the one of a running stack (database 0).
 """
 
 import json
@@ -34,6 +34,7 @@ def forget_clients() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def bucket() -> Iterator[str]:
+    """A bucket that outlives a test, for what functions in the emulator write."""
     missing = [f"{name} ({what})" for name, what in REQUIRED.items() if not os.environ.get(name)]
     assert not missing, f"`make test` starts the services; by hand, set {', '.join(missing)}"
     assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "these tests empty the Redis database they are given"
@@ -49,8 +50,9 @@ def bucket() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def clean(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("DARKROOM_BUCKET", bucket)
+    monkeypatch.setenv("DARKROOM_BUCKET", f"{bucket}-{uuid.uuid4().hex[:12]}")
     forget_clients()
+    aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
     store._client().flushdb()
     purge()
     yield

@@ -3,7 +3,7 @@ import threading
 import httpx
 import pytest
 
-from darkroom import aws, config, files, ids, ledger, storage
+from darkroom import aws, files, ids, ledger, storage
 from darkroom.contracts import Ending, Status, utc_now
 from darkroom.errors import StorageUnavailableError
 
@@ -55,10 +55,10 @@ def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
         ledger.accept(job)
     ledger.end(ending_of(jobs[1], Status.COMPLETED, "run-1"))
 
-    listed = [entry for entry in ledger.jobs_since(1_000_001) if ids.created_ms(entry[0]) < 2_000_000]
+    listed = list(ledger.jobs_since(1_000_001))
 
     assert listed == [(jobs[1].job_id, True), (jobs[2].job_id, False), (jobs[3].job_id, False)]
-    after = [entry for entry in ledger.jobs_after(jobs[1].job_id) if ids.created_ms(entry[0]) < 2_000_000]
+    after = list(ledger.jobs_after(jobs[1].job_id))
     assert after == listed[1:]
 
 
@@ -101,13 +101,9 @@ def test_the_head_of_an_empty_object_is_empty(upload):
 
 
 def test_a_link_saves_under_a_name_in_any_script(upload):
-    link = storage.link(files.key_of(upload(b"data")), expires_s=60, save_as="Łódź – фото.jpg")
+    link = storage.link(files.key_of(upload(b"data")), expires_s=60, save_as="Łódź, фото.jpg")
 
     answer = httpx.get(link)
 
     assert answer.content == b"data"
     assert "filename*=UTF-8''%C5%81%C3%B3d%C5%BA" in answer.headers["content-disposition"]
-
-
-def test_the_bucket_is_the_configured_one(bucket):
-    assert config.settings().bucket == bucket

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from darkroom import store
+from darkroom import ids, store
 from darkroom.contracts import Ending, Failure, Operation, Output, Status, utc_now
 
 RESIZE = Operation.RESIZE
@@ -17,7 +17,7 @@ def ending_of(job, status=Status.COMPLETED, run="run-1"):
 
 
 def test_a_created_job_is_queued_and_listed_newest_first(make_job):
-    first, second = make_job(), make_job()
+    first, second = (make_job(job_id=ids.new_id(at_ms=time.time_ns() // 1_000_000 - age)) for age in (5, 0))
 
     assert store.create(first)
     assert store.create(second)

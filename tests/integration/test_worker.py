@@ -207,9 +207,7 @@ def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted
         (b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64, "video/mp4", "wrong_media_kind"),
     ],
 )
-def test_a_file_that_is_not_fit_fails_the_job_before_the_operation_sees_it(
-    make_job, upload, content, media_type, code
-):
+def test_a_file_that_is_not_fit_fails_the_job_before_the_operation_sees_it(make_job, upload, content, media_type, code):
     def never(task, params):
         raise AssertionError("the operation was run")
 

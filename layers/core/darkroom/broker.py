@@ -10,6 +10,7 @@ disk, on a majority of its nodes.
 """
 
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -178,6 +179,7 @@ def _connect() -> BlockingChannel:
     parameters.socket_timeout = _TIMEOUT_S
     parameters.blocked_connection_timeout = _TIMEOUT_S
     parameters.client_properties = {"connection_name": config.function_prefix}
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as errors, we raise
     channel = pika.BlockingConnection(parameters).channel()
     channel.confirm_delivery()
     return channel

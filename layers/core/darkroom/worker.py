@@ -239,10 +239,13 @@ class StoredSource(Source):
 
     def read(self) -> bytes:
         """The whole file in memory."""
-        if self._path is not None:
-            return self._path.read_bytes()
+        return self._path.read_bytes() if self._path is not None else self._whole
+
+    @cached_property
+    def _whole(self) -> bytes:
+        head, rest = self._opened
         with storage.translated():
-            return self._opened[0].content + self._opened[1].read()
+            return head.content + rest.read()
 
     def path(self) -> Path:
         """The whole file on local disk, fetched the first time."""

@@ -1,0 +1,176 @@
+import base64
+import io
+import json
+import threading
+import time
+import zipfile
+
+import pytest
+from botocore.exceptions import ClientError
+
+from darkroom import aws, broker, lifecycle, store
+from darkroom.contracts import Operation
+from functions.dispatch import app
+
+RESIZE = Operation.RESIZE
+FUNCTION = "integration-resize"
+
+
+class Context:
+    def __init__(self, remaining_ms=60_000):
+        self.remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self):
+        return self.remaining_ms
+
+
+@pytest.fixture(scope="module")
+def operation_function(bucket):
+    """A function in the emulator under the operation's name, which writes what it was started with into the bucket."""
+    code = f"""
+import boto3, json
+def handler(event, context):
+    print("started")
+    job_id = event["message"]["job_id"]
+    boto3.client("s3").put_object(Bucket={bucket!r}, Key="started/" + job_id, Body=json.dumps(event))
+"""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("app.py", code)
+    client = aws.client("lambda")
+    client.create_function(
+        FunctionName=FUNCTION,
+        Runtime="python3.11",
+        Handler="app.handler",
+        Role="arn:aws:iam::000000000000:role/integration",
+        Code={"ZipFile": package.getvalue()},
+    )
+    yield FUNCTION
+    aws.client("lambda").delete_function(FunctionName=FUNCTION)
+
+
+def batch(*bodies, headers=None):
+    """An event as a mapping delivers it."""
+    return {
+        "eventSource": "aws:rmq",
+        "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:local:b-0",
+        "rmqMessagesByQueue": {
+            "darkroom.resize::/": [
+                {
+                    "basicProperties": {"headers": headers or {}, "messageId": "an-id"},
+                    "redelivered": False,
+                    "data": base64.b64encode(body).decode(),
+                }
+                for body in bodies
+            ]
+        },
+    }
+
+
+def body_of(job, attempt=1):
+    return lifecycle.message_for(job, attempt).model_dump_json().encode()
+
+
+@pytest.fixture
+def started(bucket):
+    """Waits until the function was started for a job and returns what it was started with."""
+
+    def started(job):
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                answer = aws.client("s3").get_object(Bucket=bucket, Key=f"started/{job.job_id}")
+            except ClientError:
+                assert time.monotonic() < deadline, "the function was not started"
+                time.sleep(0.05)
+            else:
+                return json.loads(answer["Body"].read())
+
+    return started
+
+
+def test_each_message_starts_one_run_with_its_trace(make_job, operation_function, started):
+    jobs = [make_job(), make_job()]
+    for job in jobs:
+        store.create(job)
+    header = {"traceparent": {"bytes": list(jobs[0].traceparent.encode())}}
+
+    outcomes = app.handler(batch(*map(body_of, jobs), headers=header), Context())
+
+    assert outcomes == {"taken": 2}
+    assert started(jobs[0])["message"]["job_id"] == jobs[0].job_id
+    assert started(jobs[1])["traceparent"] == jobs[0].traceparent
+    assert store.in_flight()[RESIZE] == 2
+
+
+def test_a_message_of_a_job_that_is_over_starts_nothing(make_job):
+    job = make_job()
+    store.create(job)
+    lifecycle.end(job, lifecycle.canceled(job, attempt=0))
+
+    assert app.handler(batch(body_of(job)), Context()) == {"ended": 1}
+    assert store.in_flight()[RESIZE] == 0
+
+
+@pytest.mark.parametrize(
+    "body", [b"not json", b"{}", b'{"job_id":"x","tenant":"t","operation":"nonsense","attempt":1}']
+)
+def test_a_message_that_is_none_of_ours_is_parked_with_its_reason(take, body):
+    assert app.handler(batch(body), Context()) == {"parked": 1}
+
+    parked = take(broker.PARKED_QUEUE)
+    assert parked["headers"]["x-reason"]
+
+
+def test_without_a_free_slot_the_message_waits_and_starts_when_one_comes_free(
+    make_job, operation_function, started, monkeypatch
+):
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "1")
+    app.settings.cache_clear()
+    holder, waiting = make_job(), make_job()
+    for job in (holder, waiting):
+        store.create(job)
+    store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
+    threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0))).start()
+
+    assert app.handler(batch(body_of(waiting)), Context()) == {"taken": 1}
+
+    assert started(waiting)
+
+
+def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, monkeypatch):
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "1")
+    app.settings.cache_clear()
+    holder, waiting = make_job(), make_job()
+    for job in (holder, waiting):
+        store.create(job)
+    store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
+
+    outcomes = app.handler(batch(body_of(waiting)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1}
+    assert take("darkroom.resize")["body"]["job_id"] == waiting.job_id
+
+
+def test_a_function_that_cannot_be_started_gives_its_slot_and_message_back(make_job, take):
+    job = make_job(Operation.WATERMARK)
+    store.create(job)
+
+    outcomes = app.handler(batch(body_of(job)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1}
+    assert store.in_flight()[Operation.WATERMARK] == 0
+    assert take("darkroom.watermark")["body"]["job_id"] == job.job_id
+
+
+def test_dispatch_waits_for_a_cache_that_is_down_and_gives_the_message_back(make_job, take, monkeypatch):
+    job = make_job()
+    monkeypatch.setenv("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1")
+    app.settings.cache_clear()
+    store._client.cache_clear()
+    store._script.cache_clear()
+
+    outcomes = app.handler(batch(body_of(job)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1}
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id

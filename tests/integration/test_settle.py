@@ -1,0 +1,124 @@
+import base64
+import json
+
+import pytest
+
+from darkroom import broker, ledger, lifecycle, store
+from darkroom.contracts import MAX_ATTEMPTS, Ending, Status, utc_now
+from functions.settle import app
+
+
+def failed_run(job, attempt=1, reason="Worker process died"):
+    """The record that an on-failure destination receives."""
+    return {
+        "version": "1.0",
+        "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
+        "requestPayload": {
+            "message": json.loads(lifecycle.message_for(job, attempt).model_dump_json()),
+            "traceparent": job.traceparent,
+        },
+        "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+        "responsePayload": {"errorMessage": reason},
+    }
+
+
+def dead_letter(body):
+    message = {"basicProperties": {"headers": {}}, "redelivered": True, "data": base64.b64encode(body).decode()}
+    return {"eventSource": "aws:rmq", "rmqMessagesByQueue": {"darkroom.dead::/": [message]}}
+
+
+@pytest.fixture
+def running(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+    return job
+
+
+def waiting_for_retry(queue):
+    return broker._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))[2]
+
+
+def test_a_run_that_died_is_tried_again(running):
+    app.handler(failed_run(running), None)
+
+    view = store.view(running.job_id)
+    assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "worker_died")
+    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+    assert store.in_flight()[running.operation] == 0
+
+
+def test_a_run_that_hit_the_time_limit_fails_since_another_would_too(running):
+    app.handler(failed_run(running, reason="2026 Task timed out after 60.00 seconds"), None)
+
+    assert ledger.read_ending(running.job_id).error.code == "processing_timed_out"
+    assert store.view(running.job_id).status is Status.FAILED
+
+
+def test_the_last_attempt_that_dies_fails_the_job(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+    store.claim(job.job_id, job.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
+
+    app.handler(failed_run(job, MAX_ATTEMPTS), None)
+
+    assert ledger.read_ending(job.job_id).error.code == "worker_died"
+
+
+def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+
+    app.handler(failed_run(job), None)
+
+    assert store.view(job.job_id).attempt == 1
+    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+
+
+def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
+    app.handler(failed_run(running), None)
+    store.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
+
+    assert app.handler(failed_run(running), None) == {"outcome": "stale"}
+    assert app.handler(failed_run(running, reason="Task timed out after 60 s"), None) == {"outcome": "stale"}
+
+    assert store.view(running.job_id).status is Status.RUNNING
+
+
+def test_a_run_that_died_after_its_commit_is_completed(running):
+    ending = Ending(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
+    ledger.end(ending)
+
+    assert app.handler(failed_run(running), None) == {"outcome": "ended"}
+
+    assert store.view(running.job_id).status is Status.COMPLETED
+
+
+def test_a_dead_run_whose_view_was_lost_is_tried_again(running):
+    store._client().flushdb()
+
+    app.handler(failed_run(running), None)
+
+    assert store.view(running.job_id).status is Status.QUEUED
+    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+
+
+def test_a_dead_letter_puts_its_job_back_to_work(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+
+    app.handler(dead_letter(lifecycle.first_message(job).model_dump_json().encode()), None)
+
+    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+
+
+def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
+    app.handler(dead_letter(lifecycle.first_message(make_job()).model_dump_json().encode()), None)
+    app.handler(dead_letter(b"nonsense"), None)
+
+    assert "never accepted" in take(broker.PARKED_QUEUE)["headers"]["x-reason"]
+    assert take(broker.PARKED_QUEUE)["body"] == b"nonsense"

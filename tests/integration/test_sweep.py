@@ -1,0 +1,142 @@
+import time
+
+import pytest
+
+from darkroom import broker, ids, ledger, lifecycle, store
+from darkroom.contracts import Ending, Status, utc_now
+from functions.sweep import app
+
+
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 60_000
+
+
+def sweep():
+    return app.handler({}, Context())
+
+
+@pytest.fixture(autouse=True)
+def built_view(clean):
+    """Only the test of a rebuild wants one."""
+    store.note_built(store.BUILT)
+
+
+def accept_without_publishing(job):
+    ledger.accept(job)
+    store.create(job, due_in_s=0)
+
+
+def test_a_queued_job_whose_message_was_lost_is_published_again(make_job, take):
+    job = make_job()
+    accept_without_publishing(job)
+
+    sweep()
+
+    assert take("darkroom.resize")["body"] == {
+        "job_id": job.job_id,
+        "tenant": "default",
+        "operation": "resize",
+        "attempt": 1,
+    }
+    assert store.due(10) == []
+
+
+def test_a_queued_job_whose_queue_is_not_empty_is_left_to_wait(make_job):
+    ahead, job = make_job(), make_job()
+    broker.publish(lifecycle.first_message(ahead), ahead.traceparent)
+    while broker.depth(job.operation) == 0:
+        time.sleep(0.02)
+    accept_without_publishing(job)
+
+    sweep()
+
+    assert broker.depth(job.operation) == 1
+    assert store.due(10) == []
+
+
+def test_a_run_whose_lease_ended_is_tried_again(make_job, monkeypatch):
+    job = make_job()
+    accept_without_publishing(job)
+    monkeypatch.setattr(store, "LEASE_GRACE_S", 0)
+    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    time.sleep(0.02)
+
+    sweep()
+
+    view = store.view(job.job_id)
+    assert (view.status, view.errors[0].code) == (Status.QUEUED, "worker_died")
+
+
+def test_an_end_that_never_reached_the_view_is_shown(make_job, monkeypatch):
+    job = make_job()
+    accept_without_publishing(job)
+    monkeypatch.setattr(store, "LEASE_GRACE_S", 0)
+    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    ledger.end(Ending(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now()))
+    time.sleep(0.02)
+
+    sweep()
+
+    assert store.view(job.job_id).status is Status.COMPLETED
+
+
+def test_a_job_that_was_written_down_but_never_shown_is_found_and_queued(make_job, take):
+    a_minute_ago = ids.new_id(at_ms=int((time.time() - 60) * 1000))
+    job = make_job(job_id=a_minute_ago)
+    ledger.accept(job)
+
+    assert sweep()["found"] == 1
+
+    assert store.view(job.job_id).status is Status.QUEUED
+    sweep()
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+
+
+def test_a_job_that_is_being_accepted_right_now_is_not_touched(make_job):
+    job = make_job()
+    ledger.accept(job)
+
+    assert sweep()["found"] == 0
+    assert store.view(job.job_id) is None
+
+
+def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take):
+    long_ago = [ids.new_id(at_ms=int((time.time() - 7200 - number) * 1000)) for number in range(3)]
+    jobs = [make_job(job_id=job_id) for job_id in long_ago]
+    for job in jobs:
+        ledger.accept(job)
+    ledger.end(Ending(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now()))
+    store._client().flushdb()
+
+    assert sweep()["rebuilt"] >= 3
+
+    assert store.view(jobs[0].job_id).status is Status.FAILED
+    assert store.view(jobs[1].job_id).status is Status.QUEUED
+    assert set(long_ago) <= set(store.list_ids("default", before=None, limit=1000))
+    sweep()
+    published = {take("darkroom.resize")["body"]["job_id"] for _ in range(2)}
+    assert {jobs[1].job_id, jobs[2].job_id} >= published
+    assert sweep()["rebuilt"] == 0
+
+
+def test_a_job_of_which_nothing_is_known_any_more_is_forgotten(make_job):
+    job = make_job()
+    store.create(job, due_in_s=0)
+    store._client().delete(f"darkroom:job:{job.job_id}")
+
+    sweep()
+
+    assert store.due(10) == []
+
+
+def test_while_the_broker_is_down_a_queued_job_stays_due(make_job, monkeypatch):
+    job = make_job()
+    accept_without_publishing(job)
+    monkeypatch.setenv("DARKROOM_BROKER_URL", "amqp://127.0.0.1:1/%2F")
+    broker.settings.cache_clear()
+    broker.close()
+
+    sweep()
+
+    assert store.due(10) == [job.job_id]
