@@ -131,11 +131,13 @@ def test_without_a_free_slot_the_message_waits_and_starts_when_one_comes_free(
     for job in (holder, waiting):
         store.create(job)
     store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
-    threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0))).start()
+    ending = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0)))
+    ending.start()
 
     assert app.handler(batch(body_of(waiting)), Context()) == {"taken": 1}
 
     assert started(waiting)
+    ending.join()
 
 
 def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, monkeypatch):

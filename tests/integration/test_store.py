@@ -170,12 +170,14 @@ def test_who_waits_for_a_slot_is_woken_when_one_comes_free(make_job):
     store.create(job)
     store.acquire_slot(job.job_id, RESIZE, 1, limit=1)
     claim(job)
-    threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending_of(job))).start()
+    ending = threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending_of(job)))
+    ending.start()
 
     begun = time.monotonic()
     store.wait_for_slot(RESIZE, 4)
 
     assert time.monotonic() - begun < 2
+    ending.join()
 
 
 def test_who_waits_for_an_end_hears_of_it_at_once(make_job):
@@ -183,13 +185,15 @@ def test_who_waits_for_an_end_hears_of_it_at_once(make_job):
     store.create(job)
     output = Output(name="a.jpg", key="processed/a", media_type="image/jpeg", size_bytes=1, sha256="0" * 64)
     ending = ending_of(job).model_copy(update={"outputs": [output]})
-    threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending)).start()
+    end = threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending))
+    end.start()
 
     begun = time.monotonic()
     view = store.wait_for_end(job.job_id, 10)
 
     assert time.monotonic() - begun < 2
     assert view.ending == ending
+    end.join()
 
 
 def test_waiting_for_an_end_gives_up_in_time(make_job):
