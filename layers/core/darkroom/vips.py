@@ -1,0 +1,95 @@
+"""libvips itself: set up once, watched while it computes, its errors turned into ours. Nothing else translates them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import pyvips
+
+from darkroom.errors import CorruptMediaError, DarkroomError, InternalError
+from darkroom.task import Task
+
+#: How often a long computation looks at the deadline and tells its progress.
+LOOK_EVERY_S = 0.5
+
+#: The only loaders that libvips may choose; SVG, CSV, its own formats and whatever comes in future are blocked.
+_ALLOWED_LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
+
+
+@lru_cache(maxsize=1)
+def set_up() -> None:
+    """Sets libvips up, once a process: no cache of earlier results, no loader but the allowed ones, no warnings."""
+    pyvips.cache_set_max(0)
+    pyvips.block_untrusted_set(True)
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for name in _ALLOWED_LOADERS:
+        pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
+    _silence()
+
+
+def _silence() -> None:
+    """Drops libvips' warnings in C.
+
+    pyvips hands them to Python's logging. That can start a garbage collection, which may close another damaged picture,
+    which warns in turn; GLib takes a warning within a warning for fatal and aborts the process. The function that takes
+    the place of the handler does nothing and looks at no argument.
+    """
+    warning_level = 1 << 4
+    nothing = pyvips.ffi.cast("GLogFunc", pyvips.ffi.addressof(pyvips.vips_lib, "vips_concurrency_get"))
+    pyvips._remove_log_handler()
+    pyvips.glib_lib.g_log_set_handler(b"VIPS", warning_level, nothing, pyvips.ffi.NULL)
+
+
+@contextmanager
+def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[None]:
+    """While `image` is computed, tells progress up to `end` and stops when the deadline passes or the job is lost."""
+    stopped: list[DarkroomError] = []
+    next_look = time.monotonic() + LOOK_EVERY_S
+
+    def look(_image: pyvips.Image, progress: Any) -> None:
+        nonlocal next_look
+        if stopped or time.monotonic() < next_look:
+            return
+        next_look = time.monotonic() + LOOK_EVERY_S
+        try:
+            task.remaining_s()
+            task.progress(end * progress.percent / 100)
+        except DarkroomError as error:  # an error cannot cross libvips: it is raised again below
+            stopped.append(error)
+            image.set_kill(True)
+
+    image.set_progress(True)
+    image.signal_connect("eval", look)
+    try:
+        yield
+    except pyvips.Error:
+        if stopped:
+            raise stopped[0] from None
+        raise
+    finally:
+        image.set_progress(False)
+
+
+#: Lines of libvips' that complain about a file begin so; lines about writing name the saver ("jpegsave_buffer: ...").
+_READING = ("vipsjpeg", "jpeg", "png", "spng", "vipspng", "webp", "gif", "nsgif", "tiff", "heif", "vipsforeignload")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns errors of libvips into ours: the file's fault where a loader complains, else a defect."""
+    pyvips.vips_lib.vips_error_clear()  # what earlier work, that went well in the end, has left there
+    try:
+        yield
+    except pyvips.Error as error:
+        raise _translation(error) from error
+
+
+def _translation(error: pyvips.Error) -> DarkroomError:
+    lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
+    for line in lines:
+        speaker, _, complaint = line.partition(": ")
+        if speaker.lower().startswith(_READING) and "save" not in speaker:
+            return CorruptMediaError(f"The picture is damaged or cut short ({(complaint or line)[:120]}).")
+    return InternalError(f"libvips failed: {error.message}: {'; '.join(lines)}"[:300])
