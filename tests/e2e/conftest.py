@@ -1,0 +1,94 @@
+"""End-to-end tests speak HTTP to a deployed stack and to its presigned forms and links, as its users do."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+MEDIA = Path(__file__).parents[1] / "media"
+TERMINAL = {"completed", "failed", "canceled"}
+PATIENCE_S = 90
+
+
+class Service:
+    """Darkroom as its users see it."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=40)
+
+    def upload(self, content: bytes, name: str, media_type: str | None = None) -> httpx.Response:
+        part = (name, content) if media_type is None else (name, content, media_type)
+        return self.http.post("/upload", files={"file": part})
+
+    def file(self, content: bytes, name: str, media_type: str | None = None) -> str:
+        """Uploads a file of any size, the short way or the long one, and returns its id."""
+        if len(content) < 4_000_000:
+            answer = self.upload(content, name, media_type)
+            assert answer.status_code == 201, answer.text
+            return answer.json()["file_id"]
+        form = self.form(name, media_type or "application/octet-stream")
+        assert self.send(form, content).status_code == 204
+        self.until(lambda: self.http.get(f"/files/{form['file_id']}").json()["status"] == "ready")
+        return form["file_id"]
+
+    def form(self, name: str, media_type: str, jobs: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+        request = {"name": name, "media_type": media_type, "jobs": jobs or []} | more
+        answer = self.http.post("/uploads", json=request)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def send(self, form: dict[str, Any], content: bytes, **fields: str) -> httpx.Response:
+        """Sends a file with the form that `form` handed out."""
+        return httpx.post(form["upload"]["url"], data=form["upload"]["fields"] | fields, files={"file": content})
+
+    def submit(self, file_id: str, operation: str, params: dict[str, Any] | None = None) -> httpx.Response:
+        return self.http.post("/jobs", json={"file_id": file_id, "operation": operation, "params": params or {}})
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            job = self.http.get(f"/jobs/{job_id}", params={"wait": 20}).json()
+            if job["status"] in TERMINAL:
+                return job
+            assert time.monotonic() < deadline, f"the job did not end: {job}"
+
+    def run(self, file_id: str, operation: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Submits a job and returns it when it has ended."""
+        answer = self.submit(file_id, operation, params)
+        assert answer.status_code == 202, answer.text
+        return self.ended(answer.json()["job_id"])
+
+    def result(self, job: dict[str, Any]) -> bytes:
+        assert job["status"] == "completed", job
+        answer = self.http.get(f"/jobs/{job['job_id']}/download", follow_redirects=True)
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to pass"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    url = os.environ.get("DARKROOM_API_URL")
+    assert url, "`make test` deploys a stack; by hand, set DARKROOM_API_URL to the API of a running one"
+    service = Service(url)
+    yield service
+    service.http.close()
+
+
+@pytest.fixture(scope="session")
+def photo(service: Service) -> str:
+    return service.file((MEDIA / "rocket.jpg").read_bytes(), "rocket.jpg", "image/jpeg")
+
+
+@pytest.fixture(scope="session")
+def clip(service: Service) -> str:
+    return service.file((MEDIA / "bunny.mp4").read_bytes(), "bunny.mp4", "video/mp4")

@@ -1,0 +1,100 @@
+"""The life of a job as its owner sees it: waiting, listing, canceling, trying again."""
+
+import time
+
+import pytest
+
+
+UNKNOWN = "01900000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def long_video(service, long_clip):
+    return service.file(long_clip.read_bytes(), "long.mp4", "video/mp4")
+
+
+def test_a_job_is_accepted_with_its_address(service, photo):
+    answer = service.submit(photo, "thumbnail")
+
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"].endswith(f"/jobs/{job['job_id']}")
+    assert job["status"] in {"queued", "running"}
+    assert service.ended(job["job_id"])["finished_at"]
+
+
+def test_waiting_returns_as_soon_as_the_job_ends(service, photo):
+    job_id = service.submit(photo, "thumbnail").json()["job_id"]
+
+    begun = time.monotonic()
+    job = service.http.get(f"/jobs/{job_id}", params={"wait": 25}).json()
+
+    assert job["status"] == "completed"
+    assert time.monotonic() - begun < 15
+
+
+def test_a_long_job_shows_its_progress_and_can_be_canceled(service, long_video):
+    job_id = service.submit(long_video, "video_compress", {"preset": "slower", "crf": 18}).json()["job_id"]
+    service.until(lambda: service.http.get(f"/jobs/{job_id}").json()["progress"] > 0)
+
+    canceled = service.http.delete(f"/jobs/{job_id}")
+
+    assert canceled.status_code == 200
+    assert canceled.json()["status"] == "canceled"
+    assert service.http.delete(f"/jobs/{job_id}").status_code == 409
+    assert service.http.get(f"/jobs/{job_id}/download").json()["code"] == "job_not_completed"
+
+
+def test_a_canceled_job_can_be_tried_again_as_a_new_one(service, long_video):
+    job_id = service.submit(long_video, "video_compress", {"preset": "ultrafast"}).json()["job_id"]
+    service.http.delete(f"/jobs/{job_id}")
+
+    answer = service.http.post(f"/jobs/{job_id}/retry")
+
+    assert answer.status_code == 202
+    again = service.ended(answer.json()["job_id"])
+    assert (again["status"], again["retry_of"]) == ("completed", job_id)
+    assert service.ended(job_id)["status"] == "canceled"
+    assert service.http.post(f"/jobs/{again['job_id']}/retry").json()["code"] == "job_not_retryable"
+
+
+def test_jobs_are_listed_newest_first_page_by_page(service, photo):
+    made = [service.submit(photo, "thumbnail", {"width": 10 + n}).json()["job_id"] for n in range(3)]
+    for job_id in made:
+        service.ended(job_id)
+
+    first = service.http.get("/jobs", params={"limit": 2, "operation": "thumbnail"}).json()
+    second = service.http.get("/jobs", params={"limit": 2, "operation": "thumbnail", "before": first["next"]}).json()
+
+    listed = [job["job_id"] for job in first["jobs"] + second["jobs"]]
+    assert listed[:3] == made[::-1]
+    assert all(job["operation"] == "thumbnail" for job in first["jobs"])
+
+
+def test_the_download_redirects_to_a_presigned_link(service, photo):
+    job = service.run(photo, "thumbnail")
+
+    answer = service.http.get(f"/jobs/{job['job_id']}/download")
+
+    assert answer.status_code == 307
+    assert "X-Amz-Signature" in answer.headers["location"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/jobs/{}"), ("DELETE", "/jobs/{}"), ("POST", "/jobs/{}/retry"), ("GET", "/jobs/{}/download")],
+)
+def test_unknown_and_malformed_job_ids(service, method, path):
+    unknown = service.http.request(method, path.format(UNKNOWN))
+    malformed = service.http.request(method, path.format("not-an-id"))
+
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "job_not_found")
+    assert (malformed.status_code, malformed.json()["code"]) == (422, "invalid_id")
+
+
+def test_a_hundred_jobs_at_once_all_complete(service, photo):
+    ids = [service.submit(photo, "thumbnail", {"width": 16, "height": 16}).json()["job_id"] for _ in range(100)]
+
+    assert {service.ended(job_id)["status"] for job_id in ids} == {"completed"}
+
+
