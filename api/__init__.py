@@ -1,0 +1,1 @@
+"""Darkroom's HTTP API."""

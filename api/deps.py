@@ -1,0 +1,35 @@
+"""What routes take from a request besides their own parameters.
+
+Routes are `async def` although they block: a Lambda environment serves one request at a time, so a thread pool would
+cost CPU and give nothing.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Request
+
+from api.schemas import EXAMPLE_ID
+from darkroom import ids
+
+
+async def _job_id(job_id: Annotated[str, Path(description="The job's identifier.", examples=[EXAMPLE_ID])]) -> str:
+    return ids.parse_id(job_id)
+
+
+async def _file_id(file_id: Annotated[str, Path(description="The file's identifier.", examples=[EXAMPLE_ID])]) -> str:
+    return ids.parse_id(file_id)
+
+
+async def _traceparent(
+    request: Request,
+    traceparent: Annotated[
+        str | None, Header(description="W3C trace context to continue: the job's log lines carry its trace id.")
+    ] = None,
+) -> str:
+    del traceparent  # declared for the documentation; the request log has read it already
+    return str(request.state.traceparent)
+
+
+JobId = Annotated[str, Depends(_job_id)]
+FileId = Annotated[str, Depends(_file_id)]
+Traceparent = Annotated[str, Depends(_traceparent)]

@@ -1,0 +1,193 @@
+"""What clients get: the public shape of jobs and files, apart from how they are kept."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas import EXAMPLE_ID
+from darkroom import storage, store
+from darkroom.config import settings
+from darkroom.contracts import Failure, FileSource, Job, MediaKind, Operation, Output, Status
+
+_EXAMPLE_PATH = f"processed/default/{EXAMPLE_ID}/5b0c1f2d9e7a4c38/thumbnail.webp"
+
+
+class Document(BaseModel):
+    """Base of every model here."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class OutputDocument(Document):
+    """One file that a job made."""
+
+    name: str = Field(description="File name to save it under.", examples=["harbour-thumbnail.webp"])
+    path: str = Field(description="Where it lies in the bucket.", examples=[_EXAMPLE_PATH])
+    media_type: str = Field(examples=["image/webp"])
+    size_bytes: int = Field(examples=[18_204])
+    sha256: str = Field(description="SHA-256 of the bytes, in hexadecimal.")
+    width_px: int | None = None
+    height_px: int | None = None
+    duration_s: float | None = None
+    download_url: str = Field(description="A presigned GET, valid for a limited time.")
+
+
+class JobSummary(Document):
+    """A job in a list."""
+
+    job_id: str = Field(examples=[EXAMPLE_ID])
+    status: Status
+    operation: Operation
+    file_id: str = Field(description="The file that the job works on.", examples=[EXAMPLE_ID])
+    waiting_for: Literal["upload"] | None = Field(
+        None, description="What a queued job waits for: `upload` while its file has not arrived yet."
+    )
+    attempt: int = Field(description="Attempts begun so far.", examples=[1])
+    progress: float = Field(description="From 0 to 1.", examples=[1.0])
+    created_at: str = Field(examples=["2026-03-01T09:30:00.000Z"])
+    started_at: str | None = Field(None, description="When the latest attempt began.")
+    finished_at: str | None = None
+    result_path: str | None = Field(None, description="Where the first result lies in the bucket.")
+    error: Failure | None = Field(None, description="Why the job failed.")
+    retry_of: str | None = Field(None, description="The job that this one tries again.")
+    status_url: str = Field(description="Where to ask for the job.", examples=[f"/jobs/{EXAMPLE_ID}"])
+
+
+class JobDocument(JobSummary):
+    """A job: where it stands, what it was asked for, what came of it."""
+
+    params: dict[str, Any] = Field(description="The operation's parameters, defaults spelled out.")
+    source: FileSource
+    download_url: str | None = Field(None, description="A presigned GET of the first result, for a limited time.")
+    outputs: list[OutputDocument] = []
+    document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
+    errors: list[Failure] = Field([], description="Attempts that failed before, oldest first.")
+
+
+class JobPage(Document):
+    """Jobs, newest first."""
+
+    jobs: list[JobSummary]
+    next: str | None = Field(description="Where the next page is; null after the last one.")
+
+
+class FileDocument(Document):
+    """An uploaded file, or one that is expected."""
+
+    file_id: str = Field(examples=[EXAMPLE_ID])
+    name: str = Field(examples=["harbour.jpg"])
+    status: Literal["awaiting", "ready", "rejected"] = Field(
+        description="awaiting: nothing was uploaded yet. rejected: what was uploaded cannot be processed."
+    )
+    size_bytes: int | None = Field(None, examples=[2_417_663])
+    media_type: str | None = Field(
+        None, description="What the bytes are; what was declared, while the file is awaited.", examples=["image/jpeg"]
+    )
+    kind: MediaKind | None = Field(None, description="Which operations take it.")
+    error: Failure | None = Field(None, description="Why the file was rejected.")
+    expires_at: str | None = Field(None, description="Until when the upload form is good, while the file is awaited.")
+
+
+class UploadForm(Document):
+    """A form for a POST of `multipart/form-data`: all `fields` in order, then the file as the field `file`."""
+
+    method: Literal["POST"] = "POST"
+    url: str
+    fields: dict[str, str] = Field(description="Form fields that go before the file, exactly as they are.")
+    expires_at: str
+    max_bytes: int = Field(description="The store refuses anything larger.")
+
+
+class AwaitedJob(Document):
+    """A job that starts when the upload lands."""
+
+    job_id: str = Field(examples=[EXAMPLE_ID])
+    operation: Operation
+    status: Status
+    waiting_for: Literal["upload"] = "upload"
+    status_url: str = Field(examples=[f"/jobs/{EXAMPLE_ID}"])
+
+
+class UploadDocument(Document):
+    """Everything needed to upload a file."""
+
+    file_id: str = Field(examples=[EXAMPLE_ID])
+    upload: UploadForm
+    jobs: list[AwaitedJob] = []
+
+
+def timestamp(at_s: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def status_url(job_id: str) -> str:
+    """Where to ask for a job, from the API's root."""
+    return f"/jobs/{job_id}"
+
+
+def new_view(job: Job) -> store.View:
+    """The view of a job that was accepted this moment."""
+    return store.View(status=Status.QUEUED, attempt=0, job=job)
+
+
+def summary(view: store.View) -> JobSummary:
+    """A job as lists show it."""
+    return JobSummary(**_common(view))
+
+
+def job_document(view: store.View) -> JobDocument:
+    """A job with everything that is known of it. Makes the presigned links, which takes CPU but no request."""
+    outputs = [_output(output) for output in view.ending.outputs] if view.ending else []
+    return JobDocument(
+        **_common(view),
+        params=view.job.params,
+        source=view.job.source,
+        download_url=outputs[0].download_url if outputs else None,
+        outputs=outputs,
+        document=view.ending.document if view.ending else None,
+        errors=view.errors,
+    )
+
+
+def _common(view: store.View) -> dict[str, Any]:
+    job, ending = view.job, view.ending
+    started_at = ending.started_at if ending else None
+    if started_at is None and view.started_ms is not None:
+        started_at = timestamp(view.started_ms / 1000)
+    return {
+        "job_id": job.job_id,
+        "status": view.status,
+        "operation": job.operation,
+        "file_id": job.source.file_id,
+        "waiting_for": "upload" if view.awaits_upload else None,
+        "attempt": ending.attempt if ending else view.attempt,
+        "progress": 1.0 if view.status is Status.COMPLETED else view.progress,
+        "created_at": job.created_at,
+        "started_at": started_at,
+        "finished_at": ending.finished_at if ending else None,
+        "result_path": ending.outputs[0].key if ending and ending.outputs else None,
+        "error": ending.error if ending else None,
+        "retry_of": job.retry_of,
+        "status_url": status_url(job.job_id),
+    }
+
+
+def _output(output: Output) -> OutputDocument:
+    return OutputDocument(
+        name=output.name,
+        path=output.key,
+        media_type=output.media_type,
+        size_bytes=output.size_bytes,
+        sha256=output.sha256,
+        width_px=output.width_px,
+        height_px=output.height_px,
+        duration_s=output.duration_s,
+        download_url=download_link(output),
+    )
+
+
+def download_link(output: Output) -> str:
+    """A presigned GET that saves the output under its name."""
+    return storage.link(output.key, expires_s=settings().link_expiry_s, save_as=output.name)

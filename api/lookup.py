@@ -1,0 +1,120 @@
+"""Finds files and jobs: in Redis, which is quick, else in S3, which is the truth."""
+
+from typing import Any
+
+from darkroom import files, ids, ledger, lifecycle, store
+from darkroom.contracts import Ending, Job, MediaKind, Operation, Params, Status, WatermarkParams
+from darkroom.errors import (
+    CacheUnavailableError,
+    DarkroomError,
+    FileNotFoundInStoreError,
+    FileNotUploadedError,
+    JobNotFoundError,
+    MediaError,
+    WrongMediaKindError,
+)
+from darkroom.log import logger
+
+AWAITING = "awaiting"
+REJECTED = "rejected"
+
+_MEDIA_ERRORS = {error.code: error for error in MediaError.__subclasses__()}
+
+
+def file_record(file_id: str) -> dict[str, Any]:
+    """What is known of a file. Raises FileNotFoundInStoreError.
+
+    A file that is still awaited may have landed a moment ago, before its event was worked off: S3 knows.
+    """
+    silence: DarkroomError = FileNotFoundInStoreError(file_id)
+    record = None
+    try:
+        record = store.get_file(file_id)
+    except CacheUnavailableError as error:
+        silence = error  # what S3 does not have may still be awaited, which only Redis knows
+    if record is None or record["status"] == AWAITING:
+        record = stored_file(file_id) or record
+    if record is None:
+        raise silence
+    return record
+
+
+def stored_file(file_id: str) -> dict[str, Any] | None:
+    """What lies in S3 under this id, noted in Redis as well."""
+    file = files.inspect(file_id)
+    if file is None:
+        return None
+    record = files.record_of(file)
+    remember_file(record)
+    return record
+
+
+def remember_file(record: dict[str, Any]) -> None:
+    """Notes a file in Redis; without Redis, S3 answers."""
+    try:
+        store.put_file(record["file_id"], record)
+    except CacheUnavailableError as error:
+        logger().warning("file not noted", extra={"file_id": record["file_id"], "reason": error.message})
+
+
+def require_inputs(operation: Operation, params: Params, record: dict[str, Any]) -> None:
+    """Raises unless the file and, for a watermark, the image to lay over it are there and fit for the operation."""
+    files.check_kind(operation, kind_of(record))
+    require_overlay(params)
+
+
+def require_overlay(params: Params) -> None:
+    """Raises unless the image that a watermark lays over, if it is one, is there and an image."""
+    if not isinstance(params, WatermarkParams) or params.image_file_id is None:
+        return
+    kind = kind_of(file_record(ids.parse_id(params.image_file_id)))
+    if kind is not MediaKind.IMAGE:
+        raise WrongMediaKindError(f"image_file_id names a file of kind {kind}; a watermark is a text or an image.")
+
+
+def kind_of(record: dict[str, Any]) -> MediaKind:
+    """The kind of a file that is ready. Raises what stands in the way otherwise."""
+    if record["status"] == AWAITING:
+        raise FileNotUploadedError(record["file_id"])
+    if record["status"] == REJECTED:
+        problem = record["error"]
+        raise _MEDIA_ERRORS[problem["code"]](problem["message"])
+    return MediaKind(record["kind"])
+
+
+def job_view(job_id: str, wait_s: float = 0) -> store.View:
+    """What is known of a job, held until it has ended or `wait_s` is over. Raises JobNotFoundError.
+
+    Without Redis, the ledger tells whether the job has ended; an open job then counts as queued.
+    """
+    try:
+        return _seen(job_id, wait_s) or _restored(job_id, wait_s)
+    except CacheUnavailableError as error:
+        logger().warning("asking the ledger instead", extra={"job_id": job_id, "reason": error.message})
+        job = ledger.read_job(job_id)
+        if job is None:
+            raise  # it may still await its upload, which only Redis knows
+    return _recorded(job, ledger.read_ending(job_id))
+
+
+def _seen(job_id: str, wait_s: float) -> store.View | None:
+    view = store.view(job_id)
+    if view is None or view.status.terminal or wait_s <= 0:
+        return view
+    return store.wait_for_end(job_id, wait_s)
+
+
+def _restored(job_id: str, wait_s: float) -> store.View:
+    """A job that Redis has lost, brought back from the ledger."""
+    job = ledger.read_job(job_id)
+    if job is None:
+        raise JobNotFoundError(job_id)
+    ending = ledger.read_ending(job_id)
+    lifecycle.restore(job, ending)
+    return _seen(job_id, wait_s) or _recorded(job, ending)
+
+
+def _recorded(job: Job, ending: Ending | None) -> store.View:
+    if ending is None:
+        return store.View(status=Status.QUEUED, attempt=0, job=job)
+    return store.View(status=ending.status, attempt=ending.attempt, job=job, ending=ending)

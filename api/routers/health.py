@@ -1,0 +1,77 @@
+"""Whether the parts that the API depends on answer."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.documents import Document
+from api.problems import responses
+from darkroom import broker, ledger, storage, store
+from darkroom.errors import DarkroomError
+from darkroom.log import logger
+
+router = APIRouter(tags=["health"])
+
+#: Seconds that a part has to answer. Parts are asked at the same time.
+TIMEOUT_S = 2.0
+
+State = Literal["ok", "down"]
+
+
+class PartHealth(Document):
+    """One part."""
+
+    status: State
+    detail: str = Field(description="In a sentence.", examples=["The status cache answers."])
+    latency_ms: float = Field(description="How long the answer took.", examples=[1.4])
+
+
+class Health(Document):
+    """The whole: `ok` when every part is."""
+
+    status: State
+    parts: dict[str, PartHealth]
+
+
+def _ask_storage() -> None:
+    storage.exists(f"{ledger.PREFIX}health")
+
+
+_PARTS: dict[str, tuple[str, Callable[[], None]]] = {
+    "cache": ("The status cache", store.ping),
+    "broker": ("The message broker", broker.ping),
+    "storage": ("The object store", _ask_storage),
+}
+
+
+@router.get(
+    "/health",
+    response_model=Health,
+    summary="Ask whether all parts answer",
+    responses={**responses(), 503: {"model": Health, "description": "A part is down; `parts` says which."}},
+)
+async def get_health() -> Response:
+    """Asks every part and answers within a few seconds, whatever state they are in. 503 when one of them is down."""
+    answers = await asyncio.gather(*(_ask(name, check) for name, check in _PARTS.values()))
+    healthy = all(answer.status == "ok" for answer in answers)
+    health = Health(status="ok" if healthy else "down", parts=dict(zip(_PARTS, answers, strict=True)))
+    headers = {"Cache-Control": "no-store"}
+    return Response(health.model_dump_json(), 200 if healthy else 503, headers, "application/json")
+
+
+async def _ask(name: str, check: Callable[[], None]) -> PartHealth:
+    begun = time.perf_counter()
+    status: State = "down"
+    try:
+        await asyncio.wait_for(asyncio.to_thread(check), TIMEOUT_S)
+        status, detail = "ok", f"{name} answers."
+    except TimeoutError:
+        detail = f"{name} has not answered within {TIMEOUT_S:g} seconds."
+    except DarkroomError as error:
+        logger().error("a part is down", extra={"part": name, "code": error.code, "reason": error.message})
+        detail = f"{name} does not answer ({error.code})."
+    return PartHealth(status=status, detail=detail, latency_ms=round((time.perf_counter() - begun) * 1000, 1))

@@ -1,0 +1,235 @@
+"""Jobs: ask for work, watch it, fetch what came of it."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Body, Query, Request, Response
+
+from api import documents, listing, lookup
+from api.deps import JobId, Traceparent
+from api.documents import JobDocument, JobPage
+from api.problems import responses
+from api.schemas import EXAMPLE_ID, JobRequest, job_examples, stored
+from darkroom import ids, ledger, lifecycle, storage, store
+from darkroom.contracts import DEFAULT_TENANT, Ending, FileSource, Job, Operation, Status, parse_params, utc_now
+from darkroom.errors import (
+    CacheUnavailableError,
+    EmptyFileError,
+    FileNotFoundInStoreError,
+    FileNotUploadedError,
+    InvalidIdError,
+    InvalidRequestError,
+    JobAlreadyEndedError,
+    JobNotCompletedError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    MediaTypeMismatchError,
+    ResultGoneError,
+    StorageUnavailableError,
+    UnknownOperationError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+
+router = APIRouter(tags=["jobs"])
+
+#: Seconds that a request may be held: API Gateway gives up after 30.
+MAX_WAIT_S = 25
+
+_UNFIT_FILE = (
+    EmptyFileError,
+    FileNotFoundInStoreError,
+    FileNotUploadedError,
+    MediaTypeMismatchError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+_LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnavailableError)
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=JobDocument,
+    summary="Start a job on a file",
+    responses=responses(
+        *_UNFIT_FILE,
+        CacheUnavailableError,
+        InvalidIdError,
+        InvalidRequestError,
+        StorageUnavailableError,
+        UnknownOperationError,
+    ),
+)
+async def create_job(
+    body: Annotated[JobRequest, Body(discriminator="operation", openapi_examples=job_examples())],
+    request: Request,
+    traceparent: Traceparent,
+) -> Response:
+    """Accepts a job. Once this returns, the job is on record and will end, one way or another: ask `Location`."""
+    operation = Operation(body.operation)
+    file_id = ids.parse_id(body.file_id)
+    lookup.require_inputs(operation, body.params, lookup.file_record(file_id))
+    job = Job(
+        job_id=ids.new_id(),
+        operation=operation,
+        params=stored(body.params),
+        source=FileSource(file_id=file_id),
+        created_at=utc_now(),
+        traceparent=traceparent,
+    )
+    return _accept(job, request)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response_model=JobDocument,
+    summary="Ask for a job",
+    responses=responses(*_LOOKUP, InvalidRequestError),
+)
+async def get_job(
+    job_id: JobId,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to hold the request until the job has ended.")
+    ] = 0,
+) -> Response:
+    """Says where a job stands. With `wait` the answer comes as soon as the job has ended, at the latest then."""
+    return _answer(lookup.job_view(job_id, wait))
+
+
+@router.get(
+    "/jobs/{job_id}/download",
+    status_code=307,
+    response_class=Response,
+    summary="Download a job's result",
+    responses={
+        **responses(*_LOOKUP, InvalidRequestError, JobNotCompletedError, ResultGoneError),
+        307: {"description": "The result is at `Location`, a presigned link.", "content": {}},
+    },
+)
+async def download_result(
+    job_id: JobId,
+    output: Annotated[int, Query(ge=0, description="Which of the job's outputs, counted from 0.")] = 0,
+) -> Response:
+    """Redirects to the result itself."""
+    view = lookup.job_view(job_id)
+    if view.status is not Status.COMPLETED or view.ending is None:
+        raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no result to download.")
+    outputs = view.ending.outputs
+    if output >= len(outputs):
+        raise InvalidRequestError(f"Job {job_id} has {len(outputs)} outputs, counted from 0: there is no {output}.")
+    if not storage.exists(outputs[output].key):
+        raise ResultGoneError(f"The result of job {job_id} was removed when its retention ended.")
+    headers = {"Location": documents.download_link(outputs[output]), "Cache-Control": "no-store"}
+    return Response(status_code=307, headers=headers)
+
+
+@router.get(
+    "/jobs",
+    response_model=JobPage,
+    summary="List jobs, newest first",
+    responses=responses(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
+)
+async def list_jobs(
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page, at most.")] = 20,
+    before: Annotated[
+        str | None, Query(description="Only jobs older than this one. `next` has it filled in.", examples=[EXAMPLE_ID])
+    ] = None,
+    status: Annotated[Status | None, Query(description="Only jobs that stand here.")] = None,
+    operation: Annotated[Operation | None, Query(description="Only jobs of this operation.")] = None,
+) -> Response:
+    """Pages through the jobs that have a file. With filters, a page may be short or empty and still have a `next`."""
+    page = listing.find(
+        DEFAULT_TENANT,
+        before=ids.parse_id(before) if before else None,
+        limit=limit,
+        wanted=listing.Filter(status=status, operation=operation),
+    )
+    following = None
+    if page.cursor is not None:
+        query = {"limit": limit, "before": page.cursor, "status": status, "operation": operation}
+        following = "/jobs?" + urlencode({name: value for name, value in query.items() if value is not None})
+    document = JobPage(jobs=[documents.summary(view) for view in page.views], next=following)
+    return Response(document.model_dump_json(), media_type="application/json")
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    response_model=JobDocument,
+    summary="Cancel a job",
+    responses=responses(*_LOOKUP, JobAlreadyEndedError),
+)
+async def cancel_job(job_id: JobId) -> Response:
+    """Ends a job that is queued, running or waiting for its upload. A run that is under way is stopped soon after."""
+    view = lookup.job_view(job_id)
+    if view.status.terminal:
+        raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
+    job = view.job
+    if view.awaits_upload:
+        # So far the job is only in the upload's form: to be canceled, it must exist.
+        ledger.accept(job)
+        store.create(job)
+    holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
+    if holds.status is not Status.CANCELED:
+        raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
+    return _answer(
+        store.View(
+            status=holds.status,
+            attempt=holds.attempt,
+            job=job,
+            progress=view.progress,
+            started_ms=view.started_ms,
+            errors=view.errors,
+            ending=holds,
+        )
+    )
+
+
+def _end(job: Job, ending: Ending) -> Ending:
+    try:
+        return lifecycle.end(job, ending)
+    except CacheUnavailableError:
+        holds = ledger.read_ending(job.job_id)
+        if holds is None:
+            raise
+        return holds  # the ledger has it, which is what counts; sweep tells Redis later
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    response_model=JobDocument,
+    summary="Try a failed or canceled job again",
+    responses=responses(*_LOOKUP, *_UNFIT_FILE, JobNotRetryableError),
+)
+async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -> Response:
+    """Starts a new job with the same file and parameters; `retry_of` names the old one, which stays as it is."""
+    view = lookup.job_view(job_id)
+    if view.status not in (Status.FAILED, Status.CANCELED):
+        raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be tried again.")
+    old = view.job
+    record = lookup.stored_file(old.source.file_id) or lookup.file_record(old.source.file_id)
+    lookup.require_inputs(old.operation, parse_params(old.operation, old.params), record)
+    job = Job(
+        job_id=ids.new_id(),
+        tenant=old.tenant,
+        operation=old.operation,
+        params=old.params,
+        source=old.source,
+        created_at=utc_now(),
+        traceparent=traceparent,
+        retry_of=old.job_id,
+    )
+    return _accept(job, request)
+
+
+def _accept(job: Job, request: Request) -> Response:
+    request.state.job_id = job.job_id
+    lifecycle.accept(job)
+    document = documents.job_document(documents.new_view(job)).model_dump_json()
+    return Response(document, 202, {"Location": documents.status_url(job.job_id)}, "application/json")
+
+
+def _answer(view: store.View) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(documents.job_document(view).model_dump_json(), headers=headers, media_type="application/json")

@@ -1,0 +1,170 @@
+"""Ways in for files: through the API while they are small, straight to S3 otherwise."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, File, Response, UploadFile
+
+from api import lookup
+from api.deps import Traceparent
+from api.documents import AwaitedJob, FileDocument, UploadDocument, UploadForm, status_url, timestamp
+from api.problems import responses
+from api.schemas import UploadRequest, stored
+from darkroom import files, ids, sniff, storage, store
+from darkroom.config import settings
+from darkroom.contracts import FileSource, Job, MediaKind, Operation, Status, UploadedJob, utc_now
+from darkroom.errors import (
+    CacheUnavailableError,
+    EmptyFileError,
+    FileNotFoundInStoreError,
+    FileNotUploadedError,
+    FileTooLargeError,
+    InvalidRequestError,
+    MediaTypeMismatchError,
+    StorageUnavailableError,
+    UnknownOperationError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+
+router = APIRouter(tags=["uploads"])
+
+
+@router.post(
+    "/upload",
+    status_code=201,
+    response_model=FileDocument,
+    summary="Upload a small file",
+    responses=responses(
+        EmptyFileError,
+        FileTooLargeError,
+        InvalidRequestError,
+        MediaTypeMismatchError,
+        StorageUnavailableError,
+        UnsupportedMediaTypeError,
+    ),
+)
+async def upload_file(
+    file: Annotated[UploadFile, File(description="The file. Its bytes decide what it is, not its name.")],
+) -> Response:
+    """Takes a file of up to 4 MB through the API itself and says what it is. Larger ones: `POST /uploads`."""
+    content = await file.read()
+    limit_bytes = settings().direct_upload_max_bytes
+    if len(content) > limit_bytes:
+        raise FileTooLargeError(
+            f"The file has {len(content):,} bytes; {limit_bytes:,} may go through the API. "
+            "Ask POST /uploads for a form and send it straight to the store."
+        )
+    media = files.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
+    file_id, name = ids.new_id(), files.clean_name(file.filename or "")
+    storage.put(files.key_of(file_id), content, media_type=media.name, metadata=files.metadata_of(name, []))
+    record = files.record_of(files.File(file_id, name, len(content), media, None, []))
+    lookup.remember_file(record)
+    document = FileDocument(**record).model_dump_json()
+    return Response(document, 201, {"Location": f"/files/{file_id}"}, "application/json")
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    response_model=UploadDocument,
+    summary="Get a form to upload a file of any size",
+    responses=responses(
+        CacheUnavailableError,
+        FileNotFoundInStoreError,
+        FileNotUploadedError,
+        FileTooLargeError,
+        InvalidRequestError,
+        UnknownOperationError,
+        UnsupportedMediaTypeError,
+        WrongMediaKindError,
+    ),
+)
+async def create_upload(body: UploadRequest, traceparent: Traceparent) -> Response:
+    """Gives out a presigned form that sends a file straight to the store, past the API and its size limit.
+
+    `jobs` start by themselves when the file has arrived; ask for them by the ids returned here. Their parameters are
+    checked now; the file itself is checked when it arrives.
+    """
+    kind = _declared_kind(body.media_type)
+    max_bytes = _max_bytes(body.size_bytes)
+    for work in body.jobs:
+        files.check_kind(Operation(work.operation), kind)
+        lookup.require_overlay(work.params)
+    jobs = [
+        UploadedJob(job_id=ids.new_id(), operation=Operation(work.operation), params=stored(work.params))
+        for work in body.jobs
+    ]
+    metadata = files.metadata_of(body.name, jobs)
+    _check_metadata(metadata)
+    file_id, expires_s = ids.new_id(), settings().link_expiry_s
+    form = storage.upload_form(
+        files.key_of(file_id),
+        media_type=body.media_type,
+        metadata=metadata,
+        max_bytes=max_bytes,
+        expires_s=expires_s,
+    )
+    expires_at = timestamp(time.time() + expires_s)
+    store.put_file(
+        file_id,
+        {
+            "file_id": file_id,
+            "name": files.clean_name(body.name),
+            "status": lookup.AWAITING,
+            "media_type": body.media_type,
+            "expires_at": expires_at,
+        },
+        ttl_s=expires_s,
+    )
+    for job in jobs:
+        store.await_upload(_awaited(job, file_id, traceparent), expires_s=expires_s)
+    document = UploadDocument(
+        file_id=file_id,
+        upload=UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes),
+        jobs=[
+            AwaitedJob(
+                job_id=job.job_id, operation=job.operation, status=Status.QUEUED, status_url=status_url(job.job_id)
+            )
+            for job in jobs
+        ],
+    )
+    return Response(document.model_dump_json(), 201, {"Location": f"/files/{file_id}"}, "application/json")
+
+
+def _declared_kind(media_type: str) -> MediaKind:
+    name = media_type.partition(";")[0].strip().lower()
+    group = name.partition("/")[0]
+    if group not in set(MediaKind) or not sniff.reads(name):
+        raise UnsupportedMediaTypeError(f"Darkroom reads no files of type {name}. It takes images, video and sound.")
+    return MediaKind(group)
+
+
+def _max_bytes(size_bytes: int | None) -> int:
+    """The form's upper limit: the size that was announced, else the largest that is allowed."""
+    limit_bytes = settings().upload_max_bytes
+    if size_bytes is None:
+        return limit_bytes
+    if size_bytes > limit_bytes:
+        raise FileTooLargeError(f"The file would have {size_bytes:,} bytes; the limit is {limit_bytes:,}.")
+    return size_bytes
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    size_bytes = sum(len(name) + len(value) for name, value in metadata.items())
+    if size_bytes > files.METADATA_LIMIT_BYTES:
+        raise InvalidRequestError(
+            f"The name and the jobs take {size_bytes:,} bytes, and only {files.METADATA_LIMIT_BYTES:,} can travel with "
+            "an upload. Attach fewer jobs, and start the others with POST /jobs once the file is there."
+        )
+
+
+def _awaited(job: UploadedJob, file_id: str, traceparent: str) -> Job:
+    return Job(
+        job_id=job.job_id,
+        operation=job.operation,
+        params=job.params,
+        source=FileSource(file_id=file_id),
+        created_at=utc_now(),
+        traceparent=traceparent,
+    )

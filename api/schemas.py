@@ -1,0 +1,171 @@
+"""What clients send. Unknown fields are refused and nothing is coerced, as everywhere in the contracts."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from darkroom.contracts import (
+    PARAMS,
+    AudioExtractParams,
+    Contract,
+    Operation,
+    Params,
+    ResizeParams,
+    ThumbnailParams,
+    VideoCompressParams,
+    VideoMetadataParams,
+    VideoThumbnailParams,
+    WatermarkParams,
+)
+
+#: An identifier for examples.
+EXAMPLE_ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
+
+#: Characters of a declared media type, parameters included.
+_MEDIA_TYPE_LIMIT = 127
+
+
+class ResizeWork(Contract):
+    """An image in another size."""
+
+    operation: Literal["resize"]
+    params: ResizeParams
+
+
+class ThumbnailWork(Contract):
+    """A small picture of exact size."""
+
+    operation: Literal["thumbnail"]
+    params: ThumbnailParams = ThumbnailParams()
+
+
+class WatermarkWork(Contract):
+    """A text or an image laid over an image."""
+
+    operation: Literal["watermark"]
+    params: WatermarkParams
+
+
+class VideoThumbnailWork(Contract):
+    """One frame of a video."""
+
+    operation: Literal["video_thumbnail"]
+    params: VideoThumbnailParams = VideoThumbnailParams()
+
+
+class VideoMetadataWork(Contract):
+    """What a video or sound file holds."""
+
+    operation: Literal["video_metadata"]
+    params: VideoMetadataParams = VideoMetadataParams()
+
+
+class VideoCompressWork(Contract):
+    """A smaller video."""
+
+    operation: Literal["video_compress"]
+    params: VideoCompressParams = VideoCompressParams()
+
+
+class AudioExtractWork(Contract):
+    """The sound of a video, or a sound file in another format."""
+
+    operation: Literal["audio_extract"]
+    params: AudioExtractParams = AudioExtractParams()
+
+
+AnyWork = (
+    ResizeWork
+    | ThumbnailWork
+    | WatermarkWork
+    | VideoThumbnailWork
+    | VideoMetadataWork
+    | VideoCompressWork
+    | AudioExtractWork
+)
+
+
+class OnFile(Contract):
+    """Names the file to work on."""
+
+    file_id: str = Field(description="The file, as an upload returned it.", examples=[EXAMPLE_ID])
+
+
+class ResizeRequest(ResizeWork, OnFile):
+    """Scale an image to a width, a height or a box."""
+
+
+class ThumbnailRequest(ThumbnailWork, OnFile):
+    """Make a small picture of exact size."""
+
+
+class WatermarkRequest(WatermarkWork, OnFile):
+    """Lay a text or an image over an image."""
+
+
+class VideoThumbnailRequest(VideoThumbnailWork, OnFile):
+    """Take one frame of a video as a picture."""
+
+
+class VideoMetadataRequest(VideoMetadataWork, OnFile):
+    """Read what a video or sound file holds."""
+
+
+class VideoCompressRequest(VideoCompressWork, OnFile):
+    """Encode a video anew, smaller."""
+
+
+class AudioExtractRequest(AudioExtractWork, OnFile):
+    """Take the sound out of a video, or turn a sound file into another format."""
+
+
+JobRequest = (
+    ResizeRequest
+    | ThumbnailRequest
+    | WatermarkRequest
+    | VideoThumbnailRequest
+    | VideoMetadataRequest
+    | VideoCompressRequest
+    | AudioExtractRequest
+)
+
+
+class UploadRequest(Contract):
+    """A file that is about to be uploaded, and what shall happen to it then."""
+
+    name: str = Field(min_length=1, max_length=255, description="File name; results are named after it.")
+    media_type: str = Field(
+        min_length=3,
+        max_length=_MEDIA_TYPE_LIMIT,
+        pattern=r"^[\x21-\x7e]+(; ?[\x21-\x7e]+)*$",
+        description="The Content-Type that the form will send: an image, video or audio type.",
+    )
+    size_bytes: int | None = Field(
+        None, ge=1, description="Size of the file. When it is given, the form takes nothing larger."
+    )
+    jobs: list[Annotated[AnyWork, Field(discriminator="operation")]] = Field(
+        [], description="Jobs that start by themselves when the upload lands."
+    )
+
+
+def examples_of(operation: Operation) -> list[dict[str, Any]]:
+    """Example parameters of an operation."""
+    extra = PARAMS[operation].model_config.get("json_schema_extra")
+    found = extra.get("examples") if isinstance(extra, dict) else None
+    return [example for example in found if isinstance(example, dict)] if isinstance(found, list) else []
+
+
+def job_examples() -> dict[str, dict[str, Any]]:
+    """One request per operation, for the documentation."""
+    return {
+        operation: {
+            "summary": operation,
+            "value": {"file_id": EXAMPLE_ID, "operation": operation, "params": examples_of(operation)[0]},
+        }
+        for operation in Operation
+    }
+
+
+def stored(params: Params) -> dict[str, Any]:
+    """Parameters as a job keeps them: defaults spelled out, so that a later default does not change an old job."""
+    return params.model_dump(mode="json", exclude_none=True)

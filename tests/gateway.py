@@ -1,0 +1,122 @@
+"""Requests as API Gateway's HTTP API hands them to a Lambda function (payload format 2.0), and what comes back."""
+
+import base64
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+#: Content types that API Gateway hands over as text.
+_TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+
+
+class _Context:
+    """Lambda's context, as far as Mangum names it."""
+
+    function_name = "darkroom-api"
+    function_version = "$LATEST"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:darkroom-api"
+    memory_limit_in_mb = 512
+    aws_request_id = "request"
+    log_group_name = log_stream_name = "api"
+    identity: Any = None
+    client_context: Any = None
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def event(
+    method: str, target: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The event for one request. `target` is the path, with the query behind a question mark."""
+    path, _, query = target.partition("?")
+    headers = {"host": "api.example.com", "x-forwarded-proto": "https", "x-forwarded-port": "443", **(headers or {})}
+    made: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "darkroom",
+            "domainName": "api.example.com",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": "tests",
+            },
+            "requestId": "request",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "24/Nov/2026:04:00:00 +0000",
+            "timeEpoch": 1795492800000,
+        },
+        "isBase64Encoded": False,
+    }
+    if query:
+        made["queryStringParameters"] = dict(parse_qsl(query))
+    if body is not None:
+        is_text = headers.get("content-type", "").startswith(_TEXT)
+        made["body"] = body.decode() if is_text else base64.b64encode(body).decode()
+        made["isBase64Encoded"] = not is_text
+    return made
+
+
+def reply(answer: dict[str, Any]) -> Reply:
+    """What API Gateway would send for a function's answer."""
+    text = answer.get("body", "")
+    body = base64.b64decode(text) if answer["isBase64Encoded"] else text.encode()
+    return Reply(answer["statusCode"], answer.get("headers") or {}, body)
+
+
+def call(
+    method: str,
+    target: str,
+    *,
+    json_body: Any = None,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Reply:
+    """Sends a request through the API's Lambda handler."""
+    from api.main import handler
+
+    headers = {name.lower(): value for name, value in (headers or {}).items()}
+    if json_body is not None:
+        body = json.dumps(json_body).encode()
+        headers.setdefault("content-type", "application/json")
+    return reply(handler(event(method, target, body=body, headers=headers), _Context()))
+
+
+def multipart(fields: dict[str, str], *, name: str, media_type: str, content: bytes) -> tuple[bytes, dict[str, str]]:
+    """A form with `content` as its last field `file`: the body and the headers."""
+    boundary = uuid.uuid4().hex
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
+        for field, value in fields.items()
+    ]
+    quoted = name.replace("\\", "\\\\").replace('"', "%22")
+    parts.append(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
+        f"Content-Type: {media_type}\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+    )
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), {
+        "content-type": f"multipart/form-data; boundary={boundary}"
+    }
