@@ -123,8 +123,15 @@ def depth(operation: Operation) -> int:
 
 
 def ping() -> None:
-    """Raises BrokerUnavailableError unless the broker answers on a live connection."""
-    depth(Operation.RESIZE)
+    """Raises BrokerUnavailableError unless the broker lets us in and has our queues.
+
+    Uses a connection of its own, so that it may be called beside other work, in any thread.
+    """
+    try:
+        with contextlib.closing(_open()) as connection:
+            connection.channel().queue_declare(queue_of(Operation.RESIZE), passive=True)
+    except (AMQPError, OSError) as error:
+        raise BrokerUnavailableError(f"The message broker does not answer: {error!r}") from error
 
 
 def _publish(
@@ -171,6 +178,12 @@ def _channel() -> BlockingChannel:
 
 @lru_cache(maxsize=1)
 def _connect() -> BlockingChannel:
+    channel = _open().channel()
+    channel.confirm_delivery()
+    return channel
+
+
+def _open() -> pika.BlockingConnection:
     config = settings()
     parameters = pika.URLParameters(config.broker_url)
     account = aws.secret(config.broker_secret_arn)
@@ -180,9 +193,7 @@ def _connect() -> BlockingChannel:
     parameters.blocked_connection_timeout = _TIMEOUT_S
     parameters.client_properties = {"connection_name": config.function_prefix}
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as errors, we raise
-    channel = pika.BlockingConnection(parameters).channel()
-    channel.confirm_delivery()
-    return channel
+    return pika.BlockingConnection(parameters)
 
 
 def close() -> None:

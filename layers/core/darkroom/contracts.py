@@ -55,7 +55,7 @@ class MediaKind(StrEnum):
 class Contract(BaseModel):
     """Base of every model here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 # Parameters, one model per operation -------------------------------------------------------------------------------

@@ -366,6 +366,12 @@ _FAMILIES: tuple[frozenset[str], ...] = (
 )
 
 
+def reads(declared: str) -> bool:
+    """Whether `declared`, in lower case and without parameters, is a name of a type that `sniff` can find."""
+    families = (family for family in _FAMILIES if not family.isdisjoint(MEDIA_TYPES))
+    return declared in MEDIA_TYPES or any(declared in family for family in families)
+
+
 def check_declared(found: MediaType, declared: str | None) -> None:
     """Raises MediaTypeMismatchError when the upload's declared type contradicts what its bytes say."""
     name = (declared or "").partition(";")[0].strip().lower()
