@@ -1,0 +1,41 @@
+import io
+
+from localstack import board
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_table_makes_columns_as_wide_as_their_widest_cell_and_sets_numbers_right():
+    text = board.table(["job", "size"], [["resize", "9 kB"], ["a", "120 kB"]], right=(1,))
+
+    assert text.splitlines() == ["job       size", "──────  ──────", "resize    9 kB", "a       120 kB"]
+
+
+def test_log_hears_of_a_job_only_when_something_has_changed():
+    stream = io.StringIO()
+    shown = board.Board(stream)
+
+    for status, progress in [("queued", 0), ("running", 0.1), ("running", 0.2), ("running", 0.6), ("completed", 1)]:
+        shown.show([("resize", status, progress)])
+
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["queued", "running", "running", "done"]
+
+
+def test_terminal_sees_lines_change_in_place():
+    stream = Terminal()
+    shown = board.Board(stream)
+
+    shown.show([("resize", "running", 0.5), ("watermark", "queued", 0)])
+    before = len(stream.getvalue())
+    assert stream.getvalue().startswith("\x1b[2K  resize")
+    shown.show([("resize", "completed", 1), ("watermark", "running", 0)])
+
+    assert stream.getvalue()[before:].startswith("\x1b[2A\x1b[2K  resize")
+
+
+def test_sizes_and_times_read_as_people_write_them():
+    assert [board.size(count) for count in (999, 12_345, 5_300_000)] == ["999 B", "12.3 kB", "5.3 MB"]
+    assert [board.seconds(count) for count in (0.417, 59.2, 125)] == ["0.42 s", "59.20 s", "2 min 5 s"]
