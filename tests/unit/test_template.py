@@ -1,0 +1,254 @@
+"""What the template promises, worked out for both ways to deploy it."""
+
+import re
+from typing import Any
+
+import pytest
+
+from darkroom import broker, config, files, ledger
+from darkroom.contracts import Operation
+from tests.template import EXISTING, Template, existing_services, new_network
+
+VARIANTS = {
+    "with its own network": new_network,
+    "on existing services": existing_services,
+    "on existing services in a private network": lambda: Template(
+        **EXISTING, SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1"
+    ),
+    "on a cache without a password": lambda: Template(**EXISTING | {"CacheSecretArn": ""}),
+}
+NETWORK_PARTS = ("AWS::EC2::", "AWS::ElastiCache::", "AWS::AmazonMQ::", "AWS::SecretsManager::")
+
+#: Functions that are no operation's, by the word that ends their name.
+ROLES = {"api", "ingest", "dispatch", "settle", "sweep", "topology"}
+
+
+@pytest.fixture(params=VARIANTS)
+def template(request: pytest.FixtureRequest) -> Template:
+    return VARIANTS[request.param]()
+
+
+def logical_id(word: str) -> str:
+    return "".join(part.capitalize() for part in word.split("_"))
+
+
+def operation_functions(template: Template) -> dict[Operation, dict[str, Any]]:
+    return {operation: template.functions[f"{logical_id(operation)}Function"] for operation in Operation}
+
+
+def test_nothing_refers_to_a_resource_that_is_not_created(template: Template) -> None:
+    # Working everything out raises LookupError where a reference leads nowhere.
+    assert template.resources
+    assert template.outputs
+    assert template.function_defaults
+
+
+def test_network_broker_cache_and_secrets_are_made_only_without_existing_ones() -> None:
+    created = {name for name, spec in new_network().resources.items() if spec["Type"].startswith(NETWORK_PARTS)}
+    kept = {name for name, spec in existing_services().resources.items() if spec["Type"].startswith(NETWORK_PARTS)}
+
+    assert {"Vpc", "Broker", "Cache", "BrokerSecret", "CacheSecret"} <= created
+    assert not kept
+
+
+def test_functions_are_in_a_network_exactly_where_there_is_one() -> None:
+    inside = VARIANTS["on existing services in a private network"]().function_defaults["VpcConfig"]
+
+    assert new_network().function_defaults["VpcConfig"]["SubnetIds"] == ["<SubnetA>", "<SubnetB>"]
+    assert inside == {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"}
+    assert "VpcConfig" not in existing_services().function_defaults
+
+
+def test_existing_services_must_be_given_completely() -> None:
+    rule = new_network().raw["Rules"]["ExistingServicesAreComplete"]
+    asserted = {re.search(r"give (\w+)|needs (\w+)", entry["AssertDescription"]) for entry in rule["Assertions"]}
+
+    assert {match[1] or match[2] for match in asserted if match} == {"BrokerArn", "BrokerSecretArn", "CacheUrl"}
+
+
+def test_environment_holds_every_variable_that_must_be_set_and_no_unknown_one(template: Template) -> None:
+    variables = template.function_defaults["Environment"]["Variables"]
+    ours = {name: str(value) for name, value in variables.items() if name.startswith(config.PREFIX)}
+    known = {config.PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
+
+    assert config.load(ours).bucket
+    assert ours.keys() <= known
+
+
+def test_every_function_is_called_after_what_it_does(template: Template) -> None:
+    names = {spec["FunctionName"].removeprefix("darkroom-") for spec in template.functions.values()}
+
+    assert names == ROLES | set(Operation)
+    assert all(
+        name == f"{logical_id(spec['FunctionName'].removeprefix('darkroom-'))}Function"
+        for name, spec in template.functions.items()
+    )
+
+
+def test_every_function_has_a_log_group_that_forgets(template: Template) -> None:
+    groups = template.of_type("AWS::Logs::LogGroup").values()
+
+    assert {group["LogGroupName"] for group in groups} == {
+        f"/aws/lambda/{spec['FunctionName']}" for spec in template.functions.values()
+    }
+    assert all(group["RetentionInDays"] for group in groups)
+
+
+def test_sizes_stay_within_what_lambda_allows(template: Template) -> None:
+    for name, spec in template.functions.items():
+        assert 128 <= spec["MemorySize"] <= 3008, f"a new account refuses {name}"
+        assert spec["Timeout"] <= 900, name
+        assert 512 <= spec.get("EphemeralStorage", {"Size": 512})["Size"] <= 10_240, name
+
+
+def test_every_size_is_used() -> None:
+    template = new_network()
+
+    assert {f"{name}Function" for name in template.raw["Mappings"]["Size"]} == set(template.functions)
+
+
+def test_callers_outlast_what_they_call() -> None:
+    template = new_network()
+    gateway = template.resources["HttpApiIntegration"]["Properties"]
+
+    # The API must answer, if only that it took too long, before API Gateway gives up.
+    assert template.functions["ApiFunction"]["Timeout"] * 1000 < gateway["TimeoutInMillis"] <= 30_000
+    # The most that Lambda allows behind a mapping on RabbitMQ.
+    assert template.functions["DispatchFunction"]["Timeout"] <= 14 * 60
+    assert template.functions["SweepFunction"]["Timeout"] < 60
+    assert (
+        int(template.resources["Topology"]["Properties"]["ServiceTimeout"])
+        > template.functions["TopologyFunction"]["Timeout"]
+    )
+
+
+def test_operations_are_not_retried_by_lambda_and_report_their_death_to_settle(template: Template) -> None:
+    for operation, spec in operation_functions(template).items():
+        asynchronous = spec["EventInvokeConfig"]
+        assert asynchronous["MaximumRetryAttempts"] == 0, operation
+        assert asynchronous["DestinationConfig"] == {
+            "OnFailure": {"Type": "Lambda", "Destination": "<SettleFunction.Arn>"}
+        }, operation
+
+
+def test_sweep_runs_every_minute() -> None:
+    events = new_network().functions["SweepFunction"]["Events"]
+
+    assert [event["Properties"]["Schedule"] for event in events.values()] == ["rate(1 minute)"]
+
+
+def test_every_queue_with_work_is_mapped_once(template: Template) -> None:
+    mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
+    targets = {spec["Queues"][0]: spec["FunctionName"] for spec in mappings}
+
+    assert targets == {broker.queue_of(operation): "<DispatchFunction>" for operation in Operation} | {
+        broker.DEAD_QUEUE: "<SettleFunction>"
+    }
+    assert len(mappings) == len(targets)
+    assert all(len(spec["Queues"]) == 1 for spec in mappings)
+
+
+def test_mappings_begin_after_their_queues_exist(template: Template) -> None:
+    for name, spec in template.resources.items():
+        if spec["Type"] == "AWS::Lambda::EventSourceMapping":
+            assert spec["DependsOn"] == "Topology", name
+
+
+def test_mappings_read_from_the_broker_that_the_functions_write_to(template: Template) -> None:
+    variables = template.function_defaults["Environment"]["Variables"]
+    for spec in template.of_type("AWS::Lambda::EventSourceMapping").values():
+        access = {entry["Type"]: entry["URI"] for entry in spec["SourceAccessConfigurations"]}
+        assert access == {"BASIC_AUTH": variables["DARKROOM_BROKER_SECRET_ARN"], "VIRTUAL_HOST": "/"}
+        assert spec["MaximumBatchingWindowInSeconds"] == 0
+
+
+def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
+    (notification,) = template.resources["MediaBucket"]["Properties"]["NotificationConfiguration"][
+        "LambdaConfigurations"
+    ]
+
+    assert notification["Function"] == "<IngestFunction.Arn>"
+    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": files.PREFIX}]
+
+
+def test_functions_are_told_the_name_that_the_bucket_gets(template: Template) -> None:
+    name = template.resources["MediaBucket"]["Properties"]["BucketName"]
+
+    assert template.function_defaults["Environment"]["Variables"]["DARKROOM_BUCKET"] == name
+    assert template.resources["IngestPermission"]["Properties"]["SourceArn"] == f"arn:aws:s3:::{name}"
+
+
+def test_bucket_is_private_and_encrypted(template: Template) -> None:
+    bucket = template.resources["MediaBucket"]["Properties"]
+
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def test_every_prefix_ends_its_objects() -> None:
+    days = {days: lifecycle(Template(RetentionDays=days)) for days in new_network().raw["Mappings"]["Retention"]}
+
+    assert set(days) == {str(value) for value in new_network().raw["Parameters"]["RetentionDays"]["AllowedValues"]}
+    for retention, rules in days.items():
+        assert rules == {
+            files.PREFIX: int(retention),
+            "processed/": int(retention),
+            ledger.PREFIX: int(retention) + 1,
+            "work/": 1,
+        }
+
+
+def lifecycle(template: Template) -> dict[str, int]:
+    rules = template.resources["MediaBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    return {rule["Prefix"]: int(rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule}
+
+
+def test_unfinished_multipart_uploads_are_given_up() -> None:
+    rules = new_network().resources["MediaBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}.items() <= rules[-1].items()
+    assert "Prefix" not in rules[-1]
+
+
+def test_network_has_no_way_to_the_internet() -> None:
+    kinds = {spec["Type"] for spec in new_network().resources.values()}
+
+    assert kinds.isdisjoint({"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"})
+
+
+def test_network_reaches_every_service_that_is_called_from_it() -> None:
+    endpoints = new_network().of_type("AWS::EC2::VPCEndpoint").values()
+
+    assert {endpoint["ServiceName"].rpartition(".")[2] for endpoint in endpoints} == {
+        "s3",
+        "secretsmanager",
+        "lambda",
+        "sts",
+    }
+
+
+def test_generated_passwords_are_of_characters_that_broker_and_cache_take() -> None:
+    for secret in new_network().of_type("AWS::SecretsManager::Secret").values():
+        generated = secret["GenerateSecretString"]
+        assert generated["ExcludePunctuation"] is True
+        assert 16 <= generated["PasswordLength"] <= 128
+
+
+def test_broker_and_cache_speak_tls_only() -> None:
+    resources = new_network().resources
+    variables = new_network().function_defaults["Environment"]["Variables"]
+
+    assert resources["Cache"]["Properties"]["TransitEncryptionEnabled"] is True
+    assert resources["Broker"]["Properties"]["PubliclyAccessible"] is False
+    assert variables["DARKROOM_CACHE_URL"].startswith("rediss://")
+
+
+def test_runtime_and_processor_are_parameters() -> None:
+    template = Template(RuntimeVersion="python3.14", Architecture="arm64")
+
+    assert template.function_defaults["Runtime"] == "python3.14"
+    assert template.function_defaults["Architectures"] == ["arm64"]
+    for layer in template.of_type("AWS::Serverless::LayerVersion").values():
+        assert (layer["CompatibleRuntimes"], layer["CompatibleArchitectures"]) == (["python3.14"], ["arm64"])
