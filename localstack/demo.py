@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for engine, version in engines.versions(settings).items():
             print(f"  {engine:<10} {version}")
         return run(Client(options.api or settings.api_url), options.results)
+    except KeyboardInterrupt:
+        return 130
     except NoAnswerError as error:
         print(f"\n{error}\nIs the stack running? `make up` starts it.", file=sys.stderr)
     except StackError as error:
@@ -61,7 +63,7 @@ def run(api: Client, results: Path) -> int:
     print(f"\n{len(works)} jobs under way:")
     jobs = _wait(api, works)
     saved = _save(api, works, jobs, results)
-    _report(works, jobs, saved)
+    _report(api, works, jobs, saved)
     _say_what_is_next(api, results, time.monotonic() - began)
     return 0 if all(job["status"] == "completed" for job in jobs) else 1
 
@@ -130,17 +132,17 @@ def _save(api: Client, works: list[Work], jobs: list[Json], results: Path) -> li
     return saved
 
 
-def _report(works: list[Work], jobs: list[Json], saved: list[Path | None]) -> None:
+def _report(api: Client, works: list[Work], jobs: list[Json], saved: list[Path | None]) -> None:
     heads = ["operation", "way in", "input", "output", "is", "time", "size"]
     rows = [
         [work.operation, work.way_in, work.source, *_result(job, path)]
         for work, job, path in zip(works, jobs, saved, strict=True)
     ]
     print("\n" + board.table(heads, rows, right=(5, 6)))
-    print("\nDownload links, valid for an hour:")
-    for work, job in zip(works, jobs, strict=True):
-        if job.get("download_url"):
-            print(f"  {work.operation}\n    {job['download_url']}")
+    print("\nDownload links; each leads to a presigned one:")
+    for work, path in zip(works, saved, strict=True):
+        if path is not None:
+            print(f"  {work.operation:<16} {api.address}/jobs/{work.job_id}/download")
 
 
 def _result(job: Json, path: Path | None) -> list[str]:
