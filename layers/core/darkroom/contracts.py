@@ -72,7 +72,11 @@ FileId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[8
 Quality = Annotated[int, Field(ge=1, le=100, description="Encoder quality. Lossless formats ignore it.")]
 Format = Annotated[
     ImageFormat | None,
-    Field(description="Format of the result. Default: that of the source where it can be written, else JPEG."),
+    Field(
+        description="Format of the result. Default: that of the source where it can be written, else JPEG. "
+        "Animations stay animated in gif and webp; the other formats show their first frame. "
+        "Transparent parts become white in jpeg."
+    ),
 ]
 
 
@@ -88,7 +92,11 @@ class ResizeParams(Contract):
         description="contain: whole image inside the box. cover: box filled, overhang cropped around the centre. "
         "fill: stretched to the box. cover and fill need both sides.",
     )
-    upscale: bool = Field(False, description="Whether the image may become larger than it is.")
+    upscale: bool = Field(
+        False,
+        description="Whether the image may become larger than it is. If not, a box that is larger than the image "
+        "shrinks until it fits, its shape kept.",
+    )
     format: Format = None
     quality: Quality = 80
 
@@ -102,7 +110,10 @@ class ResizeParams(Contract):
 
 
 class ThumbnailParams(Contract):
-    """Makes a small picture of exact size: scaled to fill the box, overhang cropped around the centre."""
+    """Makes a small picture of exactly the size asked for: scaled to fill the box, overhang cropped around the centre.
+
+    An image smaller than the box is enlarged.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"width": 300, "height": 300, "format": "webp"}]})
 
@@ -126,9 +137,12 @@ class WatermarkParams(Contract):
     position: Position = Field("bottom_right", description="Where on the image.")
     opacity: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="1 is opaque.")
     scale: Annotated[float, Field(ge=0.01, le=1)] = Field(
-        0.25, description="Width of the watermark as a part of the image's width."
+        0.25,
+        description="Width of the watermark as a part of the image's width; less where it would not fit.",
     )
-    margin: Annotated[int, Field(ge=0, le=4096)] = Field(16, description="Distance to the image's edge, in pixels.")
+    margin: Annotated[int, Field(ge=0, le=4096)] = Field(
+        16, description="Distance to the image's edge in pixels, at most a quarter of its shorter side."
+    )
     format: Format = None
     quality: Quality = 85
 
