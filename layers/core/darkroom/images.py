@@ -100,7 +100,7 @@ class Picture:
         """The picture at exactly `size`, decoded no larger than needed. Raises TooManyPixelsError."""
         _check_pixels(size, self.frames, self.limits, "The result")
         with translated():
-            return _displayable(self._thumbnail(size), was_cmyk=self.header.interpretation == "cmyk")
+            return _displayable(self._thumbnail(size))
 
     def cut(self, plan: Plan) -> pyvips.Image:
         """The picture scaled to `plan.scaled`, and of that the middle `plan.crop`."""
@@ -113,7 +113,7 @@ class Picture:
         A still picture that has to be turned is held in any case.
         """
         with translated():
-            image = _displayable(self.header, was_cmyk=False)
+            image = _displayable(self.header)
             if self.frames > 1 or (not held and _orientation(image) == 1):
                 return image
             with watched(image, task, end=0.5):
@@ -123,9 +123,19 @@ class Picture:
         target = {"height": size.height, "size": "force", "no_rotate": self.frames > 1}
         if not self.content:  # decoded already
             return self.header.thumbnail_image(size.width, **target)
+        if self.header.interpretation == "cmyk":
+            return _displayable(self._shrunk_on_load(size)).thumbnail_image(size.width, **target)
         # thumbnail_buffer accepts fail_on and ignores it (libvips issue 5195); the loader's own option works.
         options = ",".join(f"{name}={value}" for name, value in self.options.items())
         return pyvips.Image.thumbnail_buffer(self.content, size.width, **target, option_string=f"[{options}]")
+
+    def _shrunk_on_load(self, size: Size) -> pyvips.Image:
+        """For CMYK, whose dark tones thumbnail_buffer loses: decoded, where the loader can, at twice `size` or more."""
+        if self.header.get("vips-loader") != _LOADERS["image/jpeg"]:
+            return self.header
+        room = min(self.size.width / size.width, self.size.height / size.height) / 2
+        shrink = next((factor for factor in (8, 4, 2) if factor <= room), 1)
+        return pyvips.Image.new_from_buffer(self.content, "", access="sequential", **self.options, shrink=shrink)
 
 
 def open_picture(source: Source, limits: Limits, *, animated: bool = False) -> Picture:
@@ -214,10 +224,10 @@ def _bitmap(content: bytes, limits: Limits) -> pyvips.Image:
 # Colour ------------------------------------------------------------------------------------------------------------
 
 
-def _displayable(image: pyvips.Image, *, was_cmyk: bool) -> pyvips.Image:
-    """In sRGB, or grey where it was grey, with 8 bits a channel. `was_cmyk`: the scaler has converted it already."""
+def _displayable(image: pyvips.Image) -> pyvips.Image:
+    """In sRGB, or grey where it was grey, with 8 bits a channel."""
     grey = image.interpretation in ("b-w", "grey16")
-    if not was_cmyk and (image.interpretation == "cmyk" or _has_own_colours(image)):
+    if image.interpretation == "cmyk" or _has_own_colours(image):
         image = _colour_managed(image)
     space = "b-w" if grey else "srgb"
     image = image if image.interpretation == space else image.colourspace(space)
@@ -228,7 +238,9 @@ def _colour_managed(image: pyvips.Image) -> pyvips.Image:
     """Converted by the profile inside the picture; one that nobody can read is ignored, as browsers do."""
     fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
     try:
-        return image.icc_transform("srgb", embedded=True, input_profile=fallback)
+        return image.icc_transform(
+            "srgb", embedded=True, input_profile=fallback, intent="relative", black_point_compensation=True
+        )
     except pyvips.Error:
         return image
 

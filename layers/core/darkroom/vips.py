@@ -48,7 +48,8 @@ def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[No
     stopped: list[DarkroomError] = []
     next_look = time.monotonic() + LOOK_EVERY_S
 
-    def look(_image: pyvips.Image, progress: Any) -> None:
+    # It must not refer to `image`, which keeps it: the pixels of such a ring would wait for the garbage collector.
+    def look(computed: pyvips.Image, progress: Any) -> None:
         nonlocal next_look
         if stopped or time.monotonic() < next_look:
             return
@@ -58,7 +59,7 @@ def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[No
             task.progress(end * progress.percent / 100)
         except DarkroomError as error:  # an error cannot cross libvips: it is raised again below
             stopped.append(error)
-            image.set_kill(True)
+            computed.set_kill(True)
 
     image.set_progress(True)
     image.signal_connect("eval", look)
