@@ -58,5 +58,5 @@ def _line(scope: Scope) -> dict[str, Any]:
         "route": getattr(route, "path", None),
         "trace_id": trace_id(scope["state"]["traceparent"]),
     }
-    named = {name: scope["state"].get(name) or scope.get("path_params", {}).get(name) for name in ("job_id", "file_id")}
-    return line | {name: text for name, text in named.items() if text}
+    known = scope.get("path_params", {}) | scope["state"]
+    return line | {name: known[name] for name in ("job_id", "file_id", "code") if name in known}

@@ -1,7 +1,5 @@
 """The API as one ASGI app, and as the Lambda handler behind API Gateway."""
 
-from typing import Any
-
 from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
@@ -10,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from api import problems
 from api.access import RequestLog
+from api.openapi import describe
 from api.routers import files, health, jobs, operations, uploads
 from darkroom.errors import DarkroomError
 
@@ -37,14 +36,6 @@ _TAGS = [
 _TEXT = ["text/", "application/json", "application/javascript", problems.MEDIA_TYPE]
 
 
-def _describe(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's own OpenAPI document, with the schemas that the routes' errors refer to."""
-    if app.openapi_schema is None:
-        schema = FastAPI.openapi(app)
-        schema["components"]["schemas"].update(problems.schemas())
-    return app.openapi_schema or {}
-
-
 def create_app() -> FastAPI:
     """The app with all its routes. The pages at /docs bring their own scripts: no other host is asked."""
     app: FastAPI = FastAPIOffline(
@@ -68,7 +59,7 @@ def create_app() -> FastAPI:
     for resource in (uploads, files, jobs, operations, health):
         app.include_router(resource.router)
     app.add_api_route("/", _to_documentation, include_in_schema=False)
-    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 
 

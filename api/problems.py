@@ -1,7 +1,4 @@
-"""Errors as problem documents (RFC 9457), and as what the OpenAPI document says about them.
-
-The only place that turns an error into a response; routers raise.
-"""
+"""Errors as problem documents (RFC 9457). The only place that turns an error into a response; routers raise."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +26,9 @@ MEDIA_TYPE = "application/problem+json"
 
 #: Seconds after which a client may ask a part again that did not answer.
 RETRY_AFTER_S = 5
+
+
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 class NoSuchRouteError(RequestError):
@@ -67,21 +67,29 @@ class Problem(BaseModel):
 
 def respond(request: Request, error: DarkroomError, fields: Sequence[FieldProblem] = ()) -> Response:
     """The response that tells a client of an error."""
+    state = request.scope.setdefault("state", {})
+    state["code"] = error.code
     problem = Problem(
-        type=f"urn:darkroom:problem:{error.code}",
-        title=_title(type(error)),
+        type=type_of(type(error)),
+        title=title_of(type(error)),
         status=error.http_status,
         detail=_detail(error),
         code=error.code,
-        instance=request.url.path,
-        trace_id=trace_id(request.scope.get("state", {}).get("traceparent", "")) or None,
+        instance=request.scope["path"],
+        trace_id=trace_id(state.get("traceparent", "")) or None,
         errors=list(fields) or None,
     )
     headers = {"Retry-After": str(RETRY_AFTER_S)} if error.http_status == 503 else None
     return Response(problem.model_dump_json(exclude_none=True), error.http_status, headers, MEDIA_TYPE)
 
 
-def _title(error: type[DarkroomError]) -> str:
+def type_of(error: type[DarkroomError]) -> str:
+    """The kind of problem as a URI."""
+    return f"urn:darkroom:problem:{error.code}"
+
+
+def title_of(error: type[DarkroomError]) -> str:
+    """The kind of problem in words."""
     return (error.__doc__ or error.code).strip().partition("\n")[0].rstrip(".")
 
 
@@ -91,7 +99,7 @@ def _detail(error: DarkroomError) -> str:
         return error.message
     logger().error("request failed", extra={"code": error.code, "reason": error.message})
     if isinstance(error, ServiceError):
-        return f"{_title(type(error))}. Try again in {RETRY_AFTER_S} seconds."
+        return f"{title_of(type(error))}. Try again in {RETRY_AFTER_S} seconds."
     return "Something went wrong on our side. The trace id finds it in the logs."
 
 
@@ -118,7 +126,8 @@ def _names_no_operation(detail: Mapping[str, Any]) -> bool:
 
 
 def _unknown_operation(detail: Mapping[str, Any]) -> str:
-    name = str(detail["ctx"].get("tag", detail["input"]))[:64]
+    # JSON can hold half a character, which no response could repeat.
+    name = str(detail["ctx"].get("tag", detail["input"]))[:64].encode(errors="replace").decode()
     return f"There is no operation '{name}'. Choose one of: {', '.join(Operation)}."
 
 
@@ -151,13 +160,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> list[str]:
-    """The methods that the path takes, each of which is a route of its own."""
-    at_path = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted(method for route in at_path for method in getattr(route, "methods", ()))
+    """The methods that the path takes. Each is a route of its own, so the framework's refusal names only one."""
+
+    def is_taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if is_taken(method)]
 
 
 def _refusal(request: Request, error: HTTPException) -> DarkroomError:
-    path = request.url.path[:200]
+    path = request.scope["path"][:200]
     match error.status_code:
         case 404:
             return NoSuchRouteError(f"There is nothing at {path}. The API is described at /docs.")
@@ -169,36 +182,3 @@ def _refusal(request: Request, error: HTTPException) -> DarkroomError:
             return InvalidRequestError(f"The request cannot be read: {error.detail.rstrip('.')}.")
         case _:
             return InternalError(error.detail)
-
-
-def responses(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route for the OpenAPI document, each with an example."""
-    by_status: dict[int, list[type[DarkroomError]]] = {}
-    every: tuple[type[DarkroomError], ...] = (*errors, InternalError)
-    for error in every:
-        by_status.setdefault(error.http_status, []).append(error)
-    return {status: _described(by_status[status]) for status in sorted(by_status)}
-
-
-def _described(errors: list[type[DarkroomError]]) -> dict[str, Any]:
-    examples = {error.code: {"summary": error.code, "value": _example(error)} for error in errors}
-    return {
-        "description": ", ".join(f"`{code}`" for code in examples),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
-    }
-
-
-def _example(error: type[DarkroomError]) -> dict[str, Any]:
-    return {
-        "type": f"urn:darkroom:problem:{error.code}",
-        "title": _title(error),
-        "status": error.http_status,
-        "detail": f"{_title(error)}.",
-        "code": error.code,
-    }
-
-
-def schemas() -> dict[str, Any]:
-    """The schemas that `responses` refers to."""
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {**schema.pop("$defs"), "Problem": schema}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from darkroom.contracts import (
     PARAMS,
@@ -132,6 +132,19 @@ JobRequest = (
 
 class UploadRequest(Contract):
     """A file that is about to be uploaded, and what shall happen to it then."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "harbour.jpg",
+                    "media_type": "image/jpeg",
+                    "size_bytes": 2_417_663,
+                    "jobs": [{"operation": "thumbnail", "params": {"width": 300, "height": 300, "format": "webp"}}],
+                }
+            ]
+        }
+    )
 
     name: str = Field(min_length=1, max_length=255, description="File name; results are named after it.")
     media_type: str = Field(

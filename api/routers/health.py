@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.documents import Document
-from api.problems import responses
+from api.openapi import problems
+from api.responses import document
 from darkroom import broker, ledger, storage, store
-from darkroom.errors import DarkroomError
 from darkroom.log import logger
 
 router = APIRouter(tags=["health"])
@@ -52,15 +52,14 @@ _PARTS: dict[str, tuple[str, Callable[[], None]]] = {
     "/health",
     response_model=Health,
     summary="Ask whether all parts answer",
-    responses={**responses(), 503: {"model": Health, "description": "A part is down; `parts` says which."}},
+    responses={**problems(), 503: {"model": Health, "description": "A part is down; `parts` says which."}},
 )
 async def get_health() -> Response:
     """Asks every part and answers within a few seconds, whatever state they are in. 503 when one of them is down."""
     answers = await asyncio.gather(*(_ask(name, check) for name, check in _PARTS.values()))
     healthy = all(answer.status == "ok" for answer in answers)
     health = Health(status="ok" if healthy else "down", parts=dict(zip(_PARTS, answers, strict=True)))
-    headers = {"Cache-Control": "no-store"}
-    return Response(health.model_dump_json(), 200 if healthy else 503, headers, "application/json")
+    return document(health, 200 if healthy else 503)
 
 
 async def _ask(name: str, check: Callable[[], None]) -> PartHealth:
@@ -71,7 +70,7 @@ async def _ask(name: str, check: Callable[[], None]) -> PartHealth:
         status, detail = "ok", f"{name} answers."
     except TimeoutError:
         detail = f"{name} has not answered within {TIMEOUT_S:g} seconds."
-    except DarkroomError as error:
-        logger().error("a part is down", extra={"part": name, "code": error.code, "reason": error.message})
-        detail = f"{name} does not answer ({error.code})."
+    except Exception as error:  # noqa: BLE001 - whatever it is, the part cannot be used, and the answer must say so
+        logger().error("a part is down", extra={"part": name, "reason": repr(error)})
+        detail = f"{name} does not answer as it should."
     return PartHealth(status=status, detail=detail, latency_ms=round((time.perf_counter() - begun) * 1000, 1))

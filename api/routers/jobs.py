@@ -1,5 +1,6 @@
 """Jobs: ask for work, watch it, fetch what came of it."""
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -7,8 +8,9 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from api import documents, listing, lookup
 from api.deps import JobId, Traceparent
-from api.documents import JobDocument, JobPage
-from api.problems import responses
+from api.documents import JobDocument, JobPage, job_document
+from api.openapi import problems
+from api.responses import document
 from api.schemas import EXAMPLE_ID, JobRequest, job_examples, stored
 from darkroom import ids, ledger, lifecycle, storage, store
 from darkroom.contracts import DEFAULT_TENANT, Ending, FileSource, Job, Operation, Status, parse_params, utc_now
@@ -52,7 +54,7 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     status_code=202,
     response_model=JobDocument,
     summary="Start a job on a file",
-    responses=responses(
+    responses=problems(
         *_UNFIT_FILE,
         CacheUnavailableError,
         InvalidIdError,
@@ -85,7 +87,7 @@ async def create_job(
     "/jobs/{job_id}",
     response_model=JobDocument,
     summary="Ask for a job",
-    responses=responses(*_LOOKUP, InvalidRequestError),
+    responses=problems(*_LOOKUP, InvalidRequestError),
 )
 async def get_job(
     job_id: JobId,
@@ -94,7 +96,7 @@ async def get_job(
     ] = 0,
 ) -> Response:
     """Says where a job stands. With `wait` the answer comes as soon as the job has ended, at the latest then."""
-    return _answer(lookup.job_view(job_id, wait))
+    return document(job_document(lookup.job_view(job_id, wait)))
 
 
 @router.get(
@@ -103,7 +105,7 @@ async def get_job(
     response_class=Response,
     summary="Download a job's result",
     responses={
-        **responses(*_LOOKUP, InvalidRequestError, JobNotCompletedError, ResultGoneError),
+        **problems(*_LOOKUP, InvalidRequestError, JobNotCompletedError, ResultGoneError),
         307: {"description": "The result is at `Location`, a presigned link.", "content": {}},
     },
 )
@@ -128,7 +130,7 @@ async def download_result(
     "/jobs",
     response_model=JobPage,
     summary="List jobs, newest first",
-    responses=responses(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
+    responses=problems(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
 )
 async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page, at most.")] = 20,
@@ -149,15 +151,14 @@ async def list_jobs(
     if page.cursor is not None:
         query = {"limit": limit, "before": page.cursor, "status": status, "operation": operation}
         following = "/jobs?" + urlencode({name: value for name, value in query.items() if value is not None})
-    document = JobPage(jobs=[documents.summary(view) for view in page.views], next=following)
-    return Response(document.model_dump_json(), media_type="application/json")
+    return document(JobPage(jobs=[documents.summary(view) for view in page.views], next=following))
 
 
 @router.delete(
     "/jobs/{job_id}",
     response_model=JobDocument,
     summary="Cancel a job",
-    responses=responses(*_LOOKUP, JobAlreadyEndedError),
+    responses=problems(*_LOOKUP, JobAlreadyEndedError),
 )
 async def cancel_job(job_id: JobId) -> Response:
     """Ends a job that is queued, running or waiting for its upload. A run that is under way is stopped soon after."""
@@ -172,17 +173,7 @@ async def cancel_job(job_id: JobId) -> Response:
     holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
     if holds.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
-    return _answer(
-        store.View(
-            status=holds.status,
-            attempt=holds.attempt,
-            job=job,
-            progress=view.progress,
-            started_ms=view.started_ms,
-            errors=view.errors,
-            ending=holds,
-        )
-    )
+    return document(job_document(replace(view, status=holds.status, awaits_upload=False, ending=holds)))
 
 
 def _end(job: Job, ending: Ending) -> Ending:
@@ -200,7 +191,7 @@ def _end(job: Job, ending: Ending) -> Ending:
     status_code=202,
     response_model=JobDocument,
     summary="Try a failed or canceled job again",
-    responses=responses(*_LOOKUP, *_UNFIT_FILE, JobNotRetryableError),
+    responses=problems(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError),
 )
 async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -> Response:
     """Starts a new job with the same file and parameters; `retry_of` names the old one, which stays as it is."""
@@ -226,10 +217,4 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
     lifecycle.accept(job)
-    document = documents.job_document(documents.new_view(job)).model_dump_json()
-    return Response(document, 202, {"Location": documents.status_url(job.job_id)}, "application/json")
-
-
-def _answer(view: store.View) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(documents.job_document(view).model_dump_json(), headers=headers, media_type="application/json")
+    return document(job_document(documents.new_view(job)), 202, location=documents.status_url(job.job_id))

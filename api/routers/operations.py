@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.documents import Document
-from api.problems import responses
+from api.openapi import problems
 from api.schemas import examples_of
 from darkroom.contracts import ACCEPTS, PARAMS, MediaKind, Operation
 
@@ -32,7 +32,7 @@ class Catalogue(Document):
 
 
 @router.get(
-    "/operations", response_model=Catalogue, summary="List the operations and their parameters", responses=responses()
+    "/operations", response_model=Catalogue, summary="List the operations and their parameters", responses=problems()
 )
 async def list_operations() -> Response:
     """The catalogue: what can be done to which kind of file, and with which parameters."""

@@ -8,7 +8,8 @@ from fastapi import APIRouter, File, Response, UploadFile
 from api import lookup
 from api.deps import Traceparent
 from api.documents import AwaitedJob, FileDocument, UploadDocument, UploadForm, status_url, timestamp
-from api.problems import responses
+from api.openapi import problems
+from api.responses import document
 from api.schemas import UploadRequest, stored
 from darkroom import files, ids, sniff, storage, store
 from darkroom.config import settings
@@ -35,7 +36,7 @@ router = APIRouter(tags=["uploads"])
     status_code=201,
     response_model=FileDocument,
     summary="Upload a small file",
-    responses=responses(
+    responses=problems(
         EmptyFileError,
         FileTooLargeError,
         InvalidRequestError,
@@ -60,8 +61,7 @@ async def upload_file(
     storage.put(files.key_of(file_id), content, media_type=media.name, metadata=files.metadata_of(name, []))
     record = files.record_of(files.File(file_id, name, len(content), media, None, []))
     lookup.remember_file(record)
-    document = FileDocument(**record).model_dump_json()
-    return Response(document, 201, {"Location": f"/files/{file_id}"}, "application/json")
+    return document(FileDocument(**record), 201, location=f"/files/{file_id}")
 
 
 @router.post(
@@ -69,7 +69,7 @@ async def upload_file(
     status_code=201,
     response_model=UploadDocument,
     summary="Get a form to upload a file of any size",
-    responses=responses(
+    responses=problems(
         CacheUnavailableError,
         FileNotFoundInStoreError,
         FileNotUploadedError,
@@ -99,37 +99,16 @@ async def create_upload(body: UploadRequest, traceparent: Traceparent) -> Respon
     _check_metadata(metadata)
     file_id, expires_s = ids.new_id(), settings().link_expiry_s
     form = storage.upload_form(
-        files.key_of(file_id),
-        media_type=body.media_type,
-        metadata=metadata,
-        max_bytes=max_bytes,
-        expires_s=expires_s,
+        files.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
     )
     expires_at = timestamp(time.time() + expires_s)
-    store.put_file(
-        file_id,
-        {
-            "file_id": file_id,
-            "name": files.clean_name(body.name),
-            "status": lookup.AWAITING,
-            "media_type": body.media_type,
-            "expires_at": expires_at,
-        },
-        ttl_s=expires_s,
-    )
+    awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
+    store.put_file(file_id, {"file_id": file_id, "name": files.clean_name(body.name), **awaited}, ttl_s=expires_s)
     for job in jobs:
         store.await_upload(_awaited(job, file_id, traceparent), expires_s=expires_s)
-    document = UploadDocument(
-        file_id=file_id,
-        upload=UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes),
-        jobs=[
-            AwaitedJob(
-                job_id=job.job_id, operation=job.operation, status=Status.QUEUED, status_url=status_url(job.job_id)
-            )
-            for job in jobs
-        ],
-    )
-    return Response(document.model_dump_json(), 201, {"Location": f"/files/{file_id}"}, "application/json")
+    upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
+    made = UploadDocument(file_id=file_id, upload=upload, jobs=[_announced(job) for job in jobs])
+    return document(made, 201, location=f"/files/{file_id}")
 
 
 def _declared_kind(media_type: str) -> MediaKind:
@@ -167,4 +146,10 @@ def _awaited(job: UploadedJob, file_id: str, traceparent: str) -> Job:
         source=FileSource(file_id=file_id),
         created_at=utc_now(),
         traceparent=traceparent,
+    )
+
+
+def _announced(job: UploadedJob) -> AwaitedJob:
+    return AwaitedJob(
+        job_id=job.job_id, operation=job.operation, status=Status.QUEUED, status_url=status_url(job.job_id)
     )
