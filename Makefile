@@ -1,0 +1,49 @@
+# What people do here. Every target needs nothing but Python 3.11 or newer; the rest is installed below .darkroom/.
+#
+#   make up DARKROOM_STACK=other DARKROOM_API_PORT=8080     a second stack; localstack/settings.py lists what can be set
+
+PYTHON ?= python3
+STACK  := $(PYTHON) -m localstack.stack
+CHECK  := $(PYTHON) -m localstack.check
+VENV   := .darkroom/venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down logs status demo test lint format bench deploy clean
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+
+up: ## start the local stack: RabbitMQ, Redis, AWS emulator, the deployed template, the API
+	@$(STACK) up
+
+down: ## end everything that `make up` started
+	@$(STACK) down
+
+logs: ## follow what every part says
+	@$(STACK) logs
+
+status: ## what runs and whether the API is well
+	@$(STACK) status
+
+demo: up ## run real jobs on real media and show the results
+	@$(PYTHON) -m localstack.demo
+
+test: ## everything: lint, types, unit, integration and end-to-end tests on a stack of their own
+	@$(CHECK)
+
+lint: ## lint and types only
+	@$(CHECK) lint
+
+format: ## format the Python code
+	@$(CHECK) format
+
+bench: up ## measure latency and throughput on the running stack
+	@$(CHECK) bench
+
+deploy: ## build and deploy to AWS with your own credentials (asks before it changes anything)
+	@$(CHECK) deploy
+
+clean: ## remove everything that was installed, built or started here
+	@$(PYTHON) -m localstack.stack down
+	@DARKROOM_STACK=darkroom-test $(PYTHON) -m localstack.stack down
+	rm -rf .darkroom .aws-sam .pytest_cache .mypy_cache .ruff_cache

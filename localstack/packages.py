@@ -1,0 +1,126 @@
+"""System packages: what a bare machine lacks, installed through its own package manager where that is allowed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from localstack.failure import StackError
+
+BROKER = "rabbitmq"
+CACHE = "redis"
+VENV = "venv"
+
+_SHOWN = 15
+
+#: Debian starts a service as it is installed. A policy forbids that for the moment; one that is there already is left
+#: alone, and ours goes again whatever happens.
+_APT = """
+policy=/usr/sbin/policy-rc.d
+mark='made by darkroom for one installation'
+if [ ! -e "$policy" ] || grep -q "$mark" "$policy"; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' HUP INT TERM
+    printf '#!/bin/sh\\n# %s\\nexit 101\\n' "$mark" > "$policy"
+    chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update && apt-get -qq install --yes --no-install-recommends {packages}
+"""
+
+
+@dataclass(frozen=True)
+class Manager:
+    """A package manager. `names` maps what we need to its packages, `script` is what a shell runs to install them."""
+
+    program: str
+    names: dict[str, str]
+    script: str
+    #: What a person types.
+    command: str
+    needs_root: bool = True
+
+
+_PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+MANAGERS = (
+    Manager(
+        "apt-get",
+        {BROKER: "rabbitmq-server", CACHE: "redis-server", VENV: f"{_PYTHON}-venv"},
+        _APT,
+        "apt-get update && {sudo}apt-get install --no-install-recommends {packages}",
+    ),
+    Manager(
+        "dnf",
+        {BROKER: "rabbitmq-server", CACHE: "/usr/bin/redis-server", VENV: "python3-libs"},
+        "dnf install --assumeyes {packages}",
+        "dnf install {packages}",
+    ),
+    Manager(
+        "pacman",
+        {BROKER: "rabbitmq", CACHE: "valkey", VENV: "python"},
+        "pacman --sync --refresh --noconfirm --needed {packages}",
+        "pacman -S {packages}",
+    ),
+    Manager(
+        "apk",
+        {BROKER: "rabbitmq-server", CACHE: "redis", VENV: "python3"},
+        "apk add {packages}",
+        "apk add {packages}",
+    ),
+    Manager(
+        "brew",
+        {BROKER: "rabbitmq", CACHE: "redis", VENV: "python"},
+        "HOMEBREW_NO_AUTO_UPDATE=1 brew install {packages}",
+        "brew install {packages}",
+        needs_root=False,
+    ),
+)
+
+
+def install(needs: list[str]) -> None:
+    """Installs what is needed. Raises StackError, with the command to type, where that is not allowed or fails."""
+    manager = find_manager()
+    if manager is None:
+        raise StackError(
+            f"{' and '.join(needs)} must be installed, and none of {', '.join(known.program for known in MANAGERS)} "
+            "is here to do it. Put rabbitmq-server and redis-server on the PATH by hand, or start a "
+            "Docker engine: then they run in containers."
+        )
+    names = " ".join(manager.names[need] for need in needs)
+    prefix = _rights(manager)
+    advice = _advice(manager, names)
+    if prefix is None:
+        raise StackError(
+            f"{names} must be installed, which needs root and this user has no sudo without a password. Run this once, "
+            f"then try again:\n    {advice}\nOr start a Docker engine: then RabbitMQ and Redis run in containers."
+        )
+    print(f"Installing {names} …", flush=True)
+    script = manager.script.format(packages=names)
+    answer = subprocess.run(
+        [*prefix, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if answer.returncode:
+        shown = "\n".join(f"    {line}" for line in answer.stdout.splitlines()[-_SHOWN:])
+        raise StackError(f"Installing {names} failed:\n{shown}\nBy hand:\n    {advice}")
+
+
+def find_manager() -> Manager | None:
+    """This machine's package manager."""
+    return next((manager for manager in MANAGERS if shutil.which(manager.program)), None)
+
+
+def _rights(manager: Manager) -> list[str] | None:
+    """What to put before a command so that it may install; None when nothing helps."""
+    if not manager.needs_root or os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return [sudo, "-n"]
+    return None
+
+
+def _advice(manager: Manager, names: str) -> str:
+    sudo = "sudo " if manager.needs_root and os.geteuid() != 0 else ""
+    return sudo + manager.command.format(packages=names, sudo=sudo)

@@ -1,0 +1,91 @@
+"""Ports: whether one is free, and who has it when it is not."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from localstack.failure import StackError
+from localstack.settings import PURPOSES, Settings, port_variable
+
+
+def require_free(settings: Settings, names: list[str]) -> None:
+    """Raises StackError, which says for each port in use what it is for, who has it and which variable moves it."""
+    taken = [name for name in names if not is_free(getattr(settings.ports, name))]
+    if taken:
+        lines = [_describe(settings, name) for name in taken]
+        raise StackError("\n".join(["Another program uses a port that is needed here.", *lines]))
+
+
+def is_free(port: int) -> bool:
+    """Whether this machine's loopback address can be listened to at `port`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _describe(settings: Settings, name: str) -> str:
+    port = getattr(settings.ports, name)
+    holder = owner(port) or "a process of another user"
+    return (
+        f"  Port {port}, for {PURPOSES[name]}, is held by {holder}. "
+        f"End that, or choose another port: {port_variable(name)}=<port> make up"
+    )
+
+
+def owner(port: int) -> str:
+    """Who listens at `port`: process id and command, or nothing when this user may not know."""
+    pid = _linux_owner(port) if sys.platform == "linux" else _portable_owner(port)
+    return f"process {pid} ({_command(pid)})" if pid else ""
+
+
+def _linux_owner(port: int) -> int:
+    sockets = _listening(port)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                links = [str(link.readlink()) for link in (entry / "fd").iterdir()]
+            except OSError:
+                continue  # it ended, or belongs to another user
+            if sockets & set(links):
+                return int(entry.name)
+    return 0
+
+
+def _listening(port: int) -> set[str]:
+    found = set()
+    for name in ("tcp", "tcp6"):
+        source = Path("/proc/net") / name
+        for line in source.read_text().splitlines()[1:] if source.exists() else []:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _portable_owner(port: int) -> int:
+    try:
+        answer = subprocess.run(
+            ["lsof", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"],  # noqa: S607 - wherever the system keeps it
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return 0
+    first = answer.stdout.split()
+    return int(first[0]) if first else 0
+
+
+def _command(pid: int) -> str:
+    answer = subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip()[:80] or "unknown"

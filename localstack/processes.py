@@ -1,0 +1,241 @@
+"""Processes: started in a session of their own, remembered, and ended with everything they started.
+
+A process is known by its id and its start time, so that a stranger who got the same id later is never touched. What it
+started is found by descent, by session, and by a variable that children inherit: emulator workers and their FFmpeg may
+have left the session, and Erlang's port mapper leaves its parent.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from localstack.failure import StackError
+
+#: The variable that marks everything a stack has started; its value is the stack's directory.
+MARK = "DARKROOM_STACK_DIRECTORY"
+
+#: Seconds that a process gets to end by itself.
+GRACE_S = 5.0
+_PAUSE_S = 0.02
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One row of the system's process table. `started` is opaque: equal only for the same process."""
+
+    pid: int
+    parent: int
+    group: int
+    zombie: bool
+    started: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of a process. `fingerprint` tells whether it would be started the same today."""
+
+    name: str
+    pid: int
+    started: str
+    fingerprint: str
+
+
+def table() -> dict[int, Process]:
+    """Every process of this machine."""
+    return _linux_table() if sys.platform == "linux" else _portable_table()
+
+
+def _linux_table() -> dict[int, Process]:
+    rows = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            try:
+                text = (entry / "stat").read_text()
+            except OSError:
+                continue  # it ended while we looked
+            # The command may hold spaces and brackets: fields are counted from the last closing one.
+            values = text[text.rindex(")") + 2 :].split()
+            pid = int(entry.name)
+            rows[pid] = Process(pid, int(values[1]), int(values[2]), values[0] in "ZX", values[19])
+    return rows
+
+
+def _portable_table() -> dict[int, Process]:
+    command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat=,lstart="]
+    rows = {}
+    for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+        pid, parent, group, state, started = line.split(None, 4)
+        rows[int(pid)] = Process(int(pid), int(parent), int(group), state.startswith("Z"), started)
+    return rows
+
+
+class Registry:
+    """The processes of one stack, remembered in files below its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._mark = str(directory)
+        self._records = directory / "processes"
+        self._logs = directory / "logs"
+
+    def log(self, name: str) -> Path:
+        """Where a process writes what it has to say."""
+        return self._logs / f"{name}.log"
+
+    def records(self) -> dict[str, Record]:
+        """Every process that was started and not ended, dead or alive."""
+        found = {}
+        for path in sorted(self._records.glob("*.json")):
+            try:
+                record = Record(**json.loads(path.read_text()))
+            except (ValueError, TypeError):
+                path.unlink(missing_ok=True)  # cut short by a crash: nothing can be known from it
+                continue
+            found[record.name] = record
+        return found
+
+    def alive(self, name: str) -> Record | None:
+        """The record of a process that runs now."""
+        record = self.records().get(name)
+        return record if record and _is_running(record, table()) else None
+
+    def start(
+        self, name: str, argv: list[str], environment: Mapping[str, str], directory: Path, fingerprint: str
+    ) -> Record:
+        """Starts a process that outlives this one, its output appended to its log."""
+        for path in (self._records, self._logs, directory):
+            path.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("ab") as log:
+            try:
+                child = subprocess.Popen(
+                    argv,
+                    cwd=directory,
+                    env={**environment, MARK: self._mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StackError(f"{name} could not be started: {error}.") from error
+        child.returncode = 0  # it is meant to outlive us: no warning, no waiting
+        process = table().get(child.pid)
+        record = Record(name, child.pid, process.started if process else "", fingerprint)
+        self._remember(record)
+        return record
+
+    def _remember(self, record: Record) -> None:
+        path = self._records / f"{record.name}.json"
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(record)))
+        draft.replace(path)
+
+    def stop(self, names: Iterable[str] | None = None) -> list[str]:
+        """Ends the named processes, or all, with everything they started. Returns the names of those that ran."""
+        records = self.records()
+        chosen = list(records) if names is None else [name for name in names if name in records]
+        running = [name for name in chosen if _is_running(records[name], table())]
+        roots = {records[name].pid for name in running}
+        end(lambda: self._victims(roots, everything=names is None))
+        for name in chosen:
+            (self._records / f"{name}.json").unlink(missing_ok=True)
+        return running
+
+    def _victims(self, roots: set[int], *, everything: bool) -> dict[int, Process]:
+        rows = table()
+        victims = {pid for pid, row in rows.items() if pid in roots or row.group in roots}
+        if everything:
+            victims |= marked(self._mark)
+        growing = True
+        while growing:
+            children = {pid for pid, row in rows.items() if row.parent in victims}
+            growing = not children <= victims
+            victims |= children
+        return {pid: rows[pid] for pid in victims - _lineage(rows) if pid in rows and not rows[pid].zombie}
+
+
+def marked(mark: str) -> set[int]:
+    """Processes that inherited the mark. Only Linux lets us see it; elsewhere descent and session must do."""
+    if sys.platform != "linux":
+        return set()
+    wanted = f"{MARK}={mark}".encode()
+    found = set()
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue  # it ended, or belongs to somebody else
+            if wanted in environment.split(b"\0"):
+                found.add(int(entry.name))
+    return found
+
+
+def tail(path: Path, lines: int = 25) -> str:
+    """The last lines of a log, for an error message."""
+    if not path.exists():
+        return "(it wrote nothing)"
+    text = path.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join(f"    {line}" for line in text) or "(it wrote nothing)"
+
+
+def end(find: Callable[[], dict[int, Process]]) -> None:
+    """Ends what `find` finds, at first politely. It is asked again and again, since what dies may start something.
+
+    Raises StackError when something cannot be ended.
+    """
+    seen: dict[int, Process] = {}
+    force_at = time.monotonic() + GRACE_S
+    give_up_at = force_at + GRACE_S
+    while time.monotonic() < give_up_at:
+        seen = _remaining(seen | find())
+        if not seen:
+            return
+        forced = time.monotonic() >= force_at
+        for process in seen.values():
+            _signal(process, signal.SIGKILL if forced else signal.SIGTERM)
+        _wait_until_gone(seen, 1.0 if forced else min(1.0, force_at - time.monotonic()))
+    raise StackError(f"These processes do not end: {', '.join(map(str, seen))}. Try `kill -9` as their owner.")
+
+
+def _wait_until_gone(processes: dict[int, Process], timeout_s: float) -> None:
+    until = time.monotonic() + timeout_s
+    while _remaining(processes) and time.monotonic() < until:
+        time.sleep(_PAUSE_S)
+
+
+def _remaining(processes: dict[int, Process]) -> dict[int, Process]:
+    rows = table()
+    return {
+        pid: process
+        for pid, process in processes.items()
+        if pid in rows and not rows[pid].zombie and rows[pid].started == process.started
+    }
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(process.pid, number)
+
+
+def _lineage(rows: Mapping[int, Process]) -> set[int]:
+    """This process and those it descends from, which are never ended."""
+    lineage = {os.getpid()}
+    pid = os.getpid()
+    while pid in rows and rows[pid].parent not in lineage:
+        pid = rows[pid].parent
+        lineage.add(pid)
+    return lineage
+
+
+def _is_running(record: Record, rows: Mapping[int, Process]) -> bool:
+    process = rows.get(record.pid)
+    return process is not None and not process.zombie and process.started == record.started

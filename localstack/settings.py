@@ -1,0 +1,213 @@
+"""The settings of the local stack, one set for native processes and containers alike.
+
+Everything has a default and an environment variable. The stack `darkroom-test` has ports of its own, so that tests
+never meet a stack that somebody works with.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from urllib.parse import quote
+
+from localstack.failure import StackError
+
+ROOT = Path(__file__).absolute().parent.parent
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+
+#: Credentials of the emulator's root user and of the broker. They guard nothing: every port is bound to this machine.
+ACCESS_KEY = "test"
+BROKER_USER = "darkroom"
+BROKER_PASSWORD = "darkroom"  # noqa: S105
+
+#: The functions use the first virtual host and Redis database, integration tests the second.
+VIRTUAL_HOSTS = ("/", "tests")
+CACHE_DATABASES = (0, 1)
+
+TEST_STACK = "darkroom-test"
+DEFAULT_STACK = "darkroom"
+
+EMULATORS = ("ministack", "localstack")
+RUNNERS = ("auto", "native", "compose")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """One attribute per port; `api` is moved with `DARKROOM_API_PORT`, and so on."""
+
+    api: int
+    emulator: int
+    amqp: int
+    redis: int
+    #: Erlang's two: between broker nodes, and of its port mapper.
+    dist: int
+    epmd: int
+
+
+PURPOSES = {
+    "api": "the API",
+    "emulator": "the AWS emulator",
+    "amqp": "RabbitMQ",
+    "redis": "Redis",
+    "dist": "RabbitMQ's distribution",
+    "epmd": "Erlang's port mapper",
+}
+
+_DEFAULT_PORTS = Ports(api=8000, emulator=4566, amqp=5672, redis=6379, dist=5673, epmd=5674)
+_TEST_PORTS = Ports(api=18000, emulator=14566, amqp=15772, redis=16379, dist=15773, epmd=15774)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a stack is called, where its parts listen and where its files are."""
+
+    stack: str
+    ports: Ports
+    emulator: str
+    runner: str
+    in_flight: int
+    auth_token: str
+    root: Path = ROOT
+
+    @property
+    def home(self) -> Path:
+        """Where everything made on this machine goes: environments, builds, the state of stacks."""
+        return self.root / ".darkroom"
+
+    @property
+    def directory(self) -> Path:
+        """This stack's state. It is gone after `down`."""
+        return self.home / self.stack
+
+    @property
+    def tools(self) -> Path:
+        """The Python of the emulator, of the SAM command line and of the stack's own services."""
+        return self.home / "tools" / "bin" / "python"
+
+    @property
+    def development(self) -> Path:
+        """The Python of tests and checkers."""
+        return self.home / "venv" / "bin" / "python"
+
+    @property
+    def build(self) -> Path:
+        """Where `sam build` puts the template and the artifacts."""
+        return self.home / "build"
+
+    @property
+    def service_host(self) -> str:
+        """The name under which functions reach the services: LocalStack runs them in containers, MiniStack does not."""
+        return "localhost.localstack.cloud" if self.emulator == "localstack" else "127.0.0.1"
+
+    @property
+    def endpoint_url(self) -> str:
+        """The emulated AWS."""
+        return f"http://{self.service_host}:{self.ports.emulator}"
+
+    @property
+    def api_url(self) -> str:
+        """The API, as a user calls it."""
+        return f"http://localhost:{self.ports.api}"
+
+    @property
+    def broker_arn(self) -> str:
+        """A name for the broker, which is RabbitMQ itself: no emulator runs Amazon MQ."""
+        return f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:{self.stack}:b-00000000-0000-4000-8000-000000000000"
+
+    @property
+    def secret_name(self) -> str:
+        """The secret with the broker's account."""
+        return f"{self.stack}-broker"
+
+    @property
+    def artifact_bucket(self) -> str:
+        """Where `sam deploy` uploads what it deploys."""
+        return f"{self.stack}-artifacts"
+
+    def broker_url(self, virtual_host: str = VIRTUAL_HOSTS[0]) -> str:
+        """RabbitMQ, without credentials."""
+        return f"amqp://{self.service_host}:{self.ports.amqp}/{quote(virtual_host, safe='')}"
+
+    def cache_url(self, database: int = CACHE_DATABASES[0]) -> str:
+        """Redis."""
+        return f"redis://{self.service_host}:{self.ports.redis}/{database}"
+
+    def aws_environment(self) -> dict[str, str]:
+        """What an AWS client needs to talk to the emulator as its root user."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """The variables from which `load` makes these settings again."""
+        ports = {port_variable(field.name): str(getattr(self.ports, field.name)) for field in fields(Ports)}
+        return ports | {
+            "DARKROOM_STACK": self.stack,
+            "DARKROOM_EMULATOR": self.emulator,
+            "DARKROOM_RUNNER": self.runner,
+            "DARKROOM_IN_FLIGHT": str(self.in_flight),
+        }
+
+
+def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Settings:
+    """The settings that the environment asks for. Raises StackError, which names every wrong variable at once."""
+    problems: list[str] = []
+    name = stack or environ.get("DARKROOM_STACK") or DEFAULT_STACK
+    if not (name.replace("-", "").isalnum() and name.isascii() and name == name.lower() and len(name) <= 32):
+        problems.append(f"DARKROOM_STACK is '{name}': use up to 32 lower-case letters, digits and hyphens")
+    settings = Settings(
+        stack=name,
+        ports=_ports(environ, _TEST_PORTS if name == TEST_STACK else _DEFAULT_PORTS, problems),
+        emulator=_choice(environ, "DARKROOM_EMULATOR", EMULATORS, problems),
+        runner=_choice(environ, "DARKROOM_RUNNER", RUNNERS, problems),
+        in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
+        auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
+    )
+    if settings.emulator == "localstack" and not settings.auth_token:
+        problems.append("DARKROOM_EMULATOR=localstack needs your token in LOCALSTACK_AUTH_TOKEN")
+    if problems:
+        raise StackError("; ".join(problems) + ".")
+    return settings
+
+
+def port_variable(name: str) -> str:
+    """The environment variable that moves a port."""
+    return f"DARKROOM_{name.upper()}_PORT"
+
+
+def _ports(environ: Mapping[str, str], defaults: Ports, problems: list[str]) -> Ports:
+    amqp = _number(environ, port_variable("amqp"), defaults.amqp, 65_533, problems)
+    own = {"amqp": amqp, "dist": amqp + 1, "epmd": amqp + 2}
+    values = {
+        field.name: _number(
+            environ, port_variable(field.name), own.get(field.name, getattr(defaults, field.name)), 65_535, problems
+        )
+        for field in fields(Ports)
+    }
+    if len(set(values.values())) < len(values):
+        problems.append(f"two parts share a port: {values}")
+    return Ports(**values)
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, highest: int, problems: list[str]) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or not 1 <= int(text) <= highest:
+        problems.append(f"{name} is '{text}': use a whole number from 1 to {highest}")
+        return default
+    return int(text)
+
+
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...], problems: list[str]) -> str:
+    text = environ.get(name, "").strip().lower() or choices[0]
+    if text not in choices:
+        problems.append(f"{name} is '{text}': use {' or '.join(choices)}")
+        return choices[0]
+    return text

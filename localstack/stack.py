@@ -1,0 +1,261 @@
+"""The local stack: `python3 -m localstack.stack up|down|status|logs`. Needs nothing but Python.
+
+Up starts RabbitMQ, Redis and the emulator (natively, or the first two as containers where a Docker engine runs), builds
+and deploys the real template, and starts the mapping and the gateway. Whatever runs already as it should is left alone.
+"""
+
+import argparse
+import fcntl
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from localstack import bootstrap, compose, follow, packages, ports, readiness, services
+from localstack.failure import StackError
+from localstack.processes import Registry, tail
+from localstack.services import Service
+from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
+
+#: Seconds until the API must answer that it is well. The first call makes it import everything.
+_API_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a running stack answers."""
+
+    api: str
+    docs: str
+    aws: str
+    broker: str
+    cache: str
+
+
+def endpoints(settings: Settings) -> Endpoints:
+    """Where this stack answers when it is up."""
+    return Endpoints(
+        api=settings.api_url,
+        docs=f"{settings.api_url}/docs",
+        aws=settings.endpoint_url,
+        broker=settings.broker_url(),
+        cache=settings.cache_url(),
+    )
+
+
+def up(settings: Settings) -> Endpoints:
+    """Brings the stack up, whatever is there of it. Raises StackError with what to do."""
+    started = time.monotonic()
+    bootstrap.require_python()
+    with _lock(settings):
+        # What runs decides, so that an engine which was started meanwhile changes nothing.
+        in_containers = not Registry(settings.directory).alive(services.BROKER) and compose.chosen(settings)
+        _install(settings, in_containers=in_containers)
+        print(f"Starting {settings.stack}", flush=True)
+        _Start(settings, in_containers=in_containers).run()
+    _introduce(settings, time.monotonic() - started)
+    return endpoints(settings)
+
+
+def _install(settings: Settings, *, in_containers: bool) -> None:
+    """What a bare machine lacks. Packages and Python environment come at the same time."""
+    needs = [] if in_containers else _missing_packages()
+    needs += bootstrap.missing_packages(settings)
+    if packages.VENV in needs:
+        packages.install(needs)
+        needs = []
+    with ThreadPoolExecutor() as executor:
+        jobs = [executor.submit(bootstrap.tools, settings)]
+        if needs:
+            jobs.append(executor.submit(packages.install, needs))
+    for job in jobs:
+        job.result()
+
+
+def _missing_packages() -> list[str]:
+    found = {packages.BROKER: services.find_broker(), packages.CACHE: services.find_cache()}
+    return [name for name, path in found.items() if not path]
+
+
+class _Start:
+    """One run of `up`."""
+
+    def __init__(self, settings: Settings, *, in_containers: bool) -> None:
+        self._settings = settings
+        self._registry = Registry(settings.directory)
+        self._in_containers = in_containers
+
+    def run(self) -> None:
+        settings = self._settings
+        emulated = [] if settings.emulator == "localstack" else [services.emulator(settings)]
+        if not all(self._runs(service) for service in emulated):
+            self._clear()  # the emulator keeps everything in memory: what the others still hold belongs to the past
+        backing = [] if self._in_containers else services.backing(settings)
+        self._start([*emulated, *backing])
+        build = self._deployment("--build-only")  # while the services start
+        if self._in_containers:
+            compose.up(settings)
+            for name, probe in compose.probes(settings).items():
+                self._wait(name, probe)
+        for service in [*emulated, *backing]:
+            self._wait(service.name, service.probe)
+        _finish(build)
+        _finish(self._deployment())
+        own = services.own(settings)
+        self._start(own)
+        for service in own:
+            self._wait(service.name, service.probe)
+        self._wait(services.GATEWAY, partial(readiness.http, f"{settings.api_url}/health"), _API_TIMEOUT_S)
+
+    def _runs(self, service: Service) -> bool:
+        record = self._registry.alive(service.name)
+        return record is not None and record.fingerprint == service.fingerprint
+
+    def _clear(self) -> None:
+        left = self._registry.stop()
+        if left:
+            print(f"  cleared what an earlier run left: {', '.join(left)}", flush=True)
+        _forget(self._settings)
+
+    def _start(self, wanted: list[Service]) -> None:
+        missing = [service for service in wanted if not self._runs(service)]
+        self._registry.stop([service.name for service in missing])
+        ports.require_free(self._settings, [port for service in missing for port in service.ports])
+        for service in missing:
+            service.prepare()
+            self._registry.start(
+                service.name, service.argv, service.environment, service.directory, service.fingerprint
+            )
+
+    def _wait(self, name: str, probe: readiness.Probe, timeout_s: float = services.START_TIMEOUT_S) -> None:
+        try:
+            readiness.wait(probe, timeout_s, partial(self._require_alive, name))
+        except readiness.NotReadyError as error:
+            raise StackError(
+                f"{name} was not ready within {timeout_s:.0f} s: {error}. The end of its log:\n"
+                f"{tail(self._registry.log(name))}"
+            ) from error
+
+    def _require_alive(self, name: str) -> None:
+        if name in self._registry.records() and not self._registry.alive(name):
+            raise StackError(f"{name} ended as it started. The end of its log:\n{tail(self._registry.log(name))}")
+
+    def _deployment(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [str(self._settings.tools), "-m", "localstack.deploy", *arguments],
+            cwd=self._settings.root,
+            env=services.own_environment(self._settings),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+def _finish(deployment: "subprocess.Popen[str]") -> None:
+    _, problems = deployment.communicate()
+    if deployment.returncode:
+        raise StackError(problems.strip() or f"The deployment ended with status {deployment.returncode}.")
+
+
+def down(settings: Settings) -> None:
+    """Ends everything this stack has started, and forgets what it held. Harmless when nothing runs."""
+    with _lock(settings):
+        stopped = Registry(settings.directory).stop()
+        if compose.runs(settings):
+            compose.down(settings)
+            stopped.append("containers")
+        _forget(settings)
+    print(f"{settings.stack} is down" + (f" ({', '.join(stopped)})." if stopped else ": nothing was running."))
+
+
+def _forget(settings: Settings) -> None:
+    """The state is worthless without the emulator's memory. Logs stay for one more look."""
+    for path in settings.directory.glob("*"):
+        if path.is_dir() and path.name != "logs":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+
+
+def status(settings: Settings) -> bool:
+    """Prints what runs. Returns whether all of it does."""
+    registry = Registry(settings.directory)
+    wanted = [
+        services.PORT_MAPPER,
+        services.BROKER,
+        services.CACHE,
+        services.EMULATOR,
+        services.MAPPING,
+        services.GATEWAY,
+    ]
+    states = compose.states(settings) if compose.runs(settings) else {}
+    if states:
+        wanted = [name for name in wanted if name != services.PORT_MAPPER]
+    healthy = True
+    for name in wanted:
+        record = registry.alive(name)
+        state = f"running  pid {record.pid}" if record else states.get(name, "stopped")
+        healthy = healthy and state.startswith("running")
+        print(f"{name:10} {state}")
+    print(f"{'API':10} {_health(settings)}")
+    return healthy
+
+
+def _health(settings: Settings) -> str:
+    try:
+        readiness.http(f"{settings.api_url}/health")
+    except readiness.NotReadyError as error:
+        return f"not well: {error}"
+    return f"well, at {settings.api_url}"
+
+
+def _introduce(settings: Settings, seconds: float) -> None:
+    where = endpoints(settings)
+    suffix = "" if settings.stack == DEFAULT_STACK else f" DARKROOM_STACK={settings.stack}"
+    print(
+        f"{settings.stack} is up after {seconds:.1f} s.\n"
+        f"  API       {where.api}   documentation: {where.docs}\n"
+        f"  AWS       {where.aws}   (access key and secret: test)\n"
+        f"  RabbitMQ  {where.broker}   (user and password: {BROKER_USER})\n"
+        f"  Redis     {where.cache}\n"
+        f"  logs: make logs{suffix}   end: make down{suffix}",
+        flush=True,
+    )
+
+
+@contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    """One command at a time per stack."""
+    settings.home.mkdir(exist_ok=True)
+    with (settings.home / f"{settings.stack}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another command that works on {settings.stack} …", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python3 -m localstack.stack", description=__doc__)
+    commands: dict[str, Callable[[Settings], object]] = {"up": up, "down": down, "status": status, "logs": follow.logs}
+    parser.add_argument("command", choices=commands)
+    arguments = parser.parse_args()
+    try:
+        answer = commands[arguments.command](load())
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return int(answer is False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
