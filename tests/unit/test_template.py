@@ -1,6 +1,7 @@
 """What the template promises, worked out for both ways to deploy it."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from darkroom import broker, config, files, ledger
 from darkroom.contracts import Operation
 from tests.template import EXISTING, Template, existing_services, new_network
 
-VARIANTS = {
+VARIANTS: dict[str, Callable[[], Template]] = {
     "with its own network": new_network,
     "on existing services": existing_services,
     "on existing services in a private network": lambda: Template(

@@ -1,0 +1,278 @@
+"""Least privilege, both ways: a function's role allows what its code calls, and nothing else.
+
+What a function calls is read from the syntax: from its app.py through everything that it reaches to the functions that
+speak to AWS. Only the part of the bucket that a caller works on is declared, in PARTS. Whatever is mentioned on the way
+counts as called.
+"""
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from darkroom.contracts import Operation
+from tests.code import IMPORTING, Node, in_package, modules, reachable
+from tests.template import Template, existing_services, new_network
+
+#: What S3's methods need. Reading needs s3:ListBucket as well, because S3 answers 403 for a missing object without it.
+S3_ACTIONS = {
+    "put_object": {"s3:PutObject"},
+    "get_object": {"s3:GetObject", "s3:ListBucket"},
+    "head_object": {"s3:GetObject", "s3:ListBucket"},
+    "delete_objects": {"s3:DeleteObject"},
+    "list_objects_v2": {"s3:ListBucket"},
+    "generate_presigned_post": {"s3:PutObject"},
+    "generate_presigned_url": {"s3:GetObject"},
+}
+
+#: The part of the bucket that each user of `storage` works on.
+PARTS = {
+    ("darkroom.ledger", "accept"): "ledger",
+    ("darkroom.ledger", "end"): "ledger",
+    ("darkroom.ledger", "read_job"): "ledger",
+    ("darkroom.ledger", "read_ending"): "ledger",
+    ("darkroom.ledger", "jobs_after"): "ledger",
+    ("darkroom.files", "inspect"): "uploads",
+    ("darkroom.worker", "StoredSource"): "uploads",
+    ("darkroom.worker", "_upload"): "processed",
+    ("darkroom.worker", "_discard"): "processed",
+    ("api.routers.uploads", "upload_file"): "uploads",
+    ("api.routers.uploads", "create_upload"): "uploads",
+    ("api.routers.health", "_ask_storage"): "ledger",
+    ("api.routers.jobs", "download_result"): "processed",
+    ("api.documents", "download_link"): "processed",
+}
+
+#: The settings that name secrets, and the environment variables behind them.
+SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn": "DARKROOM_CACHE_SECRET_ARN"}
+
+#: Users of a client other than S3's.
+CLIENTS = {("functions.dispatch.app", "_invoke"): "lambda", ("darkroom.aws", "secret"): "secretsmanager"}
+
+VARIANTS = {"with its own network": new_network, "on existing services": existing_services}
+
+Permission = tuple[str, str]
+
+
+@pytest.fixture(params=VARIANTS)
+def template(request: pytest.FixtureRequest) -> Template:
+    return VARIANTS[request.param]()
+
+
+def users_of(module: str, *names: str) -> dict[Node, set[str]]:
+    """Who mentions something of a module, outside it, and what."""
+    found = {
+        (user.name, definition): {name for where, name in mentioned if where == module and (not names or name in names)}
+        for user in modules().values()
+        if user.name != module and not user.name.startswith("localstack")
+        for definition, mentioned in user.references.items()
+    }
+    return {node: mentioned for node, mentioned in found.items() if mentioned}
+
+
+def s3_methods(verb: str) -> set[str]:
+    """The methods of S3's client behind a function of `storage`."""
+    definitions = modules()["darkroom.storage"].definitions
+    statements = [
+        statement
+        for where, name in reachable({("darkroom.storage", verb)})
+        if where == "darkroom.storage"
+        for statement in definitions[name]
+    ]
+    return {method for statement in statements for method in _called_on_client(statement)}
+
+
+def _called_on_client(statement: ast.stmt) -> Iterator[str]:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            method = node.func.attr
+            if ast.unparse(node.func.value) == "aws.client('s3')":
+                yield ast.literal_eval(node.args[0]) if method == "get_paginator" else method
+
+
+STORAGE_VERBS = {
+    name: methods
+    for name in modules()["darkroom.storage"].definitions
+    if not name.startswith("_") and name != IMPORTING and (methods := s3_methods(name))
+}
+
+
+def starts(function: str) -> set[Node]:
+    """Where a Lambda function's code begins. Routes are found by their decorators, so all of the API counts."""
+    word = function.removesuffix("Function")
+    folder = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word).lstrip("_")
+    names = in_package("api") if folder == "api" else [f"functions.{folder}.app"]
+    return {(name, definition) for name in names for definition in modules()[name].definitions}
+
+
+def called(function: str, template: Template) -> set[Permission]:
+    """What a function's code needs to be allowed."""
+    variables = template.function_defaults["Environment"]["Variables"]
+    found = set[Permission]()
+    for node in reachable(starts(function)):
+        for verb in users_of_storage.get(node, set()):
+            for method in STORAGE_VERBS.get(verb, set()):
+                found |= {(action, PARTS[node]) for action in S3_ACTIONS[method]}
+        for setting in users_of_secrets.get(node, set()):
+            found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
+        if CLIENTS.get(node) == "lambda":
+            prefix = "arn:aws:lambda:eu-central-1:123456789012:function:darkroom-"
+            found |= {("lambda:InvokeFunction", f"{prefix}{operation}") for operation in Operation}
+    return found
+
+
+def secrets_in(node: Node) -> set[str]:
+    """The settings behind the secrets that something asks for."""
+    module, name = node
+    walked = (found for statement in modules()[module].definitions[name] for found in ast.walk(statement))
+    return {found.attr for found in walked if isinstance(found, ast.Attribute)} & SECRETS.keys()
+
+
+users_of_storage = users_of("darkroom.storage", *STORAGE_VERBS)
+users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.aws", "secret")}
+
+
+def needed_by_lambda(function: str, template: Template) -> set[Permission]:
+    """What Lambda itself does in a function's name."""
+    logs = f"<{function.removesuffix('Function')}Logs.Arn>"
+    found = {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
+    asynchronous = template.functions[function].get("EventInvokeConfig", {})
+    if "DestinationConfig" in asynchronous:
+        found.add(("lambda:InvokeFunction", asynchronous["DestinationConfig"]["OnFailure"]["Destination"]))
+    return found
+
+
+def statements(role: dict[str, Any], template: Template) -> Iterator[dict[str, Any]]:
+    """Every statement that a role carries, except those of the two policies that serve Lambda's own network access."""
+    for policy in role["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+    for name in managed(role) - {"NetworkInterfacesPolicy", "MappingPolicy"}:
+        yield from template.resources[name]["Properties"]["PolicyDocument"]["Statement"]
+
+
+def managed(role: dict[str, Any]) -> set[str]:
+    return {name.strip("<>") for name in role["ManagedPolicyArns"]}
+
+
+def role_of(function: str, template: Template) -> dict[str, Any]:
+    name = template.functions[function]["Role"].strip("<>").removesuffix(".Arn")
+    assert name == f"{function.removesuffix('Function')}Role", "every function has a role of its own"
+    return dict(template.resources[name]["Properties"])
+
+
+def allowed(function: str, template: Template) -> set[Permission]:
+    found = set[Permission]()
+    bucket = template.resources["MediaBucket"]["Properties"]["BucketName"]
+    for statement in statements(role_of(function, template), template):
+        assert statement["Effect"] == "Allow"
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                found |= {(action, part) for part in parts(action, resource, statement, bucket)}
+    return found
+
+
+def parts(action: str, resource: str, statement: dict[str, Any], bucket: str) -> set[str]:
+    """What a statement gives access to: parts of the bucket by their name, everything else by its ARN."""
+    if action == "s3:ListBucket":
+        assert resource == f"arn:aws:s3:::{bucket}"
+        return {prefix.removesuffix("/*") for prefix in statement["Condition"]["StringLikeIfExists"]["s3:prefix"]}
+    assert "Condition" not in statement
+    return {
+        resource.removeprefix(f"arn:aws:s3:::{bucket}/").removesuffix("/*") if action.startswith("s3:") else resource
+    }
+
+
+def listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+FUNCTIONS = sorted(new_network().functions)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_role_allows_exactly_what_the_code_calls(function: str, template: Template) -> None:
+    needed = called(function, template) | needed_by_lambda(function, template)
+    has = allowed(function, template)
+
+    assert has >= needed, f"missing: {sorted(needed - has)}"
+    assert has <= needed, f"superfluous: {sorted(has - needed)}"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_role_serves_lambda_where_it_attaches_the_function_to_a_network_or_a_queue(
+    function: str, template: Template
+) -> None:
+    held = managed(role_of(function, template))
+    mapped = {spec["FunctionName"] for spec in template.of_type("AWS::Lambda::EventSourceMapping").values()}
+
+    assert ("NetworkInterfacesPolicy" in held) == ("VpcConfig" in template.function_defaults)
+    assert ("MappingPolicy" in held) == (f"<{function}>" in mapped)
+
+
+def test_only_lambda_takes_on_a_role(template: Template) -> None:
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust == {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }, name
+
+
+def test_everything_is_allowed_only_where_aws_knows_no_resource(template: Template) -> None:
+    for name, document in policies(template):
+        for statement in document["Statement"]:
+            if statement["Effect"] == "Allow":
+                wide = "*" in listed(statement["Resource"])
+                actions = listed(statement["Action"])
+                assert not any("*" in action for action in actions), name
+                assert not wide or all(action.startswith("ec2:Describe") for action in actions), name
+
+
+def policies(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, policy in template.of_type("AWS::IAM::ManagedPolicy").items():
+        yield name, policy["PolicyDocument"]
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        for policy in role["Policies"]:
+            yield name, policy["PolicyDocument"]
+
+
+def test_code_of_a_function_cannot_use_what_lambda_may_do_to_the_network() -> None:
+    *_, last = new_network().resources["NetworkInterfacesPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert (last["Effect"], last["Action"], last["Resource"]) == ("Deny", "ec2:*", "*")
+    assert last["Condition"]["ArnLike"]["lambda:SourceFunctionArn"].endswith(":function:darkroom-*")
+
+
+def test_endpoints_let_through_exactly_what_is_called() -> None:
+    template = new_network()
+    everything = set().union(*(called(function, template) for function in FUNCTIONS))
+    bucket = template.resources["MediaBucket"]["Properties"]["BucketName"]
+    through_s3 = template.resources["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
+    through_secrets = template.resources["SecretsManagerEndpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
+
+    assert set(through_s3["Action"]) == {action for action, _ in everything if action.startswith("s3:")}
+    assert through_s3["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    assert {(through_secrets["Action"], secret) for secret in through_secrets["Resource"]} == {
+        permission for permission in everything if permission[0].startswith("secretsmanager:")
+    }
+
+
+def test_every_caller_of_aws_is_known_here() -> None:
+    assert users_of_storage.keys() == PARTS.keys()
+    assert all(users_of_secrets.values())
+    assert set().union(*users_of_secrets.values()) == SECRETS.keys()
+    known = CLIENTS.keys() | {("darkroom.storage", name) for name in modules()["darkroom.storage"].definitions}
+    assert users_of("darkroom.aws", "client").keys() <= known
+    assert set().union(*STORAGE_VERBS.values()) == S3_ACTIONS.keys()
+
+
+def test_no_other_module_makes_clients() -> None:
+    makers = {
+        name
+        for name, module in modules().items()
+        if not name.startswith("localstack") and "create_client" in ast.unparse(module.tree)
+    }
+
+    assert makers == {"darkroom.aws"}
