@@ -65,6 +65,7 @@ NETWORK_TIMEOUT_US = 15_000_000
 _MAX_OPEN_FILES = 64
 _STDOUT_MAX_BYTES = 16 * 1024 * 1024
 _STDERR_KEPT_BYTES = 8 * 1024
+_LINE_MAX_BYTES = 256
 _PIPE_READ_BYTES = 64 * 1024
 
 _GLOBAL_ARGUMENTS: dict[Program, tuple[str, ...]] = {
@@ -104,12 +105,17 @@ def demuxer_of(source: Source) -> str:
     return media_type.demuxer
 
 
-def input_arguments(location: str, demuxer: str, *, max_pixels: int, ranged: bool = True) -> list[str]:
-    """Arguments that open `location`, a presigned URL or a local path, as exactly one kind of file.
+def is_link(location: str) -> bool:
+    """Whether a location is a presigned link; else it is a local path."""
+    return location.startswith(("https://", "http://"))
 
-    `ranged` reads a URL in requests of bounded size on one connection, which costs the fewest bytes.
+
+def input_arguments(location: str, demuxer: str, *, max_pixels: int, ranged: bool = True) -> list[str]:
+    """Arguments that open `location`, a presigned link or a local path, as exactly one kind of file.
+
+    `ranged` reads a link in requests of bounded size on one connection, which costs the fewest bytes.
     """
-    scheme = location.partition("://")[0] if "://" in location else "file"
+    scheme = location.partition("://")[0] if is_link(location) else "file"
     arguments = ["-f", demuxer, "-format_whitelist", demuxer, "-protocol_whitelist", _PROTOCOLS[scheme]]
     arguments += ["-max_streams", str(MAX_STREAMS), "-max_pixels", str(max_pixels)]
     if demuxer == "mov":
@@ -145,10 +151,42 @@ def _certificates() -> str:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that exited with 0: its standard output, and the end of what it complained about."""
+    """A run that exited with 0: its standard output, and the end of what it complained about.
+
+    `media_s` is the length of what FFmpeg wrote, where its progress was watched.
+    """
 
     stdout: bytes
     stderr: str
+    media_s: float | None = None
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the input ended before it should have, which FFmpeg takes for a normal end."""
+        return re.search(r"partial file|Stream ends prematurely|^\[(https?|tls|tcp) @", self.stderr, re.M) is not None
+
+
+def read(
+    program: Program,
+    location: str,
+    demuxer: str,
+    task: Task,
+    *,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    span: tuple[float, float] = (0.0, 0.0),
+) -> Finished:
+    """Runs a program on one input, with arguments before and after it. Otherwise as `run`.
+
+    FFmpeg may find its kept connection to a server closed, and then ends well with half of an answer. So a link that
+    broke off is read once more, in one request at a time.
+    """
+    for ranged in (True, False) if is_link(location) else (False,):
+        reading = input_arguments(location, demuxer, max_pixels=task.limits.pixels, ranged=ranged)
+        finished = run(program, [*before, *reading, *after], task, span=span)
+        if not finished.broken_off:
+            break
+    return finished
 
 
 def run(
@@ -161,34 +199,40 @@ def run(
 ) -> Finished:
     """Runs a program to its end within the task's deadline, in the task's directory.
 
-    Reports progress within `span`, the part of the whole work that this run is, measured against `duration_s` of media.
+    Reports progress within `span`, the part of the whole work that this run is: the start of it all the time, or, when
+    `span` is not empty, FFmpeg's own progress, measured against `duration_s` of media.
     Raises what `failure` makes of a bad end, ProcessingTimedOutError, or Superseded when the job was canceled.
     """
-    watched = duration_s is not None and span[0] < span[1]
+    watched = program == "ffmpeg" and span[0] < span[1]
     progress = ("-progress", "pipe:1", "-stats_period", str(REPORT_PERIOD_S / 2)) if watched else ()
     argv = [str(binary(program)), *_GLOBAL_ARGUMENTS[program], *progress, *arguments]
-    sink = _ProgressReader(duration_s or 0.0, span) if watched else _Collector(span[0])
+    sink = _ProgressReader(duration_s, span) if watched else _Collector(span[0])
     complaints = _Tail()
     with _child(argv, task) as child:
         exit_code = _follow(child, sink, complaints, task)
     if exit_code != 0:
         raise failure(exit_code, complaints.text)
-    return Finished(stdout=sink.content, stderr=complaints.text)
+    return Finished(stdout=sink.content, stderr=complaints.text, media_s=sink.media_s)
 
 
 class _Sink(Protocol):
     """Takes standard output as it comes. `fraction` is how far the whole work is."""
 
     fraction: float
+    media_s: float | None
 
     @property
-    def content(self) -> bytes: ...
+    def content(self) -> bytes:
+        """What was kept of it."""
 
-    def feed(self, data: bytes) -> None: ...
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes."""
 
 
 class _Collector:
     """Keeps all output, up to a bound."""
+
+    media_s: float | None = None
 
     def __init__(self, fraction: float) -> None:
         self.fraction = fraction
@@ -208,20 +252,22 @@ class _ProgressReader:
     """Reads FFmpeg's `-progress` lines; the fraction only ever grows."""
 
     content = b""
+    media_s: float | None
     _TIME = re.compile(rb"out_time_us=(\d+)\n")
 
-    def __init__(self, duration_s: float, span: tuple[float, float]) -> None:
-        self.fraction, self._end = span
-        self._start = span[0]
-        self._duration_us = max(duration_s, 0.001) * 1_000_000
+    def __init__(self, duration_s: float | None, span: tuple[float, float]) -> None:
+        self.fraction, self.media_s = span[0], None
+        self._start, self._end = span
+        self._duration_s = duration_s
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        text = self._rest + data
-        for match in self._TIME.finditer(text):
-            done = min(int(match[1]) / self._duration_us, 1.0)
+        lines = self._rest + data
+        for match in self._TIME.finditer(lines):
+            self.media_s = int(match[1]) / 1_000_000
+            done = min(self.media_s / self._duration_s, 1.0) if self._duration_s else 0.0
             self.fraction = max(self.fraction, self._start + done * (self._end - self._start))
-        self._rest = text[text.rfind(b"\n") + 1 :][-256:]
+        self._rest = lines[lines.rfind(b"\n") + 1 :][-_LINE_MAX_BYTES:]
 
 
 class _Tail:

@@ -8,6 +8,7 @@ from typing import Any
 
 from darkroom import ffmpeg
 from darkroom.errors import CorruptMediaError, NoAudioStreamError, NoVideoStreamError, TooLongError, TooManyPixelsError
+from darkroom.geometry import Size
 from darkroom.task import Limits, Task
 
 #: Bounds on what a file can make us keep and repeat: chapters, tags of one thing, characters of one tag.
@@ -30,7 +31,7 @@ class Stream:
     kind: str
     codec: str | None
     profile: str | None
-    bit_rate: int | None
+    bit_rate_bps: int | None
     duration_s: float | None
     start_s: float | None
     language: str | None
@@ -45,6 +46,7 @@ class Stream:
     rotation_degrees: int = 0
     pixel_aspect: Fraction = Fraction(1)
     frame_rate: float | None = None
+    variable_frame_rate: bool = False
     frame_count: int | None = None
     pixel_format: str | None = None
     bit_depth: int | None = None
@@ -73,7 +75,7 @@ class Probe:
 
     format_name: str
     duration_s: float | None
-    bit_rate: int | None
+    bit_rate_bps: int | None
     size_bytes: int | None
     streams: tuple[Stream, ...]
     chapters: tuple[Chapter, ...]
@@ -100,34 +102,15 @@ class Probe:
 
 
 def probe(location: str, demuxer: str, task: Task, *, span: tuple[float, float] = (0.0, 0.0)) -> Probe:
-    """What the file at `location` (a presigned URL or a local path) holds. Raises as `ffmpeg.run` does."""
-    found, complaints = _probe(location, demuxer, task, span, ranged=True)
-    if "://" in location and (_BROKEN_OFF in complaints or _lacks_pictures(found)):
-        # FFmpeg may find its kept connection closed, and then returns half of the answer with exit code 0.
-        found, complaints = _probe(location, demuxer, task, span, ranged=False)
+    """What the file at `location` (a presigned link or a local path) holds. Raises as `ffmpeg.read` does."""
+    finished = ffmpeg.read("ffprobe", location, demuxer, task, before=_WANTED, span=span)
+    found = parse(finished.stdout)
+    if finished.broken_off or not found.streams:
+        raise CorruptMediaError("The file is damaged or cut short: what it holds cannot be told.")
     return found
 
 
-_BROKEN_OFF = "partial file"
-
-
-def _probe(location: str, demuxer: str, task: Task, span: tuple[float, float], *, ranged: bool) -> tuple[Probe, str]:
-    arguments = arguments_for(location, demuxer, max_pixels=task.limits.pixels, ranged=ranged)
-    finished = ffmpeg.run("ffprobe", arguments, task, span=span)
-    found = parse(finished.stdout)
-    if not found.streams:
-        raise CorruptMediaError("The file is damaged or cut short: there are no streams in it.")
-    return found, finished.stderr
-
-
-def arguments_for(location: str, demuxer: str, *, max_pixels: int, ranged: bool = True) -> list[str]:
-    """ffprobe's arguments."""
-    source = ffmpeg.input_arguments(location, demuxer, max_pixels=max_pixels, ranged=ranged)
-    return ["-of", "json", "-show_format", "-show_streams", "-show_chapters", *source]
-
-
-def _lacks_pictures(found: Probe) -> bool:
-    return any(stream.kind == "video" and stream.pixel_format is None for stream in found.streams)
+_WANTED = ("-of", "json", "-show_format", "-show_streams", "-show_chapters")
 
 
 def check_duration(found: Probe, limits: Limits) -> None:
@@ -138,8 +121,8 @@ def check_duration(found: Probe, limits: Limits) -> None:
         )
 
 
-def check_pixels(film: Stream, limits: Limits) -> tuple[int, int]:
-    """The displayed size (width, height) of a film. Raises TooManyPixelsError, or CorruptMediaError without a size."""
+def check_pixels(film: Stream, limits: Limits) -> Size:
+    """The displayed size of a film. Raises TooManyPixelsError, or CorruptMediaError without a size."""
     sizes = (film.width_px, film.height_px, film.coded_width_px, film.coded_height_px)
     width, height, coded_width, coded_height = (size or 0 for size in sizes)
     if not (width and height and coded_width and coded_height):
@@ -148,10 +131,39 @@ def check_pixels(film: Stream, limits: Limits) -> tuple[int, int]:
         raise TooManyPixelsError(
             f"The picture has {coded_width} x {coded_height} pixels; at most {limits.pixels} in all are processed."
         )
-    return width, height
+    return Size(width, height)
+
+
+#: Demuxers whose files say in their header how long they are, so that one that was cut short can be told.
+_STATES_ITS_LENGTH = {"mov", "matroska", "avi", "flac", "wav", "aiff"}
+
+#: By how much a stream of the result may be shorter than the source said: the larger of seconds (and a picture or two)
+#: and a part of the whole; a larger part where only the whole file's length is known, as another stream may be longer.
+_SHORTFALL_S = 0.25
+_SHORTFALL_PART = 0.01
+_SHORTFALL_PART_OF_FILE = 0.1
+
+
+def check_whole(kept: Stream, made_s: float | None, *, source: Probe, demuxer: str) -> None:
+    """Compares a stream of the source with the length of what became of it: FFmpeg ends well on a file cut short.
+
+    Raises CorruptMediaError when the result is notably shorter than the source said.
+    """
+    stated_s, made_s = kept.duration_s or source.duration_s, made_s or 0.0
+    if demuxer not in _STATES_ITS_LENGTH or stated_s is None:
+        return
+    part = _SHORTFALL_PART if kept.duration_s else _SHORTFALL_PART_OF_FILE
+    pictures_s = 1.5 / kept.frame_rate if kept.frame_rate else 0.0
+    if stated_s - made_s > max(_SHORTFALL_S + pictures_s, part * stated_s):
+        raise CorruptMediaError(
+            f"The file is damaged or cut short: it says {stated_s:.1f} seconds of {kept.kind}, {made_s:.1f} were found."
+        )
 
 
 # ffprobe's JSON ----------------------------------------------------------------------------------------------------
+
+#: How far the average frame rate of a steady film may be from the base rate.
+_RATE_TOLERANCE = 0.02
 
 _INTERLACED = {"tt", "bb", "tb", "bt"}
 _NO_LANGUAGE = {None, "", "und"}
@@ -164,7 +176,7 @@ def parse(document: bytes) -> Probe:
     return Probe(
         format_name=container.get("format_long_name") or container.get("format_name", ""),
         duration_s=_positive(container.get("duration")),
-        bit_rate=_whole(container.get("bit_rate")),
+        bit_rate_bps=_whole(container.get("bit_rate")),
         size_bytes=_whole(container.get("size")),
         streams=tuple(_stream(entry) for entry in raw.get("streams", [])),
         chapters=tuple(_chapter(entry) for entry in raw.get("chapters", [])[:MAX_CHAPTERS]),
@@ -181,8 +193,8 @@ def _stream(raw: dict[str, Any]) -> Stream:
         kind=kind,
         codec=_text(raw.get("codec_name")),
         profile=_text(raw.get("profile")),
-        bit_rate=_whole(raw.get("bit_rate")) or _whole(tags.get("BPS")),
-        duration_s=_positive(raw.get("duration")) or _clock(tags.get("DURATION")),
+        bit_rate_bps=_whole(raw.get("bit_rate")) or _whole(tags.get("BPS")),
+        duration_s=_positive(raw.get("duration")) or _tagged_duration(tags, _real(raw.get("start_time"))),
         start_s=_real(raw.get("start_time")),
         language=None if language in _NO_LANGUAGE else language,
         default=bool(flags.get("default")),
@@ -197,7 +209,8 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
     width, height = _whole(raw.get("width")), _whole(raw.get("height"))
     rotation, aspect = _rotation(raw), _ratio(raw.get("sample_aspect_ratio"), ":") or Fraction(1)
     shown = displayed(width, height, aspect, rotation) if width and height else (None, None)
-    frame_rate = _ratio(raw.get("avg_frame_rate"), "/") or _ratio(raw.get("r_frame_rate"), "/")
+    average, base = _ratio(raw.get("avg_frame_rate"), "/"), _ratio(raw.get("r_frame_rate"), "/")
+    frame_rate = average or base
     pixel_format = _text(raw.get("pix_fmt"))
     return {
         "coded_width_px": width,
@@ -207,6 +220,7 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
         "rotation_degrees": rotation,
         "pixel_aspect": aspect,
         "frame_rate": round(float(frame_rate), 3) if frame_rate else None,
+        "variable_frame_rate": bool(average and base and abs(base / average - 1) > _RATE_TOLERANCE),
         "frame_count": _whole(raw.get("nb_frames")),
         "pixel_format": pixel_format,
         "bit_depth": _bit_depth(raw, pixel_format),
@@ -290,7 +304,10 @@ def _ratio(value: Any, separator: str) -> Fraction | None:
     return Fraction(int(above), int(below))
 
 
-def _clock(value: str | None) -> float | None:
-    """Seconds of `00:00:05.280000000`, as Matroska's tags write a duration."""
-    parts = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", value or "")
-    return (int(parts[1]) * 3600 + int(parts[2]) * 60 + float(parts[3])) or None if parts else None
+def _tagged_duration(tags: Tags, start_s: float | None) -> float | None:
+    """Seconds that a stream plays, from Matroska's tag `00:00:05.280000000`, which is the time at which it ends."""
+    parts = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", tags.get("DURATION", ""))
+    if parts is None:
+        return None
+    end_s = int(parts[1]) * 3600 + int(parts[2]) * 60 + float(parts[3])
+    return _positive(end_s - (start_s or 0.0))

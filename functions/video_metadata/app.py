@@ -1,0 +1,97 @@
+"""Reads container, duration, streams and tags of a video or sound file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from darkroom import ffmpeg
+from darkroom.boxes import check_uncut
+from darkroom.contracts import MediaKind, Operation, VideoMetadataParams
+from darkroom.filters import is_hdr
+from darkroom.probe import Chapter, Probe, Stream, probe
+from darkroom.task import Rendition, Task
+from darkroom.worker import bind
+
+
+def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]:  # noqa: ARG001 - it takes none
+    """A JSON document, as a file and in the job itself. Of a large file only the parts that are needed are read."""
+    demuxer = ffmpeg.demuxer_of(task.source)
+    location = task.source.locate()
+    if demuxer == "mov" and not ffmpeg.is_link(location):
+        check_uncut(Path(location))
+    document = describe(probe(location, demuxer, task), task.source.media_type, task.source.size_bytes)
+    content = json.dumps(document, ensure_ascii=False, indent=2).encode()
+    return [Rendition(content, "json", "application/json", document=document)]
+
+
+def describe(found: Probe, media_type: str, size_bytes: int) -> dict[str, Any]:
+    """The document. What the file does not say is null. `kind` is what it is, cover pictures aside."""
+    films = [stream for stream in found.streams if stream.kind == "video" and not stream.attached_picture]
+    return {
+        "kind": MediaKind.VIDEO if films else MediaKind.AUDIO,
+        "media_type": media_type,
+        "container": found.format_name,
+        "size_bytes": size_bytes,
+        "duration_s": found.duration_s,
+        "bit_rate_bps": found.bit_rate_bps,
+        "streams": [_stream(stream) for stream in found.streams],
+        "chapters": [_chapter(chapter) for chapter in found.chapters],
+        "tags": found.tags,
+    }
+
+
+def _stream(stream: Stream) -> dict[str, Any]:
+    details = {"video": _picture, "audio": _sound}.get(stream.kind)
+    return {
+        "index": stream.index,
+        "type": stream.kind,
+        "codec": stream.codec,
+        "profile": stream.profile,
+        "duration_s": stream.duration_s,
+        "bit_rate_bps": stream.bit_rate_bps,
+        "language": stream.language,
+        "default": stream.default,
+        "forced": stream.forced,
+        **(details(stream) if details else {}),
+        "tags": stream.tags,
+    }
+
+
+def _picture(stream: Stream) -> dict[str, Any]:
+    aspect = stream.pixel_aspect
+    return {
+        "width_px": stream.width_px,
+        "height_px": stream.height_px,
+        "coded_width_px": stream.coded_width_px,
+        "coded_height_px": stream.coded_height_px,
+        "pixel_aspect": f"{aspect.numerator}:{aspect.denominator}",
+        "rotation_degrees": stream.rotation_degrees,
+        "frame_rate": stream.frame_rate,
+        "variable_frame_rate": stream.variable_frame_rate,
+        "frame_count": stream.frame_count,
+        "interlaced": stream.interlaced,
+        "pixel_format": stream.pixel_format,
+        "bit_depth": stream.bit_depth,
+        "color_space": stream.color_space,
+        "color_transfer": stream.color_transfer,
+        "color_primaries": stream.color_primaries,
+        "color_range": stream.color_range,
+        "hdr": is_hdr(stream),
+        "attached_picture": stream.attached_picture,
+    }
+
+
+def _sound(stream: Stream) -> dict[str, Any]:
+    return {
+        "channels": stream.channels,
+        "channel_layout": stream.channel_layout,
+        "sample_rate_hz": stream.sample_rate_hz,
+        "bit_depth": stream.bit_depth,
+    }
+
+
+def _chapter(chapter: Chapter) -> dict[str, Any]:
+    return {"start_s": chapter.start_s, "end_s": chapter.end_s, "title": chapter.title}
+
+
+handler = bind(Operation.VIDEO_METADATA, video_metadata)

@@ -1,0 +1,50 @@
+"""FFmpeg filters that turn a film's pictures into what a viewer expects: upright, progressive, square pixels, SDR.
+
+FFmpeg itself turns pictures upright before the first filter here.
+"""
+
+from darkroom.geometry import Size
+from darkroom.probe import Stream
+
+#: Transfer functions of HDR pictures: PQ and HLG. Shown as they are on an ordinary screen they look washed out.
+_HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
+
+#: Pictures larger than this are HD, whose colours are BT.709 where the film does not say.
+_SD_MAX = Size(1024, 576)
+
+
+def encoded(film: Stream, size: Size) -> str:
+    """Pictures of `size` for an 8-bit 4:2:0 encoder."""
+    scaling = ["out_range=tv", "out_color_matrix=bt709"] if is_hdr(film) else ["out_range=tv"]
+    return ",".join([*_progressive(film), _scale(film, size, *scaling), "setsar=1", "format=yuv420p"])
+
+
+def still(film: Stream, size: Size, *, at_s: float) -> str:
+    """The picture that is on the screen `at_s` after the point that was sought, as RGB bytes.
+
+    The film is seen on a grid of milliseconds that begins at that moment: a picture stays until the next one comes, and
+    the last one stays for ever.
+    """
+    moment = ["tpad=stop=-1:stop_mode=clone", f"fps=1000:start_time={at_s:.3f}:round=up"]
+    scaling = ["flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"]
+    if film.color_space is None and _is_hd(film):
+        scaling.append("in_color_matrix=bt709")
+    return ",".join([*_progressive(film), *moment, _scale(film, size, *scaling), "format=rgb24"])
+
+
+def is_hdr(film: Stream) -> bool:
+    """Whether the film's brightness goes beyond what ordinary screens show."""
+    return film.color_transfer in _HDR_TRANSFERS
+
+
+def _is_hd(film: Stream) -> bool:
+    return (film.coded_width_px or 0) > _SD_MAX.width or (film.coded_height_px or 0) > _SD_MAX.height
+
+
+def _progressive(film: Stream) -> list[str]:
+    return ["bwdif=mode=send_frame:deint=interlaced"] if film.interlaced else []
+
+
+def _scale(film: Stream, size: Size, *options: str) -> str:
+    tone = ["out_primaries=bt709", "out_transfer=bt709", "intent=perceptual"] if is_hdr(film) else []
+    return ":".join([f"scale={size.width}:{size.height}", *options, *tone])
