@@ -1,5 +1,6 @@
 """Lays a text or another picture over an image."""
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,8 +29,11 @@ HELD_BYTES = 256 * 1024 * 1024
 INK, OUTLINE = (255, 255, 255, 255), (0, 0, 0, 180)
 OUTLINE_EM, LINE_GAP_EM = 0.04, 0.2
 
+#: Most pixels that letters are drawn with; larger ones are scaled up.
+MOST_DRAWN_PIXELS = 16_000_000
+
 #: Sizes of the font in pixels: for measuring, and the least at which letters are drawn before they are scaled down.
-MEASURING_PX, LEAST_PX = 100.0, 8.0
+MEASURING_PX, LEAST_PX = 50.0, 8.0
 
 
 class Lettering(NamedTuple):
@@ -40,17 +44,13 @@ class Lettering(NamedTuple):
     outline: float
     gap: float
 
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the ink, when drawn at (0, 0)."""
+    def drawn(self) -> Image.Image:
+        """The text in RGBA, cut to its ink. Raises InvalidRequestError when there is none."""
         ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
-        return ruler.multiline_textbbox(
+        left, top, right, bottom = ruler.multiline_textbbox(
             (0, 0), self.text, self.font, spacing=self.gap, align="center", stroke_width=self.outline
         )
-
-    def drawn(self) -> Image.Image:
-        """The text in RGBA, cut to its ink."""
-        left, top, right, bottom = self.box()
-        canvas = Image.new("RGBA", (round(right - left), round(bottom - top)))
+        canvas = Image.new("RGBA", (math.ceil(right - left), math.ceil(bottom - top)))
         ImageDraw.Draw(canvas).multiline_text(
             (-left, -top),
             self.text,
@@ -61,7 +61,10 @@ class Lettering(NamedTuple):
             stroke_width=self.outline,
             stroke_fill=OUTLINE,
         )
-        return canvas
+        ink = canvas.getbbox()
+        if ink is None:
+            raise InvalidRequestError("text: there is nothing to draw in it.")
+        return canvas.crop(ink)
 
 
 def watermark(task: Task, params: WatermarkParams) -> list[Rendition]:
@@ -99,16 +102,16 @@ def _image(task: Task, file_id: str, width: int, room: Size) -> pyvips.Image:
 def _text(text: str, width: int, room: Size) -> pyvips.Image:
     """The text in RGBA."""
     text = "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
-    if not text:
-        raise InvalidRequestError("text: there is nothing to draw in it.")
     _check_glyphs(text)
-    left, top, right, bottom = _lettering(text, MEASURING_PX).box()
-    size = _size(Size(round(right - left), round(bottom - top)), width, room)
-    drawn = _lettering(text, max(LEAST_PX, MEASURING_PX * size.width / (right - left))).drawn()
-    if drawn.width > size.width or drawn.height > size.height:
-        drawn = drawn.resize(size, Image.Resampling.LANCZOS)
+    measured = Size(*_lettering(text, MEASURING_PX).drawn().size)
+    size = _size(measured, width, room)
+    exact_px = MEASURING_PX * size.width / measured.width
+    drawn = _lettering(text, max(LEAST_PX, exact_px * min(1.0, math.sqrt(MOST_DRAWN_PIXELS / size.pixels)))).drawn()
     image = pyvips.Image.new_from_memory(drawn.tobytes(), drawn.width, drawn.height, len(drawn.mode), "uchar")
-    return image.copy(interpretation="srgb")
+    image = image.copy(interpretation="srgb")
+    if drawn.width > size.width or drawn.height > size.height or size.pixels > MOST_DRAWN_PIXELS:
+        image = image.thumbnail_image(size.width, height=size.height, size="force")
+    return image
 
 
 def _lettering(text: str, size_px: float) -> Lettering:

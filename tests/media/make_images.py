@@ -123,22 +123,21 @@ def see_through(image: Image.Image) -> Image.Image:
 
 
 def frames(size: tuple[int, int] = (120, 80), count: int = 4) -> list[Image.Image]:
-    """Frames of a film: a white square walks over a photograph."""
+    """Frames of a film: a white square walks down the middle of a photograph."""
     ground = photograph().resize(size)
     made = []
     for number in range(count):
         frame = ground.copy()
-        frame.paste((255, 255, 255), (number * 20, 10, number * 20 + 20, 30))
+        frame.paste((255, 255, 255), (size[0] // 2 - 10, number * 15, size[0] // 2 + 10, number * 15 + 20))
         made.append(frame)
     return made
 
 
-def animation(fmt: str, images: Sequence[Image.Image], *, frame_ms: int = 80, loop: int = 3) -> bytes:
-    """An animated GIF or WebP."""
-    options = {"lossless": True} if fmt == "WEBP" else {}
-    return encode(
-        images[0], fmt, save_all=True, append_images=list(images[1:]), duration=frame_ms, loop=loop, **options
-    )
+def animation(fmt: str, images: Sequence[Image.Image], *, frame_ms: int = 80, plays: int = 4) -> bytes:
+    """An animated GIF or WebP that is shown `plays` times."""
+    # GIF counts repetitions, WebP counts plays.
+    options: dict[str, object] = {"loop": plays - 1} if fmt == "GIF" else {"loop": plays, "lossless": True}
+    return encode(images[0], fmt, save_all=True, append_images=list(images[1:]), duration=frame_ms, **options)
 
 
 def truncated(content: bytes, part: float) -> bytes:

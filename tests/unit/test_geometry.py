@@ -1,0 +1,75 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darkroom import geometry
+from darkroom.contracts import Position
+from darkroom.geometry import Plan, Size
+
+SIZES = st.builds(Size, st.integers(1, 20_000), st.integers(1, 20_000))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "upscale", "expected"),
+    [
+        (1600, None, False, Size(1600, 1200)),
+        (None, 300, False, Size(400, 300)),
+        (300, 300, False, Size(300, 225)),
+        (8000, None, False, Size(4000, 3000)),
+        (8000, None, True, Size(8000, 6000)),
+        (1, None, False, Size(1, 1)),
+    ],
+)
+def test_contain_keeps_the_shape(width: int | None, height: int | None, upscale: bool, expected: Size) -> None:
+    assert geometry.contain(Size(4000, 3000), width, height, upscale=upscale) == Plan(expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("box", "upscale", "expected"),
+    [
+        (Size(300, 300), False, Plan(Size(400, 300), Size(300, 300))),
+        (Size(400, 100), False, Plan(Size(400, 300), Size(400, 100))),
+        (Size(8000, 4000), True, Plan(Size(8000, 6000), Size(8000, 4000))),
+        (Size(8000, 4000), False, Plan(Size(4000, 3000), Size(4000, 2000))),
+        (Size(3000, 6000), False, Plan(Size(4000, 3000), Size(1500, 3000))),
+    ],
+)
+def test_cover_fills_the_box_or_the_largest_box_of_its_shape(box: Size, upscale: bool, expected: Plan) -> None:
+    assert geometry.cover(Size(4000, 3000), box, upscale=upscale) == expected
+
+
+def test_fill_stretches_but_does_not_enlarge_unasked() -> None:
+    assert geometry.fill(Size(400, 300), Size(200, 250), upscale=False).crop == Size(200, 250)
+    assert geometry.fill(Size(400, 300), Size(600, 600), upscale=False).crop == Size(300, 300)
+    assert geometry.fill(Size(400, 300), Size(600, 600), upscale=True).crop == Size(600, 600)
+
+
+@given(SIZES, SIZES, st.booleans())
+def test_no_plan_leaves_its_box_or_cuts_more_than_there_is(image: Size, box: Size, upscale: bool) -> None:
+    plans = [
+        geometry.contain(image, *box, upscale=upscale),
+        geometry.cover(image, box, upscale=upscale),
+        geometry.fill(image, box, upscale=upscale),
+    ]
+    for scaled, crop in plans:
+        assert 1 <= crop.width <= min(box.width, scaled.width)
+        assert 1 <= crop.height <= min(box.height, scaled.height)
+        assert upscale or (scaled.width <= image.width and scaled.height <= image.height)
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [
+        ("top_left", (5, 5)),
+        ("top", (45, 5)),
+        ("top_right", (85, 5)),
+        ("left", (5, 40)),
+        ("center", (45, 40)),
+        ("right", (85, 40)),
+        ("bottom_left", (5, 75)),
+        ("bottom", (45, 75)),
+        ("bottom_right", (85, 75)),
+    ],
+)
+def test_an_item_is_put_at_each_of_nine_places(position: Position, expected: tuple[int, int]) -> None:
+    assert geometry.place(Size(100, 100), Size(10, 20), position, 5) == expected
