@@ -6,58 +6,55 @@ waits until the resource's time-out when none comes; so every path through `hand
 
 import json
 import urllib.request
-from typing import Any, Protocol
 
-from darkroom import broker
+from darkroom import broker, events
 from darkroom.log import logger
 
 #: One fixed id: with a new one CloudFormation would delete what it takes for the old topology.
 PHYSICAL_ID = "darkroom-topology"
 
-#: Seconds for the answer, of which a second attempt follows a failed one.
+#: Seconds that CloudFormation's address may take for an answer, and how often it is sent at most.
 _ANSWER_TIMEOUT_S = 10
 _ANSWER_ATTEMPTS = 2
 
-#: CloudFormation takes answers of up to 4,096 bytes.
+#: Characters of an error that are passed on; CloudFormation takes answers of up to 4,096 bytes.
 _REASON_LIMIT = 1_000
 
 
-class LambdaContext(Protocol):
-    """What this handler reads of Lambda's context."""
-
-    log_stream_name: str
-
-
-def handler(event: dict[str, Any], _context: LambdaContext | None = None) -> dict[str, str]:
+def handler(event: events.Event, _context: object) -> dict[str, str]:
     """Declares the topology on Create and Update and leaves it alone on Delete, since queues may hold jobs."""
+    status, reason = _carry_out(event["RequestType"])
     answer = {
-        "Status": "SUCCESS",
-        "Reason": "The topology is declared.",
+        "Status": status,
+        "Reason": reason,
         "PhysicalResourceId": PHYSICAL_ID,
         "StackId": event["StackId"],
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
-    try:
-        if event["RequestType"] == "Delete":
-            answer["Reason"] = "Queues stay, because they may hold jobs."
-        else:
-            broker.declare_topology()
-    except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it instead of waiting
-        logger().exception("topology not declared")
-        answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:_REASON_LIMIT]}
-    _answer(event["ResponseURL"], answer)
-    logger().info("answered CloudFormation", request_type=event["RequestType"], status=answer["Status"])
+    _send(event["ResponseURL"], json.dumps(answer).encode())
+    logger().info("answered CloudFormation", extra={"request": event["RequestType"], "status": status})
     return answer
 
 
-def _answer(url: str, answer: dict[str, str]) -> None:
-    """PUTs the answer to the presigned address, which wants an empty content type. Raises OSError."""
-    body = json.dumps(answer).encode()
+def _carry_out(request: str) -> tuple[str, str]:
+    """Status and reason for CloudFormation."""
+    if request == "Delete":
+        return "SUCCESS", "Exchanges and queues stay, because they may hold jobs."
+    try:
+        broker.declare_topology()
+    except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it instead of waiting
+        logger().exception("topology not declared")
+        return "FAILED", f"{type(error).__name__}: {error}"[:_REASON_LIMIT]
+    return "SUCCESS", "Every exchange and queue is declared."
+
+
+def _send(url: str, body: bytes) -> None:
+    """PUTs the answer to the presigned address, whose signature wants an empty content type. Raises OSError."""
     for attempt in range(1, _ANSWER_ATTEMPTS + 1):
-        request = urllib.request.Request(url, data=body, method="PUT", headers={"Content-Type": ""})  # noqa: S310
+        request = urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")  # noqa: S310 - CloudFormation's
         try:
-            with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S):  # noqa: S310 - CloudFormation's own URL
+            with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S):  # noqa: S310
                 return
         except OSError:
             if attempt == _ANSWER_ATTEMPTS:
