@@ -1,5 +1,7 @@
 """The API as one ASGI app, and as the Lambda handler behind API Gateway."""
 
+import asyncio
+
 from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
@@ -68,4 +70,5 @@ async def _to_documentation() -> Response:
 
 
 app = create_app()
+asyncio.set_event_loop(asyncio.new_event_loop())  # Mangum asks for the current one, which newer Pythons do not make
 handler = Mangum(app, lifespan="off", text_mime_types=_TEXT)

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.problems import MEDIA_TYPE, Problem, title_of, type_of
+from darkroom.contracts import PARAMS
 from darkroom.errors import DarkroomError, InternalError
 
 _REF = "#/components/schemas/"
@@ -39,9 +40,13 @@ def _example(error: type[DarkroomError]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's own document, with the schemas that `problems` refers to."""
+    """FastAPI's own document, with the schemas that `problems` refers to.
+
+    The operations' parameters are put in anew, since FastAPI drops defaults that are null and turns limits into floats.
+    """
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         problem = Problem.model_json_schema(ref_template=_REF + "{model}")
-        document["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
+        params = {model.__name__: model.model_json_schema() for model in PARAMS.values()}
+        document["components"]["schemas"] |= {**params, **problem.pop("$defs"), "Problem": problem}
     return app.openapi_schema or {}

@@ -27,6 +27,10 @@ class _Context:
         return 30_000
 
 
+def context() -> _Context:
+    return _Context()
+
+
 @dataclass(frozen=True)
 class Reply:
     status: int
@@ -100,7 +104,7 @@ def call(
     if json_body is not None:
         body = json.dumps(json_body).encode()
         headers.setdefault("content-type", "application/json")
-    return reply(handler(event(method, target, body=body, headers=headers), _Context()))
+    return reply(handler(event(method, target, body=body, headers=headers), context()))
 
 
 def multipart(fields: dict[str, str], *, name: str, media_type: str, content: bytes) -> tuple[bytes, dict[str, str]]:

@@ -143,7 +143,7 @@ async def list_jobs(
     """Pages through the jobs that have a file. With filters, a page may be short or empty and still have a `next`."""
     page = listing.find(
         DEFAULT_TENANT,
-        before=ids.parse_id(before) if before else None,
+        before=None if before is None else ids.parse_id(before),
         limit=limit,
         wanted=listing.Filter(status=status, operation=operation),
     )

@@ -1,0 +1,191 @@
+import base64
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from api.main import app, handler
+from api.problems import Problem
+from api.schemas import JobRequest
+from darkroom.contracts import ACCEPTS, PARAMS, Operation
+from tests.gateway import call, context, event
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return dict(call("GET", "/openapi.json").json)
+
+
+def routes(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            assert method in METHODS
+            yield f"{method.upper()} {path}", route
+
+
+def resolve(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    for step in reference.removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from ([part["$ref"]] if "$ref" in part else [])
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def test_every_promised_route_is_there(document: dict[str, Any]) -> None:
+    assert {name for name, _ in routes(document)} == {
+        "POST /upload",
+        "POST /uploads",
+        "GET /files/{file_id}",
+        "POST /jobs",
+        "GET /jobs",
+        "GET /jobs/{job_id}",
+        "DELETE /jobs/{job_id}",
+        "GET /jobs/{job_id}/download",
+        "POST /jobs/{job_id}/retry",
+        "GET /operations",
+        "GET /health",
+    }
+
+
+def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    ids = [route["operationId"] for _, route in routes(document)]
+
+    for name, route in routes(document):
+        assert route["summary"], name
+        assert len(route["description"]) > 20, name
+        assert set(route["tags"]) <= tags, name
+        for parameter in route.get("parameters", []):
+            assert parameter["description"], (name, parameter["name"])
+    assert len(ids) == len(set(ids))
+
+
+def test_every_answer_has_a_model_with_described_or_exemplified_fields(document: dict[str, Any]) -> None:
+    for name, route in routes(document):
+        answers = {status: answer for status, answer in route["responses"].items() if status.startswith("2")}
+        assert answers or "307" in route["responses"], name
+        for answer in answers.values():
+            model = resolve(document, answer["content"]["application/json"]["schema"]["$ref"])
+            assert model["description"], name
+
+
+def test_every_error_is_a_problem_document_with_an_example(document: dict[str, Any]) -> None:
+    for name, route in routes(document):
+        for status, answer in route["responses"].items():
+            if int(status) < 400 or (name, status) == ("GET /health", "503"):
+                continue
+            assert set(answer["content"]) == {"application/problem+json"}, (name, status)
+            content = answer["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            for code, example in content["examples"].items():
+                problem = Problem.model_validate(example["value"])
+                assert (problem.code, problem.status) == (code, int(status)), name
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    found = set(references(document))
+
+    assert "#/components/schemas/FieldProblem" in found
+    for reference in found:
+        assert resolve(document, reference)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_every_operation_is_a_kind_of_request_with_all_its_limits(
+    document: dict[str, Any], operation: Operation
+) -> None:
+    body = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    request = resolve(document, body["schema"]["discriminator"]["mapping"][operation])
+    params = resolve(document, request["properties"]["params"]["$ref"])
+    contract = PARAMS[operation].model_json_schema()
+
+    assert request["properties"]["operation"]["const"] == operation
+    assert params["properties"] == contract["properties"]
+    assert params["additionalProperties"] is False
+    assert all("description" in schema for schema in params["properties"].values())
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_every_operation_can_come_with_an_upload(document: dict[str, Any], operation: Operation) -> None:
+    jobs = document["components"]["schemas"]["UploadRequest"]["properties"]["jobs"]
+    work = resolve(document, jobs["items"]["discriminator"]["mapping"][operation])
+
+    assert set(work["properties"]) == {"operation", "params"}
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_the_example_of_every_operation_is_accepted(document: dict[str, Any], operation: Operation) -> None:
+    examples = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    accepted: Any = TypeAdapter(JobRequest).validate_json(json.dumps(examples[operation]["value"]))
+
+    assert accepted.operation == operation
+
+
+def test_the_catalogue_describes_every_operation() -> None:
+    catalogue = call("GET", "/operations").json["operations"]
+
+    assert [entry["name"] for entry in catalogue] == list(Operation)
+    for entry in catalogue:
+        model = PARAMS[Operation(entry["name"])]
+        assert entry["params"] == model.model_json_schema()
+        assert set(entry["accepts"]) == ACCEPTS[Operation(entry["name"])]
+        assert entry["summary"].endswith(".")
+        assert [model.model_validate(example) for example in entry["examples"]]
+
+
+def test_the_documentation_asks_no_other_host() -> None:
+    page = call("GET", "/docs")
+    links = re.findall(r"""(?:src|href)=["']([^"']+)""", page.body.decode())
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert b"://" not in page.body
+    assert len(links) == 3
+    for link in links:
+        assert call("GET", link).status == 200, link
+    assert b"url: '/openapi.json'" in page.body
+
+
+def test_the_documentation_stands_behind_a_path_prefix() -> None:
+    scope_root = app.root_path
+    app.root_path = "/media"
+    try:
+        page = call("GET", "/media/docs").body.decode()
+        servers = call("GET", "/media/openapi.json").json["servers"]
+    finally:
+        app.root_path = scope_root
+
+    assert 'src="/media/docs-assets/swagger-ui-bundle.js"' in page
+    assert "url: '/media/openapi.json'" in page
+    assert servers == [{"url": "/media"}]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs-assets/swagger-ui.css", "/docs-assets/swagger-ui-bundle.js"])
+def test_text_travels_as_text(path: str) -> None:
+    assert handler(event("GET", path), context())["isBase64Encoded"] is False
+
+
+def test_pictures_travel_as_base64() -> None:
+    answer = handler(event("GET", "/docs-assets/favicon.png"), context())
+
+    assert answer["isBase64Encoded"] is True
+    assert base64.b64decode(answer["body"]).startswith(b"\x89PNG")
+
+
+def test_the_root_leads_to_the_documentation() -> None:
+    answer = call("GET", "/")
+
+    assert (answer.status, answer.headers["location"]) == (307, "docs")
