@@ -3,7 +3,7 @@
 from typing import Any
 
 PHOTO = "tests/media/rocket.jpg"
-VIDEO = "tests/media/bunny.mp4"
+VIDEO = "tests/media/bigbuckbunny.mp4"
 
 #: What is asked of the photo, by operation.
 PHOTO_JOBS: dict[str, dict[str, Any]] = {
