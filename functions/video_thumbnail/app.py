@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyvips
 
-from darkroom import ffmpeg, filters
+from darkroom import ffmpeg, filters, vips
 from darkroom.contracts import Operation, VideoThumbnailParams
 from darkroom.errors import CorruptMediaError
 from darkroom.geometry import Size, contain
@@ -82,6 +82,7 @@ def writing(film: Stream, size: Size, picture: Path, *, at_s: float) -> list[str
 
 def image_of(picture: Path, size: Size) -> pyvips.Image:
     """RGB bytes in a file as an image."""
+    vips.set_up()
     pixels = picture.read_bytes()
     return pyvips.Image.new_from_memory(pixels, *size, _BYTES_PER_PIXEL, "uchar").copy(interpretation="srgb")
 

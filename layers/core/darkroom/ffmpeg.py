@@ -66,6 +66,7 @@ _MAX_OPEN_FILES = 64
 _STDOUT_MAX_BYTES = 16 * 1024 * 1024
 _STDERR_KEPT_BYTES = 8 * 1024
 _LINE_MAX_BYTES = 256
+_NOTE_CHARACTERS = 1000
 _PIPE_READ_BYTES = 64 * 1024
 
 _GLOBAL_ARGUMENTS: dict[Program, tuple[str, ...]] = {
@@ -415,7 +416,8 @@ def failure(exit_code: int, complaints: str) -> DarkroomError:
     if error is None:
         error = CorruptMediaError("The file is damaged or cut short: it could not be decoded.")
     error = type(error)(error.message)  # a fresh one each time: it collects a traceback
-    error.add_note(f"exit code {exit_code}: {_without_links(complaints)}")
+    last_words = _without_links(complaints)[-_NOTE_CHARACTERS:]
+    error.add_note(f"FFmpeg's exit code {exit_code}: {last_words}")
     return error
 
 

@@ -241,9 +241,14 @@ def _sound(raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+#: Pixels that are less off square than this come from rounding in an editor, and players show them as square.
+_SQUARE_TOLERANCE = Fraction(1, 100)
+
+
 def displayed(width: int, height: int, pixel_aspect: Fraction, rotation_degrees: int) -> tuple[int, int]:
     """The size at which a viewer sees a coded picture of `width` x `height`."""
-    width = max(round(width * pixel_aspect), 1)
+    if abs(pixel_aspect - 1) > _SQUARE_TOLERANCE:
+        width = max(round(width * pixel_aspect), 1)
     return (height, width) if rotation_degrees in (90, 270) else (width, height)
 
 

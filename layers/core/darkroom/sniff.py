@@ -192,10 +192,15 @@ _TS_LEAST_PACKETS = 3
 def _mpeg_ts(head: bytes) -> str | None:
     """Packets of 188 bytes, or of 192 with a time code before each (Blu-ray, AVCHD)."""
     for first, length in ((0, 188), (4, 192)):
-        syncs = head[first::length]
-        if len(syncs) >= _TS_LEAST_PACKETS and set(syncs) == {_TS_SYNC}:
+        packets = [head[at : at + 4] for at in range(first, len(head) - 3, length)]
+        if len(packets) >= _TS_LEAST_PACKETS and all(map(_is_ts_header, packets)):
             return "video/mp2t"
     return None
+
+
+def _is_ts_header(packet: bytes) -> bool:
+    """Whether a packet begins so: in step, sent without error, with payload or an adaptation field."""
+    return packet[0] == _TS_SYNC and not packet[1] & 0x80 and packet[3] & 0x30 != 0
 
 
 def _mpeg_ps(head: bytes) -> str | None:
@@ -226,12 +231,11 @@ def _ogg(head: bytes) -> str | None:
 
 _ID3_HEADER_BYTES = 10
 
-#: kbit/s by (MPEG 1?, layer) and bit-rate index; index 0 ("free") and 15 are refused.
+#: kbit/s by (MPEG 1?, layer) and bit-rate index; index 0 ("free") and 15 are refused. Layer 1 is missing: nobody uses
+#: it, and the mark at the beginning of UTF-16 text looks like it.
 _BIT_RATES = {
-    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
@@ -250,16 +254,12 @@ def _mp3_frame(head: bytes, at: int) -> _Frame | None:
     header = int.from_bytes(head[at : at + 4])
     version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
     bit_rate, sample_rate, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
-    if header >> 21 != 0x7FF or version == 1 or layer == 4 or bit_rate in (0, 15) or sample_rate == 3:
+    if header >> 21 != 0x7FF or version == 1 or layer not in (2, 3) or bit_rate in (0, 15) or sample_rate == 3:
         return None
     bits_per_s = _BIT_RATES[version == 3, layer][bit_rate - 1] * 1000
     samples_per_s = _SAMPLE_RATES[version][sample_rate]
-    if layer == 1:
-        length = (12 * bits_per_s // samples_per_s + padding) * 4
-    else:
-        factor = 72 if layer == 3 and version != 3 else 144
-        length = factor * bits_per_s // samples_per_s + padding
-    return _Frame(length, (version, layer, sample_rate))
+    factor = 72 if layer == 3 and version != 3 else 144
+    return _Frame(factor * bits_per_s // samples_per_s + padding, (version, layer, sample_rate))
 
 
 def _adts_frame(head: bytes, at: int) -> _Frame | None:

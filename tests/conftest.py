@@ -1,0 +1,33 @@
+"""What tests of every kind share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BUILT_LAYER = ROOT / ".aws-sam" / "build" / "FfmpegLayer" / "bin"
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """The folder of ffmpeg and ffprobe: `DARKROOM_BIN_DIR`, else the built layer's. Darkroom finds them there."""
+    folder = Path(os.environ.get("DARKROOM_BIN_DIR") or BUILT_LAYER)
+    missing = [name for name in ("ffmpeg", "ffprobe") if not (folder / name).is_file()]
+    if missing:
+        pytest.fail(
+            f"{' and '.join(missing)} not found in {folder}. Build the layers with `sam build`, or point "
+            "DARKROOM_BIN_DIR at a folder that holds both."
+        )
+    os.environ["DARKROOM_BIN_DIR"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clips(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a film or sound of tests/media/make_clips.py, once a session. Do not change the file."""
+    from tests.media.make_clips import clip
+
+    folder = tmp_path_factory.mktemp("clips")
+    return lambda name: clip(name, folder)

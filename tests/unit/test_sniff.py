@@ -1,0 +1,207 @@
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from darkroom.contracts import MediaKind
+from darkroom.errors import MediaTypeMismatchError
+from darkroom.sniff import HEAD_BYTES, MEDIA_TYPES, check_declared, sniff
+from tests.media.make_images import encode, photograph
+
+Clips = Callable[[str], Path]
+
+FILMS = {
+    "film.mp4": "video/mp4",
+    "moov_at_end.mp4": "video/mp4",
+    "sound_only.mp4": "video/mp4",
+    "film.m4v": "video/mp4",
+    "film.mov": "video/quicktime",
+    "film.3gp": "video/3gpp",
+    "film.mkv": "video/x-matroska",
+    "film.webm": "video/webm",
+    "film.avi": "video/x-msvideo",
+    "film.ts": "video/mp2t",
+    "film.m2ts": "video/mp2t",
+    "film.mpg": "video/mpeg",
+    "film.flv": "video/x-flv",
+    "film.wmv": "video/x-ms-asf",
+    "sound.m4a": "audio/mp4",
+    "sound.mp3": "audio/mpeg",
+    "sound_without_tag.mp3": "audio/mpeg",
+    "sound.mp2": "audio/mpeg",
+    "cover.mp3": "audio/mpeg",
+    "sound.aac": "audio/aac",
+    "sound.opus": "audio/ogg",
+    "sound.ogg": "audio/ogg",
+    "sound.flac": "audio/flac",
+    "sound.wav": "audio/wav",
+    "16.wav": "audio/wav",
+    "sound.aiff": "audio/aiff",
+}
+PICTURES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+}
+
+
+def brands(major: bytes, *compatible: bytes) -> bytes:
+    """The first box of an ISO media file."""
+    content = b"ftyp" + major + b"\0\0\0\0" + b"".join(compatible)
+    return (len(content) + 4).to_bytes(4) + content
+
+
+def name_of(head: bytes) -> str | None:
+    found = sniff(head)
+    return found.name if found else None
+
+
+@pytest.mark.parametrize(("clip", "name"), FILMS.items())
+def test_film_or_sound_is_known_by_its_first_bytes(clips: Clips, clip: str, name: str) -> None:
+    head = clips(clip).read_bytes()[:HEAD_BYTES]
+
+    assert name_of(head) == name
+    assert MEDIA_TYPES[name].demuxer, "FFmpeg is pinned to it"
+
+
+@pytest.mark.parametrize(("fmt", "name"), PICTURES.items())
+def test_picture_is_known_by_its_first_bytes(fmt: str, name: str) -> None:
+    found = sniff(encode(photograph(), fmt)[:HEAD_BYTES])
+
+    assert found == MEDIA_TYPES[name]
+    assert found.kind is MediaKind.IMAGE
+    assert found.demuxer is None, "FFmpeg never sees it"
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (brands(b"heic", b"mif1", b"heic"), "image/heic"),
+        (brands(b"mif1", b"mif1", b"heic"), "image/heic"),
+        (brands(b"mif1", b"mif1", b"avif", b"miaf"), "image/avif"),
+        (brands(b"avis", b"avis", b"msf1"), "image/avif"),
+        (brands(b"mif1", b"mif1"), None),
+        (brands(b"crx ", b"crx ", b"isom"), None),
+        (brands(b"jxl ", b"jxl "), None),
+        (brands(b"M4B ", b"M4A ", b"mp42"), "audio/mp4"),
+        (brands(b"XAVC", b"XAVC", b"mp42"), "video/mp4"),
+        (brands(b"NIKO", b"mp42"), "video/mp4"),
+        (brands(b"3gp5", b"isom"), "video/3gpp"),
+        (brands(b"what", b"ever"), None),
+        (b"\0\0\0\x08wide\0\0\x10\0mdat", "video/quicktime"),
+        (b"\0\x01\0\0moov\0\0\0\x6cmvhd", "video/quicktime"),
+    ],
+)
+def test_iso_media_is_told_apart_by_brand(head: bytes, name: str | None) -> None:
+    assert name_of(head) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"Once upon a time there was a text called holiday.jpg.\n" * 80,
+        "Es war einmal: Füße, Äpfel, Öl.".encode("utf-16") * 60,
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+        b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>',
+        b"push graphic-context\nviewbox 0 0 640 480\nimage over 0,0 0,0 'https://example.com'\n",
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"PK\x03\x04\x14\0\0\0\x08\0",
+        b"\x7fELF\x02\x01\x01\0",
+        b"BMW and other makers of cars are listed below, in order." + b"\n" * 60,
+        b"ID3 tags are explained in this text." + b"\n" * 40,
+        b"RIFF" + b"\0\0\0\0" + b"sfbk",
+        b"GIF88a",
+        b"GGGG" * 1024 + b"H",
+        b"abcdmoov and other words",
+        b"OggS\0\x02" + b"\0" * 64,
+        b"\x1a\x45\xdf\xa3" + b"\x42\x82\x84nope",
+        b"\0" * HEAD_BYTES,
+        b"\xff" * HEAD_BYTES,
+    ],
+)
+def test_what_is_no_media_is_not_taken_for_any(text: bytes) -> None:
+    assert sniff(text[:HEAD_BYTES]) is None
+
+
+def test_random_bytes_are_not_taken_for_media() -> None:
+    noise = random.Random(3)
+
+    for start in (b"", b"\xff\xfb", b"\xff\xf1", b"G", b"ID3\x04\0\0\0\0\0\x0a", b"\0\0\0\x20ftyp"):
+        found = {name_of(start + noise.randbytes(HEAD_BYTES - len(start))) for _ in range(500)}
+        assert found == {None}, start
+
+
+def test_a_file_that_ends_anywhere_is_known_or_not_but_never_an_error(clips: Clips) -> None:
+    for name in FILMS:
+        head = clips(name).read_bytes()[:300]
+        for length in range(len(head)):
+            found = sniff(head[:length])
+            assert found is None or found.name == FILMS[name] or name.startswith(("film.m", "sound_only", "moov"))
+
+
+@pytest.mark.parametrize(
+    ("found", "declared"),
+    [
+        ("image/jpeg", "image/jpeg"),
+        ("image/jpeg", "IMAGE/JPG"),
+        ("image/jpeg", "image/jpeg; charset=binary"),
+        ("image/jpeg", "image/*"),
+        ("image/jpeg", "*/*"),
+        ("image/jpeg", None),
+        ("image/jpeg", ""),
+        ("image/jpeg", "application/octet-stream"),
+        ("image/jpeg", "binary/octet-stream"),
+        ("image/heic", "image/heif"),
+        ("audio/wav", "audio/x-wav"),
+        ("audio/mpeg", "audio/mp3"),
+        ("video/mp4", "video/quicktime"),
+        ("video/quicktime", "video/mp4"),
+        ("video/mp4", "audio/mp4"),
+        ("video/mp4", "audio/*"),
+        ("audio/mp4", "audio/x-m4a"),
+        ("audio/mp4", "video/mp4"),
+        ("video/webm", "audio/webm"),
+        ("video/x-matroska", "video/webm"),
+        ("audio/ogg", "audio/opus"),
+        ("audio/ogg", "video/ogg"),
+        ("video/x-ms-asf", "audio/x-ms-wma"),
+    ],
+)
+def test_declared_type_that_means_the_same_is_no_contradiction(found: str, declared: str | None) -> None:
+    check_declared(MEDIA_TYPES[found], declared)
+
+
+@pytest.mark.parametrize(
+    ("found", "declared"),
+    [
+        ("image/jpeg", "image/png"),
+        ("image/jpeg", "video/*"),
+        ("image/jpeg", "text/plain"),
+        ("image/jpeg", "jpeg"),
+        ("video/mp4", "video/webm"),
+        ("video/mp4", "image/heic"),
+        ("audio/mpeg", "audio/wav"),
+        ("audio/wav", "video/x-msvideo"),
+    ],
+)
+def test_declared_type_that_contradicts_the_bytes_is_refused_by_name(found: str, declared: str) -> None:
+    with pytest.raises(MediaTypeMismatchError) as caught:
+        check_declared(MEDIA_TYPES[found], declared)
+
+    assert found in caught.value.message
+    assert declared in caught.value.message
+
+
+def test_every_type_says_its_own_name() -> None:
+    assert all(media.name == name for name, media in MEDIA_TYPES.items())
+    assert all((media.demuxer is None) == (media.kind is MediaKind.IMAGE) for media in MEDIA_TYPES.values())
