@@ -39,6 +39,17 @@ def file_record(file_id: str) -> dict[str, Any]:
     return record
 
 
+def surviving_file(file_id: str) -> dict[str, Any]:
+    """Like `file_record`, but a file that Redis still knows while S3 has removed it is not found."""
+    record = stored_file(file_id)
+    if record is not None:
+        return record
+    record = file_record(file_id)
+    if record["status"] != AWAITING:
+        raise FileNotFoundInStoreError(file_id)
+    return record
+
+
 def stored_file(file_id: str) -> dict[str, Any] | None:
     """What lies in S3 under this id, noted in Redis as well."""
     file = files.inspect(file_id)

@@ -199,7 +199,7 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
     if view.status not in (Status.FAILED, Status.CANCELED):
         raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be tried again.")
     old = view.job
-    record = lookup.stored_file(old.source.file_id) or lookup.file_record(old.source.file_id)
+    record = lookup.surviving_file(old.source.file_id)
     lookup.require_inputs(old.operation, parse_params(old.operation, old.params), record)
     job = Job(
         job_id=ids.new_id(),
