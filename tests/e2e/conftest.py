@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 MEDIA = Path(__file__).parents[1] / "media"
+CLIP = MEDIA / "bigbuckbunny.mp4"
 TERMINAL = {"completed", "failed", "canceled"}
 PATIENCE_S = 90
 
@@ -91,4 +92,4 @@ def photo(service: Service) -> str:
 
 @pytest.fixture(scope="session")
 def clip(service: Service) -> str:
-    return service.file((MEDIA / "bunny.mp4").read_bytes(), "bunny.mp4", "video/mp4")
+    return service.file(CLIP.read_bytes(), CLIP.name, "video/mp4")
