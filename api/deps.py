@@ -8,15 +8,19 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
-from api.schemas import EXAMPLE_ID
+from api import examples
 from darkroom import ids
 
 
-async def _job_id(job_id: Annotated[str, Path(description="The job's identifier.", examples=[EXAMPLE_ID])]) -> str:
+_JobIdText = Annotated[str, Path(description="The job's identifier.", examples=[examples.JOB_ID])]
+_FileIdText = Annotated[str, Path(description="The file's identifier.", examples=[examples.FILE_ID])]
+
+
+async def _job_id(job_id: _JobIdText) -> str:
     return ids.parse_id(job_id)
 
 
-async def _file_id(file_id: Annotated[str, Path(description="The file's identifier.", examples=[EXAMPLE_ID])]) -> str:
+async def _file_id(file_id: _FileIdText) -> str:
     return ids.parse_id(file_id)
 
 

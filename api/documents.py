@@ -5,12 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import EXAMPLE_ID
+from api import examples
 from darkroom import storage, store
 from darkroom.config import settings
 from darkroom.contracts import Failure, FileSource, Job, MediaKind, Operation, Output, Status
-
-_EXAMPLE_PATH = f"processed/default/{EXAMPLE_ID}/5b0c1f2d9e7a4c38/thumbnail.webp"
 
 
 class Document(BaseModel):
@@ -19,13 +17,18 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def example_of(example: dict[str, Any]) -> ConfigDict:
+    """The settings of a document that the API's description shows this example of."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class OutputDocument(Document):
     """One file that a job made."""
 
-    name: str = Field(description="File name to save it under.", examples=["harbour-thumbnail.webp"])
-    path: str = Field(description="Where it lies in the bucket.", examples=[_EXAMPLE_PATH])
-    media_type: str = Field(examples=["image/webp"])
-    size_bytes: int = Field(examples=[18_204])
+    name: str = Field(description="File name to save it under.")
+    path: str = Field(description="Where it lies in the bucket.")
+    media_type: str
+    size_bytes: int
     sha256: str = Field(description="SHA-256 of the bytes, in hexadecimal.")
     width_px: int | None = None
     height_px: int | None = None
@@ -36,26 +39,30 @@ class OutputDocument(Document):
 class JobSummary(Document):
     """A job in a list."""
 
-    job_id: str = Field(examples=[EXAMPLE_ID])
+    model_config = example_of(examples.SUMMARY)
+
+    job_id: str
     status: Status
     operation: Operation
-    file_id: str = Field(description="The file that the job works on.", examples=[EXAMPLE_ID])
+    file_id: str = Field(description="The file that the job works on.")
     waiting_for: Literal["upload"] | None = Field(
         None, description="What a queued job waits for: `upload` while its file has not arrived yet."
     )
-    attempt: int = Field(description="Attempts begun so far.", examples=[1])
-    progress: float = Field(description="From 0 to 1.", examples=[1.0])
-    created_at: str = Field(examples=["2026-03-01T09:30:00.000Z"])
+    attempt: int = Field(description="Attempts begun so far.")
+    progress: float = Field(description="From 0 to 1.")
+    created_at: str
     started_at: str | None = Field(None, description="When the latest attempt began.")
     finished_at: str | None = None
     result_path: str | None = Field(None, description="Where the first result lies in the bucket.")
     error: Failure | None = Field(None, description="Why the job failed.")
     retry_of: str | None = Field(None, description="The job that this one tries again.")
-    status_url: str = Field(description="Where to ask for the job.", examples=[f"/jobs/{EXAMPLE_ID}"])
+    status_url: str = Field(description="Where to ask for the job.")
 
 
 class JobDocument(JobSummary):
     """A job: where it stands, what it was asked for, what came of it."""
+
+    model_config = example_of(examples.JOB)
 
     params: dict[str, Any] = Field(description="The operation's parameters, defaults spelled out.")
     source: FileSource
@@ -68,6 +75,8 @@ class JobDocument(JobSummary):
 class JobPage(Document):
     """Jobs, newest first."""
 
+    model_config = example_of(examples.JOB_PAGE)
+
     jobs: list[JobSummary]
     next: str | None = Field(description="Where the next page is; null after the last one.")
 
@@ -75,14 +84,16 @@ class JobPage(Document):
 class FileDocument(Document):
     """An uploaded file, or one that is expected."""
 
-    file_id: str = Field(examples=[EXAMPLE_ID])
-    name: str = Field(examples=["harbour.jpg"])
+    model_config = example_of(examples.FILE)
+
+    file_id: str
+    name: str
     status: Literal["awaiting", "ready", "rejected"] = Field(
         description="awaiting: nothing was uploaded yet. rejected: what was uploaded cannot be processed."
     )
-    size_bytes: int | None = Field(None, examples=[2_417_663])
+    size_bytes: int | None = None
     media_type: str | None = Field(
-        None, description="What the bytes are; what was declared, while the file is awaited.", examples=["image/jpeg"]
+        None, description="What the bytes are; what was declared, while the file is awaited."
     )
     kind: MediaKind | None = Field(None, description="Which operations take it.")
     error: Failure | None = Field(None, description="Why the file was rejected.")
@@ -102,17 +113,19 @@ class UploadForm(Document):
 class AwaitedJob(Document):
     """A job that starts when the upload lands."""
 
-    job_id: str = Field(examples=[EXAMPLE_ID])
+    job_id: str
     operation: Operation
     status: Status
     waiting_for: Literal["upload"] = "upload"
-    status_url: str = Field(examples=[f"/jobs/{EXAMPLE_ID}"])
+    status_url: str
 
 
 class UploadDocument(Document):
     """Everything needed to upload a file."""
 
-    file_id: str = Field(examples=[EXAMPLE_ID])
+    model_config = example_of(examples.UPLOAD)
+
+    file_id: str
     upload: UploadForm
     jobs: list[AwaitedJob] = []
 

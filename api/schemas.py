@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from api import examples
 from darkroom.contracts import (
     PARAMS,
     AudioExtractParams,
@@ -17,9 +18,6 @@ from darkroom.contracts import (
     VideoThumbnailParams,
     WatermarkParams,
 )
-
-#: An identifier for examples.
-EXAMPLE_ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 
 #: Characters of a declared media type, parameters included.
 _MEDIA_TYPE_LIMIT = 127
@@ -88,7 +86,7 @@ AnyWork = (
 class OnFile(Contract):
     """Names the file to work on."""
 
-    file_id: str = Field(description="The file, as an upload returned it.", examples=[EXAMPLE_ID])
+    file_id: str = Field(description="The file, as an upload returned it.", examples=[examples.FILE_ID])
 
 
 class ResizeRequest(ResizeWork, OnFile):
@@ -133,18 +131,7 @@ JobRequest = (
 class UploadRequest(Contract):
     """A file that is about to be uploaded, and what shall happen to it then."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "harbour.jpg",
-                    "media_type": "image/jpeg",
-                    "size_bytes": 2_417_663,
-                    "jobs": [{"operation": "thumbnail", "params": {"width": 300, "height": 300, "format": "webp"}}],
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST]})
 
     name: str = Field(min_length=1, max_length=255, description="File name; results are named after it.")
     media_type: str = Field(
@@ -173,7 +160,7 @@ def job_examples() -> dict[str, dict[str, Any]]:
     return {
         operation: {
             "summary": operation,
-            "value": {"file_id": EXAMPLE_ID, "operation": operation, "params": examples_of(operation)[0]},
+            "value": {"file_id": examples.FILE_ID, "operation": operation, "params": examples_of(operation)[0]},
         }
         for operation in Operation
     }

@@ -16,6 +16,7 @@ router = APIRouter(tags=["files"])
     "/files/{file_id}",
     response_model=FileDocument,
     summary="Ask for a file",
+    response_description="What is known of the file.",
     responses=problems(CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError),
 )
 async def get_file(file_id: FileId) -> Response:

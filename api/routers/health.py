@@ -8,7 +8,8 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.documents import Document
+from api import examples
+from api.documents import Document, example_of
 from api.openapi import problems
 from api.responses import document
 from darkroom import broker, ledger, storage, store
@@ -26,12 +27,14 @@ class PartHealth(Document):
     """One part."""
 
     status: State
-    detail: str = Field(description="In a sentence.", examples=["The status cache answers."])
-    latency_ms: float = Field(description="How long the answer took.", examples=[1.4])
+    detail: str = Field(description="In a sentence.")
+    latency_ms: float = Field(description="How long the answer took.")
 
 
 class Health(Document):
     """The whole: `ok` when every part is."""
+
+    model_config = example_of(examples.HEALTH)
 
     status: State
     parts: dict[str, PartHealth]
@@ -52,6 +55,7 @@ _PARTS: dict[str, tuple[str, Callable[[], None]]] = {
     "/health",
     response_model=Health,
     summary="Ask whether all parts answer",
+    response_description="Every part answers.",
     responses={**problems(), 503: {"model": Health, "description": "A part is down; `parts` says which."}},
 )
 async def get_health() -> Response:

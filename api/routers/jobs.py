@@ -1,17 +1,17 @@
 """Jobs: ask for work, watch it, fetch what came of it."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api import documents, listing, lookup
+from api import documents, examples, listing, lookup
 from api.deps import JobId, Traceparent
 from api.documents import JobDocument, JobPage, job_document
 from api.openapi import problems
 from api.responses import document
-from api.schemas import EXAMPLE_ID, JobRequest, job_examples, stored
+from api.schemas import JobRequest, job_examples, stored
 from darkroom import ids, ledger, lifecycle, storage, store
 from darkroom.contracts import DEFAULT_TENANT, Ending, FileSource, Job, Operation, Status, parse_params, utc_now
 from darkroom.errors import (
@@ -46,6 +46,9 @@ _UNFIT_FILE = (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"description": "The job is on record.", "content": {"application/json": {"example": examples.QUEUED_JOB}}}
+}
 _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnavailableError)
 
 
@@ -54,7 +57,8 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     status_code=202,
     response_model=JobDocument,
     summary="Start a job on a file",
-    responses=problems(
+    responses=_ACCEPTED
+    | problems(
         *_UNFIT_FILE,
         CacheUnavailableError,
         InvalidIdError,
@@ -87,6 +91,7 @@ async def create_job(
     "/jobs/{job_id}",
     response_model=JobDocument,
     summary="Ask for a job",
+    response_description="Where the job stands.",
     responses=problems(*_LOOKUP, InvalidRequestError),
 )
 async def get_job(
@@ -130,12 +135,14 @@ async def download_result(
     "/jobs",
     response_model=JobPage,
     summary="List jobs, newest first",
+    response_description="A page of jobs.",
     responses=problems(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
 )
 async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page, at most.")] = 20,
     before: Annotated[
-        str | None, Query(description="Only jobs older than this one. `next` has it filled in.", examples=[EXAMPLE_ID])
+        str | None,
+        Query(description="Only jobs older than this one; `next` has it.", examples=[examples.JOB_ID]),
     ] = None,
     status: Annotated[Status | None, Query(description="Only jobs that stand here.")] = None,
     operation: Annotated[Operation | None, Query(description="Only jobs of this operation.")] = None,
@@ -158,6 +165,7 @@ async def list_jobs(
     "/jobs/{job_id}",
     response_model=JobDocument,
     summary="Cancel a job",
+    response_description="The job, canceled.",
     responses=problems(*_LOOKUP, JobAlreadyEndedError),
 )
 async def cancel_job(job_id: JobId) -> Response:
@@ -191,7 +199,7 @@ def _end(job: Job, ending: Ending) -> Ending:
     status_code=202,
     response_model=JobDocument,
     summary="Try a failed or canceled job again",
-    responses=problems(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError),
+    responses=_ACCEPTED | problems(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError),
 )
 async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -> Response:
     """Starts a new job with the same file and parameters; `retry_of` names the old one, which stays as it is."""

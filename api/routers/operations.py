@@ -32,7 +32,11 @@ class Catalogue(Document):
 
 
 @router.get(
-    "/operations", response_model=Catalogue, summary="List the operations and their parameters", responses=problems()
+    "/operations",
+    response_model=Catalogue,
+    summary="List the operations and their parameters",
+    response_description="All operations.",
+    responses=problems(),
 )
 async def list_operations() -> Response:
     """The catalogue: what can be done to which kind of file, and with which parameters."""

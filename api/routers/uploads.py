@@ -36,6 +36,7 @@ router = APIRouter(tags=["uploads"])
     status_code=201,
     response_model=FileDocument,
     summary="Upload a small file",
+    response_description="The file is stored.",
     responses=problems(
         EmptyFileError,
         FileTooLargeError,
@@ -69,6 +70,7 @@ async def upload_file(
     status_code=201,
     response_model=UploadDocument,
     summary="Get a form to upload a file of any size",
+    response_description="The form, and the jobs that its file will start.",
     responses=problems(
         CacheUnavailableError,
         FileNotFoundInStoreError,

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
+from api import documents, examples
 from api.main import app, handler
 from api.problems import Problem
-from api.schemas import JobRequest
+from api.routers.health import Health
+from api.schemas import JobRequest, UploadRequest
 from darkroom.contracts import ACCEPTS, PARAMS, Operation
 from tests.gateway import call, context, event
 
@@ -74,13 +76,36 @@ def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_every_answer_has_a_model_with_described_or_exemplified_fields(document: dict[str, Any]) -> None:
+def test_every_answer_has_a_described_model_and_an_example(document: dict[str, Any]) -> None:
     for name, route in routes(document):
-        answers = {status: answer for status, answer in route["responses"].items() if status.startswith("2")}
+        answers = [answer for status, answer in route["responses"].items() if status.startswith("2")]
         assert answers or "307" in route["responses"], name
-        for answer in answers.values():
-            model = resolve(document, answer["content"]["application/json"]["schema"]["$ref"])
+        for answer in answers:
+            content = answer["content"]["application/json"]
+            model = resolve(document, content["schema"]["$ref"])
+            assert answer["description"] != "Successful Response", name
             assert model["description"], name
+            assert "examples" in model or name == "GET /operations", name
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (documents.FileDocument, examples.FILE),
+        (documents.UploadDocument, examples.UPLOAD),
+        (documents.JobSummary, examples.SUMMARY),
+        (documents.JobDocument, examples.JOB),
+        (documents.JobDocument, examples.QUEUED_JOB),
+        (documents.JobPage, examples.JOB_PAGE),
+        (Health, examples.HEALTH),
+        (UploadRequest, examples.UPLOAD_REQUEST),
+    ],
+)
+def test_an_example_is_what_its_model_would_give(model: type[BaseModel], example: dict[str, Any]) -> None:
+    given = model.model_validate_json(json.dumps(example)).model_dump(mode="json", exclude_unset=True)
+
+    assert given == example
+    assert model is UploadRequest or set(example) == set(model.model_fields)
 
 
 def test_every_error_is_a_problem_document_with_an_example(document: dict[str, Any]) -> None:

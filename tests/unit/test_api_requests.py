@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.schemas import EXAMPLE_ID, examples_of, stored
+from api.examples import FILE_ID
+from api.schemas import examples_of, stored
 from darkroom.contracts import PARAMS, Operation, parse_params
 from tests.gateway import Reply, call
 
@@ -21,7 +22,7 @@ def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:
 
 
 def ask(operation: str, params: Any, **more: Any) -> Reply:
-    return call("POST", "/jobs", json_body={"file_id": EXAMPLE_ID, "operation": operation, "params": params, **more})
+    return call("POST", "/jobs", json_body={"file_id": FILE_ID, "operation": operation, "params": params, **more})
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def ask(operation: str, params: Any, **more: Any) -> Reply:
         ("thumbnail", {"format": "tiff"}, "params.format"),
         ("thumbnail", {"quality": 101}, "params.quality"),
         ("watermark", {}, "params"),
-        ("watermark", {"text": "a", "image_file_id": EXAMPLE_ID}, "params"),
+        ("watermark", {"text": "a", "image_file_id": FILE_ID}, "params"),
         ("watermark", {"text": ""}, "params.text"),
         ("watermark", {"text": "a" * 201}, "params.text"),
         ("watermark", {"image_file_id": "../../etc/passwd"}, "params.image_file_id"),
@@ -67,7 +68,7 @@ def test_parameters_out_of_range_of_wrong_type_or_unknown_are_refused_by_name(
 
 @pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999"])
 def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
-    body = f'{{"file_id": "{EXAMPLE_ID}", "operation": "video_thumbnail", "params": {{"time_s": {number}}}}}'
+    body = f'{{"file_id": "{FILE_ID}", "operation": "video_thumbnail", "params": {{"time_s": {number}}}}}'
 
     reply = call("POST", "/jobs", body=body.encode(), headers={"content-type": "application/json"})
 
@@ -82,7 +83,7 @@ def test_every_wrong_field_is_named() -> None:
 
 @pytest.mark.parametrize("missing", ["file_id", "operation", "params"])
 def test_a_missing_field_is_named(missing: str) -> None:
-    body = {"file_id": EXAMPLE_ID, "operation": "resize", "params": {"width": 1}}
+    body = {"file_id": FILE_ID, "operation": "resize", "params": {"width": 1}}
     del body[missing]
 
     problem = refused(call("POST", "/jobs", json_body=body), 422, "invalid_request")
@@ -171,7 +172,7 @@ def test_a_list_with_wrong_limits_is_refused(query: str) -> None:
 
 @pytest.mark.parametrize("wait", ["-1", "25.1", "nan", "inf", "soon"])
 def test_a_wait_beyond_what_the_gateway_allows_is_refused(wait: str) -> None:
-    problem = refused(call("GET", f"/jobs/{EXAMPLE_ID}?wait={wait}"), 422, "invalid_request")
+    problem = refused(call("GET", f"/jobs/{FILE_ID}?wait={wait}"), 422, "invalid_request")
 
     assert problem["errors"][0]["field"] == "wait"
 
@@ -200,7 +201,7 @@ def test_an_upload_of_an_unsupported_type_is_refused(media_type: str) -> None:
         ({"jobs": [{"params": {}}]}, "jobs.0.operation"),
         ({"jobs": [{"operation": "thumbnail", "params": {"width": -1}}]}, "jobs.0.params.width"),
         ({"jobs": [{"operation": "thumbnail"}, {"operation": "resize"}]}, "jobs.1.params"),
-        ({"jobs": [{"operation": "thumbnail", "file_id": EXAMPLE_ID}]}, "jobs.0.file_id"),
+        ({"jobs": [{"operation": "thumbnail", "file_id": FILE_ID}]}, "jobs.0.file_id"),
         ({"key": "ledger/x"}, "key"),
     ],
 )

@@ -1,0 +1,121 @@
+"""Documents to look at in the API's description: one photo, from the upload to its thumbnail."""
+
+from typing import Any
+
+#: The identifiers of the photo and of the job on it.
+FILE_ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
+JOB_ID = "019ab0c4-8b52-7e90-a3c8-5d2f7b914e60"
+
+_RESULT_PATH = f"processed/default/{JOB_ID}/5b0c1f2d9e7a4c38/thumbnail.webp"
+_DOWNLOAD_URL = f"https://store.example.com/{_RESULT_PATH}?X-Amz-Expires=3600&X-Amz-Signature=…"
+
+FILE: dict[str, Any] = {
+    "file_id": FILE_ID,
+    "name": "harbour.jpg",
+    "status": "ready",
+    "size_bytes": 2_417_663,
+    "media_type": "image/jpeg",
+    "kind": "image",
+    "error": None,
+    "expires_at": None,
+}
+
+UPLOAD_REQUEST: dict[str, Any] = {
+    "name": "harbour.jpg",
+    "media_type": "image/jpeg",
+    "size_bytes": 2_417_663,
+    "jobs": [{"operation": "thumbnail", "params": {"width": 300, "height": 300, "format": "webp"}}],
+}
+
+UPLOAD: dict[str, Any] = {
+    "file_id": FILE_ID,
+    "upload": {
+        "method": "POST",
+        "url": "https://store.example.com/",
+        "fields": {
+            "Content-Type": "image/jpeg",
+            "x-amz-meta-name": "harbour.jpg",
+            "key": f"uploads/default/{FILE_ID}",
+            "policy": "eyJleHBpcmF0aW9uIjog…",
+            "x-amz-signature": "9f31c0…",
+        },
+        "expires_at": "2026-03-01T10:30:00.000Z",
+        "max_bytes": 2_417_663,
+    },
+    "jobs": [
+        {
+            "job_id": JOB_ID,
+            "operation": "thumbnail",
+            "status": "queued",
+            "waiting_for": "upload",
+            "status_url": f"/jobs/{JOB_ID}",
+        }
+    ],
+}
+
+_QUEUED_SUMMARY: dict[str, Any] = {
+    "job_id": JOB_ID,
+    "status": "queued",
+    "operation": "thumbnail",
+    "file_id": FILE_ID,
+    "waiting_for": None,
+    "attempt": 0,
+    "progress": 0.0,
+    "created_at": "2026-03-01T09:30:03.090Z",
+    "started_at": None,
+    "finished_at": None,
+    "result_path": None,
+    "error": None,
+    "retry_of": None,
+    "status_url": f"/jobs/{JOB_ID}",
+}
+
+SUMMARY = _QUEUED_SUMMARY | {
+    "status": "completed",
+    "attempt": 1,
+    "progress": 1.0,
+    "started_at": "2026-03-01T09:30:03.127Z",
+    "finished_at": "2026-03-01T09:30:03.208Z",
+    "result_path": _RESULT_PATH,
+}
+
+JOB_PAGE: dict[str, Any] = {"jobs": [SUMMARY], "next": f"/jobs?limit=1&before={JOB_ID}"}
+
+QUEUED_JOB = _QUEUED_SUMMARY | {
+    "params": {"width": 300, "height": 300, "format": "webp", "quality": 80},
+    "source": {"type": "file", "file_id": FILE_ID},
+    "download_url": None,
+    "outputs": [],
+    "document": None,
+    "errors": [],
+}
+
+JOB = (
+    QUEUED_JOB
+    | SUMMARY
+    | {
+        "download_url": _DOWNLOAD_URL,
+        "outputs": [
+            {
+                "name": "harbour-thumbnail.webp",
+                "path": _RESULT_PATH,
+                "media_type": "image/webp",
+                "size_bytes": 18_204,
+                "sha256": "4c0e7f4d2b0a1c8e5f6a3d9b7e2c1f0a8d5b4c3e6f7a9b0c1d2e3f4a5b6c7d8e",
+                "width_px": 300,
+                "height_px": 300,
+                "duration_s": None,
+                "download_url": _DOWNLOAD_URL,
+            }
+        ],
+    }
+)
+
+HEALTH: dict[str, Any] = {
+    "status": "ok",
+    "parts": {
+        "cache": {"status": "ok", "detail": "The status cache answers.", "latency_ms": 0.6},
+        "broker": {"status": "ok", "detail": "The message broker answers.", "latency_ms": 9.8},
+        "storage": {"status": "ok", "detail": "The object store answers.", "latency_ms": 4.2},
+    },
+}
