@@ -11,7 +11,6 @@ from fastapi import Depends, Header, Path, Request
 from api import examples
 from darkroom import ids
 
-
 _JobIdText = Annotated[str, Path(description="The job's identifier.", examples=[examples.JOB_ID])]
 _FileIdText = Annotated[str, Path(description="The file's identifier.", examples=[examples.FILE_ID])]
 
