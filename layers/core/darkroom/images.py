@@ -44,10 +44,10 @@ _LOADERS = {
     "image/tiff": "tiffload_buffer",
     "image/avif": "heifload_buffer",
 }
-_BMP = "image/bmp"
+_BMP, _GIF = "image/bmp", "image/gif"
 
 #: Media types that can be animations, and result formats that can.
-_ANIMATED_TYPES = frozenset({"image/gif", "image/webp"})
+_ANIMATED_TYPES = frozenset({_GIF, "image/webp"})
 _ANIMATED_FORMATS = frozenset({"gif", "webp"})
 
 #: EXIF orientations that lay a picture on its side.
@@ -116,7 +116,7 @@ class Picture:
             image = _displayable(self.header)
             if self.frames > 1 or (not held and _orientation(image) == 1):
                 return image
-            with watched(image, task, end=0.5):
+            with watched(image, task, end=0):  # saving takes most of the time and tells all progress
                 return image.copy_memory().autorot()
 
     def _thumbnail(self, size: Size) -> pyvips.Image:
@@ -160,6 +160,8 @@ def open_picture(source: Source, limits: Limits, *, animated: bool = False) -> P
         raise UnsupportedMediaTypeError(f"The file begins as {media_type}, but it is not a picture of that type.")
     size, frames = _measured(header)
     _check_pixels(size, frames, limits, "The picture")
+    if media_type == _GIF and not _is_whole_gif(content):
+        raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
     return Picture(size, frames, limits, content, header, options)
 
 
@@ -204,6 +206,31 @@ def _check_pixels(size: Size, frames: int, limits: Limits, subject: str) -> None
     raise TooManyPixelsError(
         f"{subject} has {shape}, {size.pixels * frames:,} pixels in all; at most {limits.pixels:,} are allowed."
     )
+
+
+def _is_whole_gif(content: bytes) -> bool:
+    """Whether no block of a GIF is cut short. libvips just shows fewer frames of an animation that is."""
+    separator, extension, trailer = 0x2C, 0x21, 0x3B
+    try:
+        at = 13 + _colour_table_bytes(content[10])
+        while at < len(content):
+            block = content[at]
+            if block == separator:
+                at += 11 + _colour_table_bytes(content[at + 9])
+            elif block == extension:
+                at += 2
+            else:
+                return block == trailer
+            while content[at]:
+                at += 1 + content[at]
+            at += 1
+    except IndexError:
+        return False
+    return True  # the trailer is missing, and nothing else
+
+
+def _colour_table_bytes(flags: int) -> int:
+    return 3 * 2 ** (1 + (flags & 7)) if flags & 0x80 else 0
 
 
 def _bitmap(content: bytes, limits: Limits) -> pyvips.Image:

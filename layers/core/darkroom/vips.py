@@ -44,20 +44,22 @@ def _silence() -> None:
 
 @contextmanager
 def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[None]:
-    """While `image` is computed, tells progress up to `end` and stops when the deadline passes or the job is lost."""
-    stopped: list[DarkroomError] = []
+    """While `image` is computed, tells progress up to `end` and stops at the deadline or when the job is lost."""
+    stopped: list[Exception] = []
     next_look = time.monotonic() + LOOK_EVERY_S
+    told = 0.0
 
     # It must not refer to `image`, which keeps it: the pixels of such a ring would wait for the garbage collector.
     def look(computed: pyvips.Image, progress: Any) -> None:
-        nonlocal next_look
+        nonlocal next_look, told
         if stopped or time.monotonic() < next_look:
             return
         next_look = time.monotonic() + LOOK_EVERY_S
         try:
             task.remaining_s()
-            task.progress(end * progress.percent / 100)
-        except DarkroomError as error:  # an error cannot cross libvips: it is raised again below
+            told = max(told, end * progress.percent / 100)  # libvips' own figure may step back a little
+            task.progress(told)
+        except Exception as error:  # noqa: BLE001 - no error can cross libvips: it is raised again below
             stopped.append(error)
             computed.set_kill(True)
 
@@ -66,11 +68,12 @@ def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[No
     try:
         yield
     except pyvips.Error:
-        if stopped:
-            raise stopped[0] from None
-        raise
+        if not stopped:
+            raise
     finally:
         image.set_progress(False)
+    if stopped:
+        raise stopped[0]
 
 
 #: Lines of libvips' that complain about a file begin so; lines about writing name the saver ("jpegsave_buffer: ...").
@@ -93,4 +96,7 @@ def _translation(error: pyvips.Error) -> DarkroomError:
         speaker, _, complaint = line.partition(": ")
         if speaker.lower().startswith(_READING) and "save" not in speaker:
             return CorruptMediaError(f"The picture is damaged or cut short ({(complaint or line)[:120]}).")
+    # Some loaders fail without a word. Then the saver, which writes to memory, can only say that it cannot go on.
+    if all("unable to write to target" in line for line in lines):
+        return CorruptMediaError("The picture is damaged or cut short (its pixels cannot be read).")
     return InternalError(f"libvips failed: {error.message}: {'; '.join(lines)}"[:300])

@@ -1,0 +1,464 @@
+import gc
+import io
+import resource
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+import pyvips
+from PIL import Image, ImageCms
+
+from darkroom import images, vips
+from darkroom.contracts import ImageFormat
+from darkroom.errors import (
+    CorruptMediaError,
+    EmptyFileError,
+    FileTooLargeError,
+    InternalError,
+    MediaError,
+    ProcessingTimedOutError,
+    Superseded,
+    TooLongError,
+    TooManyPixelsError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+from darkroom.geometry import Size
+from darkroom.images import choose_format, open_picture, save
+from darkroom.task import Task
+from tests.media.make_images import (
+    MEDIA,
+    animation,
+    bomb,
+    converted,
+    encode,
+    frames,
+    oriented,
+    photo,
+    photograph,
+    png_16_bit,
+    profile,
+    see_through,
+    truncated,
+)
+from tests.pictures import difference, opened
+from tests.sources import LocalSource, make_task
+
+HALF = Size(300, 200)
+STILL_FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"]
+
+
+def task_on(content: bytes, folder: Path, declared: str | None = None) -> Task:
+    """A task whose source has these bytes."""
+    (folder / "source").write_bytes(content)
+    return make_task(LocalSource(folder / "source", declared), folder)
+
+
+def scaled(content: bytes, folder: Path, size: Size = HALF) -> Image.Image:
+    """The picture at `size`, 300x200 unless told otherwise, losslessly."""
+    task = task_on(content, folder)
+    return opened(save(open_picture(task.source, task.limits).scaled(size), "png", quality=80, task=task))
+
+
+def whole(content: bytes, folder: Path, *, held: bool) -> Image.Image:
+    """The picture at its own size, losslessly."""
+    task = task_on(content, folder)
+    return opened(save(open_picture(task.source, task.limits).whole(task, held=held), "png", quality=80, task=task))
+
+
+def half(image: Image.Image) -> Image.Image:
+    """What `scaled` should make of a picture of 600x400."""
+    return image.resize(HALF, Image.Resampling.LANCZOS)
+
+
+# Orientation -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_every_orientation_is_applied_once_and_forgotten(tmp_path: Path, fmt: str, orientation: int) -> None:
+    image = photograph()
+    content = oriented(image, orientation, fmt, quality=95)
+    task = task_on(content, tmp_path)
+    assert open_picture(task.source, task.limits).size == Size(600, 400)
+    assert difference(scaled(content, tmp_path), half(image)) < 2.5
+    for held in (True, False):
+        assert difference(whole(content, tmp_path, held=held), image) < 3.5
+
+
+# Colour ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wide_gamut_picture_is_converted_to_srgb(tmp_path: Path) -> None:
+    image = photograph()
+    content = encode(converted(image, "p3", "RGB"), "PNG", icc_profile=profile("p3"))
+    assert difference(scaled(content, tmp_path), half(image)) < 1.5
+    assert difference(whole(content, tmp_path, held=True), image) < 1.5
+
+
+def test_a_profile_that_says_srgb_changes_nothing(tmp_path: Path) -> None:
+    image = photograph()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    result = whole(encode(image, "PNG", icc_profile=srgb), tmp_path, held=True)
+    assert result.tobytes() == image.tobytes()
+
+
+def test_an_embedded_cmyk_profile_is_obeyed(tmp_path: Path) -> None:
+    source = converted(photograph(), "cmyk", "CMYK")
+    reference = ImageCms.profileToProfile(
+        source,
+        ImageCms.ImageCmsProfile(io.BytesIO(profile("cmyk"))),
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    assert reference is not None
+    jpeg = encode(source, "JPEG", quality=95, icc_profile=profile("cmyk"))
+    tiff = encode(source, "TIFF", icc_profile=profile("cmyk"))
+    for content in (jpeg, tiff):
+        assert difference(scaled(content, tmp_path), half(reference)) < 2.5
+        assert difference(whole(content, tmp_path, held=True), reference) < 2.5
+
+
+def test_a_large_cmyk_jpeg_is_decoded_smaller_with_the_same_colours(tmp_path: Path) -> None:
+    source = photograph().resize((2400, 1600), Image.Resampling.LANCZOS)
+    content = encode(converted(source, "cmyk", "CMYK"), "JPEG", quality=95, icc_profile=profile("cmyk"))
+    small = encode(converted(half(photograph()), "cmyk", "CMYK"), "JPEG", quality=95, icc_profile=profile("cmyk"))
+    assert difference(scaled(content, tmp_path), whole(small, tmp_path, held=True)) < 3.0
+
+
+def test_cmyk_without_a_profile_is_not_inverted(tmp_path: Path) -> None:
+    content = encode(photograph().convert("CMYK"), "JPEG", quality=95)
+    assert difference(scaled(content, tmp_path), half(photograph())) < 20
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("broken", [b"not a profile" * 20, b"", profile("cmyk")[:2000]])
+def test_a_profile_that_nobody_can_read_is_ignored(tmp_path: Path, mode: str, broken: bytes) -> None:
+    image = photograph().convert(mode)
+    fmt = "TIFF" if mode == "CMYK" else "PNG"
+    with_profile = scaled(encode(image, fmt, icc_profile=broken), tmp_path)
+    assert difference(with_profile, scaled(encode(image, fmt), tmp_path)) == 0
+
+
+def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
+    content = png_16_bit(photograph())
+    assert difference(scaled(content, tmp_path), half(photograph())) < 1.5
+    assert whole(content, tmp_path, held=True).tobytes() == photograph().tobytes()
+
+
+def test_sixteen_bits_of_grey_become_eight(tmp_path: Path) -> None:
+    grey = photograph().convert("L")
+    deep = grey.convert("I").point(lambda level: level * 257).convert("I;16")
+    result = whole(encode(deep, "PNG"), tmp_path, held=True)
+    assert (result.mode, result.tobytes()) == ("L", grey.tobytes())
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "TIFF", "BMP"])
+def test_grey_stays_grey(tmp_path: Path, fmt: str) -> None:
+    grey = photograph().convert("L")
+    result = scaled(encode(grey, fmt), tmp_path)
+    assert result.mode == "L"
+    assert difference(result, half(grey)) < 2.0
+
+
+@pytest.mark.parametrize("fmt", ["jpeg", "png", "webp", "avif", "gif"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_every_kind_of_pixel_reaches_every_format(tmp_path: Path, mode: str, fmt: ImageFormat) -> None:
+    image = see_through(photograph()).convert(mode)
+    task = task_on(encode(image, "PNG"), tmp_path)
+    picture = open_picture(task.source, task.limits)
+    result = opened(save(picture.whole(task, held=False), fmt, quality=95, task=task))
+    # GIF knows no half transparency and 256 colours; black and white dots are hard on the lossy formats.
+    assert difference(result, image) < (40 if fmt == "gif" else 8)
+
+
+def test_a_palette_with_a_transparent_colour_keeps_it(tmp_path: Path) -> None:
+    image = photograph().quantize(16)
+    image.paste(0, (0, 0, 300, 400))
+    result = whole(encode(image, "PNG", transparency=0), tmp_path, held=True)
+    assert result.mode == "RGBA"
+    assert result.getpixel((10, 10))[3] == 0  # type: ignore[index]
+
+
+def test_a_bitmap_is_read_in_every_depth(tmp_path: Path) -> None:
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        image = photograph().convert(mode)
+        result = whole(encode(image, "BMP"), tmp_path, held=False)
+        assert difference(result, image) == 0, mode
+
+
+@pytest.mark.parametrize("fmt", ["jpeg", "png", "webp", "avif", "gif"])
+def test_the_smallest_picture_is_written_in_every_format(tmp_path: Path, fmt: ImageFormat) -> None:
+    task = task_on(encode(Image.new("RGB", (1, 1), "red"), "PNG"), tmp_path)
+    assert opened(save(open_picture(task.source, task.limits).scaled(Size(1, 1)), fmt, quality=80, task=task))
+
+
+def test_the_default_format_is_the_own_one_or_jpeg() -> None:
+    own = {f"image/{fmt}": choose_format(None, f"image/{fmt}") for fmt in ("jpeg", "png", "webp", "avif", "gif")}
+    assert own == {f"image/{fmt}": fmt for fmt in ("jpeg", "png", "webp", "avif", "gif")}
+    assert [choose_format(None, f"image/{fmt}") for fmt in ("tiff", "bmp", "heic")] == ["jpeg"] * 3
+    assert choose_format("webp", "image/jpeg") == "webp"
+
+
+# Bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", STILL_FORMATS)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_file_cut_short_is_reported_and_not_half_drawn(tmp_path: Path, fmt: str, part: float) -> None:
+    content = truncated(encode(photograph(), fmt), part)
+    for attempt in (scaled, lambda *args: whole(*args, held=True), lambda *args: whole(*args, held=False)):
+        with pytest.raises(CorruptMediaError, match=r"^The picture is damaged or cut short \(.+\)\.$"):
+            attempt(content, tmp_path)
+
+
+@pytest.mark.parametrize("fmt", ["GIF", "WEBP"])
+@pytest.mark.parametrize("part", [0.05, 0.3, 0.5, 0.7, 0.9])
+def test_an_animation_cut_short_is_reported(tmp_path: Path, fmt: str, part: float) -> None:
+    task = task_on(truncated(animation(fmt, frames()), part), tmp_path)
+    with pytest.raises(CorruptMediaError):
+        save(open_picture(task.source, task.limits, animated=True).scaled(Size(60, 40)), "webp", quality=80, task=task)
+
+
+@pytest.mark.parametrize("end", [b"", b";", b";\0\0", b"; and more"])
+def test_a_gif_without_its_last_byte_or_with_more_behind_it_is_whole(tmp_path: Path, end: bytes) -> None:
+    task = task_on(animation("GIF", frames()).removesuffix(b";") + end, tmp_path)
+    assert open_picture(task.source, task.limits, animated=True).frames == 4
+
+
+def test_the_error_of_one_job_does_not_leak_into_the_next(tmp_path: Path) -> None:
+    vips.set_up()
+    pyvips.Image.thumbnail_buffer(truncated(encode(photograph(), "JPEG"), 0.5), 20).avg()
+    assert b"JPEG" in pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
+    with pytest.raises(CorruptMediaError) as caught:
+        scaled(truncated(encode(photograph(), "PNG"), 0.5), tmp_path)
+    assert "JPEG" not in caught.value.message
+
+
+def test_an_empty_file_is_reported(tmp_path: Path) -> None:
+    task = task_on(b"", tmp_path, "image/jpeg")
+    with pytest.raises(EmptyFileError):
+        open_picture(task.source, task.limits)
+
+
+def test_a_text_named_jpg_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_text("This is not a picture.")
+    task = make_task(file, tmp_path)
+    with pytest.raises(UnsupportedMediaTypeError):
+        open_picture(task.source, task.limits)
+
+
+def test_a_video_is_not_a_picture(tmp_path: Path) -> None:
+    task = task_on(b"\0\0\0\x18ftypmp42", tmp_path, "video/mp4")
+    with pytest.raises(WrongMediaKindError, match="video/mp4, not a picture"):
+        open_picture(task.source, task.limits)
+
+
+def test_heic_is_refused_with_what_can_be_sent_instead(tmp_path: Path) -> None:
+    task = task_on(b"\0\0\0\x18ftypheic", tmp_path, "image/heic")
+    with pytest.raises(UnsupportedMediaTypeError, match="AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP"):
+        open_picture(task.source, task.limits)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        encode(photograph(), "PNG"),
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><rect width="10" height="10"/></svg>',
+        b"1,2,3\n4,5,6\n",
+    ],
+)
+def test_only_the_loader_of_the_sniffed_type_is_used(tmp_path: Path, content: bytes) -> None:
+    task = task_on(content, tmp_path, "image/jpeg")
+    with pytest.raises((UnsupportedMediaTypeError, CorruptMediaError)):
+        open_picture(task.source, task.limits)
+
+
+@pytest.mark.parametrize("call", ["svgload_buffer", "uhdrload_buffer"])
+def test_loaders_that_nobody_needs_are_blocked(call: str) -> None:
+    vips.set_up()
+    with pytest.raises(pyvips.Error, match="blocked"):
+        getattr(pyvips.Image, call)(encode(photograph(), "JPEG"))
+
+
+def test_a_bomb_is_refused_by_its_header_with_both_numbers(tmp_path: Path) -> None:
+    content = bomb(40_000)
+    assert len(content) < 1_000_000
+    task = task_on(content, tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(TooManyPixelsError, match=r"40,000 x 40,000, 1,600,000,000 pixels in all; at most 250,000,000"):
+        open_picture(task.source, task.limits)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_a_bomb_within_the_limit_would_have_been_read(tmp_path: Path) -> None:
+    assert scaled(bomb(2_000), tmp_path, Size(10, 10)).size == (10, 10)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_the_pixel_limit_holds_for_every_type(tmp_path: Path, fmt: str) -> None:
+    (tmp_path / "source").write_bytes(encode(photograph(), fmt))
+    task = make_task(tmp_path / "source", tmp_path, pixels=239_999)
+    with pytest.raises(TooManyPixelsError, match="240,000"):
+        open_picture(task.source, task.limits)
+
+
+def test_a_bitmap_that_only_claims_to_be_huge_is_refused_by_its_header(tmp_path: Path) -> None:
+    content = bytearray(encode(Image.new("RGB", (10, 10)), "BMP"))
+    content[18:26] = struct.pack("<ii", 60_000, 60_000)
+    task = task_on(bytes(content), tmp_path)
+    with pytest.raises(TooManyPixelsError, match="60,000 x 60,000"):
+        open_picture(task.source, task.limits)
+
+
+def test_the_pixels_of_an_animation_count_together(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(animation("GIF", frames((100, 100), 4)))
+    task = make_task(tmp_path / "source", tmp_path, pixels=39_999)
+    assert open_picture(task.source, task.limits).frames == 1
+    with pytest.raises(TooManyPixelsError, match="100 x 100 pixels in 4 frames, 40,000 pixels in all"):
+        open_picture(task.source, task.limits, animated=True)
+
+
+def test_an_animation_of_too_many_frames_is_refused(tmp_path: Path) -> None:
+    count = images.MAX_FRAMES + 1
+    film = [Image.new("L", (2, 1), 255 * (number % 2)) for number in range(count)]
+    task = task_on(animation("GIF", film), tmp_path)
+    with pytest.raises(TooLongError, match="1,001 frames; at most 1,000"):
+        open_picture(task.source, task.limits, animated=True)
+
+
+def test_a_file_too_large_to_hold_is_refused_unread(tmp_path: Path) -> None:
+    source = LocalSource(tmp_path / "source", "image/tiff")
+    with source.local.open("wb") as file:
+        file.truncate(images.MAX_FILE_BYTES + 1)
+    with pytest.raises(FileTooLargeError, match=r"268,435,457 bytes"):
+        open_picture(source, make_task(source, tmp_path).limits)
+    assert source.reads == 0
+
+
+@pytest.mark.parametrize("fmt", STILL_FORMATS)
+def test_damage_anywhere_is_a_fault_of_the_file_or_none(tmp_path: Path, fmt: str) -> None:
+    chance = Random(f"damage {fmt}")
+    good = encode(photograph().resize((120, 80)), fmt)
+    for _ in range(60):
+        content = bytearray(good)
+        for _ in range(chance.choice([1, 3, 20])):
+            content[chance.randrange(12, len(content))] = chance.randrange(256)
+        with suppress(MediaError):
+            scaled(bytes(content), tmp_path, Size(60, 40))
+
+
+def test_a_defect_of_ours_is_not_blamed_on_the_file() -> None:
+    with pytest.raises(InternalError, match="extract_area"), vips.translated():
+        pyvips.Image.black(10, 10).crop(0, 0, 20, 20)
+
+
+# The process lives on ----------------------------------------------------------------------------------------------
+
+WARNING_WITHIN_A_WARNING = """
+import gc, logging, sys
+import pyvips
+from darkroom.vips import set_up
+
+jpeg, png = (open(name, "rb").read() for name in sys.argv[1:])
+set_up()
+kept = []
+
+
+class Collector(logging.Handler):
+    def emit(self, record):
+        kept.clear()
+        gc.collect()
+
+
+logging.getLogger("pyvips").addHandler(Collector())
+for _ in range(5):
+    picture = pyvips.Image.thumbnail_buffer(jpeg, 20)
+    picture.avg()
+    kept.append(picture)
+    del picture
+    pyvips.Image.thumbnail_buffer(png, 20).avg()
+"""
+
+
+def test_a_warning_within_a_warning_does_not_end_the_process(tmp_path: Path) -> None:
+    files = [tmp_path / "cut.jpg", tmp_path / "cut.png"]
+    for file, fmt in zip(files, ("JPEG", "PNG"), strict=True):
+        file.write_bytes(truncated(encode(photograph(), fmt), 0.5))
+    code = f"import sys; sys.path.insert(0, {str(MEDIA.parents[1] / 'layers' / 'core')!r})" + WARNING_WITHIN_A_WARNING
+    run = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_pixels_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    task = task_on(encode(photo(2000, 1500), "PNG", compress_level=1), tmp_path)
+
+    def work() -> None:
+        image = open_picture(task.source, task.limits).whole(task, held=True)
+        save(image.crop(0, 0, 10, 10), "png", quality=80, task=task)
+
+    work()
+    gc.disable()
+    try:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(20):
+            work()
+        grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    finally:
+        gc.enable()
+    assert grown_kib < 60_000  # one picture has 9 MB
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_work_past_its_deadline_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bool) -> None:
+    monkeypatch.setattr(vips, "LOOK_EVERY_S", 0)
+    (tmp_path / "source").write_bytes(encode(photograph(), "PNG"))
+    task = make_task(tmp_path / "source", tmp_path, deadline_s=-1)
+    picture = open_picture(task.source, task.limits)
+    with pytest.raises(ProcessingTimedOutError):
+        save(picture.whole(task, held=held), "png", quality=80, task=task)
+
+
+def test_a_canceled_job_stops_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vips, "LOOK_EVERY_S", 0)
+    seen: list[float] = []
+
+    def cancel(fraction: float) -> None:
+        seen.append(fraction)
+        if len(seen) == 3:
+            raise Superseded
+
+    (tmp_path / "source").write_bytes(encode(photo(1600, 1200), "PNG", compress_level=1))
+    task = make_task(tmp_path / "source", tmp_path, progress=cancel)
+    picture = open_picture(task.source, task.limits)
+    with pytest.raises(Superseded):
+        save(picture.whole(task, held=False), "png", quality=80, task=task)
+    assert len(seen) == 3
+
+
+def test_progress_never_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vips, "LOOK_EVERY_S", 0)
+    seen: list[float] = []
+    (tmp_path / "source").write_bytes(encode(photo(1600, 1200), "PNG", compress_level=1))
+    task = make_task(tmp_path / "source", tmp_path, progress=seen.append)
+    save(open_picture(task.source, task.limits).whole(task, held=True), "png", quality=80, task=task)
+    assert seen == sorted(seen)
+    assert 0 <= seen[0] < 0.5 < seen[-1] <= 1
+    assert len(set(seen)) > 4
+
+
+def test_progress_is_told_now_and_then_and_not_always(tmp_path: Path) -> None:
+    seen: list[float] = []
+    (tmp_path / "source").write_bytes(encode(photograph(), "PNG"))
+    task = make_task(tmp_path / "source", tmp_path, progress=seen.append)
+    begun = time.monotonic()
+    save(open_picture(task.source, task.limits).whole(task, held=True), "png", quality=80, task=task)
+    assert len(seen) <= (time.monotonic() - begun) / vips.LOOK_EVERY_S
