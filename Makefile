@@ -11,7 +11,7 @@ VENV   := .darkroom/venv/bin
 .PHONY: help up down logs status demo test lint format bench deploy clean
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 up: ## start the local stack: RabbitMQ, Redis, AWS emulator, the deployed template, the API
 	@$(STACK) up

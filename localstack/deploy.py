@@ -1,7 +1,7 @@
 """Builds the real template with `sam build` and deploys it with `sam deploy` to the emulator.
 
-Runs on the tools' Python, as a process of its own: `python -m localstack.deploy`. Nothing is built or deployed that has
-been built or deployed before.
+Runs on the tools' Python, as a process of its own: `python -m localstack.deploy build|deploy`. Nothing is built or
+deployed that has been built or deployed before.
 """
 
 import fcntl
@@ -20,6 +20,7 @@ from typing import Any
 import botocore.session
 from botocore.exceptions import ClientError
 
+from localstack import artifacts
 from localstack.failure import StackError
 from localstack.processes import tail
 from localstack.services import own_environment
@@ -35,31 +36,32 @@ _SHOWN = 40
 
 
 def main() -> None:
-    """Builds and deploys. Prints one line for each; ends with a message and status 1 when that fails."""
-    settings = load()
-    build_only = "--build-only" in sys.argv[1:]
+    """Builds or deploys. Prints one line when it has done something; ends with a message and status 1 when it cannot."""
+    actions = {"build": build, "deploy": deploy}
     try:
-        build(settings)
-        if not build_only:
-            deploy(settings)
+        actions[sys.argv[1]](load())
     except StackError as error:
         sys.exit(str(error))
 
 
-def build(settings: Settings) -> str:
-    """Builds for this machine's own Python, unless the sources are those of the last build. Returns their digest."""
+def build(settings: Settings) -> None:
+    """Builds for this machine's own Python, unless the sources are those of the last build."""
     settings.home.mkdir(exist_ok=True)
-    stamp = settings.home / "build.sources"
+    stamp = _build_stamp(settings)
     with _only_one(settings.home / "build.lock"):
         digest = _digest(settings.root, _SOURCES)
-        if stamp.exists() and stamp.read_text() == digest and (settings.build / "template.yaml").exists():
-            return digest
+        if stamp.exists() and stamp.read_text() == digest and (settings.build / artifacts.PACKED).exists():
+            return
         started = time.monotonic()
         stamp.unlink(missing_ok=True)
         _sam(settings, "build", _build_arguments(settings))
+        artifacts.pack(settings.build)
         stamp.write_text(digest)
         print(f"  built     {time.monotonic() - started:5.1f} s", flush=True)
-    return digest
+
+
+def _build_stamp(settings: Settings) -> Path:
+    return settings.home / "build.sources"
 
 
 def _build_arguments(settings: Settings) -> list[str]:
@@ -76,8 +78,7 @@ def deploy(settings: Settings) -> None:
     """Deploys what was built, unless this emulator has it already."""
     stamp = settings.directory / "deployed"
     parameters = _parameters(settings, _broker_secret(settings))
-    digest = build(settings)
-    wanted = json.dumps([digest, parameters, _emulator_identity(settings)])
+    wanted = json.dumps([_build_stamp(settings).read_text(), parameters, _emulator_identity(settings)])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     started = time.monotonic()
@@ -90,7 +91,7 @@ def deploy(settings: Settings) -> None:
 
 def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[str]:
     return [
-        *("--template-file", str(settings.build / "template.yaml")),
+        *("--template-file", str(settings.build / artifacts.PACKED)),
         *("--config-file", str(settings.root / "samconfig.toml")),
         *("--stack-name", settings.stack),
         *("--s3-bucket", settings.artifact_bucket),

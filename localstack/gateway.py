@@ -68,6 +68,7 @@ class Gateway:
         application = web.Application(client_max_size=0)
         application.router.add_route("*", "/{path:.*}", self.forward)
         application.cleanup_ctx.append(self._with_client)
+        application.on_response_prepare.append(_leave_out_server)
         return application
 
     async def _with_client(self, _application: web.Application) -> Any:
@@ -121,6 +122,11 @@ class Gateway:
                 await response.write(piece)
             await response.write_eof()
             return response
+
+
+async def _leave_out_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """The library names itself in every answer; API Gateway does not."""
+    response.headers.popall("Server", None)
 
 
 def find_api(settings: Settings) -> str | None:

@@ -171,7 +171,8 @@ def main() -> int:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stdout, force=True
     )
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it tells each lost connection in a dozen lines
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     mappings = Mappings(load())
 
     def end(_signal: int, _frame: FrameType | None) -> None:

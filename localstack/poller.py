@@ -81,20 +81,23 @@ class Poller:
     def _run(self) -> None:
         pause_s = FIRST_RECONNECT_S
         while not self._stopping.is_set():
+            started = time.monotonic()
             try:
-                connection = self._connect()
-                session = _Session(self.mapping, connection, self._invoke, self._invoking, self._stopping)
-                self._session = session
-                log.info("%s: connected", self.mapping.queue)
-                pause_s = FIRST_RECONNECT_S
-                session.run()
+                self._work_on_one_connection()
             except (AMQPError, OSError) as error:
-                if not self._stopping.is_set():
-                    log.warning("%s: %r; trying again in %.1f s", self.mapping.queue, error, pause_s)
-                    self._stopping.wait(pause_s)
-                    pause_s = min(pause_s * 2, LONGEST_RECONNECT_S)
-            finally:
-                self._session = None
+                if time.monotonic() - started > LONGEST_RECONNECT_S:
+                    pause_s = FIRST_RECONNECT_S  # it had worked
+                log.warning("%s: %r; trying again in %.1f s", self.mapping.queue, error, pause_s)
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_RECONNECT_S)
+
+    def _work_on_one_connection(self) -> None:
+        connection = self._connect()
+        self._session = _Session(self.mapping, connection, self._invoke, self._invoking, self._stopping)
+        try:
+            self._session.run()
+        finally:
+            self._session = None
 
 
 class _Session:
@@ -128,6 +131,7 @@ class _Session:
             self._channel.basic_qos(prefetch_count=min(self._mapping.batch_size * _PREFETCHED_BATCHES, 65_535))
             self._channel.basic_consume(self._mapping.queue, self._on_message)
             worker.start()
+            log.info("%s: consuming", self._mapping.queue)
             if not self._stopping.is_set():
                 self._channel.start_consuming()
             self._settle_last()

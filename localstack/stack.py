@@ -97,7 +97,7 @@ class _Start:
             self._clear()  # the emulator keeps everything in memory: what the others still hold belongs to the past
         backing = [] if self._in_containers else services.backing(settings)
         self._start([*emulated, *backing])
-        build = self._deployment("--build-only")  # while the services start
+        build = self._deployment("build")  # while the services start
         if self._in_containers:
             compose.up(settings)
             for name, probe in compose.probes(settings).items():
@@ -105,12 +105,12 @@ class _Start:
         for service in [*emulated, *backing]:
             self._wait(service.name, service.probe)
         _finish(build)
-        _finish(self._deployment())
+        _finish(self._deployment("deploy"))
         own = services.own(settings)
         self._start(own)
         for service in own:
             self._wait(service.name, service.probe)
-        self._wait(services.GATEWAY, partial(readiness.http, f"{settings.api_url}/health"), _API_TIMEOUT_S)
+        self._wait_for_api()
 
     def _runs(self, service: Service) -> bool:
         record = self._registry.alive(service.name)
@@ -141,13 +141,23 @@ class _Start:
                 f"{tail(self._registry.log(name))}"
             ) from error
 
+    def _wait_for_api(self) -> None:
+        probe = partial(readiness.http, f"{self._settings.api_url}/health")
+        try:
+            readiness.wait(probe, _API_TIMEOUT_S, partial(self._require_alive, services.GATEWAY))
+        except readiness.NotReadyError as error:
+            raise StackError(
+                f"Everything runs, but the API is not well after {_API_TIMEOUT_S:.0f} s: {error}.\n"
+                "`make logs` shows what its function says; `make up` tries again."
+            ) from error
+
     def _require_alive(self, name: str) -> None:
         if name in self._registry.records() and not self._registry.alive(name):
             raise StackError(f"{name} ended as it started. The end of its log:\n{tail(self._registry.log(name))}")
 
-    def _deployment(self, *arguments: str) -> "subprocess.Popen[str]":
+    def _deployment(self, action: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [str(self._settings.tools), "-m", "localstack.deploy", *arguments],
+            [str(self._settings.tools), "-m", "localstack.deploy", action],
             cwd=self._settings.root,
             env=services.own_environment(self._settings),
             stdin=subprocess.DEVNULL,
