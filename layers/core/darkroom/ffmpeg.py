@@ -28,7 +28,6 @@ from darkroom.errors import (
     DarkroomError,
     FileTooLargeError,
     InternalError,
-    ProcessingTimedOutError,
     StorageUnavailableError,
     TooManyPixelsError,
     UnsupportedMediaTypeError,
@@ -111,10 +110,10 @@ def is_link(location: str) -> bool:
     return location.startswith(("https://", "http://"))
 
 
-def input_arguments(location: str, demuxer: str, *, max_pixels: int, ranged: bool = True) -> list[str]:
+def input_arguments(location: str, demuxer: str, *, max_pixels: int) -> list[str]:
     """Arguments that open `location`, a presigned link or a local path, as exactly one kind of file.
 
-    `ranged` reads a link in requests of bounded size on one connection, which costs the fewest bytes.
+    A link is read in requests of bounded size on one connection, which costs the fewest bytes.
     """
     scheme = location.partition("://")[0] if is_link(location) else "file"
     arguments = ["-f", demuxer, "-format_whitelist", demuxer, "-protocol_whitelist", _PROTOCOLS[scheme]]
@@ -125,13 +124,16 @@ def input_arguments(location: str, demuxer: str, *, max_pixels: int, ranged: boo
         return [*arguments, "-i", file_url(location)]
     if scheme == "https":
         arguments += ["-tls_verify", "1", "-ca_file", _certificates()]
-    arguments += ["-rw_timeout", str(NETWORK_TIMEOUT_US)]
-    if ranged:
-        arguments += ["-multiple_requests", "1", "-request_size", str(REQUEST_BYTES)]
-        arguments += ["-initial_request_size", str(FIRST_REQUEST_BYTES)]
-    return [*arguments, "-i", location]
+    return [*arguments, *_LINK_ARGUMENTS, "-i", location]
 
 
+#: FFmpeg does not notice that a server has closed the kept connection; it has to be told to connect again.
+_LINK_ARGUMENTS = (
+    *("-rw_timeout", str(NETWORK_TIMEOUT_US), "-multiple_requests", "1"),
+    *("-request_size", str(REQUEST_BYTES), "-initial_request_size", str(FIRST_REQUEST_BYTES)),
+    *("-reconnect", "1", "-reconnect_on_network_error", "1"),
+    *("-reconnect_max_retries", "2", "-reconnect_delay_max", "1"),
+)
 _PROTOCOLS = {"file": "file", "http": "http,tcp", "https": "https,tls,tcp"}
 
 
@@ -161,11 +163,6 @@ class Finished:
     stderr: str
     media_s: float | None = None
 
-    @property
-    def broken_off(self) -> bool:
-        """Whether the input ended before it should have, which FFmpeg takes for a normal end."""
-        return re.search(r"partial file|Stream ends prematurely|^\[(https?|tls|tcp) @", self.stderr, re.M) is not None
-
 
 def read(
     program: Program,
@@ -179,14 +176,12 @@ def read(
 ) -> Finished:
     """Runs a program on one input, with arguments before and after it. Otherwise as `run`.
 
-    FFmpeg may find its kept connection to a server closed, and then ends well with half of an answer. So a link that
-    broke off is read once more, in one request at a time.
+    FFmpeg ends well when its input ends before it should; that is an error here, of the store or of the file.
     """
-    for ranged in (True, False) if is_link(location) else (False,):
-        reading = input_arguments(location, demuxer, max_pixels=task.limits.pixels, ranged=ranged)
-        finished = run(program, [*before, *reading, *after], task, span=span)
-        if not finished.broken_off:
-            break
+    reading = input_arguments(location, demuxer, max_pixels=task.limits.pixels)
+    finished = run(program, [*before, *reading, *after], task, span=span)
+    if re.search(_BROKEN_OFF, finished.stderr):
+        raise failure(0, finished.stderr)
     return finished
 
 
@@ -211,7 +206,7 @@ def run(
     complaints = _Tail()
     with _child(argv, task) as child:
         exit_code = _follow(child, sink, complaints, task)
-    if exit_code != 0:
+    if exit_code != 0 or re.search(_GIVEN_UP, complaints.text):
         raise failure(exit_code, complaints.text)
     return Finished(stdout=sink.content, stderr=complaints.text, media_s=sink.media_s)
 
@@ -374,15 +369,18 @@ def _confinement(remaining_s: float) -> Callable[[], None]:
 # What a bad end means ----------------------------------------------------------------------------------------------
 
 _BY_SIGNAL: dict[int, DarkroomError] = {
-    signal.SIGXCPU: ProcessingTimedOutError("The work took more processor time than one run may take."),
     signal.SIGXFSZ: FileTooLargeError("The result would be larger than one run can write."),
     signal.SIGKILL: WorkerDiedError("FFmpeg was killed, most likely because the function ran out of memory."),
 }
 
+#: What FFmpeg says when it stops reading in the middle, and when the input stops, which both end with exit code 0.
+_GIVEN_UP = r"Error during demuxing|Out of memory|malloc of size \d+ failed"
+_BROKEN_OFF = r"partial file|Read error"
+
 #: (what FFmpeg says, the error, its sentence); the first that fits counts.
 _BY_COMPLAINT: tuple[tuple[str, type[DarkroomError], str], ...] = (
     (
-        r"^\[(https?|tls|tcp) @|HTTP error \d|Connection (refused|reset)|Connection timed out",
+        r"^\[(https?|tls|tcp) @|HTTP error \d|Server returned|Connection (refused|reset)|Connection timed out",
         StorageUnavailableError,
         "The object store broke off while the file was read.",
     ),
@@ -398,7 +396,12 @@ _BY_COMPLAINT: tuple[tuple[str, type[DarkroomError], str], ...] = (
         "FFmpeg was started with arguments that it does not take.",
     ),
     (r"moov atom not found", CorruptMediaError, "The file is damaged or cut short: its index is missing."),
-    (r"Cannot allocate memory", CorruptMediaError, "The file needs more memory to decode than one run has."),
+    (
+        r"Out of memory|Cannot allocate memory|malloc of size \d+ failed",
+        CorruptMediaError,
+        "The file needs more memory than one run has.",
+    ),
+    (_BROKEN_OFF, CorruptMediaError, "The file is damaged or cut short: it ends before it should."),
     (
         r"no decoder found|Decoder .{0,40}not found|[Uu]nknown codec|Unsupported codec",
         UnsupportedMediaTypeError,

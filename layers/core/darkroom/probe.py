@@ -105,7 +105,7 @@ def probe(location: str, demuxer: str, task: Task, *, span: tuple[float, float] 
     """What the file at `location` (a presigned link or a local path) holds. Raises as `ffmpeg.read` does."""
     finished = ffmpeg.read("ffprobe", location, demuxer, task, before=_WANTED, span=span)
     found = parse(finished.stdout)
-    if finished.broken_off or not found.streams:
+    if not found.streams:
         raise CorruptMediaError("The file is damaged or cut short: what it holds cannot be told.")
     return found
 
