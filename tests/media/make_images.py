@@ -8,6 +8,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -32,6 +33,11 @@ _STORED: dict[int, Transpose] = {
 
 def photograph(name: str = "coffee.png") -> Image.Image:
     """One of the photographs, in RGB. coffee.png is 600x400, chelsea.png 451x300, rocket.jpg 640x427."""
+    return _photograph(name).copy()
+
+
+@cache
+def _photograph(name: str) -> Image.Image:
     with Image.open(MEDIA / name) as image:
         return image.convert("RGB")
 
@@ -49,9 +55,10 @@ def photo(width_px: int = 4000, height_px: int = 3000, *, seed: int = 7) -> Imag
 
 
 def encode(image: Image.Image, fmt: str, **options: object) -> bytes:
-    """`image` in a format that Pillow writes."""
+    """`image` in a format that Pillow writes, quickly rather than small."""
+    quick = {"PNG": {"compress_level": 1}, "AVIF": {"speed": 9}}.get(fmt, {})
     buffer = io.BytesIO()
-    image.save(buffer, fmt, **options)
+    image.save(buffer, fmt, **{**quick, **options})
     return buffer.getvalue()
 
 
