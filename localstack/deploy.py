@@ -36,7 +36,7 @@ _SHOWN = 40
 
 
 def main() -> None:
-    """Builds or deploys. Prints one line when it has done something; ends with a message and status 1 when it cannot."""
+    """Builds or deploys. Prints a line when it did something; ends with a message and status 1 when it cannot."""
     actions = {"build": build, "deploy": deploy}
     try:
         actions[sys.argv[1]](load())

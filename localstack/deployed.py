@@ -149,7 +149,8 @@ class _Scope:
     def _sub(self, argument: Any) -> str:
         text, extra = (argument, {}) if isinstance(argument, str) else argument
         values = {**self._values, **self.resolve(extra)}
-        return re.sub(r"\$\{([^!}][^}]*)\}", lambda match: str(values.get(match[1], match[0])), text)
+        filled = re.sub(r"\$\{([^!}][^}]*)\}", lambda match: str(values.get(match[1], match[0])), text)
+        return filled.replace("${!", "${")
 
     def _join(self, argument: Any) -> str:
         separator, parts = self.resolve(argument)

@@ -1,10 +1,11 @@
-"""`make logs`: what every part says, as it says it. The emulator's log holds the output of the functions."""
+"""`make logs`: what every part says, as it says it: processes, containers and functions."""
 
+import subprocess
 import time
 from pathlib import Path
 from typing import BinaryIO
 
-from localstack import compose
+from localstack import compose, services
 from localstack.processes import Registry
 from localstack.settings import Settings
 
@@ -17,7 +18,9 @@ _RECENT_BYTES = 4000
 def logs(settings: Settings) -> None:
     """Follows all logs until interrupted; a part that starts later joins."""
     directory = Registry(settings.directory).log("any").parent
-    containers = compose.follow(settings) if compose.runs(settings) else None
+    others = [compose.follow(settings)] if compose.runs(settings) else []
+    if settings.tools.exists():
+        others.append(_follow_functions(settings))
     files: dict[Path, BinaryIO] = {}
     try:
         while True:
@@ -27,10 +30,16 @@ def logs(settings: Settings) -> None:
                 _print_new(path.stem, files[path])
             time.sleep(_PAUSE_S)
     finally:
+        for other in others:
+            other.terminate()
+            other.wait()
         for file in files.values():
             file.close()
-        if containers:
-            containers.terminate()
+
+
+def _follow_functions(settings: Settings) -> subprocess.Popen[bytes]:
+    argv = [str(settings.tools), "-m", "localstack.function_logs"]
+    return subprocess.Popen(argv, cwd=settings.root, env=services.own_environment(settings), stdin=subprocess.DEVNULL)
 
 
 def _open_near_end(path: Path) -> BinaryIO:

@@ -227,7 +227,7 @@ def emulator(settings: Settings) -> Service:
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
         "LAMBDA_EXECUTOR": "local",
-        "LOG_LEVEL": "INFO",  # which is what brings the output of functions into its log
+        "LOG_LEVEL": "WARNING",  # what functions write is in CloudWatch Logs
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "TMPDIR": str(home / "tmp"),

@@ -53,24 +53,30 @@ def up(settings: Settings) -> Endpoints:
     started = time.monotonic()
     bootstrap.require_python()
     with _lock(settings):
-        # What runs decides, so that an engine which was started meanwhile changes nothing.
-        in_containers = not Registry(settings.directory).alive(services.BROKER) and compose.chosen(settings)
-        _install(settings, in_containers=in_containers)
+        in_containers = _in_containers(settings)
+        install(settings, in_containers=in_containers)
         print(f"Starting {settings.stack}", flush=True)
         _Start(settings, in_containers=in_containers).run()
     _introduce(settings, time.monotonic() - started)
     return endpoints(settings)
 
 
-def _install(settings: Settings, *, in_containers: bool) -> None:
-    """What a bare machine lacks. Packages and Python environment come at the same time."""
+def _in_containers(settings: Settings) -> bool:
+    # What runs decides, so that an engine which was started meanwhile changes nothing.
+    return not Registry(settings.directory).alive(services.BROKER) and compose.chosen(settings)
+
+
+def install(settings: Settings, *more: Callable[[Settings], None], in_containers: bool | None = None) -> None:
+    """Brings what a bare machine lacks: packages, the tools' environment and `more`, all at the same time."""
+    if in_containers is None:
+        in_containers = _in_containers(settings)
     needs = [] if in_containers else _missing_packages()
     needs += bootstrap.missing_packages(settings)
     if packages.VENV in needs:
-        packages.install(needs)
+        packages.install(needs)  # without it no environment can be made
         needs = []
     with ThreadPoolExecutor() as executor:
-        jobs = [executor.submit(bootstrap.tools, settings)]
+        jobs = [executor.submit(job, settings) for job in (bootstrap.tools, *more)]
         if needs:
             jobs.append(executor.submit(packages.install, needs))
     for job in jobs:

@@ -1,0 +1,177 @@
+"""Proves that everything works: `python3 -m localstack.check`, which is `make test`. Needs nothing but Python.
+
+Lint, types and unit tests first; then a stack of its own comes up on ports of its own, integration and end-to-end tests
+run against it, and it goes down again, whatever happens. A closing summary tells what passed and how long it took.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from localstack import bootstrap, services, stack
+from localstack.failure import StackError
+from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
+
+#: What is typed. Tests are not: they read better without.
+_TYPED = ("layers", "api", "functions", "localstack")
+
+
+@dataclass
+class Summary:
+    """What passed, what failed, and how long each took."""
+
+    lines: list[tuple[str, bool, float]] = field(default_factory=list)
+
+    def add(self, name: str, seconds: float, *, passed: bool) -> None:
+        """Remembers one step."""
+        self.lines.append((name, passed, seconds))
+
+    @property
+    def failed(self) -> int:
+        """How many steps failed."""
+        return sum(not passed for _, passed, _ in self.lines)
+
+    def print(self) -> None:
+        """The closing lines."""
+        print("\nSummary")
+        for name, passed, seconds in self.lines:
+            print(f"  {'passed' if passed else 'FAILED':7} {seconds:6.1f} s  {name}")
+        total = sum(seconds for _, _, seconds in self.lines)
+        print(f"  {len(self.lines) - self.failed} of {len(self.lines)} steps passed in {total:.0f} s", flush=True)
+
+
+class Checks:
+    """The steps, each run whether or not an earlier one failed, unless it needs what failed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bin = settings.development.parent
+        self.summary = Summary()
+
+    def lint(self) -> None:
+        """Style, types and the template."""
+        self._step("ruff check", [str(self._bin / "ruff"), "check", "."])
+        self._step("ruff format", [str(self._bin / "ruff"), "format", "--check", "."])
+        self._step("mypy", [str(self._bin / "mypy"), *_TYPED])
+        sam = str(self._settings.tools.parent / "sam")
+        self._step("sam validate", [sam, "validate", "--lint", "--template-file", "template.yaml", "--region", REGION])
+
+    def build(self) -> None:
+        """The artifacts, which tests of packaging and of FFmpeg use."""
+        self._step("build", [str(self._settings.tools), "-m", "localstack.deploy", "build"])
+
+    def unit(self) -> None:
+        """Tests that need no service."""
+        self._pytest("unit tests", "tests/unit")
+
+    def with_stack(self) -> None:
+        """Integration and end-to-end tests, against a stack that is there for them alone."""
+        try:
+            with self._stack():
+                self._pytest("integration tests", "tests/integration")
+                self._pytest("end-to-end tests", "tests/e2e")
+        except StackError as error:
+            print(f"\n{error}", file=sys.stderr, flush=True)
+
+    def bench(self) -> None:
+        """Measures the running stack."""
+        self._step("bench", [str(self._settings.development), "-m", "tests.bench"])
+
+    @contextmanager
+    def _stack(self) -> Iterator[None]:
+        stack.down(self._settings)  # a run that was killed may have left one
+        started = time.monotonic()
+        try:
+            try:
+                stack.up(self._settings)
+            except StackError:
+                self.summary.add("stack up", time.monotonic() - started, passed=False)
+                raise
+            self.summary.add("stack up", time.monotonic() - started, passed=True)
+            yield
+        finally:
+            stopping = time.monotonic()
+            stack.down(self._settings)
+            self.summary.add("stack down", time.monotonic() - stopping, passed=True)
+
+    def _pytest(self, name: str, folder: str) -> None:
+        self._step(name, [str(self._settings.development), "-m", "pytest", folder])
+
+    def _step(self, name: str, argv: list[str]) -> None:
+        print(f"\n=== {name}", flush=True)
+        started = time.monotonic()
+        environment = test_environment(self._settings)
+        passed = subprocess.run(argv, cwd=self._settings.root, env=environment, check=False).returncode == 0
+        self.summary.add(name, time.monotonic() - started, passed=passed)
+
+
+def test_environment(settings: Settings) -> dict[str, str]:
+    """What tests see: where the services are, and a virtual host and a Redis database that no function uses."""
+    own = {
+        "DARKROOM_API_URL": settings.api_url,
+        "DARKROOM_BIN_DIR": str(settings.build / "FfmpegLayer" / "bin"),
+        "DARKROOM_BROKER_URL": settings.broker_url(VIRTUAL_HOSTS[1]),
+        "DARKROOM_BROKER_SECRET_ARN": settings.secret_name,
+        "DARKROOM_CACHE_URL": settings.cache_url(1),
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    color = {name: os.environ[name] for name in ("TERM", "CI", "FORCE_COLOR", "NO_COLOR") if name in os.environ}
+    return services.own_environment(settings) | own | color
+
+
+def everything(checks: Checks) -> None:
+    """`make test`."""
+    checks.lint()
+    checks.build()
+    checks.unit()
+    checks.with_stack()
+
+
+def prepare(settings: Settings) -> None:
+    """Whatever this machine lacks, both environments included."""
+    bootstrap.require_python()
+    stack.install(settings, bootstrap.development)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """The command line."""
+    actions: dict[str, Callable[[Checks], None]] = {
+        "all": everything,
+        "lint": Checks.lint,
+        "unit": Checks.unit,
+        "bench": Checks.bench,
+    }
+    parser = argparse.ArgumentParser(prog="python3 -m localstack.check", description=__doc__)
+    parser.add_argument("action", choices=actions, nargs="?", default="all")
+    action = parser.parse_args().action
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        settings = load() if action == "bench" else load(stack=TEST_STACK)
+        prepare(settings)
+        checks = Checks(settings)
+        try:
+            actions[action](checks)
+        finally:
+            checks.summary.print()
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    return min(checks.summary.failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
