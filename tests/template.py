@@ -129,9 +129,11 @@ class Template:
             case "Fn::Or":
                 return any(argument)
             case "Fn::Join":
-                return argument[0].join(argument[1] if isinstance(argument[1], list) else [argument[1]])
+                return argument[0].join(argument[1])
             case "Fn::Select":
-                return argument[1][int(argument[0])] if isinstance(argument[1], list) else argument[1]
+                return argument[1][int(argument[0])]
+            case "Fn::Split":
+                return argument[1].split(argument[0])
             case "Fn::GetAZs":
                 return [f"{PSEUDO['AWS::Region']}{letter}" for letter in "abc"]
         raise LookupError(f"{name} is not known here")

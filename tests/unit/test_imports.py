@@ -12,7 +12,7 @@ STOREYS = [
     ["darkroom", "errors", "trace", "log"],
     ["config", "contracts", "ids", "task"],
     ["sniff", "geometry", "events", "metrics", "aws"],
-    ["vips", "images", "ffmpeg", "probe", "filters"],
+    ["vips", "images", "boxes", "ffmpeg", "probe", "filters"],
     ["storage", "store", "broker"],
     ["files", "ledger"],
     ["lifecycle"],

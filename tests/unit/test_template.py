@@ -56,7 +56,7 @@ def test_functions_are_in_a_network_exactly_where_there_is_one() -> None:
     inside = VARIANTS["on existing services in a private network"]().function_defaults["VpcConfig"]
 
     assert new_network().function_defaults["VpcConfig"]["SubnetIds"] == ["<SubnetA>", "<SubnetB>"]
-    assert inside == {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"}
+    assert inside == {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
     assert "VpcConfig" not in existing_services().function_defaults
 
 

@@ -1,0 +1,146 @@
+"""What `sam build` made must run as Lambda runs it: from its artifact, its layers and boto3 alone.
+
+`make test` builds first; by hand, `python -m localstack.deploy build` with the tools' Python.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom.contracts import Operation
+from tests.template import Template
+
+BUILD = Path(__file__).parents[2] / ".darkroom" / "build"
+MEBIBYTE = 1024 * 1024
+
+#: Lambda's limit for a function and its layers, unpacked.
+LIMIT_BYTES = 250 * MEBIBYTE
+
+#: What Lambda's Python runtime brings along.
+RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
+
+FUNCTIONS = Template().functions
+OPERATIONS = {"".join(part.capitalize() for part in word.split("_")) + "Function" for word in Operation}
+ENGINES = {"pyvips", "PIL", "cffi"}
+WEB = {"fastapi", "starlette", "mangum"}
+
+IMPORT = """
+import importlib, json, sys
+sys.path[:0] = {paths}
+module, _, name = {handler!r}.rpartition(".")
+handler = getattr(importlib.import_module(module), name)
+loaded = sorted({{name.partition(".")[0] for name in sys.modules}})
+print(json.dumps({{"callable": callable(handler), "loaded": loaded}}))
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bucket() -> None:
+    """No service is needed here."""
+    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.deploy build`"
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    pass
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the runtime itself provides, and nothing else of this environment."""
+    folder = tmp_path_factory.mktemp("runtime")
+    for package in RUNTIME:
+        spec = find_spec(package)
+        assert spec is not None, package
+        assert spec.origin is not None, package
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (folder / source.name).symlink_to(source)
+    return folder
+
+
+def layers(function: str) -> list[Path]:
+    return [BUILD / name.strip("<>") for name in FUNCTIONS[function]["Layers"]]
+
+
+def imported(function: str, runtime: Path) -> dict[str, Any]:
+    """What an interpreter that sees only the function's own says after importing its handler."""
+    paths = [BUILD / function, *(layer / "python" for layer in layers(function)), runtime]
+    code = IMPORT.format(paths=[str(path) for path in paths], handler=FUNCTIONS[function]["Handler"])
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", code], env={}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    return dict(json.loads(answer.stdout))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_starts_from_its_artifact_and_layers_alone(function: str, runtime: Path) -> None:
+    # The environment is empty as well, so nothing that is read from it can be read at import.
+    answer = imported(function, runtime)
+    loaded = set(answer["loaded"])
+
+    assert answer["callable"]
+    assert not (loaded & WEB if function != "ApiFunction" else loaded & ENGINES)
+    assert function in OPERATIONS or not loaded & ENGINES
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_and_its_layers_fit_into_lambda(function: str) -> None:
+    total = sum(size_bytes(folder) for folder in [BUILD / function, *layers(function)])
+
+    assert 0 < total < LIMIT_BYTES, f"{total / MEBIBYTE:.0f} MiB"
+
+
+def size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_operations_have_the_layers_that_they_use_and_no_others(runtime: Path) -> None:
+    for function in OPERATIONS:
+        loaded = set(imported(function, runtime)["loaded"])
+        assert ("<ImagingLayer>" in FUNCTIONS[function]["Layers"]) == bool(loaded & {"pyvips", "PIL"}), function
+
+
+def test_artifacts_bring_nothing_that_the_runtime_has() -> None:
+    bundled = [path for name in ("boto3", "botocore") for path in BUILD.glob(f"*/**/{name}/__init__.py")]
+
+    assert not bundled
+
+
+def test_artifacts_carry_bytecode_and_no_tests() -> None:
+    assert (BUILD / "CoreLayer/python/darkroom/__pycache__").is_dir()
+    assert not [path for path in BUILD.rglob("tests") if path.is_dir()]
+
+
+def test_packages_keep_their_licences() -> None:
+    missing = {
+        package.name
+        for package in BUILD.rglob("*.dist-info")
+        if not any("licen" in path.name.lower() or "copying" in path.name.lower() for path in package.rglob("*"))
+    }
+
+    # They publish none; their metadata names it.
+    assert {name.partition("-")[0] for name in missing} <= {"pydantic_core"}
+    assert (BUILD / "ImagingLayer/fonts/LICENSE_DEJAVU").is_file()
+    assert "GNU General Public License" in (BUILD / "FfmpegLayer/bin/NOTICE").read_text()
+
+
+@pytest.mark.parametrize("program", ["ffmpeg", "ffprobe"])
+def test_programs_run_by_themselves(program: str) -> None:
+    path = BUILD / "FfmpegLayer/bin" / program
+
+    answer = subprocess.run([path, "-version"], env={}, capture_output=True, text=True, timeout=20, check=True)
+
+    assert os.access(path, os.X_OK)
+    assert answer.stdout.startswith(f"{program} version")
+
+
+def test_font_for_watermarks_is_there() -> None:
+    assert (BUILD / "ImagingLayer/fonts/DejaVuSans.ttf").read_bytes().startswith(b"\0\1\0\0")
