@@ -109,13 +109,19 @@ def _wait(api: Client, works: list[Work]) -> list[Json]:
         if not still_open:
             return [jobs[work.job_id] for work in works]
         if time.monotonic() > deadline:
-            names = ", ".join(work.operation for work in still_open)
-            raise StackError(f"Not ended within {LIMIT_S} s: {names}.")
+            told = "\n".join(f"  {work.operation}: {_trouble(jobs[work.job_id])}" for work in still_open)
+            raise StackError(f"Not ended within {LIMIT_S} s:\n{told}")
         api.get(f"/jobs/{still_open[0].job_id}", wait_s=WAIT_S)
 
 
 def _state(work: Work, job: Json) -> tuple[str, str, float]:
-    return work.operation, job["status"], float(job.get("progress") or 0)
+    status = job["status"] if not job["errors"] or job["status"] in ENDED else f"{job['status']} again"
+    return work.operation, status, float(job["progress"])
+
+
+def _trouble(job: Json) -> str:
+    """What keeps a job open: its latest failure, where there was one."""
+    return job["errors"][-1]["message"] if job["errors"] else f"{job['status']}, and nothing failed so far"
 
 
 def _save(api: Client, works: list[Work], jobs: list[Json], results: Path) -> list[Path | None]:
@@ -126,7 +132,7 @@ def _save(api: Client, works: list[Work], jobs: list[Json], results: Path) -> li
         if job["status"] != "completed":
             saved.append(None)
             continue
-        path = results / f"{work.operation}-{job['outputs'][0]['name']}"
+        path = results / job["outputs"][0]["name"]
         path.write_bytes(api.download(f"/jobs/{work.job_id}/download"))
         saved.append(path)
     return saved

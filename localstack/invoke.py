@@ -4,7 +4,8 @@
     python3 -m localstack.invoke thumbnail --file photo.jpg --params '{"width": 100}'
     python3 -m localstack.invoke sweep tests/events/sweep.json
 
-An operation works on a job of the ledger and ingest on an uploaded file, so these are written first, with new ids.
+An operation works on a job of the ledger, ingest on an uploaded file, topology answers at a presigned address: these are
+made first, with new ids.
 """
 
 import argparse
@@ -32,7 +33,7 @@ Event = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("function", help="such as thumbnail, ingest or sweep")
+    parser.add_argument("function", nargs="?", help="such as thumbnail, ingest or sweep")
     parser.add_argument("event", nargs="?", type=Path, help="default: tests/events/<function>.json")
     parser.add_argument("--file", type=Path, help="the file to work on; default: one of tests/media")
     parser.add_argument("--params", help="the operation's parameters as JSON; default: the demo's")
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.print_environment:
             print(json.dumps({"Parameters": environment(settings)}, indent=2))
             return 0
+        if not options.function:
+            parser.error("which function?")
         event = json.loads((options.event or EVENTS / f"{options.function}.json").read_text())
         file = options.file or ROOT / samples.source_of(options.function)
         params = json.loads(options.params) if options.params else samples.params_of(options.function)
@@ -81,7 +84,7 @@ def _client(settings: Settings, service: str) -> Any:
 
 
 def _prepare(settings: Settings, event: Event, file: Path, params: dict[str, Any]) -> Event:
-    """The event with the ids of a new file and job, which are in the bucket when this returns."""
+    """The event with what is new for it: the ids of a file and a job, or an address. They exist when this returns."""
     file_id, job_id = new_id(), new_id()
     if "message" in event:
         _put(settings, f"uploads/{TENANT}/{file_id}", file.read_bytes(), name=file.name)
@@ -91,6 +94,9 @@ def _prepare(settings: Settings, event: Event, file: Path, params: dict[str, Any
     for record in event.get("Records", []):
         record["s3"]["object"]["key"] = f"uploads/{TENANT}/{file_id}"
         _put(settings, record["s3"]["object"]["key"], file.read_bytes(), name=file.name)
+    if "ResponseURL" in event:
+        put = {"Bucket": _bucket(settings), "Key": f"work/{job_id}.json", "ContentType": ""}
+        event["ResponseURL"] = _client(settings, "s3").generate_presigned_url("put_object", Params=put)
     return event
 
 
