@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ def layers(function: str) -> list[Path]:
     return [BUILD / name.strip("<>") for name in FUNCTIONS[function]["Layers"]]
 
 
+@cache
 def imported(function: str, runtime: Path) -> dict[str, Any]:
     """What an interpreter that sees only the function's own says after importing its handler."""
     paths = [BUILD / function, *(layer / "python" for layer in layers(function)), runtime]
