@@ -76,6 +76,11 @@ def _build_arguments(settings: Settings) -> list[str]:
 
 def deploy(settings: Settings) -> None:
     """Deploys what was built, unless this emulator has it already."""
+    with _only_one(settings.home / f"deploy-{settings.stack}.lock"):
+        _deploy(settings)
+
+
+def _deploy(settings: Settings) -> None:
     stamp = settings.directory / "deployed"
     parameters = _parameters(settings, _broker_secret(settings))
     wanted = json.dumps([_build_stamp(settings).read_text(), parameters, _emulator_identity(settings)])

@@ -147,14 +147,15 @@ class Mappings:
         """Opens a connection with the account that the secret holds now. Raises OSError when that cannot be had."""
         try:
             account = json.loads(self._secrets.get_secret_value(SecretId=mapping.secret_arn)["SecretString"])
-        except (BotoCoreError, ClientError) as error:
-            raise ConnectionError(f"the broker's secret cannot be read: {error}") from error
+            credentials = pika.PlainCredentials(account["username"], account["password"])
+        except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+            raise ConnectionError(f"the broker's secret cannot be read: {error!r}") from error
         return pika.BlockingConnection(
             pika.ConnectionParameters(
                 host="127.0.0.1",
                 port=self._settings.ports.amqp,
                 virtual_host=mapping.virtual_host,
-                credentials=pika.PlainCredentials(account["username"], account["password"]),
+                credentials=credentials,
                 heartbeat=_HEARTBEAT_S,
                 socket_timeout=_SOCKET_TIMEOUT_S,
                 client_properties={"connection_name": f"mapping {mapping.queue}"},

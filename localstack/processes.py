@@ -18,8 +18,9 @@ from pathlib import Path
 
 from localstack.failure import StackError
 
-#: The variable that marks everything a stack has started; its value is the stack's directory.
-MARK = "DARKROOM_STACK_DIRECTORY"
+#: The variable that marks everything a stack has started: its value is the stack's directory, `#`, and the name under
+#: which the process that started it is remembered.
+MARK = "DARKROOM_STARTED_BY"
 
 #: Seconds that a process gets to end by itself.
 GRACE_S = 5.0
@@ -82,7 +83,7 @@ class Registry:
     """The processes of one stack, remembered in files below its directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._mark = str(directory)
+        self._mark = f"{directory}#"
         self._records = directory / "processes"
         self._logs = directory / "logs"
 
@@ -118,7 +119,7 @@ class Registry:
                 child = subprocess.Popen(
                     argv,
                     cwd=directory,
-                    env={**environment, MARK: self._mark},
+                    env={**environment, MARK: self._mark + name},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -144,16 +145,15 @@ class Registry:
         chosen = list(records) if names is None else [name for name in names if name in records]
         running = [name for name in chosen if _is_running(records[name], table())]
         roots = {records[name].pid for name in running}
-        end(lambda: self._victims(roots, everything=names is None))
+        marks = [self._mark] if names is None else [f"{self._mark}{name}\0" for name in names]
+        end(lambda: self._victims(roots, marks))
         for name in chosen:
             (self._records / f"{name}.json").unlink(missing_ok=True)
         return running
 
-    def _victims(self, roots: set[int], *, everything: bool) -> dict[int, Process]:
+    def _victims(self, roots: set[int], marks: list[str]) -> dict[int, Process]:
         rows = table()
-        victims = {pid for pid, row in rows.items() if pid in roots or row.group in roots}
-        if everything:
-            victims |= marked(self._mark)
+        victims = {pid for pid, row in rows.items() if pid in roots or row.group in roots} | marked(marks)
         growing = True
         while growing:
             children = {pid for pid, row in rows.items() if row.parent in victims}
@@ -162,19 +162,19 @@ class Registry:
         return {pid: rows[pid] for pid in victims - _lineage(rows) if pid in rows and not rows[pid].zombie}
 
 
-def marked(mark: str) -> set[int]:
-    """Processes that inherited the mark. Only Linux lets us see it; elsewhere descent and session must do."""
+def marked(marks: list[str]) -> set[int]:
+    """Processes that inherited a mark, which begins as one of these. Only Linux shows it; elsewhere descent must do."""
     if sys.platform != "linux":
         return set()
-    wanted = f"{MARK}={mark}".encode()
+    wanted = [f"\0{MARK}={mark}".encode() for mark in marks]
     found = set()
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
             try:
-                environment = (entry / "environ").read_bytes()
+                environment = b"\0" + (entry / "environ").read_bytes()
             except OSError:
                 continue  # it ended, or belongs to somebody else
-            if wanted in environment.split(b"\0"):
+            if any(mark in environment for mark in wanted):
                 found.add(int(entry.name))
     return found
 

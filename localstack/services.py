@@ -140,6 +140,7 @@ def _broker(settings: Settings) -> Service:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         "RABBITMQ_MNESIA_BASE": str(home / "data"),
         "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RUNNING_UNDER_SYSTEMD": "true",  # the start script becomes the broker, instead of waiting beside it
         "RABBITMQ_PID_FILE": str(home / "pid"),
         "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
         "RABBITMQ_DIST_PORT": str(settings.ports.dist),

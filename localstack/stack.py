@@ -218,7 +218,8 @@ def status(settings: Settings) -> bool:
         state = f"running  pid {record.pid}" if record else states.get(name, "stopped")
         healthy = healthy and state.startswith("running")
         print(f"{name:10} {state}")
-    print(f"{'API':10} {_health(settings)}")
+    if healthy:
+        print(f"{'API':10} {_health(settings)}")
     return healthy
 
 
