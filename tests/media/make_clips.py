@@ -110,11 +110,11 @@ _from_film("anamorphic.mp4", "-vf", "scale=180:180,setsar=16/9", *_H264, "-an")
 _from_film("odd.mp4", "-vf", "scale=321:181,setsar=1", *_H264[:-1], "yuv444p", "-an")
 _from_film("interlaced.ts", "-vf", "interlace", "-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-an")
 _from_film("full_range.mp4", "-vf", "scale=out_range=pc", *_H264[:-1], "yuvj420p", "-an")
+_PQ = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"
+#: Bright white lies at 58 % in PQ; the rest of the curve does not matter here.
 _from_film(
     "hdr.mp4",
-    "-vf",
-    "scale=160:90:in_color_matrix=bt709:in_primaries=bt709:in_transfer=bt709:"
-    "out_color_matrix=bt2020nc:out_primaries=bt2020:out_transfer=smpte2084,format=yuv420p10le",
+    *("-vf", "scale=160:90,format=yuv420p10le,lutyuv=y=64+(val-64)*0.6:u=512+(val-512)*0.6:v=512+(val-512)*0.6," + _PQ),
     *("-frames:v", "5", "-c:v", "libx264", "-preset", "ultrafast", "-an"),
 )
 _drawn("tiny.mp4", "testsrc2=size=2x2:rate=5:duration=1", *_H264)
@@ -142,6 +142,13 @@ def _slides(name: str, *container: str) -> None:
 _slides("slides.mp4")
 _slides("slides.mkv")
 _slides("slides.ts")
+
+
+@_recipe("long.mp4")
+def _long(target: Path, _folder: Path) -> None:
+    """42 seconds, 8 MB, a key frame every 5 seconds, the index at the end: large enough to read parts of it."""
+    _ffmpeg("-stream_loop", "7", "-i", ORIGINAL, "-c", "copy", target)
+
 
 # What is or is not there -------------------------------------------------------------------------------------------
 

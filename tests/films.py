@@ -1,0 +1,67 @@
+"""Looking at films and sounds with ffprobe and ffmpeg as anybody would use them, not through the code under test."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from darkroom.ffmpeg import binary
+
+
+def probed(path: Path) -> dict[str, Any]:
+    """ffprobe's whole description: `format`, `streams`, `chapters`."""
+    arguments = ["-v", "error", "-of", "json", "-show_format", "-show_streams", "-show_chapters"]
+    done = subprocess.run([str(binary("ffprobe")), *arguments, str(path)], check=True, capture_output=True)
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def stream(path: Path, kind: str) -> dict[str, Any]:
+    """The only stream of a kind."""
+    (found,) = [entry for entry in probed(path)["streams"] if entry["codec_type"] == kind]
+    assert isinstance(found, dict)
+    return found
+
+
+def kinds(path: Path) -> list[str]:
+    """The kind of each stream, in order."""
+    return [entry["codec_type"] for entry in probed(path)["streams"]]
+
+
+def duration_s(path: Path) -> float:
+    """Seconds, by the container."""
+    return float(probed(path)["format"]["duration"])
+
+
+def times(path: Path) -> list[float]:
+    """When each picture is shown, in seconds."""
+    arguments = ["-v", "error", "-of", "json", "-select_streams", "v", "-show_entries", "packet=pts_time"]
+    done = subprocess.run([str(binary("ffprobe")), *arguments, str(path)], check=True, capture_output=True)
+    return sorted(float(packet["pts_time"]) for packet in json.loads(done.stdout)["packets"])
+
+
+def decoded(path: Path) -> str:
+    """What a player that reads the whole file complains about."""
+    arguments = ["-nostdin", "-v", "error", "-i", str(path), "-f", "null", "-"]
+    return subprocess.run([str(binary("ffmpeg")), *arguments], check=True, capture_output=True).stderr.decode()
+
+
+def frame(path: Path, at_s: float = 0.0, *, folder: Path) -> Image.Image:
+    """The picture at a time, decoded from the beginning on."""
+    target = folder / "frame.bmp"
+    arguments = ["-nostdin", "-v", "error", "-y", "-i", str(path), "-ss", str(at_s), "-frames:v", "1", str(target)]
+    subprocess.run([str(binary("ffmpeg")), *arguments], check=True)
+    with Image.open(target) as image:
+        return image.convert("RGB")
+
+
+def boxes(path: Path) -> list[str]:
+    """The names of an MP4's outermost boxes, in order."""
+    content, found, at = path.read_bytes(), [], 0
+    while at < len(content):
+        found.append(content[at + 4 : at + 8].decode())
+        at += int.from_bytes(content[at : at + 4])
+    return found

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from darkroom.boxes import check_uncut
+from darkroom.errors import CorruptMediaError
+
+
+def box(name: bytes, content: bytes = b"", *, length: int | None = None) -> bytes:
+    return (len(content) + 8 if length is None else length).to_bytes(4) + name + content
+
+
+HEAD = box(b"ftyp", b"isom\0\0\0\0")
+LONG = b"\0\0\0\x01mdat"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        HEAD,
+        HEAD + box(b"moov", b"index") + box(b"mdat", b"media" * 100),
+        HEAD + box(b"mdat", b"media" * 100, length=510) + b"",
+        HEAD + box(b"mdat", b"media", length=0),
+        HEAD + LONG + (16 + 500).to_bytes(8) + b"x" * 500,
+        HEAD + box(b"mdat", b"media") + b"\0\0",
+        HEAD + box(b"mdat", b"media") + b"rubbish at the end",
+        HEAD + box(b"free", b"", length=10_000),
+        HEAD + box(b"what", b"", length=5),
+    ],
+)
+def test_a_file_that_is_all_there_passes(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(content)
+
+    check_uncut(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEAD + box(b"mdat", b"media" * 100, length=1008),
+        HEAD + box(b"moov", b"index") + box(b"mdat", b"", length=1008),
+        HEAD + LONG + (1 << 40).to_bytes(8) + b"x" * 500,
+    ],
+)
+def test_a_file_whose_media_goes_beyond_its_end_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(content)
+
+    with pytest.raises(CorruptMediaError, match="cut short"):
+        check_uncut(file)

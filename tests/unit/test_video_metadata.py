@@ -1,0 +1,187 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkroom.contracts import VideoMetadataParams
+from darkroom.errors import CorruptMediaError, DarkroomError, UnsupportedMediaTypeError, WrongMediaKindError
+from functions.video_metadata.app import video_metadata
+from tests.ranges import served
+from tests.sources import LocalSource, make_task
+
+Clips = Callable[[str], Path]
+
+
+def described(file: Path, folder: Path) -> dict[str, Any]:
+    """The document about a file; the one in the job and the one in the file are the same."""
+    (rendition,) = video_metadata(make_task(file, folder), VideoMetadataParams())
+    assert rendition.document is not None
+    assert isinstance(rendition.content, bytes)
+    assert json.loads(rendition.content) == rendition.document
+    assert (rendition.suffix, rendition.media_type) == ("json", "application/json")
+    return rendition.document
+
+
+def only(document: dict[str, Any], kind: str) -> dict[str, Any]:
+    (stream,) = [stream for stream in document["streams"] if stream["type"] == kind]
+    assert isinstance(stream, dict)
+    return stream
+
+
+def test_a_film_is_described_in_full(clips: Clips, tmp_path: Path) -> None:
+    document = described(clips("film.mp4"), tmp_path)
+    film, sound = document["streams"]
+
+    assert set(document) == {
+        *("kind", "media_type", "container", "size_bytes", "duration_s", "bit_rate_bps"),
+        *("streams", "chapters", "tags"),
+    }
+    assert document["kind"] == "video"
+    assert document["media_type"] == "video/mp4"
+    assert document["container"] == "QuickTime / MOV"
+    assert document["size_bytes"] == clips("film.mp4").stat().st_size
+    assert document["duration_s"] == 2.0
+    assert document["bit_rate_bps"] == pytest.approx(document["size_bytes"] * 8 / 2, rel=0.01)
+    assert film["type"] == "video"
+    assert film["codec"] == "h264"
+    assert (film["width_px"], film["height_px"]) == (320, 180)
+    assert (film["frame_rate"], film["frame_count"], film["duration_s"]) == (25.0, 50, 2.0)
+    assert (film["pixel_format"], film["bit_depth"]) == ("yuv420p", 8)
+    assert (film["rotation_degrees"], film["pixel_aspect"]) == (0, "1:1")
+    assert not any(film[flag] for flag in ("variable_frame_rate", "interlaced", "hdr", "attached_picture", "forced"))
+    assert film["bit_rate_bps"] > 100_000
+    assert sound["type"] == "audio"
+    assert (sound["codec"], sound["profile"]) == ("aac", "LC")
+    assert (sound["channels"], sound["channel_layout"], sound["sample_rate_hz"]) == (2, "stereo", 48000)
+
+
+def test_languages_chapters_subtitles_and_title_are_told(clips: Clips, tmp_path: Path) -> None:
+    document = described(clips("rich.mkv"), tmp_path)
+    film, french, english, texts = document["streams"]
+
+    assert [stream["type"] for stream in document["streams"]] == ["video", "audio", "audio", "subtitle"]
+    assert (french["language"], english["language"], texts["language"]) == ("fre", "eng", "eng")
+    assert (french["default"], english["default"], texts["forced"]) == (False, True, True)
+    assert film["language"] is None
+    assert document["tags"]["title"] == "The big morning"
+    assert document["chapters"] == [
+        {"start_s": 0.0, "end_s": 1.0, "title": "Waking"},
+        {"start_s": 1.0, "end_s": 2.0, "title": "Stretching"},
+    ]
+
+
+def test_sizes_are_those_a_viewer_sees(clips: Clips, tmp_path: Path) -> None:
+    keys = ("width_px", "height_px", "coded_width_px", "coded_height_px", "pixel_aspect", "rotation_degrees")
+
+    def size(name: str) -> list[Any]:
+        film = only(described(clips(name), tmp_path), "video")
+        return [film[key] for key in keys]
+
+    assert size("portrait.mp4") == [180, 320, 320, 180, "1:1", 90]
+    assert size("anamorphic.mp4") == [320, 180, 180, 180, "16:9", 0]
+    assert size("odd.mp4") == [321, 181, 321, 181, "1:1", 0]
+
+
+def test_what_is_special_about_pictures_is_told(clips: Clips, tmp_path: Path) -> None:
+    hdr = only(described(clips("hdr.mp4"), tmp_path), "video")
+    variable = only(described(clips("variable.mp4"), tmp_path), "video")
+
+    assert (hdr["hdr"], hdr["color_transfer"], hdr["color_primaries"]) == (True, "smpte2084", "bt2020")
+    assert (hdr["bit_depth"], hdr["pixel_format"]) == (10, "yuv420p10le")
+    assert only(described(clips("interlaced.ts"), tmp_path), "video")["interlaced"] is True
+    assert only(described(clips("full_range.mp4"), tmp_path), "video")["color_range"] == "pc"
+    assert variable["variable_frame_rate"] is True
+    assert variable["frame_rate"] == pytest.approx(30, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "channels"),
+    [
+        ("sound.m4a", "aac", 2),
+        ("sound.mp3", "mp3", 2),
+        ("sound.opus", "opus", 2),
+        ("sound.flac", "flac", 2),
+        ("sound.wav", "pcm_s16le", 2),
+        ("sound.aac", "aac", 2),
+        ("5.1_side.wav", "pcm_s16le", 6),
+        ("sound_only.mp4", "aac", 2),
+        ("cover.mp3", "mp3", 2),
+    ],
+)
+def test_a_sound_is_described_as_a_sound(clips: Clips, tmp_path: Path, name: str, codec: str, channels: int) -> None:
+    document = described(clips(name), tmp_path)
+    sound = only(document, "audio")
+
+    assert document["kind"] == "audio"
+    assert document["duration_s"] == pytest.approx(2.0, abs=0.1)
+    assert (sound["codec"], sound["channels"], sound["sample_rate_hz"]) == (codec, channels, 48000)
+
+
+def test_a_cover_is_told_from_a_film(clips: Clips, tmp_path: Path) -> None:
+    streams = described(clips("cover.mp4"), tmp_path)["streams"]
+
+    assert {(stream.get("codec"), stream.get("attached_picture")) for stream in streams} == {
+        *(("mjpeg", True), ("h264", False), ("aac", None))
+    }
+    assert only(described(clips("cover.mp3"), tmp_path), "video")["attached_picture"] is True
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["film.mov", "film.mkv", "film.webm", "film.avi", "film.ts", "film.m2ts", "film.mpg", "film.flv", "film.wmv"],
+)
+def test_every_container_is_read(clips: Clips, tmp_path: Path, name: str) -> None:
+    document = described(clips(name), tmp_path)
+
+    assert document["kind"] == "video"
+    assert document["duration_s"] == pytest.approx(2.0, abs=0.15)
+    assert (only(document, "video")["width_px"], only(document, "audio")["channels"]) == (320, 2)
+
+
+def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Path) -> None:
+    film = clips("long.mp4")
+
+    class Linked(LocalSource):
+        def locate(self) -> str:
+            return server.url
+
+        def path(self) -> Path:
+            raise AssertionError("the whole film was fetched")
+
+    with served(film) as server:
+        (by_link,) = video_metadata(make_task(Linked(film), tmp_path), VideoMetadataParams())
+
+    assert by_link.document == described(film, tmp_path)
+    assert server.sent_bytes < film.stat().st_size / 3
+
+
+# Bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4"])
+def test_a_film_that_is_cut_short_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
+    with pytest.raises(CorruptMediaError, match="cut short"):
+        described(clips(name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", UnsupportedMediaTypeError),
+        (b"No film, whatever its name says.", UnsupportedMediaTypeError),
+        (b"\x89PNG\r\n\x1a\n", WrongMediaKindError),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", CorruptMediaError),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42\0\0\0\0mdat", CorruptMediaError),
+        (b"\x1a\x45\xdf\xa3\x8bB\x82\x88matroska", CorruptMediaError),
+        (b"RIFF\0\0\0\0WAVE", CorruptMediaError),
+        (b"ID3\x04\0\0\0\0\x7f\x7f", CorruptMediaError),
+    ],
+)
+def test_what_is_no_film_is_refused(tmp_path: Path, binaries: Path, content: bytes, error: type[DarkroomError]) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(content)
+
+    with pytest.raises(error):
+        described(file, tmp_path)

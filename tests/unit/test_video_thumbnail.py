@@ -1,0 +1,265 @@
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from darkroom import filters
+from darkroom.contracts import FrameFormat, VideoThumbnailParams
+from darkroom.errors import (
+    CorruptMediaError,
+    DarkroomError,
+    NoVideoStreamError,
+    TooLongError,
+    TooManyPixelsError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+from darkroom.geometry import Size
+from darkroom.probe import Stream
+from functions.video_thumbnail.app import decoding, moment, seeks, video_thumbnail, writing
+from tests.films import frame
+from tests.pictures import difference, opened
+from tests.ranges import served
+from tests.sources import LocalSource, make_task
+
+Clips = Callable[[str], Path]
+
+
+def taken(film: Path, folder: Path, **params: object) -> Image.Image:
+    """The picture that is taken from a film."""
+    (rendition,) = video_thumbnail(make_task(film, folder), VideoThumbnailParams.model_validate(params))
+    return opened(rendition)
+
+
+def a_film(**values: object) -> Stream:
+    settings: dict[str, object] = {
+        **dict.fromkeys(("codec", "profile", "bit_rate_bps", "duration_s", "start_s", "language")),
+        **dict.fromkeys(("default", "forced", "attached_picture"), False),
+        "index": 0,
+        "kind": "video",
+        "tags": {},
+        "color_space": "bt709",
+    }
+    return Stream(**{**settings, **values})  # type: ignore[arg-type]
+
+
+# What FFmpeg is asked for ------------------------------------------------------------------------------------------
+
+
+def test_reading_begins_at_the_key_frame_before_the_moment_and_ends_with_it(tmp_path: Path) -> None:
+    assert decoding(2.5, exact=True) == ["-threads", "1", "-noaccurate_seek", "-ss", "2.500"]
+    assert writing(a_film(index=3), Size(640, 360), tmp_path / "a.rgb", at_s=0.0) == [
+        *("-map", "0:3", "-vf"),
+        "tpad=stop=-1:stop_mode=clone,fps=1000:start_time=0.000:round=up,"
+        "scale=640:360:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24",
+        *("-frames:v", "1", "-f", "rawvideo", "-y", f"file:{tmp_path / 'a.rgb'}"),
+    ]
+
+
+def test_nothing_is_sought_at_the_beginning() -> None:
+    assert decoding(0.0, exact=True) == ["-threads", "1"]
+
+
+def test_pictures_that_no_other_needs_are_left_out_when_no_exact_time_was_asked() -> None:
+    assert decoding(0.0, exact=False) == ["-threads", "1", "-skip_frame", "noref"]
+
+
+def test_hdr_and_interlaced_films_and_hd_colours_are_cared_for() -> None:
+    assert "out_transfer=bt709" in filters.still(a_film(color_transfer="smpte2084"), Size(2, 2), at_s=0)
+    assert filters.still(a_film(interlaced=True), Size(2, 2), at_s=0).startswith("bwdif=")
+    assert "in_color_matrix=bt709" in filters.still(a_film(color_space=None, coded_width_px=1280), Size(2, 2), at_s=0)
+    assert "matrix" not in filters.still(a_film(color_space=None, coded_width_px=640), Size(2, 2), at_s=0)
+
+
+@pytest.mark.parametrize(
+    ("params", "duration_s", "at_s"),
+    [
+        (VideoThumbnailParams(), 20.0, 2.0),
+        (VideoThumbnailParams(time_percent=50), 20.0, 10.0),
+        (VideoThumbnailParams(time_percent=100), 20.0, 20.0),
+        (VideoThumbnailParams(time_percent=0), 20.0, 0.0),
+        (VideoThumbnailParams(time_s=3.5), 20.0, 3.5),
+        (VideoThumbnailParams(time_s=99), 20.0, 20.0),
+        (VideoThumbnailParams(time_s=99), None, 99.0),
+        (VideoThumbnailParams(time_percent=50), None, 0.0),
+    ],
+)
+def test_the_moment_lies_within_the_film(params: VideoThumbnailParams, duration_s: float | None, at_s: float) -> None:
+    assert moment(params, duration_s) == at_s
+
+
+def test_reading_falls_back_to_the_beginning() -> None:
+    assert list(seeks(7.0, 5.0)) == [2.0, 0.0]
+    assert list(seeks(3.0, 5.0)) == [0.0]
+
+
+# What comes out ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["slides.mp4", "slides.mkv", "slides.ts"])
+@pytest.mark.parametrize(
+    ("at_s", "colour"),
+    [
+        (0, "red"),
+        (0.9, "red"),
+        (1, "green"),
+        (1.5, "green"),
+        (1.99, "green"),
+        (2, "blue"),
+        (2.7, "blue"),
+        (3, "blue"),
+        (1000, "blue"),
+    ],
+)
+def test_the_picture_is_the_one_on_the_screen_at_that_time(
+    clips: Clips, tmp_path: Path, name: str, at_s: float, colour: str
+) -> None:
+    image = taken(clips(name), tmp_path, time_s=at_s)
+
+    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+
+
+@pytest.mark.parametrize(("percent", "colour"), [(0, "red"), (50, "green"), (99, "blue"), (100, "blue")])
+def test_a_percentage_counts_from_the_beginning_to_the_end(
+    clips: Clips, tmp_path: Path, percent: float, colour: str
+) -> None:
+    image = taken(clips("slides.mp4"), tmp_path, time_percent=percent)
+
+    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+
+
+@pytest.mark.parametrize("fmt", ["jpeg", "png", "webp"])
+def test_the_picture_comes_in_the_format_asked_for(clips: Clips, tmp_path: Path, fmt: FrameFormat) -> None:
+    image = taken(clips("film.mp4"), tmp_path, time_s=1, format=fmt, width=160)
+
+    assert image.format == fmt.upper()
+    assert image.size == (160, 90)
+    wanted = frame(clips("film.mp4"), 1, folder=tmp_path).resize((160, 90), Image.Resampling.LANCZOS)
+    assert difference(image, wanted) < 8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("film.mp4", "moov_at_end.mp4", "film.mov", "film.mkv", "film.webm", "film.avi", "film.ts", "film.m2ts"),
+        *("film.mpg", "film.flv", "film.wmv", "film.3gp", "silent.mp4", "rich.mkv", "cover.mp4", "full_range.mp4"),
+        *("anamorphic.mp4", "interlaced.ts"),
+    ],
+)
+def test_every_kind_of_film_gives_the_same_picture(clips: Clips, tmp_path: Path, name: str) -> None:
+    image = taken(clips(name), tmp_path, time_s=1, format="png")
+
+    assert image.size == (320, 180)
+    assert difference(image, frame(clips("film.mp4"), 1, folder=tmp_path)) < 8
+
+
+def test_a_film_shot_upright_stands_upright(clips: Clips, tmp_path: Path) -> None:
+    image = taken(clips("portrait.mp4"), tmp_path, time_s=0.5, format="png")
+    upright = frame(clips("upright.mp4"), 0.5, folder=tmp_path)
+
+    assert image.size == (180, 320)
+    assert difference(image, upright) < 8
+    assert difference(image.rotate(180), upright) > 40, "upside down would be seen"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "size"),
+    [
+        ("film.mp4", 5000, (320, 180)),
+        ("film.mp4", 1, (1, 1)),
+        ("portrait.mp4", 90, (90, 160)),
+        ("anamorphic.mp4", 160, (160, 90)),
+        ("odd.mp4", None, (321, 181)),
+        ("tiny.mp4", None, (2, 2)),
+    ],
+)
+def test_the_width_is_as_asked_and_never_more_than_the_film_has(
+    clips: Clips, tmp_path: Path, name: str, width: int | None, size: tuple[int, int]
+) -> None:
+    assert taken(clips(name), tmp_path, width=width).size == size
+
+
+def test_white_is_white_again_when_an_hdr_film_is_shown_on_an_ordinary_screen(clips: Clips, tmp_path: Path) -> None:
+    def brightest(image: Image.Image) -> int:
+        return int(image.convert("L").getextrema()[1])
+
+    assert brightest(frame(clips("hdr.mp4"), folder=tmp_path)) < 180
+    assert brightest(taken(clips("hdr.mp4"), tmp_path, time_s=0, format="png")) > 230
+
+
+def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Path) -> None:
+    film = clips("long.mp4")
+
+    class Linked(LocalSource):
+        def locate(self) -> str:
+            return server.url
+
+        def path(self) -> Path:
+            raise AssertionError("the whole film was fetched")
+
+    with served(film) as server:
+        (rendition,) = video_thumbnail(make_task(Linked(film), tmp_path), VideoThumbnailParams(time_s=25))
+    by_link = opened(rendition)
+
+    assert difference(by_link, taken(film, tmp_path, time_s=25)) < 1
+    assert server.sent_bytes < film.stat().st_size / 2
+
+
+# Bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sound_only.mp4", "sound.m4a", "sound.mp3", "cover.mp3", "sound.opus"])
+def test_a_file_without_a_film_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
+    with pytest.raises(NoVideoStreamError):
+        taken(clips(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "noise.mp4"])
+def test_a_damaged_film_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
+    with pytest.raises(CorruptMediaError):
+        taken(clips(name), tmp_path, time_s=1)
+
+
+def test_a_film_that_is_cut_short_shows_what_is_there_and_no_more(clips: Clips, tmp_path: Path) -> None:
+    cut = clips("cut_behind_its_index.mp4")
+
+    assert difference(taken(cut, tmp_path, time_s=0.1), taken(clips("film.mp4"), tmp_path, time_s=0.1)) == 0
+    with pytest.raises(CorruptMediaError, match="cut short"):
+        taken(cut, tmp_path, time_s=1.9)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", UnsupportedMediaTypeError),
+        (b"No film, whatever its name says.", UnsupportedMediaTypeError),
+        (b"\xff\xd8\xff\xe0", WrongMediaKindError),
+    ],
+)
+def test_what_is_no_film_is_refused(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(content)
+
+    with pytest.raises(error):
+        taken(file, tmp_path)
+
+
+def test_a_film_that_is_too_large_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(TooManyPixelsError):
+        video_thumbnail(make_task(clips("film.mp4"), tmp_path, pixels=57_599), VideoThumbnailParams())
+
+
+def test_a_film_that_is_too_long_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(TooLongError):
+        video_thumbnail(make_task(clips("film.mp4"), tmp_path, duration_s=1), VideoThumbnailParams())
+
+
+def test_pixels_hardly_off_square_count_as_square() -> None:
+    from darkroom.probe import displayed
+
+    assert displayed(1920, 1080, Fraction(405, 404), 0) == (1920, 1080)
+    assert displayed(720, 576, Fraction(64, 45), 0) == (1024, 576)
+    assert displayed(720, 576, Fraction(64, 45), 90) == (576, 1024)
+    assert displayed(9, 9, Fraction(1, 1000), 0) == (1, 9)
