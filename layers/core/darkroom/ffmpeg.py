@@ -81,9 +81,11 @@ _GLOBAL_ARGUMENTS: dict[Program, tuple[str, ...]] = {
 def binary(program: Program) -> Path:
     """The program's file in a layer; never one that happens to be on PATH. Raises ConfigurationError."""
     folders = layer_folders("bin")
-    for folder in folders:
-        if (folder / program).is_file():
-            return folder / program
+    for path in (folder / program for folder in folders):
+        if path.is_file():
+            if not os.access(path, os.X_OK):
+                path.chmod(0o755)  # the local emulator unpacks layers without their modes; Lambda keeps them
+            return path
     raise ConfigurationError(f"{program} is in none of {', '.join(map(str, folders))}: the ffmpeg layer is missing.")
 
 
