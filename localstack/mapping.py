@@ -66,7 +66,7 @@ class Invoker:
         reused = self._connection is not None
         try:
             return self._exchange(headers, payload)
-        except http.client.RemoteDisconnected:
+        except (ConnectionResetError, BrokenPipeError):  # the first is also what a missing answer raises
             self._hang_up()
             if not reused:
                 raise InvocationFailedError("the connection was closed without an answer") from None

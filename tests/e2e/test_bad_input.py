@@ -1,4 +1,4 @@
-"""Bad input: the right status or a failed job, a stable code, a sentence; then the next request as if nothing had been."""
+"""Bad input gets the right status or a failed job, a stable code and a sentence; the next request is served as ever."""
 
 import tempfile
 from pathlib import Path
