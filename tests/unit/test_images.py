@@ -238,7 +238,7 @@ def test_the_error_of_one_job_does_not_leak_into_the_next(tmp_path: Path) -> Non
     pyvips.Image.thumbnail_buffer(truncated(encode(photograph(), "JPEG"), 0.5), 20).avg()
     assert b"JPEG" in pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
     with pytest.raises(CorruptMediaError) as caught:
-        scaled(truncated(encode(photograph(), "PNG"), 0.5), tmp_path)
+        whole(truncated(encode(photograph(), "PNG"), 0.5), tmp_path, held=True)
     assert "JPEG" not in caught.value.message
 
 
