@@ -4,15 +4,17 @@
     python3 -m localstack.invoke thumbnail --file photo.jpg --params '{"width": 100}'
     python3 -m localstack.invoke sweep tests/events/sweep.json
 
-An operation works on a job of the ledger, ingest on an uploaded file, topology answers at a presigned address: these are
-made first, with new ids.
+What an event speaks of is made first, with new ids: the job of a message, the file of an upload, the address that
+topology answers at.
 """
 
 import argparse
+import base64
 import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("function", nargs="?", help="such as thumbnail, ingest or sweep")
     parser.add_argument("event", nargs="?", type=Path, help="default: tests/events/<function>.json")
     parser.add_argument("--file", type=Path, help="the file to work on; default: one of tests/media")
-    parser.add_argument("--params", help="the operation's parameters as JSON; default: the demo's")
+    parser.add_argument("--params", type=json.loads, help="the operation's parameters as JSON; default: the demo's")
     parser.add_argument("--print-event", action="store_true", help="prepare, then print the event instead of invoking")
     parser.add_argument("--print-environment", action="store_true", help="print what `sam local invoke` needs to know")
     options = parser.parse_args(arguments)
@@ -48,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.function:
             parser.error("which function?")
         event = json.loads((options.event or EVENTS / f"{options.function}.json").read_text())
-        file = options.file or ROOT / samples.source_of(options.function)
-        params = json.loads(options.params) if options.params else samples.params_of(options.function)
-        event = _prepare(settings, event, file, params)
+        event = Preparation(settings, options.file, options.params).prepare(event)
         if options.print_event:
             print(json.dumps(event))
             return 0
@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables of a function that runs outside the emulator, beside it."""
-    return settings.aws_environment() | {
+    return {
+        "AWS_ENDPOINT_URL": settings.endpoint_url,
         "DARKROOM_BUCKET": _bucket(settings),
         "DARKROOM_CACHE_URL": settings.cache_url(),
         "DARKROOM_CACHE_SECRET_ARN": "",
@@ -83,47 +84,72 @@ def _client(settings: Settings, service: str) -> Any:
     return botocore.session.get_session().create_client(service)
 
 
-def _prepare(settings: Settings, event: Event, file: Path, params: dict[str, Any]) -> Event:
-    """The event with what is new for it: the ids of a file and a job, or an address. They exist when this returns."""
-    file_id, job_id = new_id(), new_id()
-    if "message" in event:
-        _put(settings, f"uploads/{TENANT}/{file_id}", file.read_bytes(), name=file.name)
-        job = _job(job_id, file_id, event, params)
-        _put(settings, f"ledger/{job_id}/job.json", json.dumps(job).encode())
-        return event | {"message": event["message"] | {"job_id": job_id}}
-    for record in event.get("Records", []):
-        record["s3"]["object"]["key"] = f"uploads/{TENANT}/{file_id}"
-        _put(settings, record["s3"]["object"]["key"], file.read_bytes(), name=file.name)
-    if "ResponseURL" in event:
-        put = {"Bucket": _bucket(settings), "Key": f"work/{job_id}.json", "ContentType": ""}
-        event["ResponseURL"] = _client(settings, "s3").generate_presigned_url("put_object", Params=put)
-    return event
+@dataclass(frozen=True)
+class Preparation:
+    """Makes what events speak of. `file` and `params` are those of the operation's sample when they are None."""
 
+    settings: Settings
+    file: Path | None
+    params: dict[str, Any] | None
 
-def _job(job_id: str, file_id: str, event: Event, params: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "tenant": TENANT,
-        "operation": event["message"]["operation"],
-        "params": params,
-        "source": {"type": "file", "file_id": file_id},
-        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "traceparent": event["traceparent"],
-    }
+    def prepare(self, event: Event) -> Event:
+        """The event with the ids and addresses of what was made for it."""
+        if "message" in event:
+            event["message"] = self._with_job(event["message"])
+        for messages in event.get("rmqMessagesByQueue", {}).values():
+            for raw in messages:
+                message = self._with_job(json.loads(base64.b64decode(raw["data"])))
+                raw["data"] = base64.b64encode(json.dumps(message).encode()).decode()
+        for record in event.get("Records", []):
+            record["s3"]["object"]["key"] = self._upload(new_id(), samples.PHOTO)
+        if "ResponseURL" in event:
+            put = {"Bucket": _bucket(self.settings), "Key": f"work/{new_id()}.json", "ContentType": ""}
+            event["ResponseURL"] = _client(self.settings, "s3").generate_presigned_url("put_object", Params=put)
+        return event
 
+    def _with_job(self, message: Event) -> Event:
+        """The message of a new job like the one that it names, on a new file."""
+        operation, job_id, file_id = message["operation"], new_id(), new_id()
+        self._upload(file_id, samples.source_of(operation))
+        job = {
+            "job_id": job_id,
+            "tenant": TENANT,
+            "operation": operation,
+            "params": samples.params_of(operation) if self.params is None else self.params,
+            "source": {"type": "file", "file_id": file_id},
+            "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "traceparent": f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01",
+        }
+        self._put(f"ledger/{job_id}/job.json", json.dumps(job).encode())
+        return message | {"job_id": job_id}
 
-def _put(settings: Settings, key: str, content: bytes, **metadata: str) -> None:
-    _client(settings, "s3").put_object(Bucket=_bucket(settings), Key=key, Body=content, Metadata=metadata)
+    def _upload(self, file_id: str, sample: str) -> str:
+        """The key of the file, uploaded under this id."""
+        file, key = self.file or ROOT / sample, f"uploads/{TENANT}/{file_id}"
+        self._put(key, file.read_bytes(), name=file.name)
+        return key
+
+    def _put(self, key: str, content: bytes, **metadata: str) -> None:
+        bucket = _bucket(self.settings)
+        _client(self.settings, "s3").put_object(Bucket=bucket, Key=key, Body=content, Metadata=metadata)
 
 
 def _invoke(settings: Settings, function: str, event: Event) -> int:
     answer = _client(settings, "lambda").invoke(FunctionName=f"{settings.stack}-{function}", Payload=json.dumps(event))
     print(json.dumps(json.load(answer["Payload"]), indent=2))
     if "message" in event:
-        key = f"ledger/{event['message']['job_id']}/result.json"
-        found = _client(settings, "s3").get_object(Bucket=_bucket(settings), Key=key)
-        print(json.dumps(json.load(found["Body"]), indent=2))
+        print(_ending(settings, event["message"]["job_id"]))
     return 1 if "FunctionError" in answer else 0
+
+
+def _ending(settings: Settings, job_id: str) -> str:
+    """How the job ended, by the ledger."""
+    s3 = _client(settings, "s3")
+    try:
+        found = s3.get_object(Bucket=_bucket(settings), Key=f"ledger/{job_id}/result.json")
+    except s3.exceptions.NoSuchKey:
+        return f"Job {job_id} has not ended: ask the API for it."
+    return json.dumps(json.load(found["Body"]), indent=2)
 
 
 def _with_tools() -> None:

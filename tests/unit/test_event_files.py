@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from api.main import handler
-from darkroom import events, files, ids
+from darkroom import broker, events, files, ids
 from darkroom.contracts import Operation
+from darkroom.trace import continued
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
-
-#: Functions whose event has another name: the mapping's tests share it.
-NAMED_OTHERWISE = {"dispatch": "rmq"}
 
 
 def load(name: str) -> dict:
@@ -23,7 +21,7 @@ def load(name: str) -> dict:
 def test_every_function_has_an_event():
     functions = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")} | {"api"}
 
-    missing = [name for name in functions if not (EVENTS / f"{NAMED_OTHERWISE.get(name, name)}.json").exists()]
+    missing = [name for name in functions if not (EVENTS / f"{name}.json").exists()]
 
     assert len(functions) == 13
     assert missing == []
@@ -53,9 +51,11 @@ def test_settle_event_tells_of_a_run_that_died():
 
 
 def test_dispatch_event_carries_a_message_of_ours():
-    (delivery, *_) = events.deliveries(load("rmq"))
+    (delivery,) = events.deliveries(load("dispatch"))
 
-    assert events.parse_message(delivery.body).operation in Operation
+    message = events.parse_message(delivery.body)
+    assert (delivery.queue, delivery.message_id) == (broker.queue_of(message.operation), message.job_id)
+    assert continued(delivery.headers["traceparent"]) == delivery.headers["traceparent"]
 
 
 def test_api_event_asks_for_the_operations():
