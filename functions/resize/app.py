@@ -12,7 +12,7 @@ def resize(task: Task, params: ResizeParams) -> list[Rendition]:
     """One image of the size asked for."""
     fmt = choose_format(params.format, task.source.media_type)
     picture = open_picture(task.source, task.limits, animated=can_animate(fmt))
-    image = picture.cut(plan(picture.size, params))
+    image = picture.cut(plan(picture.size, params), task)
     return [save(image, fmt, quality=params.quality, task=task)]
 
 

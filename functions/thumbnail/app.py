@@ -12,8 +12,8 @@ def thumbnail(task: Task, params: ThumbnailParams) -> list[Rendition]:
     """One image of exactly the size asked for, enlarged where the source is smaller."""
     fmt = choose_format(params.format, task.source.media_type)
     picture = open_picture(task.source, task.limits, animated=can_animate(fmt))
-    image = picture.cut(geometry.cover(picture.size, Size(params.width, params.height), upscale=True))
-    return [save(image, fmt, quality=params.quality, task=task)]
+    plan = geometry.cover(picture.size, Size(params.width, params.height), upscale=True)
+    return [save(picture.cut(plan, task), fmt, quality=params.quality, task=task)]
 
 
 handler = bind(Operation.THUMBNAIL, thumbnail)

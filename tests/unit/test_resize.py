@@ -1,10 +1,11 @@
 from pathlib import Path
+from random import Random
 
 import pytest
 from PIL import Image
 
 from darkroom.contracts import ImageFormat, ResizeParams
-from darkroom.errors import InvalidRequestError, TooManyPixelsError
+from darkroom.errors import InvalidRequestError, MediaError, TooManyPixelsError
 from functions.resize.app import resize
 from tests.media.make_images import animation, camera_jpeg, encode, frames, photo, photograph, see_through
 from tests.pictures import difference, opened
@@ -132,6 +133,24 @@ def test_every_frame_is_cut_on_its_own(tmp_path: Path) -> None:
     for number, frame in enumerate(film):
         result.seek(number)
         assert difference(result, frame.crop((40, 0, 80, 80))) < 9.0
+
+
+@pytest.mark.parametrize("fmt", ["GIF", "WEBP"])
+def test_damage_in_an_animation_is_a_fault_of_the_file_or_none(tmp_path: Path, fmt: str) -> None:
+    chance = Random(f"damaged film {fmt}")
+    good = animation(fmt, frames())
+    outcomes = set()
+    for _ in range(40):
+        content = bytearray(good)
+        for _ in range(10):
+            content[chance.randrange(20, len(content))] = chance.randrange(256)
+        try:
+            resized(bytes(content), tmp_path, ResizeParams(width=30, height=40, fit="cover", format="webp"))
+            outcomes.add("made")
+        except MediaError as error:
+            outcomes.add(error.code)
+    assert outcomes <= {"made", "corrupt_media", "too_many_pixels"}
+    assert "corrupt_media" in outcomes
 
 
 def test_a_still_format_shows_the_first_frame(tmp_path: Path) -> None:

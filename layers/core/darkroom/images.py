@@ -14,6 +14,7 @@ from typing import Any
 
 import pyvips
 
+from darkroom.colour import displayable
 from darkroom.contracts import ImageFormat
 from darkroom.errors import (
     CorruptMediaError,
@@ -100,12 +101,21 @@ class Picture:
         """The picture at exactly `size`, decoded no larger than needed. Raises TooManyPixelsError."""
         _check_pixels(size, self.frames, self.limits, "The result")
         with translated():
-            return _displayable(self._thumbnail(size))
+            return displayable(self._thumbnail(size))
 
-    def cut(self, plan: Plan) -> pyvips.Image:
+    def cut(self, plan: Plan, task: Task) -> pyvips.Image:
         """The picture scaled to `plan.scaled`, and of that the middle `plan.crop`."""
         image = self.scaled(plan.scaled)
-        return image if plan.crop == plan.scaled else _cropped(image, self.frames, plan)
+        if plan.crop == plan.scaled:
+            return image
+        left, top = (plan.scaled.width - plan.crop.width) // 2, (plan.scaled.height - plan.crop.height) // 2
+        with translated():
+            if self.frames == 1:
+                return image.crop(left, top, *plan.crop)
+            # Every frame is cut out of the same strip, which therefore has to be there as a whole.
+            strip = _in_memory(image, task)
+            tops = range(top, strip.height, plan.scaled.height)
+            return _film([strip.crop(left, frame_top, *plan.crop) for frame_top in tops])
 
     def whole(self, task: Task, *, held: bool) -> pyvips.Image:
         """The picture at its own size: decoded into memory when `held`, else to be read once from top to bottom.
@@ -113,18 +123,17 @@ class Picture:
         A still picture that has to be turned is held in any case.
         """
         with translated():
-            image = _displayable(self.header)
+            image = displayable(self.header)
             if self.frames > 1 or (not held and _orientation(image) == 1):
                 return image
-            with watched(image, task, end=0):  # saving takes most of the time and tells all progress
-                return image.copy_memory().autorot()
+            return _in_memory(image, task).autorot()
 
     def _thumbnail(self, size: Size) -> pyvips.Image:
         target = {"height": size.height, "size": "force", "no_rotate": self.frames > 1}
         if not self.content:  # decoded already
             return self.header.thumbnail_image(size.width, **target)
         if self.header.interpretation == "cmyk":
-            return _displayable(self._shrunk_on_load(size)).thumbnail_image(size.width, **target)
+            return displayable(self._shrunk_on_load(size)).thumbnail_image(size.width, **target)
         # thumbnail_buffer accepts fail_on and ignores it (libvips issue 5195); the loader's own option works.
         options = ",".join(f"{name}={value}" for name, value in self.options.items())
         return pyvips.Image.thumbnail_buffer(self.content, size.width, **target, option_string=f"[{options}]")
@@ -248,58 +257,17 @@ def _bitmap(content: bytes, limits: Limits) -> pyvips.Image:
     return image.copy(interpretation="b-w" if mode == "L" else "srgb")
 
 
-# Colour ------------------------------------------------------------------------------------------------------------
+def _in_memory(image: pyvips.Image, task: Task) -> pyvips.Image:
+    """`image` decoded, to be read in any order. Its progress is not told: saving, which follows, tells its own."""
+    with watched(image, task, end=0):
+        return image.copy_memory()
 
 
-def _displayable(image: pyvips.Image) -> pyvips.Image:
-    """In sRGB, or grey where it was grey, with 8 bits a channel."""
-    grey = image.interpretation in ("b-w", "grey16")
-    if image.interpretation == "cmyk" or _has_own_colours(image):
-        image = _colour_managed(image)
-    space = "b-w" if grey else "srgb"
-    image = image if image.interpretation == space else image.colourspace(space)
-    return image if image.format == "uchar" else image.cast("uchar")
-
-
-def _colour_managed(image: pyvips.Image) -> pyvips.Image:
-    """Converted by the profile inside the picture; one that nobody can read is ignored, as browsers do."""
-    fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
-    try:
-        return image.icc_transform(
-            "srgb", embedded=True, input_profile=fallback, intent="relative", black_point_compensation=True
-        )
-    except pyvips.Error:
-        return image
-
-
-def _has_own_colours(image: pyvips.Image) -> bool:
-    """Whether the picture brings a profile other than sRGB, which is the most frequent and needs no conversion."""
-    if not image.get_typeof("icc-profile-data"):
-        return False
-    profile = bytes(image.get("icc-profile-data"))
-    tags = (profile[at : at + 12] for at in range(132, 132 + 12 * min(64, int.from_bytes(profile[128:132])), 12))
-    for tag in tags:
-        if tag[:4] == b"desc":
-            start, size = int.from_bytes(tag[4:8]), int.from_bytes(tag[8:12])
-            # The name stands there in ASCII or in UTF-16.
-            return b"sRGB" not in profile[start : start + size].replace(b"\0", b"")
-    return True
-
-
-# Cropping ----------------------------------------------------------------------------------------------------------
-
-
-def _cropped(image: pyvips.Image, frames: int, plan: Plan) -> pyvips.Image:
-    """The middle of every frame."""
-    left, top = (plan.scaled.width - plan.crop.width) // 2, (plan.scaled.height - plan.crop.height) // 2
-    if frames == 1:
-        return image.crop(left, top, *plan.crop)
-    # Every frame is cut out of the same strip, which therefore has to be there as a whole.
-    strip = image.copy_memory()
-    cut = [strip.crop(left, top + frame * plan.scaled.height, *plan.crop) for frame in range(frames)]
-    joined = pyvips.Image.arrayjoin(cut, across=1).copy()
-    joined.set_type(pyvips.GValue.gint_type, "page-height", plan.crop.height)
-    return joined
+def _film(frames: list[pyvips.Image]) -> pyvips.Image:
+    """Frames of one size below each other, with times and loops of the first."""
+    film = pyvips.Image.arrayjoin(frames, across=1).copy()
+    film.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    return film
 
 
 # Saving ------------------------------------------------------------------------------------------------------------
