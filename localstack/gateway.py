@@ -9,7 +9,7 @@ import http
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
@@ -57,8 +57,9 @@ _HOP_BY_HOP = frozenset(
 class Gateway:
     """Forwards to one stack's API, which is looked up when it is first needed and again when it has gone."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, find: Callable[[Settings], str | None] | None = None) -> None:
         self._settings = settings
+        self._find = find or find_api
         self._client: aiohttp.ClientSession | None = None
         self._api_id: str | None = None
         self._looking = asyncio.Lock()
@@ -101,7 +102,7 @@ class Gateway:
     async def _target(self, request: web.Request) -> URL | None:
         if self._api_id is None:
             async with self._looking:
-                self._api_id = self._api_id or await asyncio.to_thread(find_api, self._settings)
+                self._api_id = self._api_id or await asyncio.to_thread(self._find, self._settings)
         return upstream(self._settings, self._api_id, request.raw_path) if self._api_id else None
 
     async def _exchange(self, request: web.Request, target: URL) -> web.StreamResponse:

@@ -12,12 +12,17 @@ BROKER = "rabbitmq"
 CACHE = "redis"
 VENV = "venv"
 
+#: Where Debian asks whether a service may start.
+POLICY = "/usr/sbin/policy-rc.d"
+
 _SHOWN = 15
+
+_ALTERNATIVE = "\nOr start a Docker engine: then RabbitMQ and Redis run in containers."
 
 #: Debian starts a service as it is installed. A policy forbids that for the moment; one that is there already is left
 #: alone, and ours goes again whatever happens.
 _APT = """
-policy=/usr/sbin/policy-rc.d
+policy={policy}
 mark='made by darkroom for one installation'
 if [ ! -e "$policy" ] || grep -q "$mark" "$policy"; then
     trap 'rm -f "$policy"' EXIT
@@ -94,10 +99,10 @@ def install(needs: list[str]) -> None:
     if prefix is None:
         raise StackError(
             f"{names} must be installed, which needs root and this user has no sudo without a password. Run this once, "
-            f"then try again:\n    {advice}\nOr start a Docker engine: then RabbitMQ and Redis run in containers."
+            f"then try again:\n    {advice}{'' if VENV in needs else _ALTERNATIVE}"
         )
     print(f"Installing {names} …", flush=True)
-    script = manager.script.format(packages=names)
+    script = manager.script.format(packages=names, policy=POLICY)
     answer = subprocess.run(
         [*prefix, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -1,5 +1,6 @@
 """Ports: whether one is free, and who has it when it is not."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -45,15 +46,17 @@ def owner(port: int) -> str:
 
 def _linux_owner(port: int) -> int:
     sockets = _listening(port)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                links = [str(link.readlink()) for link in (entry / "fd").iterdir()]
-            except OSError:
-                continue  # it ended, or belongs to another user
-            if sockets & set(links):
-                return int(entry.name)
-    return 0
+    owners = (int(entry.name) for entry in Path("/proc").glob("[0-9]*") if sockets & _open_files(entry / "fd"))
+    return next(owners, 0)
+
+
+def _open_files(directory: Path) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):  # it ended, or belongs to another user
+        for link in directory.iterdir():
+            with contextlib.suppress(OSError):  # closed while we looked
+                found.add(str(link.readlink()))
+    return found
 
 
 def _listening(port: int) -> set[str]:

@@ -1,0 +1,147 @@
+"""Processes of the local stack: remembered, found again with what they started, and never confused with others."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localstack import processes
+from localstack.failure import StackError
+from localstack.processes import MARK, Registry
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+#: A parent whose child leaves its session and does not end when it is asked to.
+FAMILY = """
+import subprocess, sys, time
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    monkeypatch.setattr(processes, "GRACE_S", 0.5)
+    registry = Registry(tmp_path / "stack")
+    yield registry
+    registry.stop()
+
+
+def start(registry: Registry, tmp_path: Path, name: str = "one", argv: list[str] = SLEEP) -> processes.Record:
+    return registry.start(name, argv, dict(os.environ), tmp_path, "print")
+
+
+def descendants(tmp_path: Path) -> set[int]:
+    rows = processes.table()
+    return {pid for pid in processes.marked([f"{tmp_path / 'stack'}#"]) if not rows[pid].zombie}
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_process_is_alive_after_its_start_and_not_after_its_end(registry, tmp_path):
+    record = start(registry, tmp_path)
+
+    assert registry.alive("one") == record
+    assert registry.stop() == ["one"]
+    assert registry.alive("one") is None
+    assert registry.records() == {}
+
+
+def test_what_a_process_says_is_in_its_log(registry, tmp_path):
+    start(registry, tmp_path, argv=[sys.executable, "-c", "print('hello')"])
+
+    until(lambda: "hello" in processes.tail(registry.log("one")))
+
+
+def test_child_that_left_the_session_and_ignores_the_request_is_ended_too(registry, tmp_path):
+    start(registry, tmp_path, argv=[sys.executable, "-c", FAMILY])
+    until(lambda: "here" in processes.tail(registry.log("one")))
+    assert len(descendants(tmp_path)) == 2
+
+    registry.stop()
+
+    assert descendants(tmp_path) == set()
+
+
+def test_child_is_found_when_its_parent_died_before(registry, tmp_path):
+    record = start(registry, tmp_path, argv=[sys.executable, "-c", FAMILY])
+    until(lambda: "here" in processes.tail(registry.log("one")))
+    os.kill(record.pid, 9)
+    until(lambda: registry.alive("one") is None)
+
+    registry.stop(["one"])
+
+    assert descendants(tmp_path) == set()
+
+
+def test_only_the_named_process_is_ended(registry, tmp_path):
+    start(registry, tmp_path, "one")
+    start(registry, tmp_path, "one-more")
+
+    assert registry.stop(["one"]) == ["one"]
+
+    assert registry.alive("one-more")
+
+
+def test_stranger_with_the_remembered_id_is_left_alone(registry, tmp_path):
+    stranger = subprocess.Popen(SLEEP)
+    time.sleep(0.05)  # start times are counted in hundredths of a second
+    try:
+        record = start(registry, tmp_path)
+        registry.stop()
+        fake = dataclasses.replace(record, pid=stranger.pid)
+        (tmp_path / "stack" / "processes" / "one.json").write_text(json.dumps(dataclasses.asdict(fake)))
+
+        assert registry.alive("one") is None
+        assert registry.stop() == []
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_process_of_another_stack_is_left_alone(registry, tmp_path):
+    other = Registry(tmp_path / "stack-two")
+    start(other, tmp_path)
+
+    registry.stop()
+
+    assert other.alive("one")
+    other.stop()
+
+
+def test_record_that_was_cut_short_is_forgotten(registry, tmp_path):
+    start(registry, tmp_path, "whole")
+    (tmp_path / "stack" / "processes" / "torn.json").write_text('{"name": "to')
+
+    assert list(registry.records()) == ["whole"]
+
+
+def test_program_that_does_not_exist_is_named(registry, tmp_path):
+    with pytest.raises(StackError, match="no-such-program"):
+        start(registry, tmp_path, argv=["/no-such-program"])
+
+
+def test_mark_is_inherited_under_the_name_of_the_process(registry, tmp_path):
+    code = f"import os; print(os.environ[{MARK!r}])"
+    start(registry, tmp_path, argv=[sys.executable, "-c", code])
+
+    until(lambda: f"{tmp_path / 'stack'}#one" in processes.tail(registry.log("one")))
+
+
+def test_both_ways_to_read_the_process_table_agree_about_this_process():
+    ours, portable = processes.table()[os.getpid()], processes._portable_table()[os.getpid()]
+
+    assert (portable.parent, portable.group, portable.zombie) == (ours.parent, ours.group, ours.zombie)

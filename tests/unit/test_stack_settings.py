@@ -1,0 +1,75 @@
+"""One set of settings for the local stack, and what it says when one of them is wrong."""
+
+import pytest
+
+from localstack.failure import StackError
+from localstack.settings import TEST_STACK, load
+
+
+def test_defaults_are_the_documented_ones():
+    settings = load({})
+
+    assert (settings.stack, settings.emulator, settings.runner) == ("darkroom", "ministack", "auto")
+    assert settings.api_url == "http://localhost:8000"
+    assert settings.endpoint_url == "http://127.0.0.1:4566"
+    assert settings.broker_url() == "amqp://127.0.0.1:5672/%2F"
+    assert settings.cache_url() == "redis://127.0.0.1:6379/0"
+
+
+def test_test_stack_shares_no_port_and_no_directory_with_the_default_one():
+    default, test = load({}), load({}, stack=TEST_STACK)
+
+    assert not set(vars(default.ports).values()) & set(vars(test.ports).values())
+    assert default.directory != test.directory
+
+
+def test_every_port_can_be_moved_and_the_brokers_two_follow_it():
+    settings = load({"DARKROOM_API_PORT": "1234", "DARKROOM_AMQP_PORT": "3000", "DARKROOM_EPMD_PORT": "4000"})
+
+    assert (settings.ports.api, settings.ports.amqp, settings.ports.dist, settings.ports.epmd) == (
+        1234,
+        3000,
+        3001,
+        4000,
+    )
+
+
+def test_settings_survive_the_way_through_the_environment():
+    settings = load({"DARKROOM_STACK": "mine", "DARKROOM_REDIS_PORT": "7000", "DARKROOM_IN_FLIGHT": "3"})
+
+    assert load(settings.environment()) == settings
+
+
+def test_localstack_is_reached_by_the_name_that_its_functions_know():
+    settings = load({"DARKROOM_EMULATOR": "localstack", "LOCALSTACK_AUTH_TOKEN": "t"})
+
+    assert settings.endpoint_url == "http://localhost.localstack.cloud:4566"
+    assert settings.broker_url("tests") == "amqp://localhost.localstack.cloud:5672/tests"
+
+
+def test_every_wrong_setting_is_named_at_once():
+    environment = {
+        "DARKROOM_STACK": "No Spaces",
+        "DARKROOM_API_PORT": "70000",
+        "DARKROOM_REDIS_PORT": "no",
+        "DARKROOM_EMULATOR": "aws",
+        "DARKROOM_RUNNER": "podman",
+    }
+
+    with pytest.raises(StackError) as error:
+        load(environment)
+
+    for part in (*environment, "65535", "ministack or localstack"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"DARKROOM_EMULATOR": "localstack"}, "LOCALSTACK_AUTH_TOKEN"),
+        ({"DARKROOM_API_PORT": "4566"}, "share a port"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(environment, reason):
+    with pytest.raises(StackError, match=reason):
+        load(environment)
