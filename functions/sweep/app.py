@@ -1,12 +1,12 @@
 """Sweep: every minute, whatever is stuck moves again.
 
-Three passes: open jobs whose time has come, jobs that the ledger has and Redis has not, and, after Redis came up
-empty, the whole view.
+Two passes: open jobs whose time has come, and jobs that the ledger has and Redis has not.
 """
 
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import islice
 
 from darkroom import broker, events, ids, ledger, lifecycle, metrics, store
 from darkroom.config import settings
@@ -17,8 +17,12 @@ from darkroom.log import logger
 #: Jobs looked at in one pass, at most.
 DUE_LIMIT = 500
 
-#: The stretch of the ledger that is compared with Redis each minute: older gaps wait for a rebuild.
-WINDOW_S = 15 * 60
+#: How far before the end of the last comparison the next one begins, beside the life of an upload form: a job that
+#: comes with an upload is as old as its form. Clocks of writers differ, and writes take time.
+OVERLAP_S = 120
+
+#: Jobs compared in one round trip.
+BATCH = 500
 
 #: Seconds that an acceptance may take; a younger job without a record is still being accepted.
 ACCEPTING_S = 30
@@ -33,7 +37,7 @@ RESERVE_MS = 5_000
 def handler(_event: object, context: events.LambdaContext) -> dict[str, int]:
     """One pass. Returns what it did, for the log."""
     deadline = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
-    done = {"moved": _move_due(deadline), "found": _find_missing(deadline), "rebuilt": _rebuild(deadline)}
+    done = {"moved": _move_due(deadline), "restored": _catch_up(deadline)}
     logger().info("swept", extra=done)
     return done
 
@@ -90,35 +94,36 @@ def _move_running(view: store.View) -> int:
     return 1
 
 
-def _find_missing(deadline: float) -> int:
-    """Jobs whose acceptance was cut short: in the ledger, but not in Redis."""
-    now = time.time()
-    since_ms, until_ms = int((now - WINDOW_S) * 1000), int((now - ACCEPTING_S) * 1000)
-    recent = [(job_id, over) for job_id, over in ledger.jobs_since(since_ms) if ids.created_ms(job_id) <= until_ms]
-    views = store.views([job_id for job_id, _ in recent])
-    found = 0
-    for (job_id, over), view in zip(recent, views, strict=True):
-        if time.monotonic() > deadline:
+def _catch_up(deadline: float) -> int:
+    """Shows what the ledger has and Redis has not: acceptances cut short, or everything after Redis came up empty."""
+    restored = 0
+    until = ids.first_id(int((time.time() - ACCEPTING_S) * 1000))
+    listed = ledger.jobs_after(_start())
+    while batch := list(islice(listed, BATCH)):
+        settled = [(job_id, over) for job_id, over in batch if job_id < until]
+        standings = store.standings([job_id for job_id, _ in settled])
+        for (job_id, over), standing in zip(settled, standings, strict=True):
+            if time.monotonic() > deadline:
+                return restored
+            if standing is store.Standing.UNKNOWN or (over and standing is store.Standing.OPEN):
+                restored += _restore(job_id)
+        if settled:
+            store.note_swept(settled[-1][0])
+        if len(settled) < len(batch):
             break
-        if view is None or view.awaits_upload or (over and not view.status.terminal):
-            found += _restore(job_id)
-    return found
+    else:
+        store.note_swept(until)
+    return restored
 
 
-def _rebuild(deadline: float) -> int:
-    """After Redis came up empty: shows everything that the ledger keeps again, over as many runs as it takes."""
-    position = store.build_position()
-    if position == store.BUILT:
-        return 0
+def _start() -> str:
+    """Where the comparison begins: a stretch before the last one ended, or with the oldest job that is kept."""
+    position = store.swept_to()
     oldest = ids.first_id(int((time.time() - settings().retention_days * 86_400) * 1000))
-    rebuilt = 0
-    for job_id, _over in ledger.jobs_after(max(position, oldest)):
-        if time.monotonic() > deadline:
-            return rebuilt
-        rebuilt += _restore(job_id)
-        store.note_built(job_id)
-    store.note_built(store.BUILT)
-    return rebuilt
+    if not position:
+        return oldest
+    overlap_ms = (settings().link_expiry_s + OVERLAP_S) * 1000
+    return max(oldest, ids.first_id(ids.created_ms(position) - overlap_ms))
 
 
 def _restore(job_id: str) -> int:

@@ -1,25 +1,20 @@
 import time
 
-import pytest
-
 from darkroom import broker, ids, ledger, lifecycle, store
 from darkroom.contracts import Ending, Status, utc_now
 from functions.sweep import app
 
 
 class Context:
+    def __init__(self, remaining_ms):
+        self.remaining_ms = remaining_ms
+
     def get_remaining_time_in_millis(self):
-        return 60_000
+        return self.remaining_ms
 
 
-def sweep():
-    return app.handler({}, Context())
-
-
-@pytest.fixture(autouse=True)
-def built_view(clean):
-    """Only the test of a rebuild wants one."""
-    store.note_built(store.BUILT)
+def sweep(remaining_ms=60_000):
+    return app.handler({}, Context(remaining_ms))
 
 
 def accept_without_publishing(job):
@@ -86,7 +81,7 @@ def test_a_job_that_was_written_down_but_never_shown_is_found_and_queued(make_jo
     job = make_job(job_id=a_minute_ago)
     ledger.accept(job)
 
-    assert sweep()["found"] == 1
+    assert sweep()["restored"] == 1
 
     assert store.view(job.job_id).status is Status.QUEUED
     sweep()
@@ -97,7 +92,7 @@ def test_a_job_that_is_being_accepted_right_now_is_not_touched(make_job):
     job = make_job()
     ledger.accept(job)
 
-    assert sweep()["found"] == 0
+    assert sweep()["restored"] == 0
     assert store.view(job.job_id) is None
 
 
@@ -109,7 +104,7 @@ def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take)
     ledger.end(Ending(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now()))
     store._client().flushdb()
 
-    assert sweep()["rebuilt"] >= 3
+    assert sweep()["restored"] == 3
 
     assert store.view(jobs[0].job_id).status is Status.FAILED
     assert store.view(jobs[1].job_id).status is Status.QUEUED
@@ -117,7 +112,39 @@ def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take)
     sweep()
     published = {take("darkroom.resize")["body"]["job_id"] for _ in range(2)}
     assert {jobs[1].job_id, jobs[2].job_id} >= published
-    assert sweep()["rebuilt"] == 0
+    assert sweep()["restored"] == 0
+
+
+def test_after_a_long_outage_of_redis_the_comparison_goes_on_where_it_ended(make_job):
+    store.note_swept(ids.new_id(at_ms=int((time.time() - 3600) * 1000)))
+    job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 1800) * 1000)))
+    ledger.accept(job)
+
+    assert sweep()["restored"] == 1
+    assert ids.created_ms(store.swept_to()) > (time.time() - app.ACCEPTING_S - 5) * 1000
+
+
+def test_a_comparison_that_runs_out_of_time_goes_on_in_the_next_pass(make_job, monkeypatch):
+    for minutes in (3, 2, 1):
+        ledger.accept(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
+    monkeypatch.setattr(app, "BATCH", 1)
+    restore = app._restore
+
+    def slowly(job_id):
+        time.sleep(0.15)
+        return restore(job_id)
+
+    monkeypatch.setattr(app, "_restore", slowly)
+
+    assert [sweep(remaining_ms=app.RESERVE_MS + 100)["restored"] for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_job_whose_upload_landed_long_after_its_form_was_given_out_is_found(make_job):
+    store.note_swept(ids.new_id())
+    job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 3500) * 1000)))
+    ledger.accept(job)
+
+    assert sweep()["restored"] == 1
 
 
 def test_a_job_of_which_nothing_is_known_any_more_is_forgotten(make_job):

@@ -9,7 +9,10 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
+
+from darkroom.errors import SecretsUnavailableError
 
 #: Seconds to wait for a connection and for an answer. Short, since every caller knows how to try again.
 CONNECT_TIMEOUT_S = 3
@@ -45,6 +48,9 @@ def client(service: str) -> Any:
 
 @lru_cache(maxsize=4)
 def secret(arn: str) -> dict[str, str]:
-    """The JSON object that the secret `arn` holds."""
-    answer = client("secretsmanager").get_secret_value(SecretId=arn)
+    """The JSON object that the secret `arn` holds. Raises SecretsUnavailableError."""
+    try:
+        answer = client("secretsmanager").get_secret_value(SecretId=arn)
+    except (BotoCoreError, ClientError) as error:
+        raise SecretsUnavailableError(f"A secret could not be read: {error}") from error
     return dict(json.loads(answer["SecretString"]))

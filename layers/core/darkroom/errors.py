@@ -29,6 +29,7 @@ DarkroomError
 │   ├── CacheUnavailableError       503  cache_unavailable
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
+│   ├── SecretsUnavailableError     503  secrets_unavailable
 │   └── WorkerDiedError             500  worker_died
 ├── ConfigurationError          500  configuration   a deployment is wrong; names every bad variable at once
 ├── InternalError               500  internal_error  a defect of ours; tried again, then reported
@@ -243,6 +244,12 @@ class LambdaUnavailableError(ServiceError):
     """A function could not be started."""
 
     code = "lambda_unavailable"
+
+
+class SecretsUnavailableError(ServiceError):
+    """The secret store does not answer."""
+
+    code = "secrets_unavailable"
 
 
 class WorkerDiedError(ServiceError):

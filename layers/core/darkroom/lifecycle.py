@@ -16,16 +16,15 @@ NO_RUN = "none"
 def accept(job: Job) -> None:
     """Writes the job down, shows it, queues it. After this returns it will end, whatever dies.
 
-    When the broker does not take the message the job is accepted all the same, since the ledger has it: sweep
-    publishes it later.
+    The ledger alone decides. Where Redis or the broker does not answer, the job is accepted all the same, and sweep
+    makes up for what is missing.
     """
     ledger.accept(job)
-    store.create(job)
     try:
+        store.create(job)
         broker.publish(first_message(job), job.traceparent)
     except ServiceError as error:
-        logger().warning("accepted, to be published later", extra={"job_id": job.job_id, "code": error.code})
-        store.postpone(job.job_id, 0, published=False)
+        logger().warning("accepted, left to sweep", extra={"job_id": job.job_id, "code": error.code})
     metrics.count("accepted", job.operation)
 
 
