@@ -11,8 +11,8 @@ from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 STOREYS = [
     ["darkroom", "errors", "trace", "log"],
     ["config", "contracts", "ids", "task"],
-    ["sniff", "geometry", "events", "metrics", "aws"],
-    ["vips", "images", "boxes", "ffmpeg", "probe", "filters"],
+    ["sniff", "geometry", "boxes", "events", "metrics", "aws"],
+    ["colour", "vips", "images", "boxes", "ffmpeg", "probe", "filters", "tags"],
     ["storage", "store", "broker"],
     ["files", "ledger"],
     ["lifecycle"],
@@ -30,7 +30,13 @@ KEEPERS = {
     "redis": {"darkroom.store"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
-    "pyvips": {"darkroom.vips", "darkroom.images", "functions.watermark.app", "functions.video_thumbnail.app"},
+    "pyvips": {
+        "darkroom.colour",
+        "darkroom.vips",
+        "darkroom.images",
+        "functions.watermark.app",
+        "functions.video_thumbnail.app",
+    },
     "PIL": {"darkroom.images", "functions.watermark.app"},
 }
 
