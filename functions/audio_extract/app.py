@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom import ffmpeg
+from darkroom import ffmpeg, tags
 from darkroom.boxes import check_uncut
 from darkroom.contracts import AudioExtractParams, Operation
 from darkroom.errors import InternalError
-from darkroom.probe import Stream, check_duration, check_whole, probe
+from darkroom.probe import Probe, Stream, check_duration, check_whole, probe
 from darkroom.task import Rendition, Task
 from darkroom.worker import bind
 
@@ -88,7 +88,7 @@ FORMATS: dict[str, Format] = {
 def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     """One sound file. The sound is copied without loss where its codec goes into the format and no bit rate was asked.
 
-    Cover pictures and the place of the recording are left out; title and chapters stay where the format holds them.
+    Cover pictures and tags that do not describe it are left out; title and chapters stay where the format holds them.
     """
     demuxer, form = ffmpeg.demuxer_of(task.source), FORMATS[params.format]
     source = task.source.path()
@@ -100,7 +100,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
 
     target = task.directory / f"audio_extract.{form.suffix}"
     reading = ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels)
-    writing = arguments(sound, params, target, max_duration_s=task.limits.duration_s)
+    writing = arguments(found, params, target, max_duration_s=task.limits.duration_s)
     finished = ffmpeg.run("ffmpeg", [*reading, *writing], task, duration_s=found.duration_s, span=_ENCODING)
 
     made = probe(str(target), form.demuxer, task, span=(_ENCODING[1], 1.0))
@@ -113,13 +113,13 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     return [Rendition(target, form.suffix, form.media_type, duration_s=duration_s)]
 
 
-def arguments(sound: Stream, params: AudioExtractParams, target: Path, *, max_duration_s: float) -> list[str]:
+def arguments(found: Probe, params: AudioExtractParams, target: Path, *, max_duration_s: float) -> list[str]:
     """What FFmpeg is to make of its one input."""
-    form = FORMATS[params.format]
+    sound, form = found.audio(), FORMATS[params.format]
     return [
         *("-map", f"0:{sound.index}"),
         *codec_arguments(sound, form, params.bitrate_kbps),
-        *("-metadata", "location=", "-metadata", "location-eng="),
+        *tags.arguments(found, sound),
         *("-t", f"{max_duration_s + 1:g}", *form.muxer, ffmpeg.file_url(target)),
     ]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from darkroom import ffmpeg, filters
+from darkroom import ffmpeg, filters, tags
 from darkroom.boxes import check_uncut
 from darkroom.contracts import Operation, VideoCompressParams
 from darkroom.errors import InternalError
@@ -29,7 +29,7 @@ _AAC_MAX_CHANNELS = 2
 def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     """One MP4: upright, square pixels, never larger than the source, with AAC sound where there is any.
 
-    Subtitles, data, cover pictures and the place of the recording are left out; title and chapters stay.
+    Subtitles, data, cover pictures and tags that do not describe it are left out; title and chapters stay.
     """
     demuxer = ffmpeg.demuxer_of(task.source)
     source = task.source.path()
@@ -42,7 +42,7 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
 
     target = task.directory / "video_compress.mp4"
     reading = ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels)
-    writing = arguments(film, sound, params, size, target, max_duration_s=task.limits.duration_s)
+    writing = arguments(found, params, size, target, max_duration_s=task.limits.duration_s)
     ffmpeg.run("ffmpeg", [*reading, *writing], task, duration_s=found.duration_s, span=_ENCODING)
 
     made = probe(str(target), "mov", task, span=(_ENCODING[1], 1.0))
@@ -56,8 +56,8 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
 
 def fit(shown: Size, max_height: int | None) -> Size:
     """The size of the result for a displayed size: never larger, and even on both sides, as 4:2:0 wants it."""
-    factor = min(1.0, max_height / shown.height) if max_height else 1.0
-    return Size(_even(shown.width * factor, shown.width), _even(shown.height * factor, max_height or shown.height))
+    height = _even(shown.height, min(shown.height, max_height or shown.height))
+    return Size(_even(shown.width * height / shown.height, shown.width), height)
 
 
 def _even(length: float, limit: int) -> int:
@@ -65,15 +65,10 @@ def _even(length: float, limit: int) -> int:
 
 
 def arguments(
-    film: Stream,
-    sound: Stream | None,
-    params: VideoCompressParams,
-    size: Size,
-    target: Path,
-    *,
-    max_duration_s: float,
+    found: Probe, params: VideoCompressParams, size: Size, target: Path, *, max_duration_s: float
 ) -> list[str]:
     """What FFmpeg is to make of its one input."""
+    film, sound = found.video(), found.sound()
     return [
         *("-map", f"0:{film.index}"),
         *("-vf", filters.encoded(film, size)),
@@ -81,7 +76,7 @@ def arguments(
         *("-preset", params.preset, "-crf", str(params.crf)),
         *timing_arguments(film),
         *(sound_arguments(sound, params.audio_bitrate_kbps) if sound else []),
-        *("-metadata", "location=", "-metadata", "location-eng="),
+        *tags.arguments(found, sound),
         *("-t", f"{max_duration_s + 1:g}", "-movflags", "+faststart", "-f", "mp4", ffmpeg.file_url(target)),
     ]
 

@@ -76,7 +76,7 @@ def writing(film: Stream, size: Size, picture: Path, *, at_s: float) -> list[str
     """FFmpeg's arguments after the input: one picture as RGB bytes, `at_s` after the point that was sought."""
     return [
         *("-map", f"0:{film.index}", "-vf", filters.still(film, size, at_s=at_s), "-frames:v", "1"),
-        *("-f", "rawvideo", "-y", ffmpeg.file_url(picture)),
+        *("-f", "rawvideo", ffmpeg.file_url(picture)),
     ]
 
 

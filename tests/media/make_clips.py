@@ -185,7 +185,13 @@ def _rich(target: Path, folder: Path) -> None:
     )
 
 
-_from_film("located.mp4", "-c", "copy", "-metadata", "location=+48.8577+002.295/", "-metadata", "title=Paris", *_FRONT)
+_PLACE = ("-metadata", "title=Paris", "-metadata", "{}=+48.8577+002.2950/")
+_from_film("located.mp4", "-c", "copy", *_PLACE[:-1], _PLACE[-1].format("location"))
+_from_film(
+    "located.mov",
+    *("-c", "copy", *_PLACE[:-1], _PLACE[-1].format("com.apple.quicktime.location.ISO6709")),
+    *("-movflags", "use_metadata_tags"),
+)
 
 # Sound -------------------------------------------------------------------------------------------------------------
 

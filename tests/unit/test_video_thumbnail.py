@@ -54,7 +54,7 @@ def test_reading_begins_at_the_key_frame_before_the_moment_and_ends_with_it(tmp_
         *("-map", "0:3", "-vf"),
         "tpad=stop=-1:stop_mode=clone,fps=1000:start_time=0.000:round=up,"
         "scale=640:360:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24",
-        *("-frames:v", "1", "-f", "rawvideo", "-y", f"file:{tmp_path / 'a.rgb'}"),
+        *("-frames:v", "1", "-f", "rawvideo", f"file:{tmp_path / 'a.rgb'}"),
     ]
 
 
@@ -183,7 +183,7 @@ def test_the_width_is_as_asked_and_never_more_than_the_film_has(
 
 def test_white_is_white_again_when_an_hdr_film_is_shown_on_an_ordinary_screen(clips: Clips, tmp_path: Path) -> None:
     def brightest(image: Image.Image) -> int:
-        return int(image.convert("L").getextrema()[1])
+        return max(level for level, count in enumerate(image.convert("L").histogram()) if count)
 
     assert brightest(frame(clips("hdr.mp4"), folder=tmp_path)) < 180
     assert brightest(taken(clips("hdr.mp4"), tmp_path, time_s=0, format="png")) > 230

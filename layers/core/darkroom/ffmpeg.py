@@ -68,8 +68,9 @@ _LINE_MAX_BYTES = 256
 _NOTE_CHARACTERS = 1000
 _PIPE_READ_BYTES = 64 * 1024
 
+#: `-y`: FFmpeg takes a file that is there already for a reason to end well.
 _GLOBAL_ARGUMENTS: dict[Program, tuple[str, ...]] = {
-    "ffmpeg": ("-nostdin", "-hide_banner", "-v", "error", "-max_alloc", str(MAX_ALLOC_BYTES)),
+    "ffmpeg": ("-nostdin", "-y", "-hide_banner", "-v", "error", "-max_alloc", str(MAX_ALLOC_BYTES)),
     "ffprobe": ("-hide_banner", "-v", "error", "-max_alloc", str(MAX_ALLOC_BYTES)),
 }
 

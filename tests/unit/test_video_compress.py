@@ -1,0 +1,315 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from darkroom.contracts import VideoCompressParams
+from darkroom.errors import (
+    CorruptMediaError,
+    DarkroomError,
+    NoVideoStreamError,
+    ProcessingTimedOutError,
+    Superseded,
+    TooLongError,
+    TooManyPixelsError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+from darkroom.geometry import Size
+from darkroom.probe import Probe, parse
+from darkroom.task import Rendition
+from functions.video_compress.app import arguments, fit, sound_arguments, video_compress
+from tests.films import boxes, decoded, duration_s, frame, kinds, probed, stream, times
+from tests.pictures import difference
+from tests.sources import make_task
+
+Clips = Callable[[str], Path]
+
+
+def compressed(film: Path, folder: Path, **params: object) -> Path:
+    """The MP4 that is made of a film; what it says about itself is checked against its bytes."""
+    quick = {"preset": "ultrafast", **params}
+    (rendition,) = video_compress(make_task(film, folder), VideoCompressParams.model_validate(quick))
+    return checked(rendition)
+
+
+def checked(rendition: Rendition) -> Path:
+    path = rendition.content
+    assert isinstance(path, Path)
+    picture = stream(path, "video")
+    assert (rendition.suffix, rendition.media_type) == ("mp4", "video/mp4")
+    assert (rendition.width_px, rendition.height_px) == (picture["width"], picture["height"])
+    assert rendition.duration_s == pytest.approx(duration_s(path), abs=0.001)
+    assert (picture["pix_fmt"], picture.get("sample_aspect_ratio", "1:1")) == ("yuv420p", "1:1")
+    assert not picture.get("side_data_list"), "nothing is left to turn"
+    assert boxes(path).index("moov") < boxes(path).index("mdat"), "it starts to play before it is all there"
+    assert decoded(path) == ""
+    return path
+
+
+def a_probe() -> Probe:
+    """What a probe finds in a film with sound."""
+    return parse(
+        b'{"format": {"tags": {"TITLE": "A film", "location": "+48.8577+002.2950/"}}, "streams": ['
+        b'{"index": 0, "codec_type": "video", "width": 1280, "height": 720, "avg_frame_rate": "25/1"},'
+        b'{"index": 1, "codec_type": "audio", "codec_name": "aac", "profile": "LC", "channels": 2,'
+        b'"sample_rate": "48000", "bit_rate": "128000",'
+        b'"tags": {"language": "eng"}}]}'
+    )
+
+
+# What FFmpeg is asked for ------------------------------------------------------------------------------------------
+
+
+def test_a_film_becomes_h264_with_aac_ready_to_stream(tmp_path: Path) -> None:
+    params = VideoCompressParams(crf=28, preset="fast", audio_bitrate_kbps=96)
+
+    assert arguments(a_probe(), params, Size(854, 480), tmp_path / "a.mp4", max_duration_s=60) == [
+        *("-map", "0:0", "-vf", "scale=854:480:out_range=tv,setsar=1,format=yuv420p"),
+        *("-c:v", "libx264", "-preset", "fast", "-crf", "28", "-fps_mode", "vfr"),
+        *("-map", "0:1", "-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", "96k"),
+        *("-map_metadata:g", "-1", "-map_metadata:s", "-1", "-metadata", "title=A film"),
+        *("-metadata:s:a:0", "language=eng", "-t", "61"),
+        *("-movflags", "+faststart", "-f", "mp4", f"file:{tmp_path / 'a.mp4'}"),
+    ]
+
+
+def test_h265_is_tagged_so_that_every_player_finds_it(tmp_path: Path) -> None:
+    film = replace(a_probe().video(), color_transfer="smpte2084", interlaced=True, variable_frame_rate=True)
+    hdr = replace(a_probe(), streams=(film,), tags={})
+
+    assert arguments(hdr, VideoCompressParams(codec="h265"), Size(2, 2), tmp_path / "a", max_duration_s=9) == [
+        *("-map", "0:0", "-vf"),
+        "bwdif=mode=send_frame:deint=interlaced,"
+        "scale=2:2:out_range=tv:out_color_matrix=bt709:out_primaries=bt709:out_transfer=bt709,setsar=1,format=yuv420p",
+        *("-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=error", "-preset", "veryfast", "-crf", "26"),
+        *("-fps_mode", "vfr", "-enc_time_base", "demux", "-map_metadata:g", "-1", "-map_metadata:s", "-1"),
+        *("-t", "10", "-movflags", "+faststart", "-f", "mp4", f"file:{tmp_path / 'a'}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "max_height", "size"),
+    [
+        ((1920, 1080), None, (1920, 1080)),
+        ((1920, 1080), 720, (1280, 720)),
+        ((1920, 1080), 480, (854, 480)),
+        ((1920, 1080), 2160, (1920, 1080)),
+        ((1080, 1920), 720, (404, 720)),
+        ((321, 181), None, (320, 180)),
+        ((320, 180), 121, (214, 120)),
+        ((3, 3), None, (2, 2)),
+        ((1, 1), None, (2, 2)),
+        ((10_000, 20), 16, (8000, 16)),
+        ((20, 10_000), 16, (2, 16)),
+    ],
+)
+def test_the_size_is_even_and_never_larger_than_shown(
+    shown: tuple[int, int], max_height: int | None, size: tuple[int, int]
+) -> None:
+    assert fit(Size(*shown), max_height) == size
+
+
+def test_sound_is_copied_only_where_it_is_small_enough_and_plays_everywhere() -> None:
+    sound = a_probe().audio()
+
+    assert sound_arguments(sound, 128) == ["-map", "0:1", "-c:a", "copy"]
+    for other in (
+        replace(sound, bit_rate_bps=128_001),
+        replace(sound, bit_rate_bps=None),
+        replace(sound, codec="opus"),
+        replace(sound, profile="HE-AAC"),
+        replace(sound, channels=6),
+        replace(sound, sample_rate_hz=96_000),
+    ):
+        assert "copy" not in sound_arguments(other, 128)
+
+
+def test_surround_sound_is_mixed_down_and_high_rates_are_lowered() -> None:
+    sound = a_probe().audio()
+
+    assert sound_arguments(replace(sound, channels=6, sample_rate_hz=96_000), 128) == [
+        *("-map", "0:1", "-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", "128k"),
+        *("-ac", "2", "-ar", "48000"),
+    ]
+
+
+# What comes out ----------------------------------------------------------------------------------------------------
+
+
+def test_a_film_is_made_smaller_and_looks_the_same(clips: Clips, tmp_path: Path) -> None:
+    film = clips("film.mp4")
+    made = compressed(film, tmp_path, crf=26, max_height=120, preset="veryfast")
+
+    assert made.stat().st_size < film.stat().st_size / 2
+    assert (stream(made, "video")["codec_name"], stream(made, "audio")["codec_name"]) == ("h264", "aac")
+    assert stream(made, "video")["r_frame_rate"] == "25/1"
+    assert duration_s(made) == pytest.approx(2.0, abs=0.04)
+    assert times(made) == times(film)
+    for at_s in (0.0, 1.0, 1.9):
+        wanted = frame(film, at_s, folder=tmp_path).resize((214, 120))
+        assert difference(frame(made, at_s, folder=tmp_path), wanted) < 6
+
+
+@pytest.mark.parametrize(("codec", "name", "tag"), [("h264", "h264", "avc1"), ("h265", "hevc", "hvc1")])
+def test_both_codecs_are_made(clips: Clips, tmp_path: Path, codec: str, name: str, tag: str) -> None:
+    made = stream(compressed(clips("silent.mp4"), tmp_path, codec=codec, max_height=90), "video")
+
+    assert (made["codec_name"], made["codec_tag_string"]) == (name, tag)
+
+
+def test_a_higher_crf_makes_a_smaller_file(clips: Clips, tmp_path: Path) -> None:
+    sizes = [compressed(clips("silent.mp4"), tmp_path, crf=crf).stat().st_size for crf in (20, 30, 40)]
+
+    assert sizes[0] > sizes[1] * 1.5 > sizes[2] * 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("moov_at_end.mp4", "film.mov", "film.mkv", "film.webm", "film.avi", "film.ts", "film.m2ts", "film.mpg"),
+        *("film.flv", "film.wmv", "film.3gp", "rich.mkv", "cover.mp4", "full_range.mp4", "anamorphic.mp4"),
+        *("interlaced.ts", "late_sound.mp4"),
+    ],
+)
+def test_every_kind_of_film_becomes_the_same_film(clips: Clips, tmp_path: Path, name: str) -> None:
+    made = compressed(clips(name), tmp_path)
+    picture = stream(made, "video")
+
+    assert (picture["width"], picture["height"]) == (320, 180)
+    assert picture.get("color_range", "tv") == "tv"
+    assert ("audio" in kinds(made)) == ("audio" in kinds(clips(name)))
+    assert not {"subtitle", "attachment"} & set(kinds(made))
+    assert float(picture["duration"]) == pytest.approx(2.0, abs=0.1)
+    assert difference(frame(made, 1, folder=tmp_path), frame(clips("film.mp4"), 1, folder=tmp_path)) < 10
+
+
+def test_a_film_shot_upright_stands_upright(clips: Clips, tmp_path: Path) -> None:
+    made = compressed(clips("portrait.mp4"), tmp_path, max_height=160)
+    upright = frame(clips("upright.mp4"), 0.5, folder=tmp_path).resize((90, 160))
+
+    assert difference(frame(made, 0.5, folder=tmp_path), upright) < 8
+
+
+@pytest.mark.parametrize("name", ["odd.mp4", "tiny.mp4"])
+def test_odd_and_tiny_films_become_even_ones(clips: Clips, tmp_path: Path, name: str) -> None:
+    picture = stream(compressed(clips(name), tmp_path), "video")
+
+    assert (picture["width"] % 2, picture["height"] % 2) == (0, 0)
+
+
+def test_a_film_without_sound_stays_without(clips: Clips, tmp_path: Path) -> None:
+    assert kinds(compressed(clips("silent.mp4"), tmp_path)) == ["video"]
+
+
+def test_every_picture_keeps_its_time_where_times_are_irregular(clips: Clips, tmp_path: Path) -> None:
+    made, source = compressed(clips("variable.mp4"), tmp_path), clips("variable.mp4")
+    begin, first = times(source)[0], times(made)[0]
+
+    assert [at_s - first for at_s in times(made)] == pytest.approx([at_s - begin for at_s in times(source)], abs=0.002)
+
+
+def test_sound_that_begins_later_still_begins_later(clips: Clips, tmp_path: Path) -> None:
+    made = compressed(clips("late_sound.mp4"), tmp_path)
+
+    assert duration_s(made) == pytest.approx(2.5, abs=0.1)
+
+
+def test_surround_sound_becomes_stereo(clips: Clips, tmp_path: Path) -> None:
+    from tests.media.make_clips import ORIGINAL
+
+    sound = stream(compressed(ORIGINAL, tmp_path, max_height=90), "audio")
+
+    assert (sound["channels"], sound["channel_layout"]) == (2, "stereo")
+    assert float(sound["bit_rate"]) < 150_000
+
+
+@pytest.mark.parametrize("name", ["located.mp4", "located.mov"])
+def test_the_title_stays_and_the_place_goes(clips: Clips, tmp_path: Path, name: str) -> None:
+    before = probed(clips(name))["format"]["tags"]
+    made = compressed(clips(name), tmp_path)
+    after = probed(made)["format"]["tags"]
+
+    assert any("48.85" in value for value in before.values())
+    assert not any("48.85" in value for value in after.values())
+    assert not any(box in made.read_bytes() for box in (b"loci", b"\xa9xyz", b"ISO6709"))
+    assert before["title"] == after["title"] == "Paris"
+
+
+def test_the_default_language_and_the_chapters_stay(clips: Clips, tmp_path: Path) -> None:
+    made = compressed(clips("rich.mkv"), tmp_path)
+
+    assert stream(made, "audio")["tags"]["language"] == "eng"
+    assert [chapter["tags"]["title"] for chapter in probed(made)["chapters"]] == ["Waking", "Stretching"]
+
+
+def test_an_hdr_film_becomes_one_for_ordinary_screens(clips: Clips, tmp_path: Path) -> None:
+    picture = stream(compressed(clips("hdr.mp4"), tmp_path), "video")
+
+    assert {picture[f"color_{part}"] for part in ("space", "transfer", "primaries")} == {"bt709"}
+
+
+# While it works ----------------------------------------------------------------------------------------------------
+
+
+def test_progress_grows_to_the_end(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkroom.ffmpeg.REPORT_PERIOD_S", 0.02)
+    seen: list[float] = []
+    task = make_task(clips("film.mp4"), tmp_path, progress=seen.append)
+
+    video_compress(task, VideoCompressParams(preset="slower"))
+
+    assert seen == sorted(seen)
+    assert seen[0] == 0.0
+    assert any(0.1 < fraction < 0.9 for fraction in seen)
+    assert seen[-1] <= 1.0
+
+
+def test_a_canceled_job_and_one_out_of_time_end_within_two_seconds(clips: Clips, tmp_path: Path) -> None:
+    def cancel(_fraction: float) -> None:
+        raise Superseded("The job was canceled.")
+
+    endless = VideoCompressParams(preset="slower", crf=0)
+    with pytest.raises(Superseded):
+        video_compress(make_task(clips("long.mp4"), tmp_path, progress=cancel), endless)
+    with pytest.raises(ProcessingTimedOutError):
+        video_compress(make_task(clips("long.mp4"), tmp_path, deadline_s=0.5), endless)
+
+
+# Bad input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sound_only.mp4", "sound.mp3", "cover.mp3"])
+def test_a_file_without_a_film_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
+    with pytest.raises(NoVideoStreamError):
+        compressed(clips(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4", "cut.mkv", "noise.mp4"])
+def test_a_damaged_film_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
+    with pytest.raises(CorruptMediaError):
+        compressed(clips(name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", UnsupportedMediaTypeError),
+        (b"No film, whatever its name says.", UnsupportedMediaTypeError),
+        (b"GIF89a", WrongMediaKindError),
+    ],
+)
+def test_what_is_no_film_is_refused(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(content)
+
+    with pytest.raises(error):
+        compressed(file, tmp_path)
+
+
+def test_a_film_beyond_the_limits_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(TooManyPixelsError):
+        video_compress(make_task(clips("film.mp4"), tmp_path, pixels=57_599), VideoCompressParams())
+    with pytest.raises(TooLongError):
+        video_compress(make_task(clips("film.mp4"), tmp_path, duration_s=1.9), VideoCompressParams())
