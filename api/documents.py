@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import examples
 from darkroom import storage, store
 from darkroom.config import settings
-from darkroom.contracts import Failure, FileSource, Job, MediaKind, Operation, Output, Status
+from darkroom.contracts import Failure, FileSource, MediaKind, Operation, Output, Status
 
 
 class Document(BaseModel):
@@ -34,6 +34,14 @@ class OutputDocument(Document):
     height_px: int | None = None
     duration_s: float | None = None
     download_url: str = Field(description="A presigned GET, valid for a limited time.")
+
+
+class MomentDocument(Document):
+    """One event in a job's life."""
+
+    event: Literal["accepted", "dispatched", "claimed", "attempt_failed", "uploaded", "completed", "failed", "canceled"]
+    at: str
+    attempt: int = Field(description="The attempt it belongs to, counted from 1; 0 before the first.")
 
 
 class JobSummary(Document):
@@ -70,6 +78,7 @@ class JobDocument(JobSummary):
     outputs: list[OutputDocument] = []
     document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
     errors: list[Failure] = Field([], description="Attempts that failed before, oldest first.")
+    timeline: list[MomentDocument] = Field([], description="What happened to the job and when, oldest first.")
 
 
 class JobPage(Document):
@@ -140,11 +149,6 @@ def status_url(job_id: str) -> str:
     return f"/jobs/{job_id}"
 
 
-def new_view(job: Job) -> store.View:
-    """The view of a job that was accepted this moment."""
-    return store.View(status=Status.QUEUED, attempt=0, job=job)
-
-
 def summary(view: store.View) -> JobSummary:
     """A job as lists show it."""
     return JobSummary(**_common(view))
@@ -161,7 +165,12 @@ def job_document(view: store.View) -> JobDocument:
         outputs=outputs,
         document=view.ending.document if view.ending else None,
         errors=view.errors,
+        timeline=[_moment(moment) for moment in view.timeline],
     )
+
+
+def _moment(moment: store.Moment) -> MomentDocument:
+    return MomentDocument(event=moment.event, at=timestamp(moment.at_ms / 1000), attempt=moment.attempt)
 
 
 def _common(view: store.View) -> dict[str, Any]:

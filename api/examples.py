@@ -88,6 +88,7 @@ QUEUED_JOB = _QUEUED_SUMMARY | {
     "outputs": [],
     "document": None,
     "errors": [],
+    "timeline": [{"event": "accepted", "at": "2026-03-01T09:30:03.090Z", "attempt": 0}],
 }
 
 JOB = (
@@ -107,6 +108,13 @@ JOB = (
                 "duration_s": None,
                 "download_url": _DOWNLOAD_URL,
             }
+        ],
+        "timeline": [
+            {"event": "accepted", "at": "2026-03-01T09:30:03.090Z", "attempt": 0},
+            {"event": "dispatched", "at": "2026-03-01T09:30:03.112Z", "attempt": 1},
+            {"event": "claimed", "at": "2026-03-01T09:30:03.127Z", "attempt": 1},
+            {"event": "uploaded", "at": "2026-03-01T09:30:03.201Z", "attempt": 1},
+            {"event": "completed", "at": "2026-03-01T09:30:03.208Z", "attempt": 1},
         ],
     }
 )

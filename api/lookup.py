@@ -3,7 +3,7 @@
 from typing import Any
 
 from darkroom import files, ids, ledger, lifecycle, store
-from darkroom.contracts import Ending, Job, MediaKind, Operation, Params, Status, WatermarkParams
+from darkroom.contracts import MediaKind, Operation, Params, WatermarkParams
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -105,7 +105,7 @@ def job_view(job_id: str, wait_s: float = 0) -> store.View:
         job = ledger.read_job(job_id)
         if job is None:
             raise  # it may still await its upload, which only Redis knows
-    return _recorded(job, ledger.read_ending(job_id))
+    return store.recorded(job, ledger.read_ending(job_id))
 
 
 def _seen(job_id: str, wait_s: float) -> store.View | None:
@@ -122,10 +122,4 @@ def _restored(job_id: str, wait_s: float) -> store.View:
         raise JobNotFoundError(job_id)
     ending = ledger.read_ending(job_id)
     lifecycle.restore(job, ending)
-    return _seen(job_id, wait_s) or _recorded(job, ending)
-
-
-def _recorded(job: Job, ending: Ending | None) -> store.View:
-    if ending is None:
-        return store.View(status=Status.QUEUED, attempt=0, job=job)
-    return store.View(status=ending.status, attempt=ending.attempt, job=job, ending=ending)
+    return _seen(job_id, wait_s) or store.recorded(job, ending)

@@ -181,7 +181,9 @@ async def cancel_job(job_id: JobId) -> Response:
     holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
     if holds.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
-    return document(job_document(replace(view, status=holds.status, awaits_upload=False, ending=holds)))
+    timeline = [*view.timeline, store.recorded(job, holds).timeline[-1]]
+    shown = replace(view, status=holds.status, awaits_upload=False, timeline=timeline, ending=holds)
+    return document(job_document(shown))
 
 
 def _end(job: Job, ending: Ending) -> Ending:
@@ -225,4 +227,4 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
     lifecycle.accept(job)
-    return document(job_document(documents.new_view(job)), 202, location=documents.status_url(job.job_id))
+    return document(job_document(store.recorded(job, None)), 202, location=documents.status_url(job.job_id))

@@ -108,6 +108,6 @@ def test_a_result_carries_type_size_and_checksum_and_downloads_under_its_name(se
     output = job["outputs"][0]
     assert output["size_bytes"] == len(answer.content)
     assert output["sha256"] == hashlib.sha256(answer.content).hexdigest()
-    assert output["key"] == job["result_path"]
+    assert output["path"] == job["result_path"]
     assert answer.headers["content-type"] == "image/png"
     assert "rocket-resize.png" in answer.headers["content-disposition"]

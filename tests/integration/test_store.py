@@ -254,3 +254,30 @@ def test_every_key_expires_or_is_bounded(make_job):
     endless = [key for key in client.keys("*") if client.ttl(key) < 0]
 
     assert endless == []
+
+
+def test_the_timeline_tells_what_happened_in_order(make_job):
+    job = make_job()
+    store.create(job)
+    store.acquire_slot(job.job_id, RESIZE, 1, limit=1)
+    claim(job)
+    store.release(job, attempt=1, run="run-1", failure=FAILURE, due_in_s=60)
+    store.acquire_slot(job.job_id, RESIZE, 2, limit=1)
+    store.acquire_slot(job.job_id, RESIZE, 2, limit=1)
+    claim(job, attempt=2, run="run-2")
+    store.end(job.job_id, RESIZE, ending_of(job).model_copy(update={"attempt": 2, "uploaded_at": utc_now()}))
+
+    timeline = store.view(job.job_id).timeline
+
+    assert [(moment.event, moment.attempt) for moment in timeline] == [
+        ("accepted", 0),
+        ("dispatched", 1),
+        ("claimed", 1),
+        ("attempt_failed", 1),
+        ("dispatched", 2),
+        ("claimed", 2),
+        ("uploaded", 2),
+        ("completed", 2),
+    ]
+    times = [moment.at_ms for moment in timeline]
+    assert times == sorted(times)

@@ -322,6 +322,7 @@ class Ending(Contract):
     attempt: int
     run: str = Field(description="Random id of the run that ended the job; its outputs lie under it.")
     started_at: str | None = None
+    uploaded_at: str | None = None
     finished_at: str
     outputs: list[Output] = []
     document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
@@ -343,6 +344,11 @@ class UploadedJob(Contract):
     job_id: str
     operation: Operation
     params: dict[str, Any]
+
+
+def milliseconds(timestamp: str) -> int:
+    """A time as `utc_now` writes it in milliseconds since 1970."""
+    return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 def utc_now() -> str:

@@ -4,9 +4,12 @@ The ledger decides, then the view follows. Every step may be repeated and may be
 sweep takes it up again.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from darkroom import broker, ledger, metrics, store
 from darkroom.contracts import MAX_ATTEMPTS, Ending, Failure, Job, Message, Operation, Status, utc_now
-from darkroom.errors import DarkroomError, ProcessingTimedOutError, ServiceError
+from darkroom.errors import BrokerUnavailableError, DarkroomError, ProcessingTimedOutError, ServiceError
 from darkroom.log import logger
 
 #: The run that an ending carries when no run made it: a refusal, a cancel, or a run that died.
@@ -20,12 +23,27 @@ def accept(job: Job) -> None:
     makes up for what is missing.
     """
     ledger.accept(job)
-    try:
+    with _left_to_sweep(job):
         store.create(job)
-        broker.publish(first_message(job), job.traceparent)
-    except ServiceError as error:
-        logger().warning("accepted, left to sweep", extra={"job_id": job.job_id, "code": error.code})
+    with _left_to_sweep(job):
+        _publish(first_message(job), job.traceparent)
     metrics.count("accepted", job.operation)
+
+
+@contextlib.contextmanager
+def _left_to_sweep(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        logger().warning("left to sweep", extra={"job_id": job.job_id, "code": error.code})
+
+
+def _publish(message: Message, traceparent: str) -> None:
+    try:
+        broker.publish(message, traceparent)
+    except BrokerUnavailableError:
+        store.postpone(message.job_id, 0, published=False)
+        raise
 
 
 def refuse(job: Job, error: DarkroomError) -> None:

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from darkroom import aws, ids
 from darkroom.config import settings
-from darkroom.contracts import Ending, Failure, Job, Operation, Status
+from darkroom.contracts import Ending, Failure, Job, Operation, Status, milliseconds
 from darkroom.errors import CacheUnavailableError
 
 _DAY_S = 86_400
@@ -50,15 +50,25 @@ _SWEPT = "darkroom:swept"
 _NOW_MS = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 _TERMINAL = "local terminal = {completed=true, failed=true, canceled=true}\n"
 
-# KEYS job, list, open · ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps
+# One line per event of a job: milliseconds since 1970, the event, the attempt.
+_NOTE = """
+local function note(job, at_ms, event, attempt)
+  local seen = redis.call('HGET', job, 'timeline')
+  redis.call('HSET', job, 'timeline', (seen and seen .. '\\n' or '') .. at_ms .. ' ' .. event .. ' ' .. attempt)
+end
+"""
+
+# KEYS job, list, open · ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps, accepted_ms
 _CREATE = (
     _NOW_MS
+    + _NOTE
     + """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status and not redis.call('HGET', KEYS[1], 'awaits_upload') then return 0 end
 redis.call('HDEL', KEYS[1], 'awaits_upload')
 redis.call('HSETNX', KEYS[1], 'status', 'queued')
 redis.call('HSET', KEYS[1], 'attempt', 0, 'spec', ARGV[2], 'published_ms', now)
+note(KEYS[1], ARGV[6], 'accepted', 0)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('ZREMRANGEBYLEX', KEYS[2], '-', '(' .. ARGV[5])
@@ -72,6 +82,7 @@ return 1
 _ACQUIRE = (
     _NOW_MS
     + _TERMINAL
+    + _NOTE
     + """
 local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt')
 if seen[1] then
@@ -83,6 +94,7 @@ local held = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not held and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then return 'full' end
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], 86400000)
+if seen[1] and not held then note(KEYS[1], now, 'dispatched', ARGV[2]) end
 return 'taken'
 """
 )
@@ -101,6 +113,7 @@ end
 _CLAIM = (
     _NOW_MS
     + _TERMINAL
+    + _NOTE
     + _FREE_SLOT
     + """
 local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt', 'spec')
@@ -112,6 +125,7 @@ if tonumber(ARGV[2]) <= tonumber(seen[2]) then
   return {'stale'}
 end
 redis.call('HSET', KEYS[1], 'status', 'running', 'attempt', ARGV[2], 'run', ARGV[3], 'started_ms', now, 'progress', 0)
+note(KEYS[1], now, 'claimed', ARGV[2])
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
 redis.call('ZADD', KEYS[3], now + ARGV[4] + ARGV[5], ARGV[1])
 return {'claimed', seen[3]}
@@ -130,6 +144,7 @@ return 1
 # KEYS job, slots, open, wake · ARGV id, attempt, run or '', failure, due_in_ms, wake bound
 _RELEASE = (
     _NOW_MS
+    + _NOTE
     + _FREE_SLOT
     + """
 local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt', 'run', 'errors')
@@ -141,15 +156,18 @@ if not running and not unclaimed then return 0 end
 redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', attempt, 'progress', 0, 'published_ms', now,
   'errors', (seen[4] and seen[4] .. '\\n' or '') .. ARGV[4])
 redis.call('HDEL', KEYS[1], 'run')
+note(KEYS[1], now, 'attempt_failed', attempt)
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[1])
 free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[6])
 return 1
 """
 )
 
-# KEYS job, slots, open, wake, ended channel · ARGV id, status, ending, ttl_s, wake bound
+# KEYS job, slots, open, wake, ended channel
+# ARGV id, status, ending, ttl_s, wake bound, finished_ms, attempt, uploaded_ms or ''
 _END = (
     _TERMINAL
+    + _NOTE
     + _FREE_SLOT
     + """
 redis.call('ZREM', KEYS[3], ARGV[1])
@@ -158,6 +176,8 @@ local status = redis.call('HGET', KEYS[1], 'status')
 if status and terminal[status] then return 0 end
 redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ending', ARGV[3])
 redis.call('HDEL', KEYS[1], 'run', 'awaits_upload')
+if ARGV[8] ~= '' then note(KEYS[1], ARGV[8], 'uploaded', ARGV[7]) end
+note(KEYS[1], ARGV[6], ARGV[2], ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('PUBLISH', KEYS[5], ARGV[2])
 return 1
@@ -191,6 +211,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """One event: accepted, dispatched, claimed, attempt_failed, uploaded, or the status that the job ended with."""
+
+    event: str
+    at_ms: int
+    attempt: int
+
+
+@dataclass(frozen=True)
 class View:
     """What Redis knows of a job."""
 
@@ -202,6 +231,7 @@ class View:
     published_ms: int = 0
     started_ms: int | None = None
     errors: list[Failure] = field(default_factory=list)
+    timeline: list[Moment] = field(default_factory=list)
     ending: Ending | None = None
 
 
@@ -259,7 +289,8 @@ def create(job: Job, *, due_in_s: float = START_WITHIN_S) -> bool:
     """Makes the record of an accepted job, `queued`. Whether there was none yet."""
     keys = [_JOB.format(job.job_id), _LIST.format(job.tenant), _OPEN]
     spec = job.model_dump_json(exclude_none=True)
-    return bool(_run(_CREATE, keys, [job.job_id, spec, _ttl_s(), int(due_in_s * 1000), _oldest_id()]))
+    arguments: list[str | int | float] = [job.job_id, spec, _ttl_s(), int(due_in_s * 1000), _oldest_id()]
+    return bool(_run(_CREATE, keys, [*arguments, milliseconds(job.created_at)]))
 
 
 def await_upload(job: Job, *, expires_s: int) -> None:
@@ -324,7 +355,9 @@ def end(job_id: str, operation: Operation, ending: Ending) -> bool:
         _ENDED.format(job_id),
     ]
     text = ending.model_dump_json(exclude_none=True)
-    return bool(_run(_END, keys, [job_id, ending.status, text, _ttl_s(), _WAKE_BOUND]))
+    arguments: list[str | int | float] = [job_id, ending.status, text, _ttl_s(), _WAKE_BOUND]
+    uploaded_ms = milliseconds(ending.uploaded_at) if ending.uploaded_at else ""
+    return bool(_run(_END, keys, [*arguments, milliseconds(ending.finished_at), ending.attempt, uploaded_ms]))
 
 
 def view(job_id: str) -> View | None:
@@ -344,8 +377,23 @@ def _view(found: dict[str, str]) -> View:
         published_ms=int(found.get("published_ms", 0)),
         started_ms=int(found["started_ms"]) if "started_ms" in found else None,
         errors=[Failure.model_validate_json(line) for line in found.get("errors", "").splitlines()],
+        timeline=[_moment(line) for line in found.get("timeline", "").splitlines()],
         ending=Ending.model_validate_json(found["ending"]) if "ending" in found else None,
     )
+
+
+def _moment(line: str) -> Moment:
+    at_ms, event, attempt = line.split(" ")
+    return Moment(event, int(at_ms), int(attempt))
+
+
+def recorded(job: Job, ending: Ending | None) -> View:
+    """A job as the ledger alone shows it: an open one counts as queued."""
+    accepted = Moment("accepted", milliseconds(job.created_at), 0)
+    if ending is None:
+        return View(status=Status.QUEUED, attempt=0, job=job, timeline=[accepted])
+    over = Moment(ending.status, milliseconds(ending.finished_at), ending.attempt)
+    return View(status=ending.status, attempt=ending.attempt, job=job, timeline=[accepted, over], ending=ending)
 
 
 def views(job_ids: list[str]) -> list[View | None]:

@@ -89,6 +89,7 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
         attempt=message.attempt,
         run=run_id,
         started_at=started_at,
+        uploaded_at=utc_now(),
         finished_at=utc_now(),
         outputs=outputs,
         document=document,
