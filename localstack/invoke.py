@@ -34,6 +34,8 @@ Event = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
+    from botocore.exceptions import BotoCoreError, ClientError  # only the tools' Python has it
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("function", nargs="?", help="such as thumbnail, ingest or sweep")
     parser.add_argument("event", nargs="?", type=Path, help="default: tests/events/<function>.json")
@@ -55,9 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(event))
             return 0
         return _invoke(settings, options.function, event)
-    except (OSError, ValueError, StackError) as error:
+    except BotoCoreError as error:
+        print(f"{error}\nIs the stack running? `make up` starts it.", file=sys.stderr)
+    except (ClientError, OSError, ValueError, StackError) as error:
         print(error, file=sys.stderr)
-        return 1
+    return 1
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -79,7 +83,7 @@ def _bucket(settings: Settings) -> str:
 
 def _client(settings: Settings, service: str) -> Any:
     os.environ.update(settings.aws_environment())
-    import botocore.session  # only the tools' Python has it
+    import botocore.session
 
     return botocore.session.get_session().create_client(service)
 
