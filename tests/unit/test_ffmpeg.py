@@ -334,6 +334,7 @@ def test_a_server_that_is_not_there_is_the_stores_fault(task: Task) -> None:
         (183, "[mov,mp4 @ 0x1] moov atom not found", CorruptMediaError),
         (183, "Invalid data found when processing input", CorruptMediaError),
         (69, "", CorruptMediaError),
+        (183, "[aac @ 0x1] Error parsing ADTS frame header!", CorruptMediaError),
         (-signal.SIGSEGV, "", CorruptMediaError),
         (-signal.SIGABRT, "", CorruptMediaError),
         (244, "[h264 @ 0x1] Out of memory", CorruptMediaError),

@@ -394,7 +394,7 @@ _BY_COMPLAINT: tuple[tuple[str, type[DarkroomError], str], ...] = (
         "The result would be larger than one run can write.",
     ),
     (
-        r"Unrecognized option|Option not found|Unknown encoder|No such filter|Error parsing",
+        r"Unrecognized option|Option not found|Unknown encoder|No such filter|Error parsing (global )?options",
         InternalError,
         "FFmpeg was started with arguments that it does not take.",
     ),
