@@ -3,6 +3,7 @@ import io
 import json
 import threading
 import time
+import uuid
 import zipfile
 
 import pytest
@@ -42,11 +43,26 @@ def handler(event, context):
         FunctionName=FUNCTION,
         Runtime="python3.11",
         Handler="app.handler",
-        Role="arn:aws:iam::000000000000:role/integration",
+        Role=role(bucket),
         Code={"ZipFile": package.getvalue()},
     )
     yield FUNCTION
     aws.client("lambda").delete_function(FunctionName=FUNCTION)
+
+
+def role(bucket: str) -> str:
+    """A role that may write into the bucket. The emulator looks it up and obeys it, as AWS does."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    name = f"integration-{uuid.uuid4().hex[:8]}"
+    client = aws.client("iam")
+    made = client.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    client.put_role_policy(RoleName=name, PolicyName="write", PolicyDocument=policy(write))
+    return made["Role"]["Arn"]
+
+
+def policy(statement: dict) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def batch(*bodies, headers=None):

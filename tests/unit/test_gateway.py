@@ -32,7 +32,7 @@ async def serve(application: web.Application, port: int) -> web.AppRunner:
 
 
 def converse(talk: Conversation, answer: Answer | None, api_id: str | None = "api-1") -> list[web.Request]:
-    """Runs a conversation with a gateway whose emulator gives the answer, or is not there. Returns what it was asked."""
+    """Runs a conversation with a gateway whose emulator gives the answer, or is not there. Returns what was asked."""
     asked: list[web.Request] = []
 
     async def emulate(request: web.Request) -> web.StreamResponse:
