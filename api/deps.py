@@ -33,6 +33,16 @@ async def _traceparent(
     return str(request.state.traceparent)
 
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Send the same key with a repeated request, and it has its effect once: for at least 24 hours the "
+        "same identifiers come back. The same key with another request is refused.",
+    ),
+]
 JobId = Annotated[str, Depends(_job_id)]
 FileId = Annotated[str, Depends(_file_id)]
 Traceparent = Annotated[str, Depends(_traceparent)]

@@ -77,6 +77,9 @@ class JobDocument(JobSummary):
     download_url: str | None = Field(None, description="A presigned GET of the first result, for a limited time.")
     outputs: list[OutputDocument] = []
     document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
+    queue_position: int | None = Field(
+        None, description="While the job is queued: how many of its operation come first, and itself."
+    )
     errors: list[Failure] = Field([], description="Attempts that failed before, oldest first.")
     timeline: list[MomentDocument] = Field([], description="What happened to the job and when, oldest first.")
 
@@ -154,7 +157,7 @@ def summary(view: store.View) -> JobSummary:
     return JobSummary(**_common(view))
 
 
-def job_document(view: store.View) -> JobDocument:
+def job_document(view: store.View, queue_position: int | None = None) -> JobDocument:
     """A job with everything that is known of it. Makes the presigned links, which takes CPU but no request."""
     outputs = [_output(output) for output in view.ending.outputs] if view.ending else []
     return JobDocument(
@@ -164,6 +167,7 @@ def job_document(view: store.View) -> JobDocument:
         download_url=outputs[0].download_url if outputs else None,
         outputs=outputs,
         document=view.ending.document if view.ending else None,
+        queue_position=queue_position,
         errors=view.errors,
         timeline=[_moment(moment) for moment in view.timeline],
     )

@@ -87,6 +87,7 @@ QUEUED_JOB = _QUEUED_SUMMARY | {
     "download_url": None,
     "outputs": [],
     "document": None,
+    "queue_position": None,
     "errors": [],
     "timeline": [{"event": "accepted", "at": "2026-03-01T09:30:03.090Z", "attempt": 0}],
 }

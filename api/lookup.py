@@ -3,7 +3,7 @@
 from typing import Any
 
 from darkroom import files, ids, ledger, lifecycle, store
-from darkroom.contracts import MediaKind, Operation, Params, WatermarkParams
+from darkroom.contracts import MediaKind, Operation, Params, Status, WatermarkParams
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -123,3 +123,13 @@ def _restored(job_id: str, wait_s: float) -> store.View:
     ending = ledger.read_ending(job_id)
     lifecycle.restore(job, ending)
     return _seen(job_id, wait_s) or store.recorded(job, ending)
+
+
+def queue_position(view: store.View) -> int | None:
+    """A queued job's place, counted from 1; None where it has none or nobody knows it."""
+    if view.status is not Status.QUEUED or view.awaits_upload:
+        return None
+    try:
+        return store.queue_position(view.job.job_id, view.job.operation)
+    except CacheUnavailableError:
+        return None

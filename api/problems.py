@@ -79,7 +79,7 @@ def respond(request: Request, error: DarkroomError, fields: Sequence[FieldProble
         trace_id=trace_id(state.get("traceparent", "")) or None,
         errors=list(fields) or None,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.http_status == 503 else None
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else None
     return Response(problem.model_dump_json(exclude_none=True), error.http_status, headers, MEDIA_TYPE)
 
 

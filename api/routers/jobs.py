@@ -6,9 +6,10 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api import documents, examples, listing, lookup
-from api.deps import JobId, Traceparent
+from api import capacity, documents, examples, listing, lookup
+from api.deps import IdempotencyKey, JobId, Traceparent
 from api.documents import JobDocument, JobPage, job_document
+from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
 from api.schemas import JobRequest, job_examples, stored
@@ -19,6 +20,7 @@ from darkroom.errors import (
     EmptyFileError,
     FileNotFoundInStoreError,
     FileNotUploadedError,
+    IdempotencyKeyReusedError,
     InvalidIdError,
     InvalidRequestError,
     JobAlreadyEndedError,
@@ -28,6 +30,7 @@ from darkroom.errors import (
     MediaTypeMismatchError,
     ResultGoneError,
     StorageUnavailableError,
+    TooManyJobsError,
     UnknownOperationError,
     UnsupportedMediaTypeError,
     WrongMediaKindError,
@@ -61,9 +64,11 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     | problems(
         *_UNFIT_FILE,
         CacheUnavailableError,
+        IdempotencyKeyReusedError,
         InvalidIdError,
         InvalidRequestError,
         StorageUnavailableError,
+        TooManyJobsError,
         UnknownOperationError,
     ),
 )
@@ -71,17 +76,21 @@ async def create_job(
     body: Annotated[JobRequest, Body(discriminator="operation", openapi_examples=job_examples())],
     request: Request,
     traceparent: Traceparent,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Accepts a job. Once this returns, the job is on record and will end, one way or another: ask `Location`."""
     operation = Operation(body.operation)
     file_id = ids.parse_id(body.file_id)
     lookup.require_inputs(operation, body.params, lookup.file_record(file_id))
+    capacity.require(operation)
+    params = stored(body.params)
+    reserved = reserve(idempotency_key, meaning("jobs", file_id, operation, params), 1)
     job = Job(
-        job_id=ids.new_id(),
+        job_id=reserved.identifiers[0],
         operation=operation,
-        params=stored(body.params),
+        params=params,
         source=FileSource(file_id=file_id),
-        created_at=utc_now(),
+        created_at=reserved.created_at,
         traceparent=traceparent,
     )
     return _accept(job, request)
@@ -101,7 +110,8 @@ async def get_job(
     ] = 0,
 ) -> Response:
     """Says where a job stands. With `wait` the answer comes as soon as the job has ended, at the latest then."""
-    return document(job_document(lookup.job_view(job_id, wait)))
+    view = lookup.job_view(job_id, wait)
+    return document(job_document(view, lookup.queue_position(view)))
 
 
 @router.get(
@@ -201,7 +211,7 @@ def _end(job: Job, ending: Ending) -> Ending:
     status_code=202,
     response_model=JobDocument,
     summary="Try a failed or canceled job again",
-    responses=_ACCEPTED | problems(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError),
+    responses=_ACCEPTED | problems(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError, TooManyJobsError),
 )
 async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -> Response:
     """Starts a new job with the same file and parameters; `retry_of` names the old one, which stays as it is."""
@@ -209,6 +219,7 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
     if view.status not in (Status.FAILED, Status.CANCELED):
         raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be tried again.")
     old = view.job
+    capacity.require(old.operation)
     record = lookup.surviving_file(old.source.file_id)
     lookup.require_inputs(old.operation, parse_params(old.operation, old.params), record)
     job = Job(
@@ -226,5 +237,5 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    lifecycle.accept(job)
-    return document(job_document(store.recorded(job, None)), 202, location=documents.status_url(job.job_id))
+    view = store.recorded(job, None) if lifecycle.accept(job) else lookup.job_view(job.job_id)
+    return document(job_document(view), 202, location=documents.status_url(job.job_id))

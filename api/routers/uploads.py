@@ -1,17 +1,19 @@
 """Ways in for files: through the API while they are small, straight to S3 otherwise."""
 
+import hashlib
 import time
 from typing import Annotated
 
 from fastapi import APIRouter, File, Response, UploadFile
 
-from api import lookup
-from api.deps import Traceparent
+from api import capacity, lookup
+from api.deps import IdempotencyKey, Traceparent
 from api.documents import AwaitedJob, FileDocument, UploadDocument, UploadForm, status_url, timestamp
+from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
 from api.schemas import UploadRequest, stored
-from darkroom import files, ids, sniff, storage, store
+from darkroom import files, sniff, storage, store
 from darkroom.config import settings
 from darkroom.contracts import FileSource, Job, MediaKind, Operation, Status, UploadedJob, utc_now
 from darkroom.errors import (
@@ -20,9 +22,11 @@ from darkroom.errors import (
     FileNotFoundInStoreError,
     FileNotUploadedError,
     FileTooLargeError,
+    IdempotencyKeyReusedError,
     InvalidRequestError,
     MediaTypeMismatchError,
     StorageUnavailableError,
+    TooManyJobsError,
     UnknownOperationError,
     UnsupportedMediaTypeError,
     WrongMediaKindError,
@@ -40,6 +44,7 @@ router = APIRouter(tags=["uploads"])
     responses=problems(
         EmptyFileError,
         FileTooLargeError,
+        IdempotencyKeyReusedError,
         InvalidRequestError,
         MediaTypeMismatchError,
         StorageUnavailableError,
@@ -48,6 +53,7 @@ router = APIRouter(tags=["uploads"])
 )
 async def upload_file(
     file: Annotated[UploadFile, File(description="The file. Its bytes decide what it is, not its name.")],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Takes a file of up to 4 MB through the API itself and says what it is. Larger ones: `POST /uploads`."""
     content = await file.read()
@@ -58,7 +64,9 @@ async def upload_file(
             "Ask POST /uploads for a form and send it straight to the store."
         )
     media = files.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
-    file_id, name = ids.new_id(), files.clean_name(file.filename or "")
+    name = files.clean_name(file.filename or "")
+    request = meaning("upload", name, media.name, hashlib.sha256(content).hexdigest())
+    [file_id] = reserve(idempotency_key, request, 1).identifiers
     storage.put(files.key_of(file_id), content, media_type=media.name, metadata=files.metadata_of(name, []))
     record = files.record_of(files.File(file_id, name, len(content), media, None, []))
     lookup.remember_file(record)
@@ -76,13 +84,17 @@ async def upload_file(
         FileNotFoundInStoreError,
         FileNotUploadedError,
         FileTooLargeError,
+        IdempotencyKeyReusedError,
         InvalidRequestError,
+        TooManyJobsError,
         UnknownOperationError,
         UnsupportedMediaTypeError,
         WrongMediaKindError,
     ),
 )
-async def create_upload(body: UploadRequest, traceparent: Traceparent) -> Response:
+async def create_upload(
+    body: UploadRequest, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Gives out a presigned form that sends a file straight to the store, past the API and its size limit.
 
     `jobs` start by themselves when the file has arrived; ask for them by the ids returned here. Their parameters are
@@ -93,19 +105,22 @@ async def create_upload(body: UploadRequest, traceparent: Traceparent) -> Respon
     for work in body.jobs:
         files.check_kind(Operation(work.operation), kind)
         lookup.require_overlay(work.params)
+        capacity.require(Operation(work.operation))
+    reserved = reserve(idempotency_key, meaning("uploads", body.model_dump(mode="json")), 1 + len(body.jobs))
+    file_id, *job_ids = reserved.identifiers
     jobs = [
-        UploadedJob(job_id=ids.new_id(), operation=Operation(work.operation), params=stored(work.params))
-        for work in body.jobs
+        UploadedJob(job_id=job_id, operation=Operation(work.operation), params=stored(work.params))
+        for job_id, work in zip(job_ids, body.jobs, strict=True)
     ]
     metadata = files.metadata_of(body.name, jobs)
     _check_metadata(metadata)
-    file_id, expires_s = ids.new_id(), settings().link_expiry_s
+    expires_s = settings().link_expiry_s
     form = storage.upload_form(
         files.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
     )
     expires_at = timestamp(time.time() + expires_s)
     awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    store.put_file(file_id, {"file_id": file_id, "name": files.clean_name(body.name), **awaited}, ttl_s=expires_s)
+    store.await_file(file_id, {"file_id": file_id, "name": files.clean_name(body.name), **awaited}, expires_s=expires_s)
     for job in jobs:
         store.await_upload(_awaited(job, file_id, traceparent), expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)

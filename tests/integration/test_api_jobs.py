@@ -119,7 +119,7 @@ def test_an_accepted_job_is_on_record_shown_and_queued(upload: Upload, take: Tak
         "attempt": 1,
     }
     assert message["headers"]["traceparent"] == traceparent
-    assert call("GET", reply.headers["location"]).json == job
+    assert call("GET", reply.headers["location"]).json == job | {"queue_position": 1}
 
 
 def test_a_job_that_the_broker_does_not_take_is_accepted_all_the_same(

@@ -42,6 +42,7 @@ PARTS = {
     ("api.routers.health", "_ask_storage"): "ledger",
     ("api.routers.jobs", "download_result"): "processed",
     ("api.documents", "download_link"): "processed",
+    ("api.idempotency", "reserve"): "work",
 }
 
 #: The settings that name secrets, and the environment variables behind them.

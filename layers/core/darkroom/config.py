@@ -33,6 +33,7 @@ class Settings:
     cache_secret_arn: str = _setting("secret that holds the cache's password; empty for none", "")  # type: ignore[assignment]
     in_flight_image: int = _setting("runs of one image operation at the same time", 50)  # type: ignore[assignment]
     in_flight_video: int = _setting("runs of one video or audio operation at the same time", 20)  # type: ignore[assignment]
+    max_waiting: int = _setting("jobs of one operation that may wait before more are refused", 10_000)  # type: ignore[assignment]
     upload_max_bytes: int = _setting("largest file through a presigned upload", 5 * 1024 * MEBIBYTE)  # type: ignore[assignment]
     direct_upload_max_bytes: int = _setting("largest file through the API itself", 4 * MEBIBYTE)  # type: ignore[assignment]
     max_pixels: int = _setting("largest picture that is decoded", 250_000_000)  # type: ignore[assignment]

@@ -12,6 +12,8 @@ DarkroomError
 │   ├── JobAlreadyEndedError        409  job_already_ended
 │   ├── JobNotRetryableError        409  job_not_retryable
 │   ├── ResultGoneError             410  result_gone
+│   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
+│   ├── TooManyJobsError            429  too_many_jobs
 │   └── FileTooLargeError           413  file_too_large
 ├── MediaError                  the media cannot be processed; the job fails at once, another try would end the same
 │   ├── EmptyFileError              422  empty_file
@@ -139,6 +141,19 @@ class ResultGoneError(RequestError):
 
     code = "result_gone"
     http_status = 410
+
+
+class IdempotencyKeyReusedError(RequestError):
+    """The idempotency key was sent before with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class TooManyJobsError(RequestError):
+    """As many jobs of this operation wait as may."""
+
+    code = "too_many_jobs"
+    http_status = 429
 
 
 class FileTooLargeError(RequestError):

@@ -16,18 +16,22 @@ from darkroom.log import logger
 NO_RUN = "none"
 
 
-def accept(job: Job) -> None:
-    """Writes the job down, shows it, queues it. After this returns it will end, whatever dies.
+def accept(job: Job) -> bool:
+    """Writes the job down, shows it, queues it. After this returns it will end, whatever dies. Whether it was new.
 
     The ledger alone decides. Where Redis or the broker does not answer, the job is accepted all the same, and sweep
     makes up for what is missing.
     """
-    ledger.accept(job)
+    new = ledger.accept(job)
+    ending = None if new else ledger.read_ending(job.job_id)
     with _left_to_sweep(job):
-        store.create(job)
-    with _left_to_sweep(job):
-        _publish(first_message(job), job.traceparent)
-    metrics.count("accepted", job.operation)
+        _show(job, ending, due_in_s=store.START_WITHIN_S)
+    if ending is None:
+        with _left_to_sweep(job):
+            _publish(first_message(job), job.traceparent)
+    if new:
+        metrics.count("accepted", job.operation)
+    return new
 
 
 @contextlib.contextmanager
@@ -131,6 +135,10 @@ def timed_out() -> ProcessingTimedOutError:
 
 def restore(job: Job, ending: Ending | None) -> None:
     """Shows in the view what the ledger knows of a job, after Redis has lost it."""
-    store.create(job, due_in_s=0)
+    _show(job, ending, due_in_s=0)
+
+
+def _show(job: Job, ending: Ending | None, *, due_in_s: float) -> None:
+    store.create(job, due_in_s=due_in_s)
     if ending is not None:
         store.end(job.job_id, job.operation, ending)

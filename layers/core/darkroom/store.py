@@ -43,6 +43,7 @@ _LIST = "darkroom:jobs:{}"
 _OPEN = "darkroom:open"
 _SLOTS = "darkroom:inflight:{}"
 _WAKE = "darkroom:wake:{}"
+_WAITING = "darkroom:waiting:{}"
 _FILE = "darkroom:file:{}"
 _ENDED = "darkroom:ended:{}"
 _SWEPT = "darkroom:swept"
@@ -58,7 +59,7 @@ local function note(job, at_ms, event, attempt)
 end
 """
 
-# KEYS job, list, open · ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps, accepted_ms
+# KEYS job, list, open, waiting · ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps, accepted_ms
 _CREATE = (
     _NOW_MS
     + _NOTE
@@ -73,10 +74,21 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('ZREMRANGEBYLEX', KEYS[2], '-', '(' .. ARGV[5])
 redis.call('EXPIRE', KEYS[2], ARGV[3])
-if redis.call('HGET', KEYS[1], 'status') == 'queued' then redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1]) end
+if redis.call('HGET', KEYS[1], 'status') == 'queued' then
+  redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1])
+  redis.call('ZADD', KEYS[4], 0, ARGV[1])
+end
 return 1
 """
 )
+
+# KEYS job · ARGV spec, ttl_s
+_AWAIT = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'awaits_upload', 1, 'spec', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
 
 # KEYS job, slots · ARGV id, attempt, limit, hold_ms
 _ACQUIRE = (
@@ -109,7 +121,7 @@ local function free_slot(slots, wake, id, bound)
 end
 """
 
-# KEYS job, slots, open, wake · ARGV id, attempt, run, lease_ms, grace_ms, wake bound
+# KEYS job, slots, open, wake, waiting · ARGV id, attempt, run, lease_ms, grace_ms, wake bound
 _CLAIM = (
     _NOW_MS
     + _TERMINAL
@@ -126,6 +138,7 @@ if tonumber(ARGV[2]) <= tonumber(seen[2]) then
 end
 redis.call('HSET', KEYS[1], 'status', 'running', 'attempt', ARGV[2], 'run', ARGV[3], 'started_ms', now, 'progress', 0)
 note(KEYS[1], now, 'claimed', ARGV[2])
+redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
 redis.call('ZADD', KEYS[3], now + ARGV[4] + ARGV[5], ARGV[1])
 return {'claimed', seen[3]}
@@ -141,7 +154,7 @@ if tonumber(ARGV[2]) > tonumber(seen[3]) then redis.call('HSET', KEYS[1], 'progr
 return 1
 """
 
-# KEYS job, slots, open, wake · ARGV id, attempt, run or '', failure, due_in_ms, wake bound
+# KEYS job, slots, open, wake, waiting · ARGV id, attempt, run or '', failure, due_in_ms, wake bound
 _RELEASE = (
     _NOW_MS
     + _NOTE
@@ -157,13 +170,14 @@ redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', attempt, 'progress', 
   'errors', (seen[4] and seen[4] .. '\\n' or '') .. ARGV[4])
 redis.call('HDEL', KEYS[1], 'run')
 note(KEYS[1], now, 'attempt_failed', attempt)
+redis.call('ZADD', KEYS[5], 0, ARGV[1])
 redis.call('ZADD', KEYS[3], now + ARGV[5], ARGV[1])
 free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[6])
 return 1
 """
 )
 
-# KEYS job, slots, open, wake, ended channel
+# KEYS job, slots, open, wake, waiting, ended channel
 # ARGV id, status, ending, ttl_s, wake bound, finished_ms, attempt, uploaded_ms or ''
 _END = (
     _TERMINAL
@@ -171,6 +185,7 @@ _END = (
     + _FREE_SLOT
     + """
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[5], ARGV[1])
 free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[5])
 local status = redis.call('HGET', KEYS[1], 'status')
 if status and terminal[status] then return 0 end
@@ -179,7 +194,7 @@ redis.call('HDEL', KEYS[1], 'run', 'awaits_upload')
 if ARGV[8] ~= '' then note(KEYS[1], ARGV[8], 'uploaded', ARGV[7]) end
 note(KEYS[1], ARGV[6], ARGV[2], ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('PUBLISH', KEYS[5], ARGV[2])
+redis.call('PUBLISH', KEYS[6], ARGV[2])
 return 1
 """
 )
@@ -276,6 +291,17 @@ def _oldest_id() -> str:
     return ids.first_id(int((time.time() - _ttl_s()) * 1000))
 
 
+def _keys(job_id: str, operation: Operation) -> list[str]:
+    """What a step of a job touches: its record, and the operation's slots, open jobs, wake-up calls and queue."""
+    return [
+        _JOB.format(job_id),
+        _SLOTS.format(operation),
+        _OPEN,
+        _WAKE.format(operation),
+        _WAITING.format(operation),
+    ]
+
+
 def ping() -> None:
     """Raises CacheUnavailableError unless Redis answers."""
     with _translated():
@@ -287,20 +313,18 @@ def ping() -> None:
 
 def create(job: Job, *, due_in_s: float = START_WITHIN_S) -> bool:
     """Makes the record of an accepted job, `queued`. Whether there was none yet."""
-    keys = [_JOB.format(job.job_id), _LIST.format(job.tenant), _OPEN]
+    keys = [_JOB.format(job.job_id), _LIST.format(job.tenant), _OPEN, _WAITING.format(job.operation)]
     spec = job.model_dump_json(exclude_none=True)
     arguments: list[str | int | float] = [job.job_id, spec, _ttl_s(), int(due_in_s * 1000), _oldest_id()]
     return bool(_run(_CREATE, keys, [*arguments, milliseconds(job.created_at)]))
 
 
 def await_upload(job: Job, *, expires_s: int) -> None:
-    """Makes the record of a job that starts when its upload lands, so that asking for it is not a 404 meanwhile."""
-    key = _JOB.format(job.job_id)
-    spec = job.model_dump_json(exclude_none=True)
-    with _translated(), _client().pipeline(transaction=True) as pipe:
-        pipe.hset(key, mapping={"status": Status.QUEUED.value, "attempt": 0, "awaits_upload": 1, "spec": spec})
-        pipe.expire(key, expires_s)
-        pipe.execute()
+    """Makes the record of a job that starts when its upload lands, so that asking for it is not a 404 meanwhile.
+
+    A record that is there already stays as it is.
+    """
+    _run(_AWAIT, [_JOB.format(job.job_id)], [job.model_dump_json(exclude_none=True), expires_s])
 
 
 def acquire_slot(job_id: str, operation: Operation, attempt: int, *, limit: int) -> Slot:
@@ -323,7 +347,7 @@ def wait_for_slot(operation: Operation, timeout_s: float) -> None:
 
 def claim(job_id: str, operation: Operation, *, attempt: int, run: str, lease_ms: int) -> Claim:
     """Moves a job from queued to running for one run. Only one run of one attempt hears `claimed`."""
-    keys = [_JOB.format(job_id), _SLOTS.format(operation), _OPEN, _WAKE.format(operation)]
+    keys = _keys(job_id, operation)
     answer = _run(_CLAIM, keys, [job_id, attempt, run, lease_ms, LEASE_GRACE_S * 1000, _WAKE_BOUND])
     return Claim(answer[0], Job.model_validate_json(answer[1]) if len(answer) > 1 else None)
 
@@ -339,7 +363,7 @@ def release(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in
     `run` None means that the run is known dead (settle, sweep): then the attempt alone is the fencing token, and an
     attempt that never claimed counts as made. Returns whether it was so, or None when there is no record.
     """
-    keys = [_JOB.format(job.job_id), _SLOTS.format(job.operation), _OPEN, _WAKE.format(job.operation)]
+    keys = _keys(job.job_id, job.operation)
     note = failure.model_dump_json()
     answer = _run(_RELEASE, keys, [job.job_id, attempt, run or "", note, int(due_in_s * 1000), _WAKE_BOUND])
     return None if answer == -1 else bool(answer)
@@ -347,13 +371,7 @@ def release(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in
 
 def end(job_id: str, operation: Operation, ending: Ending) -> bool:
     """Shows the end that the ledger holds, frees the slot, tells who waits. Whether it was news."""
-    keys = [
-        _JOB.format(job_id),
-        _SLOTS.format(operation),
-        _OPEN,
-        _WAKE.format(operation),
-        _ENDED.format(job_id),
-    ]
+    keys = [*_keys(job_id, operation), _ENDED.format(job_id)]
     text = ending.model_dump_json(exclude_none=True)
     arguments: list[str | int | float] = [job_id, ending.status, text, _ttl_s(), _WAKE_BOUND]
     uploaded_ms = milliseconds(ending.uploaded_at) if ending.uploaded_at else ""
@@ -423,6 +441,18 @@ def list_ids(tenant: str, *, before: str | None, limit: int) -> list[str]:
         return cast(list[str], _client().zrevrangebylex(_LIST.format(tenant), start, "-", start=0, num=limit))
 
 
+def waiting(operation: Operation) -> int:
+    """How many jobs of an operation are queued."""
+    with _translated():
+        return int(_client().zcard(_WAITING.format(operation)))
+
+
+def queue_position(job_id: str, operation: Operation) -> int:
+    """How many queued jobs of the operation came before this one, and itself."""
+    with _translated():
+        return int(_client().zlexcount(_WAITING.format(operation), "-", f"[{job_id}"))
+
+
 def wait_for_end(job_id: str, timeout_s: float) -> View | None:
     """The job's view as soon as it has ended, at the latest after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
@@ -459,8 +489,11 @@ def postpone(job_id: str, seconds: float, *, published: bool) -> None:
 
 def forget_open(job_id: str) -> None:
     """Takes a job off the list of open ones, because nothing is known of it any more."""
-    with _translated():
-        _client().zrem(_OPEN, job_id)
+    with _translated(), _client().pipeline(transaction=False) as pipe:
+        pipe.zrem(_OPEN, job_id)
+        for operation in Operation:
+            pipe.zrem(_WAITING.format(operation), job_id)
+        pipe.execute()
 
 
 def swept_to() -> str:
@@ -486,10 +519,16 @@ def in_flight() -> dict[Operation, int]:
 # Files -------------------------------------------------------------------------------------------------------------
 
 
-def put_file(file_id: str, record: dict[str, Any], *, ttl_s: int | None = None) -> None:
+def put_file(file_id: str, record: dict[str, Any]) -> None:
     """Keeps what is known of a file."""
     with _translated():
-        _client().set(_FILE.format(file_id), json.dumps(record), ex=ttl_s or _ttl_s())
+        _client().set(_FILE.format(file_id), json.dumps(record), ex=_ttl_s())
+
+
+def await_file(file_id: str, record: dict[str, Any], *, expires_s: int) -> None:
+    """Keeps what is known of a file that is to come, unless more is known of it already."""
+    with _translated():
+        _client().set(_FILE.format(file_id), json.dumps(record), ex=expires_s, nx=True)
 
 
 def get_file(file_id: str) -> dict[str, Any] | None:

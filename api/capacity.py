@@ -1,0 +1,20 @@
+"""Back-pressure: more jobs than the service can keep up with are refused at the door, not left to time out."""
+
+from darkroom import store
+from darkroom.config import settings
+from darkroom.contracts import Operation
+from darkroom.errors import CacheUnavailableError, TooManyJobsError
+
+
+def require(operation: Operation) -> None:
+    """Raises TooManyJobsError while as many jobs of the operation wait as may.
+
+    Without Redis nobody knows how many wait; the job is let in then, since the ledger and the broker hold any number.
+    """
+    limit = settings().max_waiting
+    try:
+        waiting = store.waiting(operation)
+    except CacheUnavailableError:
+        return
+    if waiting >= limit:
+        raise TooManyJobsError(f"{waiting:,} jobs of {operation} wait already, which is the limit. Try again later.")

@@ -1,0 +1,169 @@
+"""Idempotency keys and back-pressure, through the handler, against the real services."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from api import idempotency
+from darkroom import config, files, ids, ledger, lifecycle, storage, store
+from darkroom.contracts import Job, Operation
+from functions.ingest import app as ingest
+from tests.gateway import Reply, call, multipart
+
+JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
+KEY = {"idempotency-key": "order-4711"}
+
+
+def start(file_id: str, width: int = 100, headers: dict | None = None) -> Reply:
+    body = {"file_id": file_id, "operation": "resize", "params": {"width": width}}
+    return call("POST", "/jobs", json_body=body, headers=headers)
+
+
+def ask_form(headers: dict | None = None, **more) -> Reply:
+    jobs = [{"operation": "resize", "params": {"width": 10}}, {"operation": "thumbnail"}]
+    body = {"name": "photo.jpg", "media_type": "image/jpeg", "jobs": jobs} | more
+    return call("POST", "/uploads", json_body=body, headers=headers)
+
+
+def send(content: bytes, headers: dict | None = None) -> Reply:
+    body, made = multipart({}, name="photo.jpg", media_type="image/jpeg", content=content)
+    return call("POST", "/upload", body=body, headers=made | (headers or {}))
+
+
+def test_a_repeated_request_with_the_same_key_starts_one_job(upload, take):
+    file_id = upload(JPEG)
+
+    first, second = start(file_id, headers=KEY), start(file_id, headers=KEY)
+
+    assert (first.status, second.status) == (202, 202)
+    assert second.json == first.json
+    assert len(list(ledger.jobs_after(""))) == 1
+
+
+def test_without_a_key_every_request_is_a_job_of_its_own(upload):
+    file_id = upload(JPEG)
+
+    assert start(file_id).json["job_id"] != start(file_id).json["job_id"]
+
+
+def test_the_same_key_with_another_request_is_refused(upload):
+    file_id = upload(JPEG)
+    start(file_id, headers=KEY)
+
+    for other in (start(file_id, width=101, headers=KEY), ask_form(headers=KEY), send(JPEG, headers=KEY)):
+        assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+    assert len(list(ledger.jobs_after(""))) == 1
+
+
+def test_of_many_requests_at_once_one_decides_and_the_others_follow():
+    with ThreadPoolExecutor(12) as executor:
+        reserved = list(executor.map(lambda _: idempotency.reserve("order-4711", b"the same request", 2), range(12)))
+
+    assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
+
+
+def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
+    file_id = upload(JPEG)
+    job_id = start(file_id, headers=KEY).json["job_id"]
+    call("DELETE", f"/jobs/{job_id}")
+    store._client().flushdb()
+
+    again = start(file_id, headers=KEY)
+
+    assert (again.status, again.json["job_id"], again.json["status"]) == (202, job_id, "canceled")
+    assert store.view(job_id).status == "canceled"
+
+
+def test_a_repeated_upload_is_one_file():
+    first, second = send(JPEG, headers=KEY), send(JPEG, headers=KEY)
+
+    assert (first.status, second.status) == (201, 201)
+    assert second.json == first.json
+
+
+def test_a_repeated_request_for_a_form_promises_the_same_file_and_jobs():
+    first, second = ask_form(headers=KEY), ask_form(headers=KEY)
+
+    assert second.json["file_id"] == first.json["file_id"]
+    assert [job["job_id"] for job in second.json["jobs"]] == [job["job_id"] for job in first.json["jobs"]]
+
+
+def test_a_form_asked_for_again_after_the_upload_landed_changes_nothing():
+    form = ask_form(headers=KEY).json
+    key = files.key_of(form["file_id"])
+    metadata = {
+        name.removeprefix("x-amz-meta-"): text for name, text in form["upload"]["fields"].items() if "meta" in name
+    }
+    storage.put(key, JPEG, media_type="image/jpeg", metadata=metadata)
+    ingest.handler({"Records": [{"s3": {"object": {"key": key}}}]}, None)
+    job_id = form["jobs"][0]["job_id"]
+    call("DELETE", f"/jobs/{job_id}")
+
+    ask_form(headers=KEY)
+
+    assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
+    assert call("GET", f"/files/{form['file_id']}").json["status"] == "ready"
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256])
+def test_a_key_that_is_empty_or_too_long_is_refused(upload, key):
+    reply = start(upload(JPEG), headers={"idempotency-key": key})
+
+    assert (reply.status, reply.json["code"]) == (422, "invalid_request")
+
+
+# Back-pressure -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def room_for_two(monkeypatch):
+    monkeypatch.setenv("DARKROOM_MAX_WAITING", "2")
+    config.settings.cache_clear()
+    yield
+    config.settings.cache_clear()
+
+
+def test_more_jobs_than_may_wait_are_refused_with_when_to_come_back(upload, room_for_two):
+    file_id = upload(JPEG)
+    assert [start(file_id).status for _ in range(2)] == [202, 202]
+
+    refused = start(file_id)
+
+    assert (refused.status, refused.json["code"]) == (429, "too_many_jobs")
+    assert int(refused.headers["retry-after"]) > 0
+    assert ask_form().json["code"] == "too_many_jobs"
+
+
+def test_one_operations_queue_does_not_close_another(upload, room_for_two):
+    file_id = upload(JPEG)
+    for _ in range(2):
+        start(file_id)
+
+    reply = call("POST", "/jobs", json_body={"file_id": file_id, "operation": "thumbnail"})
+
+    assert reply.status == 202
+
+
+def test_there_is_room_again_when_a_job_was_taken_up_or_has_ended(upload, room_for_two):
+    file_id = upload(JPEG)
+    first, second = (start(file_id).json["job_id"] for _ in range(2))
+    store.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    assert start(file_id).status == 202
+    assert start(file_id).status == 429
+
+    call("DELETE", f"/jobs/{second}")
+
+    assert start(file_id).status == 202
+
+
+def test_a_queued_job_shows_its_place_in_the_queue(make_job):
+    jobs: list[Job] = [make_job(job_id=ids.new_id(at_ms=1_800_000_000_000 + number)) for number in range(3)]
+    for job in jobs:
+        lifecycle.accept(job)
+
+    def place(job: Job):
+        return call("GET", f"/jobs/{job.job_id}").json["queue_position"]
+
+    assert [place(job) for job in jobs] == [1, 2, 3]
+    store.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    assert [place(job) for job in jobs] == [None, 1, 2]
