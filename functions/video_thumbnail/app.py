@@ -41,7 +41,7 @@ def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]
         before = decoding(seek_s, exact=params.time_s is not None)
         after = writing(film, size, picture, at_s=at_s - seek_s)
         ffmpeg.read("ffmpeg", location, demuxer, task, before=before, after=after)
-        if picture.stat().st_size == size.pixels * _BYTES_PER_PIXEL:
+        if picture.exists() and picture.stat().st_size == size.pixels * _BYTES_PER_PIXEL:
             return [save(image_of(picture, size), params.format, quality=params.quality, task=task)]
     raise CorruptMediaError("The file is damaged or cut short: there is no picture at this time.")
 

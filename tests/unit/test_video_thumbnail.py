@@ -121,6 +121,16 @@ def test_the_picture_is_the_one_on_the_screen_at_that_time(
     assert difference(image, Image.new("RGB", image.size, colour)) < 4
 
 
+def test_a_picture_is_found_where_seeking_leads_behind_the_only_key_frame(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.video_thumbnail.app._RUN_UP_S", {})
+
+    image = taken(clips("slides.ts"), tmp_path, time_s=2.7)
+
+    assert difference(image, Image.new("RGB", image.size, "blue")) < 4
+
+
 @pytest.mark.parametrize(("percent", "colour"), [(0, "red"), (50, "green"), (99, "blue"), (100, "blue")])
 def test_a_percentage_counts_from_the_beginning_to_the_end(
     clips: Clips, tmp_path: Path, percent: float, colour: str
