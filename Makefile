@@ -5,7 +5,7 @@
 PYTHON ?= python3
 STACK  := $(PYTHON) -m localstack.stack
 CHECK  := $(PYTHON) -m localstack.check
-VENV   := .darkroom/venv/bin
+SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 
 .DEFAULT_GOAL := help
 .PHONY: help up down logs status demo test lint format bench deploy clean
@@ -41,7 +41,9 @@ bench: up ## measure latency and throughput on the running stack
 	@$(CHECK) bench
 
 deploy: ## build and deploy to AWS with your own credentials (asks before it changes anything)
-	@$(CHECK) deploy
+	@$(PYTHON) -m localstack.bootstrap
+	$(SAM) build
+	$(SAM) deploy --guided
 
 clean: ## remove everything that was installed, built or started here
 	@$(PYTHON) -m localstack.stack down

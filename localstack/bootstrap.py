@@ -1,4 +1,4 @@
-"""Two Python environments, made with nothing but Python itself.
+"""Two Python environments, made with nothing but Python itself: `python3 -m localstack.bootstrap`.
 
 `.darkroom/tools` holds the emulator, the SAM command line and what the stack's own services import; `.darkroom/venv`
 holds the project's dependencies and checkers. They stay apart because they disagree on versions, and because emulated
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from localstack import packages
 from localstack.failure import StackError
-from localstack.settings import Settings
+from localstack.settings import Settings, load
 
 _STAMP = ".darkroom-requirements"
 _OLDEST = (3, 11)
@@ -30,6 +30,18 @@ def tools(settings: Settings) -> None:
 def development(settings: Settings) -> None:
     """The environment of tests and checkers."""
     _ensure(settings.development.parent.parent, settings.root / "requirements-dev.txt", "the development environment")
+
+
+def main() -> int:
+    """Makes both environments."""
+    try:
+        require_python()
+        tools(load())
+        development(load())
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def missing_packages(settings: Settings) -> list[str]:
@@ -90,3 +102,7 @@ def _run(argv: list[str], purpose: str) -> None:
     if answer.returncode:
         shown = "\n".join(f"    {line}" for line in answer.stdout.splitlines()[-_SHOWN:])
         raise StackError(f"Could not {purpose} (is this machine offline?):\n{shown}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

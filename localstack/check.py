@@ -63,6 +63,11 @@ class Checks:
         sam = str(self._settings.tools.parent / "sam")
         self._step("sam validate", [sam, "validate", "--lint", "--template-file", "template.yaml", "--region", REGION])
 
+    def format(self) -> None:
+        """Rewrites what ruff would complain about."""
+        self._step("ruff check --fix", [str(self._bin / "ruff"), "check", "--fix", "."])
+        self._step("ruff format", [str(self._bin / "ruff"), "format", "."])
+
     def build(self) -> None:
         """The artifacts, which tests of packaging and of FFmpeg use."""
         self._step("build", [str(self._settings.tools), "-m", "localstack.deploy", "build"])
@@ -149,6 +154,7 @@ def main() -> int:
     actions: dict[str, Callable[[Checks], None]] = {
         "all": everything,
         "lint": Checks.lint,
+        "format": Checks.format,
         "unit": Checks.unit,
         "bench": Checks.bench,
     }
