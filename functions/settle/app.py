@@ -1,13 +1,26 @@
-"""Settle: a run ended without an answer, or a message was dead-lettered. Its job is tried again or failed."""
+"""Settle: a run ended without an answer, or a message was dead-lettered. Its job is tried again or failed.
+
+Operators ask it for the messages that nobody could act on, with the event `{"parked": "list"}`, and have them tried
+once more, when what was wrong has been mended, with `{"parked": "replay"}`.
+"""
+
+from typing import Any
 
 from darkroom import broker, events, ledger, lifecycle, store
 from darkroom.contracts import Message
 from darkroom.errors import DarkroomError, WorkerDiedError
 from darkroom.log import logger
+from darkroom.trace import new_traceparent
+
+#: How much of a parked message is shown.
+SHOWN_BYTES = 1000
 
 
-def handler(event: events.Event, _context: object) -> dict[str, str]:
-    """Settles a failed invocation (the on-failure destination's record) or a batch of dead letters."""
+def handler(event: events.Event, _context: object) -> dict[str, Any]:
+    """Settles a failed invocation (the on-failure destination's record), a batch of dead letters, or an operator."""
+    command = events.parse_parked_command(event)
+    if command is not None:
+        return {"list": _list_parked, "replay": _replay_parked}[command.parked](command.limit)
     if events.is_rabbitmq(event):
         for delivery in events.deliveries(event):
             _settle_dead_letter(delivery)
@@ -17,6 +30,41 @@ def handler(event: events.Event, _context: object) -> dict[str, str]:
     if failed.timed_out:
         error = lifecycle.timed_out()
     return {"outcome": _settle(failed.invocation.message, error)}
+
+
+def _list_parked(limit: int) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def show(parked: broker.Parked) -> bool:
+        found.append(
+            {
+                "reason": parked.reason,
+                "message_id": parked.message_id,
+                "parked_at_s": parked.parked_at_s,
+                "body": parked.body[:SHOWN_BYTES].decode(errors="replace"),
+            }
+        )
+        return False
+
+    broker.review_parked(limit, show)
+    return {"parked": found}
+
+
+def _replay_parked(limit: int) -> dict[str, Any]:
+    outcomes = {"replayed": 0, "kept": 0}
+
+    def replay(parked: broker.Parked) -> bool:
+        try:
+            message = events.parse_message(parked.body)
+        except events.MalformedMessageError:
+            outcomes["kept"] += 1
+            return False
+        broker.publish(message, new_traceparent())
+        outcomes["replayed"] += 1
+        return True
+
+    broker.review_parked(limit, replay)
+    return outcomes
 
 
 def _settle_dead_letter(delivery: events.Delivery) -> None:

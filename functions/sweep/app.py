@@ -38,8 +38,15 @@ def handler(_event: object, context: events.LambdaContext) -> dict[str, int]:
     """One pass. Returns what it did, for the log."""
     deadline = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
     done = {"moved": _move_due(deadline), "restored": _catch_up(deadline)}
+    _report_load()
     logger().info("swept", extra=done)
     return done
+
+
+def _report_load() -> None:
+    for operation, running in store.in_flight().items():
+        metrics.gauge("in_flight", running, operation)
+        metrics.gauge("waiting", store.waiting(operation), operation)
 
 
 def _move_due(deadline: float) -> int:

@@ -5,6 +5,7 @@ import pytest
 
 from darkroom import broker, ledger, lifecycle, store
 from darkroom.contracts import MAX_ATTEMPTS, Ending, Status, utc_now
+from darkroom.events import MalformedMessageError
 from functions.settle import app
 
 
@@ -122,3 +123,32 @@ def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
 
     assert "never accepted" in take(broker.PARKED_QUEUE)["headers"]["x-reason"]
     assert take(broker.PARKED_QUEUE)["body"] == b"nonsense"
+
+
+def test_parked_messages_can_be_listed_again_and_again(take):
+    broker.park(b"nonsense", "an-id", "it is not JSON")
+
+    for _ in range(3):
+        [parked] = app.handler({"parked": "list"}, None)["parked"]
+        assert (parked["reason"], parked["message_id"], parked["body"]) == ("it is not JSON", "an-id", "nonsense")
+
+    assert take(broker.PARKED_QUEUE) is not None
+    assert take(broker.PARKED_QUEUE) is None
+
+
+def test_parked_messages_are_replayed_when_they_can_be_and_kept_when_not(make_job, take):
+    job = make_job()
+    broker.park(lifecycle.first_message(job).model_dump_json().encode(), job.job_id, "never accepted")
+    broker.park(b"nonsense", None, "it is not JSON")
+
+    assert app.handler({"parked": "replay"}, None) == {"replayed": 1, "kept": 1}
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    assert take(broker.PARKED_QUEUE)["headers"]["x-reason"] == "it is not JSON"
+    assert take(broker.PARKED_QUEUE) is None
+
+
+@pytest.mark.parametrize("command", [{"parked": "burn"}, {"parked": "list", "limit": 0}])
+def test_a_command_that_does_not_exist_is_refused(command):
+    with pytest.raises(MalformedMessageError):
+        app.handler(command, None)

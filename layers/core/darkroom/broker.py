@@ -14,6 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -47,6 +48,16 @@ _HEARTBEAT_S = 300
 _TIMEOUT_S = 5
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A message that nobody could act on, why, and since when (seconds since 1970)."""
+
+    body: bytes
+    message_id: str | None
+    reason: str
+    parked_at_s: int
 
 
 def queue_of(operation: Operation) -> str:
@@ -114,6 +125,27 @@ def publish_later(message: Message, traceparent: str, delay_s: int) -> None:
 def park(body: bytes, message_id: str | None, reason: str) -> None:
     """Puts a message that nobody can act on aside, with the reason in its header `x-reason`."""
     _publish("", PARKED_QUEUE, body, message_id, None, reason=reason)
+
+
+def review_parked(limit: int, judge: Callable[[Parked], bool]) -> None:
+    """Shows up to `limit` parked messages to `judge`, oldest first, and removes those for which it returns True.
+
+    The others are parked anew, behind the rest: a quorum queue would count a message that is merely given back as
+    delivered, and drop it in the end.
+    """
+    for _ in range(min(limit, _on_channel(_count_parked))):
+        method, properties, body = _on_channel(lambda channel: channel.basic_get(PARKED_QUEUE))
+        if method is None:
+            return
+        headers = properties.headers or {}
+        parked = Parked(body, properties.message_id, str(headers.get("x-reason", "")), properties.timestamp or 0)
+        if not judge(parked):
+            park(parked.body, parked.message_id, parked.reason)
+        _channel().basic_ack(method.delivery_tag)
+
+
+def _count_parked(channel: BlockingChannel) -> int:
+    return int(channel.queue_declare(PARKED_QUEUE, passive=True).method.message_count)
 
 
 def depth(operation: Operation) -> int:

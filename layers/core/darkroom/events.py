@@ -8,10 +8,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.htm
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from darkroom.contracts import Contract, Message, explain
 
@@ -36,6 +36,13 @@ class Invocation(Contract):
 
     message: Message
     traceparent: str
+
+
+class ParkedCommand(Contract):
+    """What an operator asks settle to do with parked messages: `{"parked": "list"}` or `{"parked": "replay"}`."""
+
+    parked: Literal["list", "replay"]
+    limit: int = Field(100, ge=1, le=1000)
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,16 @@ def parse_failed_invocation(event: Event) -> FailedInvocation:
     condition = event.get("requestContext", {}).get("condition", "")
     reason = str(answer.get("errorMessage") or condition)
     return FailedInvocation(parse_invocation(event["requestPayload"]), _TIMED_OUT in reason, reason)
+
+
+def parse_parked_command(event: Event) -> ParkedCommand | None:
+    """An operator's command, or None when the event is something else. Raises MalformedMessageError."""
+    if "parked" not in event:
+        return None
+    try:
+        return ParkedCommand.model_validate(event)
+    except ValidationError as error:
+        raise MalformedMessageError(explain(error)) from error
 
 
 def uploaded_keys(event: Event) -> list[str]:

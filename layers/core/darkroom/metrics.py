@@ -12,6 +12,11 @@ def count(name: str, operation: Operation, **dimensions: str) -> None:
     _emit(name, 1, MetricUnit.Count, operation, dimensions)
 
 
+def gauge(name: str, value: float, operation: Operation) -> None:
+    """Records how many there are at the moment."""
+    _emit(name, value, MetricUnit.Count, operation, {})
+
+
 def milliseconds(name: str, value: float, operation: Operation) -> None:
     """Records a duration."""
     _emit(name, value, MetricUnit.Milliseconds, operation, {})

@@ -18,7 +18,18 @@ from typing import IO, Any, TypeVar
 
 from darkroom import events, files, ids, ledger, lifecycle, metrics, storage, store
 from darkroom.config import settings
-from darkroom.contracts import Ending, Job, Message, Operation, Output, Params, Status, parse_params, utc_now
+from darkroom.contracts import (
+    Ending,
+    Job,
+    Message,
+    Operation,
+    Output,
+    Params,
+    Status,
+    milliseconds,
+    parse_params,
+    utc_now,
+)
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -69,7 +80,8 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
     if claim.job is None:
         return claim.outcome
     job, started_at = claim.job, utc_now()
-    metrics.milliseconds("queue_wait", time.time() * 1000 - ids.created_ms(job.job_id), job.operation)
+    metrics.count("started", job.operation)
+    metrics.milliseconds("queue_wait", time.time() * 1000 - milliseconds(job.created_at), job.operation)
     begun = time.monotonic()
     try:
         outputs, document = _work(job, run_id, run, remaining_ms)
