@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BUILT_LAYER = ROOT / ".aws-sam" / "build" / "FfmpegLayer" / "bin"
+#: Where the layer is after `make up` or `make test`, and after `sam build` alone.
+BUILT_LAYERS = [ROOT / folder / "build" / "FfmpegLayer" / "bin" for folder in (".darkroom", ".aws-sam")]
 
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
     """The folder of ffmpeg and ffprobe: `DARKROOM_BIN_DIR`, else the built layer's. Darkroom finds them there."""
-    folder = Path(os.environ.get("DARKROOM_BIN_DIR") or BUILT_LAYER)
+    built = next((folder for folder in BUILT_LAYERS if folder.is_dir()), BUILT_LAYERS[0])
+    folder = Path(os.environ.get("DARKROOM_BIN_DIR") or built)
     missing = [name for name in ("ffmpeg", "ffprobe") if not (folder / name).is_file()]
     if missing:
         pytest.fail(
-            f"{' and '.join(missing)} not found in {folder}. Build the layers with `sam build`, or point "
+            f"{' and '.join(missing)} not found in {folder}. Build the layers with `make up`, or point "
             "DARKROOM_BIN_DIR at a folder that holds both."
         )
     os.environ["DARKROOM_BIN_DIR"] = str(folder)
