@@ -85,7 +85,7 @@ def _settle(message: Message, error: DarkroomError) -> str:
         return "unknown"
     ending = ledger.read_ending(message.job_id)
     if ending is not None:
-        store.end(job.job_id, job.operation, ending)
+        lifecycle.restore(job, ending)
         return "ended"
     view = store.view(message.job_id)
     if view is not None and view.attempt > message.attempt:

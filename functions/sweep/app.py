@@ -94,7 +94,7 @@ def _move_running(view: store.View) -> int:
     job = view.job
     ending = ledger.read_ending(job.job_id)
     if ending is not None:
-        store.end(job.job_id, job.operation, ending)
+        lifecycle.restore(job, ending)
     else:
         error = WorkerDiedError("The run's lease ended without a result.")
         lifecycle.try_again(job, error, attempt=view.attempt)

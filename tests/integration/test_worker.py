@@ -181,6 +181,8 @@ def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
 
     assert run(accepted, forgetful) == "completed"
     assert ledger.read_ending(accepted.job_id).status is Status.COMPLETED
+    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert store.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
 
 def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):

@@ -70,7 +70,10 @@ def message_for(job: Job, attempt: int) -> Message:
 def end(job: Job, ending: Ending) -> Ending:
     """Ends the job in the ledger, then in the view. Returns the end that holds, which may be somebody else's."""
     holds = ledger.end(ending)
-    if store.end(job.job_id, job.operation, holds) and holds == ending:
+    news = store.end(job.job_id, job.operation, holds)
+    if news is None:  # Redis has lost the job while it ran
+        restore(job, holds)
+    if news is not False and holds == ending:
         _report(job.operation, holds)
     return holds
 

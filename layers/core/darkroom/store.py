@@ -188,7 +188,8 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[5], ARGV[1])
 free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[5])
 local status = redis.call('HGET', KEYS[1], 'status')
-if status and terminal[status] then return 0 end
+if not status then return -1 end
+if terminal[status] then return 0 end
 redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ending', ARGV[3])
 redis.call('HDEL', KEYS[1], 'run', 'awaits_upload')
 if ARGV[8] ~= '' then note(KEYS[1], ARGV[8], 'uploaded', ARGV[7]) end
@@ -369,13 +370,17 @@ def release(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in
     return None if answer == -1 else bool(answer)
 
 
-def end(job_id: str, operation: Operation, ending: Ending) -> bool:
-    """Shows the end that the ledger holds, frees the slot, tells who waits. Whether it was news."""
+def end(job_id: str, operation: Operation, ending: Ending) -> bool | None:
+    """Shows the end that the ledger holds, frees the slot, tells who waits.
+
+    Returns whether it was news, or None when there is no record.
+    """
     keys = [*_keys(job_id, operation), _ENDED.format(job_id)]
     text = ending.model_dump_json(exclude_none=True)
     arguments: list[str | int | float] = [job_id, ending.status, text, _ttl_s(), _WAKE_BOUND]
     uploaded_ms = milliseconds(ending.uploaded_at) if ending.uploaded_at else ""
-    return bool(_run(_END, keys, [*arguments, milliseconds(ending.finished_at), ending.attempt, uploaded_ms]))
+    answer = _run(_END, keys, [*arguments, milliseconds(ending.finished_at), ending.attempt, uploaded_ms])
+    return None if answer == -1 else bool(answer)
 
 
 def view(job_id: str) -> View | None:
