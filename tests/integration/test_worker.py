@@ -65,6 +65,17 @@ def test_a_run_ends_its_job_and_its_output_is_there(accepted):
     assert scratch() == []
 
 
+def test_several_outputs_of_one_kind_lie_side_by_side(accepted):
+    def twice(task, params):
+        return [Rendition(content, "png", "image/png", name=name) for name, content in (("01", b"one"), ("02", b"two"))]
+
+    assert run(accepted, twice) == "completed"
+
+    outputs = ledger.read_ending(accepted.job_id).outputs
+    assert [output.name for output in outputs] == ["Łódź-resize-01.png", "Łódź-resize-02.png"]
+    assert [storage.get(output.key) for output in outputs] == [b"one", b"two"]
+
+
 def test_a_second_delivery_of_the_same_message_does_nothing(accepted):
     run(accepted)
     first = ledger.read_ending(accepted.job_id)
@@ -95,6 +106,19 @@ def test_bad_media_fails_the_job_at_once_with_its_code(accepted):
     ending = ledger.read_ending(accepted.job_id)
     assert (ending.status, ending.error.code) == (Status.FAILED, "corrupt_media")
     assert scratch() == []
+
+
+def test_what_a_program_said_about_bad_media_is_in_the_log(accepted, caplog):
+    def broken(task, params):
+        error = CorruptMediaError("The file is damaged.")
+        error.add_note("FFmpeg's exit code 1: moov atom not found")
+        raise error
+
+    run(accepted, broken)
+
+    [record] = [record for record in caplog.records if record.getMessage() == "attempt failed"]
+    assert record.notes == ["FFmpeg's exit code 1: moov atom not found"]
+    assert "moov" not in ledger.read_ending(accepted.job_id).error.message
 
 
 def test_trouble_that_passes_queues_the_job_again(accepted, take):

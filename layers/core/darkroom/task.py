@@ -42,7 +42,8 @@ class Source(Protocol):
 class Rendition:
     """One result: its bytes in memory or in a file below the task's directory, and what it is.
 
-    `suffix` is the file name ending without dot; `document` is a result that is data rather than media.
+    `suffix` is the file name ending without dot; `name` tells renditions of one job apart that have the same one, and
+    becomes a part of the file name. `document` is a result that is data rather than media.
     """
 
     content: bytes | Path
@@ -52,6 +53,11 @@ class Rendition:
     height_px: int | None = None
     duration_s: float | None = None
     document: dict[str, Any] | None = None
+    name: str | None = None
+
+    def file_name(self, stem: str) -> str:
+        """The name of the file, which begins with `stem`."""
+        return f"{stem}-{self.name}.{self.suffix}" if self.name else f"{stem}.{self.suffix}"
 
 
 @dataclass(frozen=True)

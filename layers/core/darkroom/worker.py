@@ -168,7 +168,7 @@ def _reporter(job: Job, run_id: str) -> Callable[[float], None]:
 
 def _upload(job: Job, run_id: str, rendition: Rendition, stem: str) -> Output:
     content = rendition.content
-    key = f"{_run_prefix(job, run_id)}{job.operation}.{rendition.suffix}"
+    key = f"{_run_prefix(job, run_id)}{rendition.file_name(job.operation)}"
     if isinstance(content, Path):
         with content.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -178,7 +178,7 @@ def _upload(job: Job, run_id: str, rendition: Rendition, stem: str) -> Output:
         digest, size_bytes = hashlib.sha256(content).hexdigest(), len(content)
         storage.put(key, content, media_type=rendition.media_type)
     return Output(
-        name=f"{stem}-{job.operation}.{rendition.suffix}",
+        name=rendition.file_name(f"{stem}-{job.operation}"),
         key=key,
         media_type=rendition.media_type,
         size_bytes=size_bytes,
@@ -190,7 +190,8 @@ def _upload(job: Job, run_id: str, rendition: Rendition, stem: str) -> Output:
 
 
 def _fail(job: Job, error: DarkroomError, attempt: int, run_id: str, started_at: str) -> str:
-    logger().warning("attempt failed", extra={"code": error.code, "reason": error.message})
+    notes = getattr(error, "__notes__", [])
+    logger().warning("attempt failed", extra={"code": error.code, "reason": error.message, "notes": notes})
     _discard(job, run_id)
     if error.retryable:
         lifecycle.try_again(job, error, attempt=attempt, run=run_id)
