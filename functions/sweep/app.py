@@ -1,28 +1,27 @@
-"""Sweep: every minute, whatever is stuck moves again.
+"""Sweep: every minute, whatever is stuck moves again, and what was left behind goes.
 
-Two passes: open jobs whose time has come, and jobs that the ledger has and Redis has not.
+It mends the broker's queues, moves open jobs whose time has come, shows jobs that the ledger has and Redis has not,
+takes in uploads whose event was lost, and removes outputs of runs that did not end their job. A part that does not
+answer, or one job that cannot be read, keeps none of the others waiting.
 """
 
 import time
-from collections.abc import Callable
-from functools import cache
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import islice, takewhile
+from typing import TypeVar
 
-from darkroom import broker, events, ids, ledger, lifecycle, metrics, store
+from darkroom import broker, events, files, ids, intake, ledger, lifecycle, metrics, store
 from darkroom.config import settings
-from darkroom.contracts import Operation, Status
-from darkroom.errors import BrokerUnavailableError, WorkerDiedError
+from darkroom.contracts import DEFAULT_TENANT, Operation, Status
+from darkroom.errors import BrokerUnavailableError, CacheUnavailableError, DarkroomError, ServiceError, WorkerDiedError
 from darkroom.log import logger
 
-#: Jobs looked at in one pass, at most.
-DUE_LIMIT = 500
+#: Jobs fetched or compared in one round trip.
+BATCH = 500
 
 #: How far before the end of the last comparison the next one begins, beside the life of an upload form: a job that
 #: comes with an upload is as old as its form. Clocks of writers differ, and writes take time.
 OVERLAP_S = 120
-
-#: Jobs compared in one round trip.
-BATCH = 500
 
 #: Seconds that an acceptance may take; a younger job without a record is still being accepted.
 ACCEPTING_S = 30
@@ -33,58 +32,113 @@ PATIENCE_S = 15 * 60
 #: Milliseconds kept back at the end of a run.
 RESERVE_MS = 5_000
 
+Item = TypeVar("Item")
+
 
 def handler(_event: object, context: events.LambdaContext) -> dict[str, int]:
     """One pass. Returns what it did, for the log."""
     deadline = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
-    done = {"moved": _move_due(deadline), "restored": _catch_up(deadline)}
-    _report_load()
+    steps = {"mended": _mend, "moved": _move_due, "restored": _catch_up, "taken_in": _take_in, "tidied": _tidy}
+    done = {name: _step(name, work, deadline) for name, work in steps.items()}
+    _step("load", _report_load, deadline)
     logger().info("swept", extra=done)
     return done
 
 
-def _report_load() -> None:
+def _step(name: str, work: Callable[[float], int], deadline: float) -> int:
+    try:
+        return work(deadline)
+    except ServiceError as error:
+        logger().warning("sweep goes on without", extra={"step": name, "code": error.code, "reason": error.message})
+        return 0
+
+
+def _report_load(_deadline: float) -> int:
     for operation, running in store.in_flight().items():
         metrics.gauge("in_flight", running, operation)
         metrics.gauge("waiting", store.waiting(operation), operation)
+    return 0
+
+
+def _mend(_deadline: float) -> int:
+    """After the broker has lost its disk: its queues, and at once the messages that were in them."""
+    if not broker.mend_topology():
+        return 0
+    hurried = store.hurry()
+    logger().warning("the broker had lost its queues", extra={"queued": hurried})
+    return 1
+
+
+class _Queues:
+    """The broker, for one pass. Depths are asked once, so that what the pass publishes does not look like a queue that
+    lost nothing; and once the broker has failed, it is not asked again.
+    """
+
+    def __init__(self) -> None:
+        self._depths: dict[Operation, int] = {}
+        self._failure: BrokerUnavailableError | None = None
+
+    def holds(self, operation: Operation) -> int:
+        """Messages that waited in the operation's queue. Raises BrokerUnavailableError."""
+        if operation not in self._depths:
+            self._depths[operation] = self._ask(lambda: broker.depth(operation))
+        return self._depths[operation]
+
+    def start(self, view: store.View) -> None:
+        """Publishes a job's next attempt. Raises BrokerUnavailableError."""
+        message = lifecycle.message_for(view.job, view.attempt + 1)
+        self._ask(lambda: broker.publish(message, view.job.traceparent))
+
+    def _ask(self, action: Callable[[], broker.Answer]) -> broker.Answer:
+        if self._failure:
+            raise self._failure
+        try:
+            return action()
+        except BrokerUnavailableError as error:
+            self._failure = error
+            raise
 
 
 def _move_due(deadline: float) -> int:
-    moved = 0
-    # Asked once a pass, so that what this pass publishes does not look like a queue that lost nothing.
-    depth = cache(broker.depth)
-    for job_id in store.due(DUE_LIMIT):
-        if time.monotonic() > deadline:
-            break
-        moved += _move(job_id, depth)
+    moved = stuck = 0
+    queues = _Queues()
+    began_ms = store.now_ms()
+    while batch := store.due(BATCH, skip=stuck, as_of_ms=began_ms):
+        for job_id in batch:
+            if time.monotonic() > deadline:
+                return moved
+            try:
+                moved += _move(job_id, queues)
+            except CacheUnavailableError:
+                raise
+            except DarkroomError as error:  # it stays due, and the next pass tries again
+                stuck += 1
+                logger().warning("not moved", extra={"job_id": job_id, "code": error.code, "reason": error.message})
     return moved
 
 
-def _move(job_id: str, depth: Callable[[Operation], int]) -> int:
+def _move(job_id: str, queues: _Queues) -> int:
     view = store.view(job_id)
-    if view is None:
+    if view is None or view.awaits_upload:
         moved = _restore(job_id)
         if not moved:
             store.forget_open(job_id)
         return moved
     if view.status is Status.QUEUED:
-        return _move_queued(view, depth)
+        return _move_queued(view, queues)
     if view.status is Status.RUNNING:
         return _move_running(view)
     store.forget_open(job_id)
     return 0
 
 
-def _move_queued(view: store.View, depth: Callable[[Operation], int]) -> int:
+def _move_queued(view: store.View, queues: _Queues) -> int:
     job = view.job
     waited_s = time.time() - view.published_ms / 1000
-    try:
-        if depth(job.operation) and waited_s < PATIENCE_S:
-            store.postpone(job.job_id, store.START_WITHIN_S, published=False)
-            return 0
-        broker.publish(lifecycle.message_for(job, view.attempt + 1), job.traceparent)
-    except BrokerUnavailableError:
-        return 0  # it stays due, and the next pass tries again
+    if queues.holds(job.operation) and waited_s < PATIENCE_S:
+        store.postpone(job.job_id, store.START_WITHIN_S, published=False)
+        return 0
+    queues.start(view)
     store.postpone(job.job_id, store.START_WITHIN_S, published=True)
     metrics.count("swept", job.operation)
     return 1
@@ -104,22 +158,18 @@ def _move_running(view: store.View) -> int:
 def _catch_up(deadline: float) -> int:
     """Shows what the ledger has and Redis has not: acceptances cut short, or everything after Redis came up empty."""
     restored = 0
+    generation = store.generation()
     until = ids.first_id(int((time.time() - ACCEPTING_S) * 1000))
-    listed = ledger.jobs_after(_start())
-    while batch := list(islice(listed, BATCH)):
-        settled = [(job_id, over) for job_id, over in batch if job_id < until]
-        standings = store.standings([job_id for job_id, _ in settled])
-        for (job_id, over), standing in zip(settled, standings, strict=True):
+    for batch in _batches(takewhile(lambda found: found[0] < until, ledger.jobs_after(_start()))):
+        standings = store.standings([job_id for job_id, _ in batch])
+        for (job_id, over), standing in zip(batch, standings, strict=True):
             if time.monotonic() > deadline:
                 return restored
             if standing is store.Standing.UNKNOWN or (over and standing is store.Standing.OPEN):
                 restored += _restore(job_id)
-        if settled:
-            store.note_swept(settled[-1][0])
-        if len(settled) < len(batch):
-            break
-    else:
-        store.note_swept(until)
+        if not store.note_swept(batch[-1][0], generation):
+            return restored  # Redis was emptied meanwhile: the next pass begins anew
+    store.note_swept(until, generation)
     return restored
 
 
@@ -129,8 +179,12 @@ def _start() -> str:
     oldest = ids.first_id(int((time.time() - settings().retention_days * 86_400) * 1000))
     if not position:
         return oldest
-    overlap_ms = (settings().link_expiry_s + OVERLAP_S) * 1000
-    return max(oldest, ids.first_id(ids.created_ms(position) - overlap_ms))
+    return max(oldest, ids.first_id(ids.created_ms(position) - _stretch_ms()))
+
+
+def _stretch_ms() -> int:
+    """How much older than its acceptance a job may be by its id, and than its landing a file."""
+    return (settings().link_expiry_s + OVERLAP_S) * 1000
 
 
 def _restore(job_id: str) -> int:
@@ -139,3 +193,36 @@ def _restore(job_id: str) -> int:
         return 0
     lifecycle.restore(job, ledger.read_ending(job_id))
     return 1
+
+
+def _take_in(deadline: float) -> int:
+    """Takes in files that have landed and of which nobody was told, or whose taking in was cut short."""
+    taken = 0
+    now_ms = int(time.time() * 1000)
+    until = ids.first_id(now_ms - ACCEPTING_S * 1000)
+    landed = files.landed_since(ids.first_id(now_ms - _stretch_ms()), DEFAULT_TENANT)
+    for batch in _batches(takewhile(lambda file_id: file_id < until, landed)):
+        for file_id in store.not_taken_in(batch):
+            if time.monotonic() > deadline:
+                return taken
+            intake.take_in(DEFAULT_TENANT, file_id)
+            taken += 1
+    return taken
+
+
+def _tidy(deadline: float) -> int:
+    """Removes outputs of runs that did not end their job, once all of them must be over."""
+    tidied = 0
+    for job_id in store.untidy(BATCH):
+        if time.monotonic() > deadline:
+            break
+        job, ending = ledger.read_job(job_id), ledger.read_ending(job_id)
+        if job is not None and ending is not None:
+            tidied += lifecycle.tidy(job, ending)
+        store.note_tidy(job_id)
+    return tidied
+
+
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while batch := list(islice(items, BATCH)):
+        yield batch

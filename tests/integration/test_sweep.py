@@ -1,7 +1,7 @@
 import time
 
-from darkroom import broker, ids, ledger, lifecycle, store
-from darkroom.contracts import Ending, Status, utc_now
+from darkroom import aws, broker, files, ids, ledger, lifecycle, storage, store
+from darkroom.contracts import Ending, Operation, Output, Status, UploadedJob, utc_now
 from functions.sweep import app
 
 
@@ -116,7 +116,7 @@ def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take)
 
 
 def test_after_a_long_outage_of_redis_the_comparison_goes_on_where_it_ended(make_job):
-    store.note_swept(ids.new_id(at_ms=int((time.time() - 3600) * 1000)))
+    store.note_swept(ids.new_id(at_ms=int((time.time() - 3600) * 1000)), store.generation())
     job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 1800) * 1000)))
     ledger.accept(job)
 
@@ -140,7 +140,7 @@ def test_a_comparison_that_runs_out_of_time_goes_on_in_the_next_pass(make_job, m
 
 
 def test_a_job_whose_upload_landed_long_after_its_form_was_given_out_is_found(make_job):
-    store.note_swept(ids.new_id())
+    store.note_swept(ids.new_id(), store.generation())
     job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 3500) * 1000)))
     ledger.accept(job)
 
@@ -167,3 +167,118 @@ def test_while_the_broker_is_down_a_queued_job_stays_due(make_job, monkeypatch):
     sweep()
 
     assert store.due(10) == [job.job_id]
+
+
+def test_a_job_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
+    broken, job = make_job(), make_job()
+    accept_without_publishing(broken)
+    store._client().delete(f"darkroom:job:{broken.job_id}")
+    storage.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
+    accept_without_publishing(job)
+
+    sweep()
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    assert store.due(10) == [broken.job_id]
+
+
+def test_more_jobs_than_one_batch_move_in_one_pass(make_job, take, monkeypatch):
+    monkeypatch.setattr(app, "BATCH", 2)
+    jobs = [make_job() for _ in range(5)]
+    for job in jobs:
+        accept_without_publishing(job)
+
+    assert sweep()["moved"] == 5
+
+    assert {take("darkroom.resize")["body"]["job_id"] for _ in jobs} == {job.job_id for job in jobs}
+
+
+def test_redis_emptied_during_the_comparison_is_compared_again_from_the_start(make_job, monkeypatch):
+    for minutes in (180, 150, 120):
+        ledger.accept(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
+    monkeypatch.setattr(app, "BATCH", 1)
+    restore, seen = app._restore, []
+
+    def interrupted(job_id):
+        done = restore(job_id)
+        seen.append(job_id)
+        if len(seen) == 2:
+            store._client().flushdb()
+        return done
+
+    monkeypatch.setattr(app, "_restore", interrupted)
+    sweep()
+
+    sweep()
+
+    assert store.view(seen[0]) is not None
+    assert len(store.list_ids("default", before=None, limit=10)) == 3
+
+
+def test_lost_queues_are_declared_and_what_was_in_them_is_published_at_once(make_job, take):
+    job = make_job()
+    lifecycle.accept(job)
+    for queue in ("darkroom.resize", "darkroom.dead"):
+        broker._on_channel(lambda channel, queue=queue: channel.queue_delete(queue))
+
+    assert sweep()["mended"] == 1
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    assert sweep()["mended"] == 0
+
+
+def test_an_upload_of_which_nobody_was_told_is_taken_in_once(upload, take):
+    job = UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
+    file_id = ids.new_id(at_ms=int((time.time() - 60) * 1000))
+    png = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
+    storage.put(files.key_of(file_id), png, media_type="image/png", metadata=files.metadata_of("a.png", [job]))
+    just_landed = upload(png, "image/png")
+
+    assert sweep()["taken_in"] == 1
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    assert store.get_file(just_landed) is None
+    assert sweep()["taken_in"] == 0
+
+
+def test_what_a_dead_run_left_goes_once_no_run_can_be_under_way(make_job):
+    job = make_job()
+    accept_without_publishing(job)
+    store.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)
+    left, kept = f"{lifecycle.outputs_prefix(job)}dead/a.png", f"{lifecycle.outputs_prefix(job)}alive/a.png"
+    for key in (left, kept):
+        storage.put(key, b"a", media_type="image/png")
+    output = Output(name="a.png", key=kept, media_type="image/png", size_bytes=1, sha256="0" * 64)
+    ending = Ending(
+        job_id=job.job_id, status=Status.COMPLETED, attempt=2, run="alive", finished_at=utc_now(), outputs=[output]
+    )
+    lifecycle.end(job, ending)
+
+    assert sweep()["tidied"] == 0
+    store._client().zadd("darkroom:tidy", {job.job_id: 0})
+    assert sweep()["tidied"] == 1
+
+    assert list(storage.keys_after(lifecycle.outputs_prefix(job))) == [kept]
+    assert store.untidy(10) == []
+
+
+def test_a_job_of_one_run_needs_no_search_for_what_others_left(make_job):
+    job = make_job()
+    accept_without_publishing(job)
+    store.claim(job.job_id, job.operation, attempt=1, run="only", lease_ms=1)
+
+    lifecycle.end(job, Ending(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="only", finished_at=utc_now()))
+
+    assert not store._client().exists("darkroom:tidy")
+
+
+def test_without_the_object_store_sweep_does_what_it_can(make_job, take, monkeypatch):
+    job = make_job()
+    accept_without_publishing(job)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    aws.client.cache_clear()
+
+    assert sweep()["moved"] == 1
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    aws.client.cache_clear()

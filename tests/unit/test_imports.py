@@ -16,13 +16,14 @@ STOREYS = [
     ["storage", "store", "broker"],
     ["files", "ledger"],
     ["lifecycle"],
+    ["intake"],
     ["worker"],
 ]
 ORDER = [f"darkroom.{name}".removesuffix(".darkroom") for storey in STOREYS for name in storey]
 STOREY = {f"darkroom.{name}".removesuffix(".darkroom"): level for level, names in enumerate(STOREYS) for name in names}
 
 MEDIA = {f"darkroom.{name}" for name in STOREYS[3]}
-SERVICES = {f"darkroom.{name}" for name in ("aws", "storage", "store", "broker", "files", "ledger", "lifecycle")}
+SERVICES = {"darkroom.aws", *(f"darkroom.{name}" for storey in STOREYS[4:-1] for name in storey)}
 
 #: The only modules that may import a third-party package, where one place is meant to know it.
 KEEPERS = {

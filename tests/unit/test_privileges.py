@@ -30,10 +30,11 @@ S3_ACTIONS = {
 PARTS = {
     ("darkroom.ledger", "accept"): "ledger",
     ("darkroom.ledger", "end"): "ledger",
-    ("darkroom.ledger", "read_job"): "ledger",
-    ("darkroom.ledger", "read_ending"): "ledger",
     ("darkroom.ledger", "jobs_after"): "ledger",
+    ("darkroom.ledger", "_read"): "ledger",
     ("darkroom.files", "inspect"): "uploads",
+    ("darkroom.files", "landed_since"): "uploads",
+    ("darkroom.lifecycle", "tidy"): "processed",
     ("darkroom.worker", "StoredSource"): "uploads",
     ("darkroom.worker", "_upload"): "processed",
     ("darkroom.worker", "_discard"): "processed",

@@ -13,14 +13,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from darkroom import aws
 from darkroom.config import settings
@@ -46,6 +46,9 @@ PARKED_TTL_MS = 14 * 86_400_000
 #: its socket but answers nothing, so this must outlast the usual pause between two invocations.
 _HEARTBEAT_S = 300
 _TIMEOUT_S = 5
+
+#: AMQP's code for an exchange or a queue that is not there.
+_NOT_FOUND = 404
 
 Answer = TypeVar("Answer")
 
@@ -78,6 +81,33 @@ def retry_delay_s(failed_attempt: int) -> int:
 def declare_topology() -> None:
     """Declares every exchange and queue. Harmless when they exist already."""
     _on_channel(_declare_all)
+
+
+def mend_topology() -> bool:
+    """Declares every exchange and queue if one is missing: the broker may have lost its disk. Whether one was."""
+    try:
+        _on_channel(_look_for_all)
+    except BrokerUnavailableError as error:
+        if not (isinstance(error.__cause__, ChannelClosedByBroker) and error.__cause__.reply_code == _NOT_FOUND):
+            raise
+    else:
+        return False
+    declare_topology()
+    return True
+
+
+def _look_for_all(channel: BlockingChannel) -> None:
+    for exchange in (EXCHANGE, DEAD_EXCHANGE):
+        channel.exchange_declare(exchange, passive=True)
+    for queue in _queues():
+        channel.queue_declare(queue, passive=True)
+
+
+def _queues() -> Iterator[str]:
+    yield from (PARKED_QUEUE, DEAD_QUEUE)
+    for operation in Operation:
+        yield queue_of(operation)
+        yield from (retry_queue_of(operation, delay_s) for delay_s in RETRY_DELAYS_S)
 
 
 def _declare_all(channel: BlockingChannel) -> None:

@@ -1,6 +1,7 @@
 """Uploaded files: where they lie, what they are by their bytes, what an upload may carry in its metadata."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -44,6 +45,12 @@ class File:
 def key_of(file_id: str, tenant: str = DEFAULT_TENANT) -> str:
     """Where a file lies in the bucket."""
     return f"{PREFIX}{tenant}/{file_id}"
+
+
+def landed_since(file_id: str, tenant: str = DEFAULT_TENANT) -> Iterator[str]:
+    """Ids of the files that lie in the bucket, oldest form first, beginning after `file_id`."""
+    for key in storage.keys_after(f"{PREFIX}{tenant}/", key_of(file_id, tenant)):
+        yield id_of(key)[1]
 
 
 def id_of(key: str) -> tuple[str, str]:

@@ -5,14 +5,20 @@ by a conditional write, and never change.
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from darkroom import ids, storage
 from darkroom.contracts import Ending, Job
+from darkroom.errors import InternalError
 
 PREFIX = "ledger/"
 JOB = "job.json"
 RESULT = "result.json"
 _JSON = "application/json"
+
+Record = TypeVar("Record", Job, Ending)
 
 
 def job_key(job_id: str) -> str:
@@ -39,14 +45,12 @@ def end(ending: Ending) -> Ending:
 
 def read_job(job_id: str) -> Job | None:
     """What was accepted under this id."""
-    content = storage.get(job_key(job_id))
-    return None if content is None else Job.model_validate_json(content)
+    return _read(Job, job_key(job_id))
 
 
 def read_ending(job_id: str) -> Ending | None:
     """How the job ended, or None while it is open."""
-    content = storage.get(result_key(job_id))
-    return None if content is None else Ending.model_validate_json(content)
+    return _read(Ending, result_key(job_id))
 
 
 def jobs_since(at_ms: int) -> Iterator[tuple[str, bool]]:
@@ -67,6 +71,14 @@ def jobs_after(job_id: str) -> Iterator[tuple[str, bool]]:
         names.add(name)
     if JOB in names:
         yield current, RESULT in names
+
+
+def _read(kind: type[Record], key: str) -> Record | None:
+    content = storage.get(key)
+    try:
+        return None if content is None else kind.model_validate_json(content)
+    except ValidationError as error:
+        raise InternalError(f"What is written at {key} cannot be read.") from error
 
 
 def _encode(record: Job | Ending) -> bytes:

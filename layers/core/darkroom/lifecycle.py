@@ -7,7 +7,7 @@ sweep takes it up again.
 import contextlib
 from collections.abc import Iterator
 
-from darkroom import broker, ledger, metrics, store
+from darkroom import broker, ledger, metrics, storage, store
 from darkroom.contracts import MAX_ATTEMPTS, Ending, Failure, Job, Message, Operation, Status, utc_now
 from darkroom.errors import BrokerUnavailableError, DarkroomError, ProcessingTimedOutError, ServiceError
 from darkroom.log import logger
@@ -25,7 +25,7 @@ def accept(job: Job) -> bool:
     new = ledger.accept(job)
     ending = None if new else ledger.read_ending(job.job_id)
     with _left_to_sweep(job):
-        _show(job, ending, due_in_s=store.START_WITHIN_S)
+        _show(job, ending, due_in_s=store.START_WITHIN_S, restored=not new)
     if ending is None:
         with _left_to_sweep(job):
             _publish(first_message(job), job.traceparent)
@@ -52,9 +52,10 @@ def _publish(message: Message, traceparent: str) -> None:
 
 def refuse(job: Job, error: DarkroomError) -> None:
     """Accepts a job that came with an upload only to end it at once: its file is not fit for it."""
-    ledger.accept(job)
-    store.create(job)
-    end(job, failed(job, error, attempt=0, run=NO_RUN))
+    new = ledger.accept(job)
+    with _left_to_sweep(job):
+        store.create(job, restored=not new)
+        end(job, failed(job, error, attempt=0, run=NO_RUN))
 
 
 def first_message(job: Job) -> Message:
@@ -138,10 +139,27 @@ def timed_out() -> ProcessingTimedOutError:
 
 def restore(job: Job, ending: Ending | None) -> None:
     """Shows in the view what the ledger knows of a job, after Redis has lost it."""
-    _show(job, ending, due_in_s=0)
+    _show(job, ending, due_in_s=0, restored=True)
 
 
-def _show(job: Job, ending: Ending | None, *, due_in_s: float) -> None:
-    store.create(job, due_in_s=due_in_s)
+def tidy(job: Job, ending: Ending) -> int:
+    """Removes what runs have left that did not end the job. How many objects that were.
+
+    Only for when no run of the job can be under way any more: before, one that is about to commit would lose its
+    outputs.
+    """
+    kept = {output.key for output in ending.outputs}
+    left = [key for key in storage.keys_after(outputs_prefix(job)) if key not in kept]
+    storage.delete(left)
+    return len(left)
+
+
+def outputs_prefix(job: Job) -> str:
+    """Below this key lie the outputs of all runs of a job."""
+    return f"processed/{job.tenant}/{job.job_id}/"
+
+
+def _show(job: Job, ending: Ending | None, *, due_in_s: float, restored: bool) -> None:
+    store.create(job, due_in_s=due_in_s, restored=restored)
     if ending is not None:
         store.end(job.job_id, job.operation, ending)

@@ -8,6 +8,7 @@ ledger rebuilds it.
 import contextlib
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,6 +33,15 @@ START_WITHIN_S = 300
 #: Seconds that sweep gives a run beyond its lease, for the function's own end and for settle to come first.
 LEASE_GRACE_S = 15
 
+#: Seconds that a run may take whose lease is not known any more: Lambda's longest.
+LONGEST_RUN_S = 900
+
+#: Seconds after its end in which a job that Redis had lost is still searched for what its runs left.
+TRACE_S = 7200
+
+#: Seconds beyond the life of a form for which an upload is remembered as taken in.
+_TAKEN_IN_S = 3600
+
 #: Seconds a socket may be silent. Blocking reads add their own wait.
 _SOCKET_TIMEOUT_S = 5
 
@@ -41,12 +51,15 @@ _WAKE_BOUND = 100
 _JOB = "darkroom:job:{}"
 _LIST = "darkroom:jobs:{}"
 _OPEN = "darkroom:open"
+_TIDY = "darkroom:tidy"
 _SLOTS = "darkroom:inflight:{}"
 _WAKE = "darkroom:wake:{}"
 _WAITING = "darkroom:waiting:{}"
 _FILE = "darkroom:file:{}"
 _ENDED = "darkroom:ended:{}"
+_TAKEN_IN = "darkroom:taken-in:{}"
 _SWEPT = "darkroom:swept"
+_GENERATION = "darkroom:generation"
 
 _NOW_MS = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 _TERMINAL = "local terminal = {completed=true, failed=true, canceled=true}\n"
@@ -59,7 +72,8 @@ local function note(job, at_ms, event, attempt)
 end
 """
 
-# KEYS job, list, open, waiting · ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps, accepted_ms
+# KEYS job, list, open, waiting
+# ARGV id, spec, ttl_s, due_in_ms, oldest id that the list keeps, accepted_ms, 1 when Redis had lost it
 _CREATE = (
     _NOW_MS
     + _NOTE
@@ -69,6 +83,7 @@ if status and not redis.call('HGET', KEYS[1], 'awaits_upload') then return 0 end
 redis.call('HDEL', KEYS[1], 'awaits_upload')
 redis.call('HSETNX', KEYS[1], 'status', 'queued')
 redis.call('HSET', KEYS[1], 'attempt', 0, 'spec', ARGV[2], 'published_ms', now)
+if ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'restored', 1) end
 note(KEYS[1], ARGV[6], 'accepted', 0)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
@@ -136,7 +151,8 @@ if tonumber(ARGV[2]) <= tonumber(seen[2]) then
   free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[6])
   return {'stale'}
 end
-redis.call('HSET', KEYS[1], 'status', 'running', 'attempt', ARGV[2], 'run', ARGV[3], 'started_ms', now, 'progress', 0)
+redis.call('HSET', KEYS[1], 'status', 'running', 'attempt', ARGV[2], 'run', ARGV[3], 'started_ms', now, 'progress', 0,
+  'leased_until', now + ARGV[4])
 note(KEYS[1], now, 'claimed', ARGV[2])
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
@@ -177,21 +193,31 @@ return 1
 """
 )
 
-# KEYS job, slots, open, wake, waiting, ended channel
-# ARGV id, status, ending, ttl_s, wake bound, finished_ms, attempt, uploaded_ms or ''
+# KEYS job, slots, open, wake, waiting, ended channel, tidy
+# ARGV id, status, ending, ttl_s, wake bound, finished_ms, attempt, uploaded_ms or '', run
+# and in milliseconds: the longest run, how long traces are searched for, the grace
 _END = (
-    _TERMINAL
+    _NOW_MS
+    + _TERMINAL
     + _NOTE
     + _FREE_SLOT
     + """
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[5], ARGV[1])
 free_slot(KEYS[2], KEYS[4], ARGV[1], ARGV[5])
-local status = redis.call('HGET', KEYS[1], 'status')
+local seen = redis.call('HMGET', KEYS[1], 'status', 'run', 'leased_until', 'restored')
+local status = seen[1]
 if not status then return -1 end
 if terminal[status] then return 0 end
+-- Where the run that ends the job is not the only one there was, others may have left outputs, or still will.
+local alone = ARGV[2] == 'completed' and tonumber(ARGV[7]) == 1 and seen[2] == ARGV[9]
+if seen[4] and tonumber(ARGV[6]) > now - ARGV[11] then
+  redis.call('ZADD', KEYS[7], now + ARGV[10] + ARGV[12], ARGV[1])
+elseif seen[3] and not alone then
+  redis.call('ZADD', KEYS[7], math.max(now, tonumber(seen[3])) + ARGV[12], ARGV[1])
+end
 redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ending', ARGV[3])
-redis.call('HDEL', KEYS[1], 'run', 'awaits_upload')
+redis.call('HDEL', KEYS[1], 'run', 'awaits_upload', 'leased_until', 'restored')
 if ARGV[8] ~= '' then note(KEYS[1], ARGV[8], 'uploaded', ARGV[7]) end
 note(KEYS[1], ARGV[6], ARGV[2], ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
@@ -199,6 +225,29 @@ redis.call('PUBLISH', KEYS[6], ARGV[2])
 return 1
 """
 )
+
+
+# KEYS open · ARGV what a job's key begins with
+_HURRY = (
+    _NOW_MS
+    + """
+local hurried = 0
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if redis.call('HGET', ARGV[1] .. id, 'status') == 'queued' then
+    redis.call('ZADD', KEYS[1], now, id)
+    hurried = hurried + 1
+  end
+end
+return hurried
+"""
+)
+
+# KEYS swept, generation · ARGV job id, generation
+_NOTE_SWEPT = """
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
 
 
 class Slot(StrEnum):
@@ -312,12 +361,15 @@ def ping() -> None:
 # Jobs --------------------------------------------------------------------------------------------------------------
 
 
-def create(job: Job, *, due_in_s: float = START_WITHIN_S) -> bool:
-    """Makes the record of an accepted job, `queued`. Whether there was none yet."""
+def create(job: Job, *, due_in_s: float = START_WITHIN_S, restored: bool = False) -> bool:
+    """Makes the record of an accepted job, `queued`. Whether there was none yet.
+
+    `restored` says that there may have been one, so that runs of which nothing is known may be under way.
+    """
     keys = [_JOB.format(job.job_id), _LIST.format(job.tenant), _OPEN, _WAITING.format(job.operation)]
     spec = job.model_dump_json(exclude_none=True)
     arguments: list[str | int | float] = [job.job_id, spec, _ttl_s(), int(due_in_s * 1000), _oldest_id()]
-    return bool(_run(_CREATE, keys, [*arguments, milliseconds(job.created_at)]))
+    return bool(_run(_CREATE, keys, [*arguments, milliseconds(job.created_at), int(restored)]))
 
 
 def await_upload(job: Job, *, expires_s: int) -> None:
@@ -375,11 +427,12 @@ def end(job_id: str, operation: Operation, ending: Ending) -> bool | None:
 
     Returns whether it was news, or None when there is no record.
     """
-    keys = [*_keys(job_id, operation), _ENDED.format(job_id)]
+    keys = [*_keys(job_id, operation), _ENDED.format(job_id), _TIDY]
     text = ending.model_dump_json(exclude_none=True)
     arguments: list[str | int | float] = [job_id, ending.status, text, _ttl_s(), _WAKE_BOUND]
     uploaded_ms = milliseconds(ending.uploaded_at) if ending.uploaded_at else ""
-    answer = _run(_END, keys, [*arguments, milliseconds(ending.finished_at), ending.attempt, uploaded_ms])
+    arguments += [milliseconds(ending.finished_at), ending.attempt, uploaded_ms, ending.run]
+    answer = _run(_END, keys, [*arguments, LONGEST_RUN_S * 1000, TRACE_S * 1000, LEASE_GRACE_S * 1000])
     return None if answer == -1 else bool(answer)
 
 
@@ -475,21 +528,46 @@ def wait_for_end(job_id: str, timeout_s: float) -> View | None:
 # Sweep -------------------------------------------------------------------------------------------------------------
 
 
-def due(limit: int) -> list[str]:
-    """Open jobs whose time to be looked at has come, longest overdue first."""
+def now_ms() -> int:
+    """The present on Redis' clock, in milliseconds since 1970."""
     with _translated():
         seconds, micros = _client().time()
-        now_ms = seconds * 1000 + micros // 1000
-        return cast(list[str], _client().zrangebyscore(_OPEN, "-inf", now_ms, start=0, num=limit))
+    return int(seconds * 1000 + micros // 1000)
+
+
+def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:
+    """Open jobs whose time to be looked at has come, longest overdue first, without the first `skip` of them."""
+    return _due(_OPEN, skip, limit, now_ms() if as_of_ms is None else as_of_ms)
+
+
+def untidy(limit: int) -> list[str]:
+    """Jobs that have ended and whose other runs must be over by now, so that what those left can be removed."""
+    return _due(_TIDY, 0, limit, now_ms())
+
+
+def note_tidy(job_id: str) -> None:
+    """Notes that nothing is left of a job but what its end names."""
+    with _translated():
+        _client().zrem(_TIDY, job_id)
+
+
+def _due(key: str, skip: int, limit: int, at_ms: int) -> list[str]:
+    with _translated():
+        return cast(list[str], _client().zrangebyscore(key, "-inf", at_ms, start=skip, num=limit))
 
 
 def postpone(job_id: str, seconds: float, *, published: bool) -> None:
     """Has sweep look at an open job again in `seconds`; `published` notes that its message was sent anew."""
+    at_ms = now_ms()
     with _translated():
-        now_s, _ = _client().time()
-        _client().zadd(_OPEN, {job_id: now_s * 1000 + int(seconds * 1000)}, xx=True)
+        _client().zadd(_OPEN, {job_id: at_ms + int(seconds * 1000)}, xx=True)
         if published:
-            _client().hset(_JOB.format(job_id), "published_ms", now_s * 1000)
+            _client().hset(_JOB.format(job_id), "published_ms", at_ms)
+
+
+def hurry() -> int:
+    """Has sweep look at once at every queued job, because the broker has lost their messages. How many they are."""
+    return int(_run(_HURRY, [_OPEN], [_JOB.format("")]))
 
 
 def forget_open(job_id: str) -> None:
@@ -507,10 +585,19 @@ def swept_to() -> str:
         return str(_client().get(_SWEPT) or "")
 
 
-def note_swept(job_id: str) -> None:
-    """Notes that the view holds all that the ledger does up to a job."""
+def generation() -> str:
+    """A name for what Redis holds: another one after it has lost everything."""
     with _translated():
-        _client().set(_SWEPT, job_id)
+        _client().set(_GENERATION, uuid.uuid4().hex, nx=True)
+        return str(_client().get(_GENERATION))
+
+
+def note_swept(job_id: str, generation: str) -> bool:
+    """Notes that the view holds all that the ledger does up to a job.
+
+    Not when Redis has lost everything since it was of that generation: then nothing is known of those before the job.
+    """
+    return bool(_run(_NOTE_SWEPT, [_SWEPT, _GENERATION], [job_id, generation]))
 
 
 def in_flight() -> dict[Operation, int]:
@@ -534,6 +621,20 @@ def await_file(file_id: str, record: dict[str, Any], *, expires_s: int) -> None:
     """Keeps what is known of a file that is to come, unless more is known of it already."""
     with _translated():
         _client().set(_FILE.format(file_id), json.dumps(record), ex=expires_s, nx=True)
+
+
+def note_taken_in(file_id: str) -> None:
+    """Notes that all that follows from an upload has been done. Kept until nobody asks any more."""
+    with _translated():
+        _client().set(_TAKEN_IN.format(file_id), 1, ex=settings().link_expiry_s + _TAKEN_IN_S)
+
+
+def not_taken_in(file_ids: list[str]) -> list[str]:
+    """Those of the files that `note_taken_in` was not called for."""
+    with _translated(), _client().pipeline(transaction=False) as pipe:
+        for file_id in file_ids:
+            pipe.exists(_TAKEN_IN.format(file_id))
+        return [file_id for file_id, noted in zip(file_ids, pipe.execute(), strict=True) if not noted]
 
 
 def get_file(file_id: str) -> dict[str, Any] | None:

@@ -201,15 +201,15 @@ def _fail(job: Job, error: DarkroomError, attempt: int, run_id: str, started_at:
 
 
 def _discard(job: Job, run_id: str) -> None:
-    """Removes what this run uploaded and nobody will see."""
+    """Removes what this run uploaded and nobody will see. What stays behind, sweep removes."""
     try:
         storage.delete(list(storage.keys_after(_run_prefix(job, run_id))))
     except ServiceError as error:
-        logger().warning("left behind until its retention ends", extra={"run": run_id, "code": error.code})
+        logger().warning("left to sweep", extra={"run": run_id, "code": error.code})
 
 
 def _run_prefix(job: Job, run_id: str) -> str:
-    return f"processed/{job.tenant}/{job.job_id}/{run_id}/"
+    return f"{lifecycle.outputs_prefix(job)}{run_id}/"
 
 
 @dataclass
