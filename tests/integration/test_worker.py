@@ -146,6 +146,33 @@ def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
     assert [failure.code for failure in store.view(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
 
 
+def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
+    def unlucky(task, params):
+        raise StorageUnavailableError("The object store does not answer.")
+
+    def defective(task, params):
+        raise ZeroDivisionError
+
+    for attempt in range(1, 8):
+        assert run(accepted, unlucky, attempt) == "retried"
+    outcomes = [run(accepted, defective, attempt) for attempt in range(8, 8 + MAX_ATTEMPTS)]
+
+    assert outcomes == ["retried"] * MAX_ATTEMPTS
+    ending = ledger.read_ending(accepted.job_id)
+    assert (ending.status, ending.error.code) == (Status.FAILED, "internal_error")
+
+
+def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
+    def unlucky(task, params):
+        raise StorageUnavailableError("The object store does not answer.")
+
+    monkeypatch.setattr(lifecycle, "MAX_STARTS", 7)
+    for attempt in range(1, 8):
+        run(accepted, unlucky, attempt)
+
+    assert ledger.read_ending(accepted.job_id).error.code == "storage_unavailable"
+
+
 def test_a_canceled_job_never_starts(accepted):
     lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=0))
 
@@ -193,8 +220,16 @@ def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
     assert len(objects_of(accepted)) == 1
 
 
-def test_a_job_of_which_nothing_is_known_is_left_alone(make_job):
-    assert run(make_job()) == "missing"
+def test_a_message_of_a_job_of_which_nothing_is_known_is_parked(make_job, take):
+    job = make_job()
+    store.acquire_slot(job.job_id, job.operation, 1, limit=1)
+
+    assert run(job) == "missing"
+
+    parked = take(broker.PARKED_QUEUE)
+    assert parked["body"]["job_id"] == job.job_id
+    assert "never accepted" in parked["headers"]["x-reason"]
+    assert store.in_flight()[RESIZE] == 0
 
 
 def test_the_view_lost_during_the_run_does_not_stop_it(accepted):

@@ -13,8 +13,11 @@ from darkroom.errors import InvalidRequestError, UnknownOperationError
 
 DEFAULT_TENANT = "default"
 
-#: How often a job is started at most, counted from 1.
+#: How often a job may fail by itself: its process dies, or has a defect. The last time fails the job.
 MAX_ATTEMPTS = 5
+
+#: How often a job is started at most, outages of parts it needs included: with their delays, some two hours or more.
+MAX_STARTS = 40
 
 
 class Operation(StrEnum):

@@ -49,6 +49,8 @@ class DarkroomError(Exception):
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    #: Whether it says nothing about the job, only about the time: such failures do not use up its attempts.
+    outage: ClassVar[bool] = False
 
     @property
     def message(self) -> str:
@@ -235,6 +237,7 @@ class ServiceError(DarkroomError):
 
     http_status = 503
     retryable = True
+    outage = True
 
 
 class StorageUnavailableError(ServiceError):
@@ -272,6 +275,7 @@ class WorkerDiedError(ServiceError):
 
     code = "worker_died"
     http_status = 500
+    outage = False
 
 
 class ConfigurationError(DarkroomError):

@@ -8,12 +8,14 @@ import contextlib
 from collections.abc import Iterator
 
 from darkroom import broker, ledger, metrics, storage, store
-from darkroom.contracts import MAX_ATTEMPTS, Ending, Failure, Job, Message, Operation, Status, utc_now
+from darkroom.contracts import MAX_ATTEMPTS, MAX_STARTS, Ending, Failure, Job, Message, Operation, Status, utc_now
 from darkroom.errors import BrokerUnavailableError, DarkroomError, ProcessingTimedOutError, ServiceError
 from darkroom.log import logger
 
 #: The run that an ending carries when no run made it: a refusal, a cancel, or a run that died.
 NO_RUN = "none"
+
+_OUTAGES = {error.code for error in ServiceError.__subclasses__() if error.outage}
 
 
 def accept(job: Job) -> bool:
@@ -114,7 +116,7 @@ def try_again(job: Job, error: DarkroomError, *, attempt: int, run: str | None =
 
     `run` None means that the run is known dead. Does nothing when the attempt is no longer the job's latest.
     """
-    if not error.retryable or attempt >= MAX_ATTEMPTS:
+    if not error.retryable or _used_up(job, error, attempt):
         end(job, failed(job, error, attempt=attempt, run=run or NO_RUN))
         return
     delay_s = broker.retry_delay_s(attempt)
@@ -130,6 +132,15 @@ def try_again(job: Job, error: DarkroomError, *, attempt: int, run: str | None =
         broker.publish_later(message_for(job, attempt + 1), job.traceparent, delay_s)
     except ServiceError:
         store.postpone(job.job_id, delay_s, published=False)
+
+
+def _used_up(job: Job, error: DarkroomError, attempt: int) -> bool:
+    """Whether the failure of this attempt is the last that the job may have. Outages are waited out."""
+    if error.outage or attempt < MAX_ATTEMPTS:
+        return attempt >= MAX_STARTS
+    view = store.view(job.job_id)
+    outages = sum(failure.code in _OUTAGES for failure in view.errors) if view else 0
+    return attempt - outages >= MAX_ATTEMPTS
 
 
 def timed_out() -> ProcessingTimedOutError:

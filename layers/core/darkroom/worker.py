@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import IO, Any, TypeVar
 
-from darkroom import events, files, ids, ledger, lifecycle, metrics, storage, store
+from darkroom import broker, events, files, ids, ledger, lifecycle, metrics, storage, store
 from darkroom.config import settings
 from darkroom.contracts import (
     Ending,
@@ -126,6 +126,10 @@ def _claim(message: Message, run_id: str, remaining_ms: int) -> store.Claim:
     job = ledger.read_job(message.job_id)
     if job is None:
         logger().warning("the message names a job that was never accepted")
+        broker.park(
+            message.model_dump_json().encode(), message.job_id, "the message names a job that was never accepted"
+        )
+        store.release_slot(message.job_id, message.operation)
         return claim
     lifecycle.restore(job, ledger.read_ending(message.job_id))
     return ask()
