@@ -2,7 +2,14 @@
 #
 #   make up DARKROOM_STACK=other DARKROOM_API_PORT=8080     a second stack; localstack/settings.py lists what can be set
 
-PYTHON ?= python3
+ifndef PYTHON
+PYTHON := $(firstword $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done))
+endif
+ifeq ($(PYTHON),)
+$(error Python 3.11 or newer is needed and none was found. Install it, or say where it is: make PYTHON=/path/to/python3)
+endif
+
 STACK  := $(PYTHON) -m localstack.stack
 CHECK  := $(PYTHON) -m localstack.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam

@@ -25,7 +25,14 @@ MAPPING = "mapping"
 GATEWAY = "gateway"
 
 #: Variables of the caller that children may see. Everything else, other AWS settings above all, stays outside.
-_PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY")
+_PASSED_ON = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "XDG_CONFIG_HOME", "SSL_CERT_FILE"} | {
+    "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "https_proxy",
+}
+_PASSED_ON_PREFIX = "PIP_"  # builds install packages from where this user gets them
 _LOCAL_HOSTS = "127.0.0.1,localhost,localhost.localstack.cloud"
 
 #: Where packages put the broker's own start script. The one on PATH may be a wrapper that insists on being root or
@@ -62,14 +69,18 @@ class Service:
     @property
     def fingerprint(self) -> str:
         """Differs when the process would be started differently, whoever starts it from whatever shell."""
-        own = sorted((name, value) for name, value in self.environment.items() if name not in _PASSED_ON)
+        own = sorted((name, value) for name, value in self.environment.items() if not _is_passed_on(name))
         return hashlib.sha256(json.dumps([self.argv, own]).encode()).hexdigest()[:16]
 
 
 def base_environment() -> dict[str, str]:
     """What every process of the stack sees."""
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    passed_on = {name: value for name, value in os.environ.items() if _is_passed_on(name)}
     return {"LANG": "C.UTF-8"} | passed_on | {"NO_PROXY": _LOCAL_HOSTS, "PYTHONUNBUFFERED": "1"}
+
+
+def _is_passed_on(name: str) -> bool:
+    return name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIX)
 
 
 def own_environment(settings: Settings) -> dict[str, str]:
