@@ -46,7 +46,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
-        problem = Problem.model_json_schema(ref_template=_REF + "{model}")
-        params = {model.__name__: model.model_json_schema() for model in PARAMS.values()}
-        document["components"]["schemas"] |= {**params, **problem.pop("$defs"), "Problem": problem}
+        schemas = document["components"]["schemas"]
+        for model in (*PARAMS.values(), Problem):
+            schema = model.model_json_schema(ref_template=_REF + "{model}")
+            schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
     return app.openapi_schema or {}

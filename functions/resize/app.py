@@ -1,28 +1,41 @@
-"""Scales an image to a width, a height or a box."""
+"""Scales an image to a width, a height or a box, or cuts a part out of it."""
+
+import pyvips
 
 from darkroom import geometry
+from darkroom.colour import parse_colour
 from darkroom.contracts import Operation, ResizeParams
+from darkroom.framing import cropped, cut, padded
 from darkroom.geometry import Plan, Size
-from darkroom.images import can_animate, choose_format, open_picture, save
+from darkroom.images import open_for, written
+from darkroom.picture import Picture
 from darkroom.task import Rendition, Task
 from darkroom.worker import bind
 
 
 def resize(task: Task, params: ResizeParams) -> list[Rendition]:
     """One image of the size asked for."""
-    fmt = choose_format(params.format, task.source.media_type)
-    picture = open_picture(task.source, task.limits, animated=can_animate(fmt))
-    image = picture.cut(plan(picture.size, params), task)
-    return [save(image, fmt, quality=params.quality, task=task)]
+    picture = cropped(open_for(task, params), params.crop, task)
+    return [written(_framed(picture, params, task), params, task)]
 
 
 def plan(image: Size, params: ResizeParams) -> Plan:
     """How an image of this size becomes what was asked for."""
-    if params.fit == "contain" or params.width is None or params.height is None:
+    if params.width is None and params.height is None:
+        return Plan(image, image)
+    if params.fit in ("contain", "inside") or params.width is None or params.height is None:
         return geometry.contain(image, params.width, params.height, upscale=params.upscale)
     box = Size(params.width, params.height)
-    fit = geometry.cover if params.fit == "cover" else geometry.fill
+    fit = {"cover": geometry.cover, "pad": geometry.pad}.get(params.fit, geometry.fill)
     return fit(image, box, upscale=params.upscale)
+
+
+def _framed(picture: Picture, params: ResizeParams, task: Task) -> pyvips.Image:
+    planned = plan(picture.size, params)
+    if params.fit == "pad":
+        background = parse_colour(params.background)
+        return padded(picture, planned, task, gravity=params.gravity, background=background)
+    return cut(picture, planned, task, gravity=params.gravity, focal=params.focal_point)
 
 
 handler = bind(Operation.RESIZE, resize)

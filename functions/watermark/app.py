@@ -1,22 +1,20 @@
 """Lays a text or another picture over an image."""
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import pyvips
-from PIL import Image, ImageDraw, ImageFont
 
-from darkroom.config import layer_folders
-from darkroom.contracts import Operation, WatermarkParams
-from darkroom.errors import ConfigurationError, InvalidRequestError, MediaError
+from darkroom.colour import parse_colour
+from darkroom.contracts import Blend, Operation, WatermarkParams
+from darkroom.errors import MediaError
 from darkroom.geometry import Size, place
-from darkroom.images import Picture, can_animate, choose_format, open_picture, save
+from darkroom.images import open_for, written
+from darkroom.lettering import MEASURING_PX, Lettering, check_letters
+from darkroom.picture import Picture, open_picture
 from darkroom.task import Rendition, Task
 from darkroom.vips import translated
 from darkroom.worker import bind
-
-FONT = "DejaVuSans.ttf"
 
 #: The margin gives way on small pictures: it never takes more than this part of the shorter side.
 MOST_MARGIN = 0.25
@@ -25,137 +23,109 @@ MOST_MARGIN = 0.25
 #: stream through, which takes a third more time.
 HELD_BYTES = 256 * 1024 * 1024
 
-#: White letters with a dark, thin outline can be read on any ground.
-INK, OUTLINE = (255, 255, 255, 255), (0, 0, 0, 180)
-OUTLINE_EM, LINE_GAP_EM = 0.04, 0.2
-
-#: Most pixels that letters are drawn with; larger ones are scaled up.
-MOST_DRAWN_PIXELS = 16_000_000
-
-#: Sizes of the font in pixels: for measuring, and the least at which letters are drawn before they are scaled down.
-MEASURING_PX, LEAST_PX = 50.0, 8.0
+#: What libvips calls the ways to mix two colours.
+_MODES: dict[Blend, str] = {"normal": "over", "color_dodge": "colour-dodge", "color_burn": "colour-burn"}
 
 
-class Lettering(NamedTuple):
-    """A text in a font, with its outline and the gap between its lines, in pixels."""
+class Stamp(NamedTuple):
+    """What is laid over a picture: an image in RGBA, where, and how its colours mix."""
 
-    text: str
-    font: ImageFont.FreeTypeFont
-    outline: float
-    gap: float
-
-    def drawn(self) -> Image.Image:
-        """The text in RGBA, cut to its ink. Raises InvalidRequestError when there is none."""
-        ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
-        left, top, right, bottom = ruler.multiline_textbbox(
-            (0, 0), self.text, self.font, spacing=self.gap, align="center", stroke_width=self.outline
-        )
-        canvas = Image.new("RGBA", (math.ceil(right - left), math.ceil(bottom - top)))
-        ImageDraw.Draw(canvas).multiline_text(
-            (-left, -top),
-            self.text,
-            INK,
-            self.font,
-            spacing=self.gap,
-            align="center",
-            stroke_width=self.outline,
-            stroke_fill=OUTLINE,
-        )
-        ink = canvas.getbbox()
-        if ink is None:
-            raise InvalidRequestError("text: there is nothing to draw in it.")
-        return canvas.crop(ink)
+    overlay: pyvips.Image
+    left: int
+    top: int
+    mode: str
 
 
 def watermark(task: Task, params: WatermarkParams) -> list[Rendition]:
     """The image at its own size with the watermark on it; an animation has it on every frame."""
-    fmt = choose_format(params.format, task.source.media_type)
-    picture = open_picture(task.source, task.limits, animated=can_animate(fmt))
+    picture = open_for(task, params)
     margin = min(params.margin, int(min(picture.size) * MOST_MARGIN))
     room = Size(picture.size.width - 2 * margin, picture.size.height - 2 * margin)
-    width = max(1, round(picture.size.width * params.scale))
-    if params.image_file_id is not None:
-        overlay = _image(task, params.image_file_id, width, room)
-    else:
-        overlay = _text(params.text or "", width, room)
-    at = place(picture.size, Size(overlay.width, overlay.height), params.position, margin)
-    image = _stamped(picture, overlay.linear([1, 1, 1, params.opacity], [0, 0, 0, 0], uchar=True), at, task)
-    return [save(image, fmt, quality=params.quality, task=task)]
+    overlay = _text(params, picture.size, room) if params.text is not None else _image(task, params, picture.size, room)
+    stamp = _placed(overlay, params, picture.size, margin)
+    return [written(_stamped(picture, stamp, task), params, task)]
 
 
-def _size(own: Size, width: int, room: Size) -> Size:
-    """What a watermark of this shape gets: the width asked for, smaller where that leaves no room."""
-    return Size(width, max(1, round(own.height * width / own.width))).shrunk_into(room)
+def fitted(own: Size, wanted: float, room: Size, rotation: float) -> Size:
+    """A watermark of this shape times `wanted`, smaller where it would not fit into the room when it is turned."""
+    turn = math.radians(rotation)
+    cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
+    width, height = own.width * wanted, own.height * wanted
+    factor = min(1.0, room.width / (width * cos + height * sin), room.height / (width * sin + height * cos))
+    size = Size(max(1, round(width * factor)), max(1, round(height * factor)))
+    return size if rotation % 180 else Size(min(size.width, room.width), min(size.height, room.height))
 
 
-def _image(task: Task, file_id: str, width: int, room: Size) -> pyvips.Image:
+def _image(task: Task, params: WatermarkParams, canvas: Size, room: Size) -> pyvips.Image:
     """The other picture in RGBA."""
     try:
-        mark = open_picture(task.fetch(file_id), task.limits)
+        mark = open_picture(task.fetch(params.image_file_id or ""), task.limits)
+        wanted = max(1, round(canvas.width * params.scale)) / mark.size.width
         with translated():
-            image = mark.scaled(_size(mark.size, width, room)).colourspace("srgb")
+            image = mark.scaled(fitted(mark.size, wanted, room, params.rotation)).colourspace("srgb")
             return (image if image.hasalpha() else image.addalpha()).copy_memory()
     except MediaError as error:
         raise type(error)(f"The picture to lay over cannot be used. {error.message}") from error
 
 
-def _text(text: str, width: int, room: Size) -> pyvips.Image:
+def _text(params: WatermarkParams, canvas: Size, room: Size) -> pyvips.Image:
     """The text in RGBA."""
-    text = "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
-    _check_glyphs(text)
-    measured = Size(*_lettering(text, MEASURING_PX).drawn().size)
-    size = _size(measured, width, room)
-    exact_px = MEASURING_PX * size.width / measured.width
-    drawn = _lettering(text, max(LEAST_PX, exact_px * min(1.0, math.sqrt(MOST_DRAWN_PIXELS / size.pixels)))).drawn()
-    image = pyvips.Image.new_from_memory(drawn.tobytes(), drawn.width, drawn.height, len(drawn.mode), "uchar")
-    image = image.copy(interpretation="srgb")
-    if drawn.width > size.width or drawn.height > size.height or size.pixels > MOST_DRAWN_PIXELS:
-        image = image.thumbnail_image(size.width, height=size.height, size="force")
-    return image
+    text = "\n".join(" ".join(line.split()) for line in (params.text or "").strip().splitlines())
+    check_letters(text)
+    lettering = Lettering(text, parse_colour(params.color), parse_colour(params.outline_color), params.outline)
+    measured = lettering.measured()
+    wanted = max(1, round(canvas.width * params.scale)) / measured.width
+    if params.font_size is not None:
+        wanted = params.font_size / MEASURING_PX
+    size = fitted(measured, wanted, room, params.rotation)
+    return lettering.drawn(size, MEASURING_PX * size.width / measured.width)
 
 
-def _lettering(text: str, size_px: float) -> Lettering:
-    return Lettering(text, _font(size_px), OUTLINE_EM * size_px, LINE_GAP_EM * size_px)
+def _placed(overlay: pyvips.Image, params: WatermarkParams, canvas: Size, margin: int) -> Stamp:
+    with translated():
+        overlay = _turned(overlay, params.rotation, canvas)
+        overlay = overlay.linear([1, 1, 1, params.opacity], [0, 0, 0, 0], uchar=True)
+        left, top = place(canvas, Size(overlay.width, overlay.height), params.position, margin)
+        if params.tile:
+            overlay, left, top = _tiled(overlay, canvas, (left, top), params.tile_gap), 0, 0
+    return Stamp(overlay, left, top, _MODES.get(params.blend, params.blend.replace("_", "-")))
 
 
-@lru_cache(maxsize=4)
-def _font(size_px: float) -> ImageFont.FreeTypeFont:
-    folders = layer_folders("fonts")
-    for folder in folders:
-        if (folder / FONT).is_file():
-            return ImageFont.truetype(folder / FONT, size_px)
-    raise ConfigurationError(f"The font {FONT} is in none of these folders: {', '.join(map(str, folders))}.")
+def _turned(overlay: pyvips.Image, rotation: float, canvas: Size) -> pyvips.Image:
+    """Clockwise; half transparent at its edges, and never larger than the canvas."""
+    if not rotation:
+        return overlay
+    turned = overlay.premultiply().rotate(rotation, background=[0, 0, 0, 0]).unpremultiply().cast("uchar")
+    turned = turned.copy(interpretation="srgb")
+    width, height = min(turned.width, canvas.width), min(turned.height, canvas.height)
+    return turned.crop((turned.width - width) // 2, (turned.height - height) // 2, width, height).copy_memory()
 
 
-def _check_glyphs(text: str) -> None:
-    """Raises InvalidRequestError for characters that the font would draw as empty boxes."""
-    font = _font(MEASURING_PX)
-    missing = font.getmask("\uffff")
-    unknown = [
-        character
-        for character in dict.fromkeys(text.replace("\n", ""))
-        if (mask := font.getmask(character)).size == missing.size and bytes(mask) == bytes(missing)
-    ]
-    if unknown:
-        raise InvalidRequestError(f"text: the font has no letters for {' '.join(unknown)}")
+def _tiled(overlay: pyvips.Image, canvas: Size, at: tuple[int, int], gap: float) -> pyvips.Image:
+    """As large as the canvas, with the watermark at `at` and repeated in all directions."""
+    gap_px = round(gap * max(overlay.width, overlay.height))
+    width, height = overlay.width + gap_px, overlay.height + gap_px
+    cell = overlay.embed(0, 0, width, height, extend="background", background=[0, 0, 0, 0]).copy_memory()
+    sheet = cell.replicate(-(-canvas.width // width) + 1, -(-canvas.height // height) + 1)
+    return sheet.crop(-at[0] % width, -at[1] % height, *canvas)
 
 
-def _stamped(picture: Picture, overlay: pyvips.Image, at: tuple[int, int], task: Task) -> pyvips.Image:
-    left, top = at
+def _stamped(picture: Picture, stamp: Stamp, task: Task) -> pyvips.Image:
     held = picture.frames == 1 and picture.size.pixels * 4 <= HELD_BYTES
     base = picture.whole(task, held=held)
+    overlay, left, top, _ = stamp
     with translated():
         base = base.colourspace("srgb")
         if held:
             under = base.crop(left, top, overlay.width, overlay.height)
-            return base.insert(_over(under, overlay), left, top)
+            return base.insert(_over(under, stamp), left, top)
         sheet = overlay.embed(left, top, *picture.size, extend="background", background=[0, 0, 0, 0])
-        return _over(base, sheet.replicate(1, picture.frames))
+        return _over(base, stamp._replace(overlay=sheet.replicate(1, picture.frames)))
 
 
-def _over(base: pyvips.Image, overlay: pyvips.Image) -> pyvips.Image:
-    """`overlay` (RGBA) on `base`, which stays opaque when it was."""
-    image = base.composite2(overlay, "over")
+def _over(base: pyvips.Image, stamp: Stamp) -> pyvips.Image:
+    """The overlay on `base`, which stays opaque when it was."""
+    image = base.composite2(stamp.overlay, stamp.mode)
     return image if base.hasalpha() else image.extract_band(0, n=base.bands)
 
 

@@ -141,9 +141,10 @@ def frames(size: tuple[int, int] = (120, 80), count: int = 4) -> list[Image.Imag
 
 
 def animation(fmt: str, images: Sequence[Image.Image], *, frame_ms: int = 80, plays: int = 4) -> bytes:
-    """An animated GIF or WebP that is shown `plays` times."""
-    # GIF counts repetitions, WebP counts plays.
-    options: dict[str, object] = {"loop": plays - 1} if fmt == "GIF" else {"loop": plays, "lossless": True}
+    """An animated GIF, PNG or WebP that is shown `plays` times."""
+    # GIF counts repetitions, the others count plays.
+    options: dict[str, object] = {"loop": plays - 1} if fmt == "GIF" else {"loop": plays}
+    options |= {"lossless": True} if fmt == "WEBP" else {}
     return encode(images[0], fmt, save_all=True, append_images=list(images[1:]), duration=frame_ms, **options)
 
 

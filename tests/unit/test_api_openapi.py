@@ -136,7 +136,7 @@ def test_every_operation_is_a_kind_of_request_with_all_its_limits(
     body = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]
     request = resolve(document, body["schema"]["discriminator"]["mapping"][operation])
     params = resolve(document, request["properties"]["params"]["$ref"])
-    contract = PARAMS[operation].model_json_schema()
+    contract = PARAMS[operation].model_json_schema(ref_template="#/components/schemas/{model}")
 
     assert request["properties"]["operation"]["const"] == operation
     assert params["properties"] == contract["properties"]

@@ -12,7 +12,10 @@ STOREYS = [
     ["darkroom", "errors", "trace", "log"],
     ["config", "contracts", "ids", "task"],
     ["sniff", "geometry", "events", "metrics", "aws"],
-    ["colour", "vips", "images", "boxes", "ffmpeg", "probe", "filters", "tags"],
+    [
+        *("colour", "vips", "decoded", "picture", "framing", "metadata", "apart", "apng", "content", "images"),
+        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "filters", "tags", "budget", "encoders", "loudness", "verify"),
+    ],
     ["storage", "store", "broker"],
     ["files", "ledger"],
     ["lifecycle"],
@@ -34,11 +37,21 @@ KEEPERS = {
     "pyvips": {
         "darkroom.colour",
         "darkroom.vips",
+        "darkroom.decoded",
+        "darkroom.picture",
+        "darkroom.framing",
+        "darkroom.metadata",
+        "darkroom.apart",
+        "darkroom.apng",
+        "darkroom.content",
         "darkroom.images",
+        "darkroom.lettering",
+        "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",
     },
-    "PIL": {"darkroom.images", "functions.watermark.app"},
+    "PIL": {"darkroom.decoded"},
+    "pi_heif": {"darkroom.decoded"},
 }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from darkroom import fonts, lettering
 from darkroom.contracts import ImageFormat, Position, WatermarkParams
 from darkroom.errors import (
     ConfigurationError,
@@ -45,9 +46,9 @@ POSITIONS: list[Position] = [
 @pytest.fixture(autouse=True)
 def _font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
-    app._font.cache_clear()
+    fonts.font_files.cache_clear()
     yield
-    app._font.cache_clear()
+    fonts.font_files.cache_clear()
 
 
 def marked(content: bytes, folder: Path, params: WatermarkParams, mark: bytes | None = None) -> Image.Image:
@@ -128,7 +129,7 @@ def test_a_text_can_be_read_on_light_and_on_dark(tmp_path: Path, ground: str) ->
 def test_huge_letters_are_drawn_smaller_and_scaled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = WatermarkParams(text="©", position="center", scale=0.5, opacity=1)
     exact = marked(plain((800, 600), "gray"), tmp_path, params)
-    monkeypatch.setattr(app, "MOST_DRAWN_PIXELS", 10_000)
+    monkeypatch.setattr(lettering, "MOST_DRAWN_PIXELS", 10_000)
     assert 0 < difference(marked(plain((800, 600), "gray"), tmp_path, params), exact) < 5.0
 
 

@@ -1,13 +1,39 @@
 """Colours as a browser shows them, whatever a picture was stored in."""
 
+from typing import NamedTuple
+
 import pyvips
 
+_NAMED = {"white": "#ffffff", "black": "#000000", "transparent": "#00000000"}
 
-def displayable(image: pyvips.Image) -> pyvips.Image:
-    """In sRGB, or grey where it was grey, with 8 bits a channel."""
+
+class Colour(NamedTuple):
+    """A colour in sRGB, each part from 0 to 255; an alpha of 0 is see-through."""
+
+    red: int
+    green: int
+    blue: int
+    alpha: int = 255
+
+    @property
+    def opaque(self) -> list[int]:
+        """Red, green and blue; what is see-through counts as white, as paper would show it."""
+        return [round(255 - (255 - part) * self.alpha / 255) for part in self[:3]]
+
+
+def parse_colour(text: str) -> Colour:
+    """A colour as the contracts allow it: a name, #rgb, #rgba, #rrggbb or #rrggbbaa."""
+    digits = _NAMED.get(text, text).removeprefix("#")
+    if len(digits) < 6:
+        digits = "".join(digit * 2 for digit in digits)
+    return Colour(*bytes.fromhex(digits))
+
+
+def displayable(image: pyvips.Image, *, keep_profile: bool = False) -> pyvips.Image:
+    """In sRGB, or grey where it was grey, with 8 bits a channel; with `keep_profile` in its own RGB or grey."""
     grey = image.interpretation in ("b-w", "grey16")
-    if image.interpretation == "cmyk" or _has_own_colours(image):
-        image = _colour_managed(image)
+    if image.interpretation == "cmyk" or (not keep_profile and _has_own_colours(image)):
+        image = _without_profile(_colour_managed(image))
     space = "b-w" if grey else "srgb"
     image = image if image.interpretation == space else image.colourspace(space)
     return image if image.format == "uchar" else image.cast("uchar")
@@ -22,6 +48,15 @@ def _colour_managed(image: pyvips.Image) -> pyvips.Image:
         )
     except pyvips.Error:
         return image
+
+
+def _without_profile(image: pyvips.Image) -> pyvips.Image:
+    """Not labelled any more with a profile: sRGB needs none, and one that nobody can read helps nobody."""
+    if not image.get_typeof("icc-profile-data"):
+        return image
+    image = image.copy()
+    image.remove("icc-profile-data")
+    return image
 
 
 def _has_own_colours(image: pyvips.Image) -> bool:

@@ -23,6 +23,7 @@ DarkroomError
 │   ├── CorruptMediaError           422  corrupt_media
 │   ├── TooManyPixelsError          422  too_many_pixels
 │   ├── TooLongError                422  media_too_long
+│   ├── ResultTooLargeError         422  result_too_large
 │   ├── NoAudioStreamError          422  no_audio_stream
 │   ├── NoVideoStreamError          422  no_video_stream
 │   └── ProcessingTimedOutError     422  processing_timed_out
@@ -212,6 +213,12 @@ class TooLongError(MediaError):
     """The recording is longer than allowed."""
 
     code = "media_too_long"
+
+
+class ResultTooLargeError(MediaError):
+    """No result is as small as asked for."""
+
+    code = "result_too_large"
 
 
 class NoAudioStreamError(MediaError):

@@ -2,7 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from darkroom.contracts import Position
+from darkroom.contracts import FocalPoint, Position, Region
+from darkroom.errors import InvalidRequestError
 
 
 class Size(NamedTuple):
@@ -27,8 +28,22 @@ class Size(NamedTuple):
         return Size(min(size.width, box.width), min(size.height, box.height))
 
 
+class Box(NamedTuple):
+    """A part of a picture: its left and top edge, and its size."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def size(self) -> Size:
+        """Without its place."""
+        return Size(self.width, self.height)
+
+
 class Plan(NamedTuple):
-    """How to get a result: scale the picture to `scaled`, then cut `crop` out of its middle."""
+    """How to get a result: scale the picture to `scaled`, then make it `crop` large by cutting off or filling up."""
 
     scaled: Size
     crop: Size
@@ -47,7 +62,7 @@ def contain(image: Size, width: int | None, height: int | None, *, upscale: bool
 
 
 def cover(image: Size, box: Size, *, upscale: bool) -> Plan:
-    """The box filled, the overhang cut off on both sides alike. Without `upscale` the box shrinks into the image."""
+    """The box filled, the overhang to be cut off. Without `upscale` the box shrinks into the image."""
     box = box if upscale else box.shrunk_into(image)
     size = image.scaled(max(box.width / image.width, box.height / image.height))
     return Plan(Size(max(size.width, box.width), max(size.height, box.height)), box)
@@ -59,6 +74,11 @@ def fill(image: Size, box: Size, *, upscale: bool) -> Plan:
     return Plan(box, box)
 
 
+def pad(image: Size, box: Size, *, upscale: bool) -> Plan:
+    """The whole image inside the box, which is to be filled up around it."""
+    return Plan(contain(image, *box, upscale=upscale).scaled, box)
+
+
 def place(canvas: Size, item: Size, position: Position, margin: int) -> tuple[int, int]:
     """Left and top of `item` on `canvas`, so that `margin` lies between it and the edges it is nearest to."""
     column = _part(position, "left", "right")
@@ -67,6 +87,50 @@ def place(canvas: Size, item: Size, position: Position, margin: int) -> tuple[in
         _offset(canvas.width - item.width, column, margin),
         _offset(canvas.height - item.height, row, margin),
     )
+
+
+def around(point: FocalPoint, image: Size, crop: Size) -> tuple[int, int]:
+    """Left and top of the part of this size that has the point as near to its middle as the image allows."""
+    left = round(point.x * image.width - crop.width / 2)
+    top = round(point.y * image.height - crop.height / 2)
+    return min(max(left, 0), image.width - crop.width), min(max(top, 0), image.height - crop.height)
+
+
+def part(region: Region, image: Size) -> Box:
+    """A region in pixels of this image. Raises InvalidRequestError when it is not inside."""
+    across, down = (image.width, image.height) if region.unit == "fraction" else (1, 1)
+    left, top = round(region.left * across), round(region.top * down)
+    box = Box(left, top, max(1, round(region.width * across)), max(1, round(region.height * down)))
+    if region.unit == "fraction":  # rounding must not push it out
+        left, top = min(left, image.width - 1), min(top, image.height - 1)
+        box = Box(left, top, min(box.width, image.width - left), min(box.height, image.height - top))
+    if box.left + box.width > image.width or box.top + box.height > image.height:
+        raise InvalidRequestError(
+            f"crop: the region ends at {box.left + box.width:,} x {box.top + box.height:,}, "
+            f"but the image has only {image.width:,} x {image.height:,} pixels."
+        )
+    return box
+
+
+def stored(box: Box, image: Size, orientation: int) -> Box:
+    """Where a part of the upright image (of size `image`) lies in the picture as it is stored, turned by EXIF."""
+    left, top, width, height = box
+    right, bottom = image.width - left - width, image.height - top - height
+    places = {
+        2: (right, top),
+        3: (right, bottom),
+        4: (left, bottom),
+        5: (top, left),
+        6: (top, right),
+        7: (bottom, right),
+        8: (bottom, left),
+    }
+    at = places.get(orientation, (left, top))
+    return Box(*at, height, width) if orientation in SIDEWAYS else Box(*at, width, height)
+
+
+#: EXIF orientations that lay a picture on its side.
+SIDEWAYS = range(5, 9)
 
 
 def _part(position: Position, start: str, end: str) -> Literal["start", "middle", "end"]:

@@ -1,7 +1,7 @@
 """libvips itself: set up once, watched while it computes, its errors turned into ours. Nothing else translates them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -43,11 +43,11 @@ def _silence() -> None:
 
 
 @contextmanager
-def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[None]:
-    """While `image` is computed, tells progress up to `end` and stops at the deadline or when the job is lost."""
+def watched(image: pyvips.Image, task: Task, *, start: float = 0.0, end: float = 1.0) -> Iterator[None]:
+    """Tells progress from `start` to `end` while `image` is computed; stops at the deadline or when the job is lost."""
     stopped: list[Exception] = []
     next_look = time.monotonic() + LOOK_EVERY_S
-    told = 0.0
+    told = start
 
     # It must not refer to `image`, which keeps it: the pixels of such a ring would wait for the garbage collector.
     def look(computed: pyvips.Image, progress: Any) -> None:
@@ -57,7 +57,9 @@ def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[No
         next_look = time.monotonic() + LOOK_EVERY_S
         try:
             task.remaining_s()
-            told = max(told, end * progress.percent / 100)  # libvips' own figure may step back a little
+            told = max(
+                told, start + (end - start) * progress.percent / 100
+            )  # libvips' own figure may step back a little
             task.progress(told)
         except Exception as error:  # noqa: BLE001 - no error can cross libvips: it is raised again below
             stopped.append(error)
@@ -74,6 +76,34 @@ def watched(image: pyvips.Image, task: Task, *, end: float = 1.0) -> Iterator[No
         image.set_progress(False)
     if stopped:
         raise stopped[0]
+
+
+def film(frames: Sequence[pyvips.Image], delays_ms: list[int] | None = None, plays: int | None = None) -> pyvips.Image:
+    """Frames of one size below each other, with times and loops of the first where none are given."""
+    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    if delays_ms is not None:
+        strip.set_type(pyvips.GValue.array_int_type, "delay", delays_ms)
+    if plays is not None:
+        strip.set_type(pyvips.GValue.gint_type, "loop", plays)
+    return strip
+
+
+def in_memory(image: pyvips.Image, task: Task) -> pyvips.Image:
+    """`image` computed, to be read in any order. Its progress is not told: saving, which follows, tells its own."""
+    with watched(image, task, end=0):
+        return image.copy_memory()
+
+
+def each_frame(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image], task: Task) -> pyvips.Image:
+    """An animation or a still picture with every frame changed alike."""
+    height = image.get_page_height()
+    if height == image.height:
+        return change(image)
+    # Every frame is taken out of the same strip, which therefore has to be there as a whole.
+    strip = in_memory(image, task)
+    tops = range(0, strip.height, height)
+    return film([change(strip.crop(0, top, strip.width, height)) for top in tops])
 
 
 #: Lines of libvips' that complain about a file begin so; lines about writing name the saver ("jpegsave_buffer: ...").

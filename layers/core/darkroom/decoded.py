@@ -1,0 +1,123 @@
+"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC and animated PNG.
+
+They are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyvips
+
+from darkroom.errors import CorruptMediaError, TooManyPixelsError
+from darkroom.geometry import Size
+from darkroom.task import Limits, Task
+from darkroom.vips import film
+
+#: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 9 bytes for a moment.
+MAX_PIXELS = 100_000_000
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def check_pixels(size: Size, frames: int, limit: int, subject: str) -> None:
+    """Raises TooManyPixelsError with both numbers."""
+    if size.pixels * frames <= limit:
+        return
+    shape = f"{size.width:,} x {size.height:,}" + (f" pixels in {frames:,} frames" if frames > 1 else "")
+    raise TooManyPixelsError(
+        f"{subject} has {shape}, {size.pixels * frames:,} pixels in all; at most {limit:,} are allowed."
+    )
+
+
+def bitmap(content: bytes, limits: Limits) -> pyvips.Image:
+    """A BMP. Raises TooManyPixelsError and CorruptMediaError."""
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    with _blamed("BMP"), BmpImageFile(io.BytesIO(content)) as opened:
+        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+        mode = {"L": "L", "1": "L", "RGBA": "RGBA"}.get(opened.mode, "RGB")
+        pixels = (opened if opened.mode == mode else opened.convert(mode)).tobytes()
+        return _image(pixels, Size(*opened.size), len(mode))
+
+
+def heic(content: bytes, limits: Limits) -> pyvips.Image:
+    """A HEIC, upright: HEIF turns pictures by itself, and EXIF does not count. With its profile and metadata.
+
+    Raises TooManyPixelsError and CorruptMediaError.
+    """
+    import pi_heif
+
+    pi_heif.options.DECODE_THREADS = 1
+    with _blamed("HEIC"):
+        opened = pi_heif.open_heif(content)
+        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+        picture = opened.to_pillow()
+        mode = picture.mode if picture.mode in ("L", "LA", "RGBA") else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
+        image = _image(picture.tobytes(), Size(*picture.size), len(mode))
+    for field, name in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
+        if picture.info.get(field):
+            image.set_type(pyvips.GValue.blob_type, name, picture.info[field])
+    return image
+
+
+# Animated PNG ------------------------------------------------------------------------------------------------------
+
+
+def png_frames(content: bytes) -> int:
+    """How many frames a PNG says it has: 1 unless it is an animation."""
+    for kind, body in chunks(content):
+        if kind == b"acTL" and len(body) == 8:
+            return max(1, int.from_bytes(body[:4]))
+        if kind == b"IDAT":
+            break
+    return 1
+
+
+def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of the chunks of a PNG, as far as they are there."""
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(content):
+        length = int.from_bytes(content[at : at + 4])
+        yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def animated_png(content: bytes, frames: int, limits: Limits, task: Task | None = None) -> pyvips.Image:
+    """The first frames of an animated PNG below each other, with times and loops.
+
+    Raises TooManyPixelsError and CorruptMediaError.
+    """
+    from PIL.PngImagePlugin import PngImageFile
+
+    with _blamed("PNG"), PngImageFile(io.BytesIO(content)) as opened:
+        size = Size(*opened.size)
+        check_pixels(size, frames, min(limits.pixels, MAX_PIXELS), "The picture")
+        # A picture for viewers that know no animations may stand in front, and is none of the frames.
+        first = 1 if opened.default_image else 0
+        if first + frames > opened.n_frames:
+            raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
+        images, delays = [], []
+        for number in range(first, first + frames):
+            if task is not None:
+                task.remaining_s()
+            opened.seek(number)
+            images.append(_image(opened.convert("RGBA").tobytes(), size, 4))
+            delays.append(round(opened.info.get("duration", 0)))
+        return film(images, delays, int(opened.info.get("loop", 0)))
+
+
+def _image(pixels: bytes, size: Size, bands: int) -> pyvips.Image:
+    image = pyvips.Image.new_from_memory(pixels, *size, bands, "uchar")
+    return image.copy(interpretation="b-w" if bands < 3 else "srgb")
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Turns what Pillow raises on damaged files into an error of ours."""
+    try:
+        yield
+    except (OSError, ValueError, SyntaxError, LookupError, EOFError, RuntimeError, struct.error) as error:
+        raise CorruptMediaError(f"The picture is damaged or cut short ({name}).") from error

@@ -1,0 +1,66 @@
+"""What a picture says about itself, and how much of that goes along with a result.
+
+libvips reads EXIF into fields named `exif-ifd<number>-<tag>` and writes those that are still there; XMP and IPTC are
+blobs. The position where a picture was taken can stand in EXIF's fourth directory and in XMP.
+"""
+
+import re
+from typing import Any
+
+import pyvips
+
+from darkroom.contracts import Metadata
+
+_BLOBS = ("exif-data", "xmp-data", "iptc-data")
+_RIGHTS = ("exif-ifd0-Artist", "exif-ifd0-Copyright")
+_GPS = "exif-ifd3-"
+
+#: Directory 1 describes the embedded preview, which shows the picture before it was cropped or marked; a maker's own
+#: notes hold serial numbers, faces and more that nobody has read.
+_NEVER = re.compile(r"exif-ifd1-|exif-ifd\d-(MakerNote|Orientation$)|jpeg-thumbnail-data$|.*(Pixel[XY]Dimension)$")
+
+#: How XMP spells a property: as an attribute, or as an element with what is in it.
+_XMP_GPS = re.compile(
+    rb"""\s[\w.-]+:GPS\w*\s*=\s*("[^"]*"|'[^']*')|<([\w.-]+:GPS\w*)\b[^>]*?(/>|>.*?</\2\s*>)""", re.DOTALL
+)
+
+#: What `keep` of a saver is called.
+_FLAGS = {"exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc", "icc-profile-data": "icc"}
+
+
+def reduced(image: pyvips.Image, metadata: Metadata, *, gps: bool, profile: bool) -> tuple[pyvips.Image, str]:
+    """The image with only what shall go along, and the saver's `keep` flags for it ("none", "exif:icc" ...)."""
+    kept = {"icc-profile-data"} if profile else set[str]()
+    if metadata == "copyright":
+        kept |= {"exif-data"}
+    elif metadata == "keep":
+        kept |= set(_BLOBS)
+    if not kept:
+        return image, "none"
+    image = image.copy()
+    for name in list(image.get_fields()):
+        if name.startswith("exif-ifd"):
+            if _NEVER.match(name) or not _allowed(name, metadata, gps=gps):
+                image.remove(name)
+        elif _NEVER.match(name) or (name in _FLAGS and name not in kept):
+            image.remove(name)
+    if "xmp-data" in kept and not gps and image.get_typeof("xmp-data"):
+        _without_gps(image)
+    flags = [flag for name, flag in _FLAGS.items() if name in kept and image.get_typeof(name)]
+    return image, ":".join(flags) or "none"
+
+
+def _allowed(name: str, metadata: Metadata, *, gps: bool) -> bool:
+    if metadata == "copyright":
+        return name in _RIGHTS
+    return metadata == "keep" and (gps or not name.startswith(_GPS))
+
+
+def _without_gps(image: pyvips.Image) -> None:
+    """Takes positions out of XMP, or all of it where they may be hidden."""
+    packet = bytes(image.get("xmp-data"))
+    cleaned: Any = _XMP_GPS.sub(b"", packet)
+    hidden = b"\0" in cleaned or b"GPS" in cleaned or b"<!" in cleaned or b"&#" in cleaned
+    image.remove("xmp-data")
+    if not hidden:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", cleaned)

@@ -1,0 +1,216 @@
+"""Pictures in, by libvips: limits before decoding, upright, in sRGB with 8 bits a channel.
+
+    picture = open_picture(task.source, task.limits)
+    image = picture.scaled(Size(640, 480))
+
+libvips computes when a result is asked for, so damage in a file may only show when the image is saved. An animation is
+one tall image with its frames below each other; its metadata `page-height` is the height of one.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyvips
+
+from darkroom import decoded
+from darkroom.colour import displayable
+from darkroom.contracts import MAX_FRAMES
+from darkroom.decoded import check_pixels
+from darkroom.errors import (
+    CorruptMediaError,
+    EmptyFileError,
+    FileTooLargeError,
+    TooLongError,
+    UnsupportedMediaTypeError,
+    WrongMediaKindError,
+)
+from darkroom.geometry import SIDEWAYS, Box, Size, stored
+from darkroom.task import Limits, Source, Task
+from darkroom.vips import each_frame, in_memory, set_up, translated
+
+#: Largest file that is read as a picture. It is held in memory beside what is made of it.
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+#: libvips' loader by media type.
+_LOADERS = {
+    "image/jpeg": "jpegload_buffer",
+    "image/png": "pngload_buffer",
+    "image/webp": "webpload_buffer",
+    "image/gif": "gifload_buffer",
+    "image/tiff": "tiffload_buffer",
+    "image/avif": "heifload_buffer",
+}
+_BMP, _GIF, _HEIC, _PNG = "image/bmp", "image/gif", "image/heic", "image/png"
+_READABLE = (*_LOADERS, _BMP, _HEIC)
+
+#: Media types of which libvips reads all frames.
+_ANIMATED_TYPES = frozenset({_GIF, "image/webp"})
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture whose header was read and found within the limits. Its pixels are decoded when they are asked for.
+
+    `size` is that of one frame, upright; `frames` is 1 unless an animation was asked for and found.
+    """
+
+    size: Size
+    frames: int
+    limits: Limits
+    content: bytes = field(repr=False)
+    header: pyvips.Image = field(repr=False)
+    options: dict[str, Any] = field(repr=False)
+    keep_profile: bool = False
+
+    def scaled(self, size: Size) -> pyvips.Image:
+        """The picture at exactly `size`, decoded no larger than needed. Raises TooManyPixelsError."""
+        check_pixels(size, self.frames, self.limits.pixels, "The result")
+        with translated():
+            return displayable(self._thumbnail(size), keep_profile=self.keep_profile)
+
+    def part(self, box: Box, task: Task) -> "Picture":
+        """A part of the upright picture, as a picture of its own."""
+        with translated():
+            if self.frames > 1:
+                header = each_frame(self.header, lambda frame: frame.crop(*box), task)
+            else:
+                header = self.header.crop(*stored(box, self.size, orientation(self.header)))
+        return replace(self, size=box.size, header=header, content=b"")
+
+    def whole(self, task: Task, *, held: bool) -> pyvips.Image:
+        """The picture at its own size: decoded into memory when `held`, else to be read once from top to bottom.
+
+        A still picture that has to be turned is held in any case.
+        """
+        with translated():
+            image = displayable(self.header, keep_profile=self.keep_profile)
+            if self.frames > 1 or (not held and orientation(image) == 1):
+                return image
+            return in_memory(image, task).autorot()
+
+    def _thumbnail(self, size: Size) -> pyvips.Image:
+        target = {"height": size.height, "size": "force", "no_rotate": self.frames > 1}
+        if not self.content:  # decoded already, or a part
+            header = displayable(self.header) if self.header.interpretation == "cmyk" else self.header
+            return header.thumbnail_image(size.width, **target)
+        if self.header.interpretation == "cmyk":
+            return displayable(self._shrunk_on_load(size)).thumbnail_image(size.width, **target)
+        # thumbnail_buffer accepts fail_on and ignores it (libvips issue 5195); the loader's own option works.
+        options = ",".join(f"{name}={value}" for name, value in self.options.items())
+        return pyvips.Image.thumbnail_buffer(self.content, size.width, **target, option_string=f"[{options}]")
+
+    def _shrunk_on_load(self, size: Size) -> pyvips.Image:
+        """For CMYK, whose dark tones thumbnail_buffer loses: decoded, where the loader can, at twice `size` or more."""
+        if self.header.get("vips-loader") != _LOADERS["image/jpeg"]:
+            return self.header
+        room = min(self.size.width / size.width, self.size.height / size.height) / 2
+        shrink = next((factor for factor in (8, 4, 2) if factor <= room), 1)
+        return pyvips.Image.new_from_buffer(self.content, "", access="sequential", **self.options, shrink=shrink)
+
+
+def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1, keep_profile: bool = False) -> Picture:
+    """Reads a picture's header. `most_frames` is how many of an animation's frames count; None for all there are.
+
+    Raises WrongMediaKindError, UnsupportedMediaTypeError, EmptyFileError, FileTooLargeError, TooManyPixelsError,
+    TooLongError (too many frames) and CorruptMediaError.
+    """
+    set_up()
+    media_type = source.media_type
+    _check_type(media_type)
+    content = _content(source)
+    if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
+        return _measured(decoded.animated_png(content, frames, limits), limits, keep_profile)
+    if media_type == _BMP:
+        return _measured(decoded.bitmap(content, limits), limits, keep_profile)
+    if media_type == _HEIC:
+        return _measured(decoded.heic(content, limits), limits, keep_profile)
+    options: dict[str, Any] = {"fail_on": "error"}
+    header = _header(content, media_type, options)
+    if media_type in _ANIMATED_TYPES and most_frames != 1:
+        there = header.get_n_pages()
+        # Together the frames are refused or loaded; libvips says "bad page number" for more than there are.
+        options["n"] = _counted(there, most_frames)
+        check_pixels(Size(header.width, header.get_page_height()), options["n"], limits.pixels, "The picture")
+        header = _header(content, media_type, options)
+    picture = _measured(header, limits, keep_profile)
+    if media_type == _GIF and not _is_whole_gif(content):
+        raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
+    return replace(picture, content=content, options=options)
+
+
+def orientation(image: pyvips.Image) -> int:
+    """The EXIF orientation, 1 where there is none."""
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _check_type(media_type: str) -> None:
+    if media_type in _READABLE:
+        return
+    if not media_type.startswith("image/"):
+        raise WrongMediaKindError(f"The file is {media_type}, not a picture.")
+    readable = ", ".join(sorted(name.removeprefix("image/").upper() for name in _READABLE))
+    raise UnsupportedMediaTypeError(f"Pictures of type {media_type} cannot be read. Send one of: {readable}.")
+
+
+def _content(source: Source) -> bytes:
+    if source.size_bytes == 0:
+        raise EmptyFileError("The file is empty.")
+    if source.size_bytes > MAX_FILE_BYTES:
+        raise FileTooLargeError(
+            f"The picture has {source.size_bytes:,} bytes; at most {MAX_FILE_BYTES:,} are read as a picture."
+        )
+    return source.read()
+
+
+def _header(content: bytes, media_type: str, options: dict[str, Any]) -> pyvips.Image:
+    with translated():
+        header = pyvips.Image.new_from_buffer(content, "", access="sequential", **options)
+    if header.get("vips-loader") != _LOADERS[media_type]:
+        raise UnsupportedMediaTypeError(f"The file begins as {media_type}, but it is not a picture of that type.")
+    return header
+
+
+def _counted(there: int, most: int | None) -> int:
+    """How many frames of an animation count. Raises TooLongError when there are too many and nobody said which."""
+    if most is not None:
+        return min(there, most)
+    if there > MAX_FRAMES:
+        raise TooLongError(
+            f"The animation has {there:,} frames; at most {MAX_FRAMES:,} are decoded. max_frames takes the first ones."
+        )
+    return there
+
+
+def _measured(header: pyvips.Image, limits: Limits, keep_profile: bool) -> Picture:
+    """The picture behind a header, its upright size within the limit."""
+    size = Size(header.width, header.get_page_height())
+    frames = header.height // size.height
+    if frames == 1 and orientation(header) in SIDEWAYS:
+        size = Size(size.height, size.width)
+    check_pixels(size, frames, limits.pixels, "The picture")
+    return Picture(size, frames, limits, b"", header, {}, keep_profile)
+
+
+def _is_whole_gif(content: bytes) -> bool:
+    """Whether no block of a GIF is cut short. libvips just shows fewer frames of an animation that is."""
+    separator, extension, trailer = 0x2C, 0x21, 0x3B
+    try:
+        at = 13 + _colour_table_bytes(content[10])
+        while at < len(content):
+            block = content[at]
+            if block == separator:
+                at += 11 + _colour_table_bytes(content[at + 9])
+            elif block == extension:
+                at += 2
+            else:
+                return block == trailer
+            while content[at]:
+                at += 1 + content[at]
+            at += 1
+    except IndexError:
+        return False
+    return True  # the trailer is missing, and nothing else
+
+
+def _colour_table_bytes(flags: int) -> int:
+    return 3 * 2 ** (1 + (flags & 7)) if flags & 0x80 else 0
