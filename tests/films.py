@@ -49,6 +49,22 @@ def decoded(path: Path) -> str:
     return subprocess.run([str(binary("ffmpeg")), *arguments], check=True, capture_output=True).stderr.decode()
 
 
+def first_frame_of_av1(path: Path, *, folder: Path) -> Image.Image:
+    """The first picture of a film in AV1, which the layer's FFmpeg cannot decode: Pillow can, as an AVIF."""
+    target = folder / "frame.avif"
+    arguments = ["-nostdin", "-v", "error", "-y", "-i", str(path), "-an", "-c", "copy", "-frames:v", "1", str(target)]
+    subprocess.run([str(binary("ffmpeg")), *arguments], check=True)
+    with Image.open(target) as image:
+        return image.convert("RGB")
+
+
+def loudness_lufs(path: Path) -> float:
+    """Loudness of the whole sound by EBU R128."""
+    arguments = ["-nostdin", "-hide_banner", "-i", str(path), "-map", "0:a", "-af", "ebur128", "-f", "null", "-"]
+    said = subprocess.run([str(binary("ffmpeg")), *arguments], check=True, capture_output=True).stderr.decode()
+    return float(said.rpartition("I:")[2].split()[0])
+
+
 def frame(path: Path, at_s: float = 0.0, *, folder: Path) -> Image.Image:
     """The picture at a time, decoded from the beginning on."""
     target = folder / "frame.bmp"

@@ -1,33 +1,61 @@
-"""Encodes a video anew, smaller, as an MP4 that starts to play before it is all there."""
+"""Encodes a video anew, smaller, as a file that starts to play before it is all there."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from darkroom import ffmpeg, filters, tags
+from darkroom import budget, ffmpeg, filters, loudness, tags
 from darkroom.boxes import check_uncut
 from darkroom.contracts import Operation, VideoCompressParams
-from darkroom.errors import InternalError
+from darkroom.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
+from darkroom.errors import CorruptMediaError, InternalError
 from darkroom.geometry import Size
 from darkroom.probe import Probe, Stream, check_duration, check_pixels, check_whole, probe
 from darkroom.task import Rendition, Task
+from darkroom.verify import Place, check_audible, check_visible
 from darkroom.worker import bind
 
-#: Part of the work that the encoding is; the rest is looking at what it made.
-_ENCODING = (0.0, 0.98)
-
-#: Codec of the result as ffprobe names it, and what makes FFmpeg write it. Apple's players want the tag `hvc1`; x265
-#: writes its statistics among the errors unless told not to.
-_CODECS: dict[str, tuple[str, list[str]]] = {
-    "h264": ("h264", ["-c:v", "libx264"]),
-    "h265": ("hevc", ["-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=error"]),
-}
+#: Parts of the work: measuring the loudness, the first pass and the encodings; the rest is looking at what was made.
+_MEASURED = 0.05
+_FIRST_PASS = 0.4
+_ENCODED = 0.98
 
 #: What every player takes. Surround sound is mixed down to two channels.
-_AAC_MAX_SAMPLE_RATE_HZ = 48_000
-_AAC_MAX_CHANNELS = 2
+_MAX_SAMPLE_RATE_HZ = 48_000
+_MAX_CHANNELS = 2
+
+#: With a size to reach: part of it that the sound may take, its lowest bit rate, and bytes of index for each picture.
+_SOUND_PART = 4
+_LEAST_SOUND_KBPS = 16
+_INDEX_BYTES = 24
+
+_STATISTICS = "statistics"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made of which streams."""
+
+    found: Probe
+    params: VideoCompressParams
+    size: Size
+    reading: list[str]
+    writing: list[str]
+    sound: Stream | None
+    sound_kbps: int
+
+    @property
+    def encoder(self) -> Encoder:
+        """What writes the pictures."""
+        return ENCODERS[self.params.codec]
+
+    @property
+    def film(self) -> Stream:
+        """The pictures that are encoded."""
+        return self.found.video()
 
 
 def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
-    """One MP4: upright, square pixels, never larger than the source, with AAC sound where there is any.
+    """One film: upright, square pixels, never larger than the source, with sound where there is any.
 
     Subtitles, data, cover pictures and tags that do not describe it are left out; title and chapters stay.
     """
@@ -36,81 +64,178 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     if demuxer == "mov":
         check_uncut(source)
     found = probe(str(source), demuxer, task)
-    film, sound = found.video(), found.sound()
-    size = fit(check_pixels(film, task.limits), params.max_height)
+    size = fit(check_pixels(found.video(), task.limits), params.max_height, params.max_width)
     check_duration(found, task.limits)
 
-    target = task.directory / "video_compress.mp4"
-    reading = ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels)
-    writing = arguments(found, params, size, target, max_duration_s=task.limits.duration_s)
-    ffmpeg.run("ffmpeg", [*reading, *writing], task, duration_s=found.duration_s, span=_ENCODING)
-
-    made = probe(str(target), "mov", task, span=(_ENCODING[1], 1.0))
-    check_duration(made, task.limits)
-    _check_streams(made, _CODECS[params.codec][0], size, has_sound=sound is not None)
-    check_whole(film, made.video().duration_s, source=found, demuxer=demuxer)
-    if sound is not None:
-        check_whole(sound, made.audio().duration_s, source=found, demuxer=demuxer)
-    return [Rendition(target, "mp4", "video/mp4", size.width, size.height, duration_s=made.duration_s)]
+    plan = _plan(found, params, size, ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels), task)
+    target = task.directory / f"video_compress.{plan.encoder.container.suffix}"
+    if params.max_bytes is None:
+        _encode(plan, quality_arguments(plan.encoder, params.crf), target, task, span=(_begun(params), _ENCODED))
+    else:
+        _fill(plan, params.max_bytes, target, task)
+    made = _checked(plan, target, Place(str(source), demuxer, plan.film), task)
+    container = plan.encoder.container
+    return [Rendition(target, container.suffix, container.media_type, *size, duration_s=made.duration_s)]
 
 
-def fit(shown: Size, max_height: int | None) -> Size:
+def fit(shown: Size, max_height: int | None, max_width: int | None = None) -> Size:
     """The size of the result for a displayed size: never larger, and even on both sides, as 4:2:0 wants it."""
-    height = _even(shown.height, min(shown.height, max_height or shown.height))
-    return Size(_even(shown.width * height / shown.height, shown.width), height)
+    height = min(shown.height, max_height or shown.height)
+    if max_width is not None and shown.width * height > max_width * shown.height:
+        width = _even(max_width, min(max_width, shown.width))
+        return Size(width, _even(shown.height * width / shown.width, height))
+    height = _even(height, height)
+    return Size(_even(shown.width * height / shown.height, min(shown.width, max_width or shown.width)), height)
 
 
 def _even(length: float, limit: int) -> int:
     return max(2, min(round(length / 2) * 2, limit // 2 * 2))
 
 
-def arguments(
-    found: Probe, params: VideoCompressParams, size: Size, target: Path, *, max_duration_s: float
-) -> list[str]:
+def _plan(found: Probe, params: VideoCompressParams, size: Size, reading: list[str], task: Task) -> Plan:
+    sound = None if params.audio == "none" else found.sound()
+    kbps = sound_kbps(params, found.duration_s)
+    gain = None
+    if sound is not None and params.loudness is not None:
+        span = (0.0, _MEASURED)
+        gain = loudness.gain_db(reading, sound, params.loudness, task, duration_s=found.duration_s, span=span)
+    container = ENCODERS[params.codec].container
+    heard = sound_arguments(sound, kbps, container=container, choice=params.audio, gain_db=gain) if sound else []
+    return Plan(found, params, size, reading, [*heard, *tags.arguments(found, sound)], sound, kbps)
+
+
+def _begun(params: VideoCompressParams) -> float:
+    return 0.0 if params.loudness is None else _MEASURED
+
+
+def sound_kbps(params: VideoCompressParams, duration_s: float | None) -> int:
+    """The sound's bit rate: what was asked for, or less where it would take too much of the bytes."""
+    if params.max_bytes is None or not duration_s:
+        return params.audio_bitrate_kbps
+    share = int(params.max_bytes * 8 / duration_s / 1000 / _SOUND_PART)
+    return min(params.audio_bitrate_kbps, max(share, _LEAST_SOUND_KBPS))
+
+
+def arguments(plan: Plan, rate: list[str], target: Path, *, max_duration_s: float) -> list[str]:
     """What FFmpeg is to make of its one input."""
-    film, sound = found.video(), found.sound()
+    limit = f"{max_duration_s + 1:g}"
     return [
-        *("-map", f"0:{film.index}"),
-        *("-vf", filters.encoded(film, size)),
-        *_CODECS[params.codec][1],
-        *("-preset", params.preset, "-crf", str(params.crf)),
-        *timing_arguments(film),
-        *(sound_arguments(sound, params.audio_bitrate_kbps) if sound else []),
-        *tags.arguments(found, sound),
-        *("-t", f"{max_duration_s + 1:g}", "-movflags", "+faststart", "-f", "mp4", ffmpeg.file_url(target)),
+        *picture_arguments(plan, rate),
+        *plan.writing,
+        *("-t", limit, *plan.encoder.container.muxer, ffmpeg.file_url(target)),
     ]
 
 
-def timing_arguments(film: Stream) -> list[str]:
+def picture_arguments(plan: Plan, rate: list[str]) -> list[str]:
+    """The film, filtered and encoded."""
+    film, params = plan.film, plan.params
+    return [
+        *("-map", f"0:{film.index}", "-vf", filters.encoded(film, plan.size, params.max_fps)),
+        *plan.encoder.arguments,
+        *plan.encoder.presets[params.preset],
+        *rate,
+        *timing_arguments(film, params.max_fps),
+    ]
+
+
+def timing_arguments(film: Stream, max_fps: float | None = None) -> list[str]:
     """Every picture keeps its time. Where they come at irregular times, no grid of even steps would fit them."""
-    return ["-fps_mode", "vfr", *(["-enc_time_base", "demux"] if film.variable_frame_rate else [])]
+    irregular = film.variable_frame_rate and not filters.is_thinned(film, max_fps)
+    return ["-fps_mode", "vfr", *(["-enc_time_base", "demux"] if irregular else [])]
 
 
-def sound_arguments(sound: Stream, bit_rate_kbps: int) -> list[str]:
-    """AAC, copied where it is at most as large as asked; gaps in it are filled, so that it stays in step."""
+def sound_arguments(
+    sound: Stream, bit_rate_kbps: int, *, container: Container, choice: str = "auto", gain_db: float | None = None
+) -> list[str]:
+    """Copied where that is wanted and possible; else encoded, gaps in it filled, so that it stays in step."""
     selected = ["-map", f"0:{sound.index}"]
-    if _is_small_aac(sound, bit_rate_kbps):
+    small = choice == "auto" and _is_small(sound, bit_rate_kbps, container)
+    if gain_db is None and (small or (choice == "copy" and sound.codec in container.holds)):
         return [*selected, "-c:a", "copy"]
-    encoding = ["-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", f"{bit_rate_kbps}k"]
-    if (sound.channels or 0) > _AAC_MAX_CHANNELS:
-        encoding += ["-ac", str(_AAC_MAX_CHANNELS)]
-    if (sound.sample_rate_hz or 0) > _AAC_MAX_SAMPLE_RATE_HZ:
-        encoding += ["-ar", str(_AAC_MAX_SAMPLE_RATE_HZ)]
+    chain = ["aresample=async=1:first_pts=0", *(loudness.filters(gain_db) if gain_db is not None else [])]
+    encoding = ["-af", ",".join(chain), *container.sound, "-b:a", f"{bit_rate_kbps}k"]
+    if (sound.channels or 0) > _MAX_CHANNELS:
+        encoding += ["-ac", str(_MAX_CHANNELS)]
+    if (sound.sample_rate_hz or 0) > _MAX_SAMPLE_RATE_HZ or gain_db is not None:
+        encoding += ["-ar", str(min(sound.sample_rate_hz or _MAX_SAMPLE_RATE_HZ, _MAX_SAMPLE_RATE_HZ))]
     return [*selected, *encoding]
 
 
-def _is_small_aac(sound: Stream, bit_rate_kbps: int) -> bool:
-    plain = sound.codec == "aac" and sound.profile == "LC" and (sound.channels or 9) <= _AAC_MAX_CHANNELS
+def _is_small(sound: Stream, bit_rate_kbps: int, container: Container) -> bool:
+    plays = sound.codec == "opus" if "vorbis" in container.holds else sound.codec == "aac" and sound.profile == "LC"
     small = sound.bit_rate_bps is not None and sound.bit_rate_bps <= bit_rate_kbps * 1000
-    return plain and small and (sound.sample_rate_hz or 0) <= _AAC_MAX_SAMPLE_RATE_HZ
+    plain = (sound.channels or 9) <= _MAX_CHANNELS and (sound.sample_rate_hz or 0) <= _MAX_SAMPLE_RATE_HZ
+    return plays and small and plain
 
 
-def _check_streams(made: Probe, codec: str, size: Size, *, has_sound: bool) -> None:
-    """Raises InternalError unless the result is what was to be made."""
-    film = made.video()
-    seen = (film.codec, film.width_px, film.height_px, made.sound() is not None)
-    if seen != (codec, size.width, size.height, has_sound):
-        raise InternalError(f"The encoder made {seen} instead of {(codec, *size, has_sound)}.")
+def _encode(plan: Plan, rate: list[str], target: Path, task: Task, *, span: tuple[float, float]) -> None:
+    writing = arguments(plan, rate, target, max_duration_s=task.limits.duration_s)
+    ffmpeg.run("ffmpeg", [*plan.reading, *writing], task, duration_s=plan.found.duration_s, span=span)
+
+
+def _fill(plan: Plan, most_bytes: int, target: Path, task: Task) -> None:
+    """Leaves at `target` the film that fills the bytes, but no more than the source has where that can be helped.
+
+    Raises ResultTooLargeError.
+    """
+    encoder, duration_s = plan.encoder, plan.film.duration_s or plan.found.duration_s
+    if duration_s is None:
+        raise CorruptMediaError("The file does not say how long it is, so that no size can be aimed at.")
+    wanted_bytes = min(most_bytes, task.source.size_bytes)
+    begun = _begun(plan.params)
+    passes: list[str] = []
+    if encoder.two_passes:
+        rate = rate_arguments(encoder, max(int(wanted_bytes * 8 / duration_s), 1000))
+        first = [*picture_arguments(plan, rate), "-an", "-pass", "1", "-passlogfile", _STATISTICS, "-f", "null", "-"]
+        ffmpeg.run("ffmpeg", [*plan.reading, *first], task, duration_s=duration_s, span=(begun, _FIRST_PASS))
+        begun, passes = _FIRST_PASS, ["-pass", "2", "-passlogfile", _STATISTICS]
+    best_bytes, trial = 0, target.with_stem("trial")
+
+    def encode(bit_rate_bps: int) -> int:
+        nonlocal begun, best_bytes
+        end = begun + (_ENCODED - begun) / 2
+        _encode(plan, [*rate_arguments(encoder, bit_rate_bps), *passes], trial, task, span=(begun, end))
+        begun, size_bytes = end, trial.stat().st_size
+        if best_bytes < size_bytes <= most_bytes:
+            trial.replace(target)
+            best_bytes = size_bytes
+        return size_bytes
+
+    budget.search(
+        encode,
+        wanted_bytes=wanted_bytes,
+        most_bytes=most_bytes,
+        other_bytes=_other_bytes(plan, duration_s),
+        duration_s=duration_s,
+    )
+
+
+def _other_bytes(plan: Plan, duration_s: float) -> int:
+    """About how much of the file will not be pictures."""
+    sound_bps = 0 if plan.sound is None else plan.sound_kbps * 1000
+    if "copy" in plan.writing and plan.sound is not None and plan.sound.bit_rate_bps:
+        sound_bps = plan.sound.bit_rate_bps
+    fps = min(plan.film.frame_rate or 25.0, plan.params.max_fps or 240.0)
+    return int(duration_s * (sound_bps / 8 + fps * _INDEX_BYTES))
+
+
+def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
+    """What was made. Raises CorruptMediaError when the source was cut short, InternalError for a fault of ours."""
+    demuxer, film = plan.encoder.container.demuxer, plan.film
+    made = probe(str(target), demuxer, task, span=(_ENCODED, 1.0))
+    check_duration(made, task.limits)
+    seen = (made.video().codec, made.video().width_px, made.video().height_px, made.sound() is not None)
+    wanted = (plan.encoder.codec, *plan.size, plan.sound is not None)
+    if seen != wanted:
+        raise InternalError(f"The encoder made {seen} instead of {wanted}.")
+    rate = min(film.frame_rate or 25.0, plan.params.max_fps or 240.0)
+    check_whole(replace(film, frame_rate=rate), made.video().duration_s, source=plan.found, demuxer=source.demuxer)
+    if plan.encoder.decodes:
+        check_visible(Place(str(target), demuxer, made.video()), source, task)
+    if plan.sound is not None:
+        check_whole(plan.sound, made.audio().duration_s, source=plan.found, demuxer=source.demuxer)
+        check_audible(Place(str(target), demuxer, made.audio()), replace(source, stream=plan.sound), task)
+    return made
 
 
 handler = bind(Operation.VIDEO_COMPRESS, video_compress)

@@ -117,6 +117,7 @@ _from_film(
     *("-vf", "scale=160:90,format=yuv420p10le,lutyuv=y=64+(val-64)*0.6:u=512+(val-512)*0.6:v=512+(val-512)*0.6," + _PQ),
     *("-frames:v", "5", "-c:v", "libx264", "-preset", "ultrafast", "-an"),
 )
+_drawn("black.mp4", "color=black:size=64x36:rate=5:duration=1", *_H264)
 _drawn("tiny.mp4", "testsrc2=size=2x2:rate=5:duration=1", *_H264)
 #: Pictures at irregular times, 120 in 4 seconds.
 _drawn(

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from darkroom import tags
 from darkroom.contracts import VideoCompressParams
+from darkroom.encoders import ENCODERS, MP4, WEBM, quality_arguments
 from darkroom.errors import (
     CorruptMediaError,
     DarkroomError,
+    InternalError,
     NoVideoStreamError,
     ProcessingTimedOutError,
+    ResultTooLargeError,
     Superseded,
     TooLongError,
     TooManyPixelsError,
@@ -19,8 +23,19 @@ from darkroom.errors import (
 from darkroom.geometry import Size
 from darkroom.probe import Probe, parse
 from darkroom.task import Rendition
-from functions.video_compress.app import arguments, fit, sound_arguments, video_compress
-from tests.films import boxes, decoded, duration_s, frame, kinds, probed, stream, times
+from functions.video_compress.app import Plan, arguments, fit, sound_arguments, sound_kbps, video_compress
+from tests.films import (
+    boxes,
+    decoded,
+    duration_s,
+    first_frame_of_av1,
+    frame,
+    kinds,
+    loudness_lufs,
+    probed,
+    stream,
+    times,
+)
 from tests.pictures import difference
 from tests.sources import make_task
 
@@ -38,13 +53,15 @@ def checked(rendition: Rendition) -> Path:
     path = rendition.content
     assert isinstance(path, Path)
     picture = stream(path, "video")
-    assert (rendition.suffix, rendition.media_type) == ("mp4", "video/mp4")
+    assert (rendition.suffix, rendition.media_type) in {("mp4", "video/mp4"), ("webm", "video/webm")}
     assert (rendition.width_px, rendition.height_px) == (picture["width"], picture["height"])
     assert rendition.duration_s == pytest.approx(duration_s(path), abs=0.001)
     assert (picture["pix_fmt"], picture.get("sample_aspect_ratio", "1:1")) == ("yuv420p", "1:1")
     assert not picture.get("side_data_list"), "nothing is left to turn"
-    assert boxes(path).index("moov") < boxes(path).index("mdat"), "it starts to play before it is all there"
-    assert decoded(path) == ""
+    if rendition.suffix == "mp4":
+        assert boxes(path).index("moov") < boxes(path).index("mdat"), "it starts to play before it is all there"
+    if picture["codec_name"] != "av1":
+        assert decoded(path) == ""
     return path
 
 
@@ -59,13 +76,27 @@ def a_probe() -> Probe:
     )
 
 
+def a_plan(found: Probe, params: VideoCompressParams, size: Size) -> Plan:
+    """What is to be made of it."""
+    sound = found.sound()
+    heard = sound_arguments(sound, params.audio_bitrate_kbps, container=MP4) if sound else []
+    return Plan(found, params, size, [], [*heard, *tags.arguments(found, sound)], sound, params.audio_bitrate_kbps)
+
+
+def asked(plan: Plan, target: Path, *, max_duration_s: float) -> list[str]:
+    """Arguments for a constant quality."""
+    return arguments(
+        plan, quality_arguments(ENCODERS[plan.params.codec], plan.params.crf), target, max_duration_s=max_duration_s
+    )
+
+
 # What FFmpeg is asked for ------------------------------------------------------------------------------------------
 
 
 def test_a_film_becomes_h264_with_aac_ready_to_stream(tmp_path: Path) -> None:
     params = VideoCompressParams(crf=28, preset="fast", audio_bitrate_kbps=96)
 
-    assert arguments(a_probe(), params, Size(854, 480), tmp_path / "a.mp4", max_duration_s=60) == [
+    assert asked(a_plan(a_probe(), params, Size(854, 480)), tmp_path / "a.mp4", max_duration_s=60) == [
         *("-map", "0:0", "-vf", "scale=854:480:out_range=tv,setsar=1,format=yuv420p"),
         *("-c:v", "libx264", "-preset", "fast", "-crf", "28", "-fps_mode", "vfr"),
         *("-map", "0:1", "-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", "96k"),
@@ -79,7 +110,9 @@ def test_h265_is_tagged_so_that_every_player_finds_it(tmp_path: Path) -> None:
     film = replace(a_probe().video(), color_transfer="smpte2084", interlaced=True, variable_frame_rate=True)
     hdr = replace(a_probe(), streams=(film,), tags={})
 
-    assert arguments(hdr, VideoCompressParams(codec="h265"), Size(2, 2), tmp_path / "a", max_duration_s=9) == [
+    plan = a_plan(hdr, VideoCompressParams(codec="h265"), Size(2, 2))
+
+    assert asked(plan, tmp_path / "a", max_duration_s=9) == [
         *("-map", "0:0", "-vf"),
         "bwdif=mode=send_frame:deint=interlaced,"
         "scale=2:2:out_range=tv:out_color_matrix=bt709:out_primaries=bt709:out_transfer=bt709,setsar=1,format=yuv420p",
@@ -114,7 +147,7 @@ def test_the_size_is_even_and_never_larger_than_shown(
 def test_sound_is_copied_only_where_it_is_small_enough_and_plays_everywhere() -> None:
     sound = a_probe().audio()
 
-    assert sound_arguments(sound, 128) == ["-map", "0:1", "-c:a", "copy"]
+    assert sound_arguments(sound, 128, container=MP4) == ["-map", "0:1", "-c:a", "copy"]
     for other in (
         replace(sound, bit_rate_bps=128_001),
         replace(sound, bit_rate_bps=None),
@@ -123,13 +156,13 @@ def test_sound_is_copied_only_where_it_is_small_enough_and_plays_everywhere() ->
         replace(sound, channels=6),
         replace(sound, sample_rate_hz=96_000),
     ):
-        assert "copy" not in sound_arguments(other, 128)
+        assert "copy" not in sound_arguments(other, 128, container=MP4)
 
 
 def test_surround_sound_is_mixed_down_and_high_rates_are_lowered() -> None:
     sound = a_probe().audio()
 
-    assert sound_arguments(replace(sound, channels=6, sample_rate_hz=96_000), 128) == [
+    assert sound_arguments(replace(sound, channels=6, sample_rate_hz=96_000), 128, container=MP4) == [
         *("-map", "0:1", "-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", "128k"),
         *("-ac", "2", "-ar", "48000"),
     ]
@@ -152,11 +185,22 @@ def test_a_film_is_made_smaller_and_looks_the_same(clips: Clips, tmp_path: Path)
         assert difference(frame(made, at_s, folder=tmp_path), wanted) < 6
 
 
-@pytest.mark.parametrize(("codec", "name", "tag"), [("h264", "h264", "avc1"), ("h265", "hevc", "hvc1")])
-def test_both_codecs_are_made(clips: Clips, tmp_path: Path, codec: str, name: str, tag: str) -> None:
-    made = stream(compressed(clips("silent.mp4"), tmp_path, codec=codec, max_height=90), "video")
+@pytest.mark.parametrize(
+    ("codec", "video", "tag", "audio"),
+    [
+        ("h264", "h264", "avc1", "aac"),
+        ("h265", "hevc", "hvc1", "aac"),
+        ("av1", "av1", "av01", "aac"),
+        ("vp9", "vp9", "[0][0][0][0]", "opus"),
+    ],
+)
+def test_every_codec_is_made(clips: Clips, tmp_path: Path, codec: str, video: str, tag: str, audio: str) -> None:
+    made = compressed(clips("film.mp4"), tmp_path, codec=codec, max_height=90, audio_bitrate_kbps=48)
 
-    assert (made["codec_name"], made["codec_tag_string"]) == (name, tag)
+    assert (stream(made, "video")["codec_name"], stream(made, "video")["codec_tag_string"]) == (video, tag)
+    assert stream(made, "audio")["codec_name"] == audio
+    shown = first_frame_of_av1(made, folder=tmp_path) if codec == "av1" else frame(made, folder=tmp_path)
+    assert difference(shown, frame(clips("film.mp4"), folder=tmp_path).resize((160, 90))) < 10
 
 
 def test_a_higher_crf_makes_a_smaller_file(clips: Clips, tmp_path: Path) -> None:
@@ -248,6 +292,97 @@ def test_an_hdr_film_becomes_one_for_ordinary_screens(clips: Clips, tmp_path: Pa
     picture = stream(compressed(clips("hdr.mp4"), tmp_path), "video")
 
     assert {picture[f"color_{part}"] for part in ("space", "transfer", "primaries")} == {"bt709"}
+
+
+# A size to reach ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
+@pytest.mark.parametrize("most_bytes", [30_000, 90_000])
+def test_the_bytes_allowed_are_filled_and_never_exceeded(
+    clips: Clips, tmp_path: Path, codec: str, most_bytes: int
+) -> None:
+    made = compressed(clips("film.mp4"), tmp_path, codec=codec, max_bytes=most_bytes)
+
+    assert most_bytes * 0.9 <= made.stat().st_size <= most_bytes
+    assert kinds(made) == ["video", "audio"]
+
+
+def test_less_is_used_where_the_source_needs_less(tmp_path: Path, clips: Clips) -> None:
+    assert compressed(clips("slides.mp4"), tmp_path, max_bytes=100_000).stat().st_size < 10_000
+    whole = compressed(clips("film.mp4"), tmp_path, max_bytes=10_000_000)
+    assert whole.stat().st_size <= clips("film.mp4").stat().st_size
+
+
+def test_a_size_that_nothing_fits_into_is_refused_with_what_would(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(ResultTooLargeError, match="Lower the width"):
+        compressed(clips("film.mp4"), tmp_path, max_bytes=2_000)
+    with pytest.raises(ResultTooLargeError, match="Lower the width"):
+        compressed(clips("film.mp4"), tmp_path, max_bytes=9_000)
+
+
+def test_the_sound_takes_at_most_a_quarter_of_the_bytes() -> None:
+    assert sound_kbps(VideoCompressParams(max_bytes=1_000_000), 100) == 20
+    assert sound_kbps(VideoCompressParams(max_bytes=1_000_000), 10_000) == 16
+    assert sound_kbps(VideoCompressParams(max_bytes=1_000_000), 1) == 128
+    assert sound_kbps(VideoCompressParams(), 10_000) == 128
+
+
+# Limits on pictures and what becomes of the sound -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "width", "height", "size"),
+    [
+        ((1920, 1080), 1280, None, (1280, 720)),
+        ((1920, 1080), 1280, 480, (854, 480)),
+        ((1080, 1920), 720, 1920, (720, 1280)),
+        ((320, 180), 640, None, (320, 180)),
+        ((321, 181), 101, None, (100, 56)),
+    ],
+)
+def test_a_largest_width_is_kept_as_well(
+    shown: tuple[int, int], width: int, height: int | None, size: tuple[int, int]
+) -> None:
+    assert fit(Size(*shown), height, width) == size
+
+
+def test_pictures_are_left_out_above_the_frame_rate_asked_for(clips: Clips, tmp_path: Path) -> None:
+    assert len(times(compressed(clips("film.mp4"), tmp_path, max_fps=10))) == 20
+    assert len(times(compressed(clips("film.mp4"), tmp_path, max_fps=60))) == len(times(clips("film.mp4")))
+    assert len(times(compressed(clips("variable.mp4"), tmp_path, max_fps=15))) <= 61
+
+
+def test_the_sound_is_left_out_copied_or_encoded_as_asked(clips: Clips, tmp_path: Path) -> None:
+    source = clips("film.mp4")
+
+    assert kinds(compressed(source, tmp_path, audio="none")) == ["video"]
+    sound = parse(b'{"streams": [{"index": 1, "codec_type": "audio", "codec_name": "ac3", "channels": 6}]}').audio()
+    assert sound_arguments(sound, 64, container=MP4, choice="copy") == ["-map", "0:1", "-c:a", "copy"]
+    assert "libopus" in sound_arguments(sound, 64, container=WEBM, choice="copy")
+    assert "copy" not in sound_arguments(a_probe().audio(), 128, container=MP4, choice="encode")
+
+
+def test_the_loudness_asked_for_is_reached(clips: Clips, tmp_path: Path) -> None:
+    made = compressed(clips("film.mp4"), tmp_path, loudness=-30)
+
+    assert loudness_lufs(made) == pytest.approx(-30, abs=1)
+
+
+def test_a_film_that_came_out_black_or_silent_does_not_count(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkroom.filters.encoded", lambda *_: "scale=64:36,drawbox=c=black:t=fill,format=yuv420p")
+    with pytest.raises(InternalError, match="black"):
+        compressed(clips("silent.mp4"), tmp_path, max_width=64)
+    monkeypatch.undo()
+    monkeypatch.setattr("darkroom.loudness.filters", lambda _: ["volume=0"])
+    with pytest.raises(InternalError, match="silence"):
+        compressed(clips("film.mp4"), tmp_path, loudness=-20)
+
+
+def test_a_film_that_is_black_stays_black(clips: Clips, tmp_path: Path) -> None:
+    compressed(clips("black.mp4"), tmp_path)
 
 
 # While it works ----------------------------------------------------------------------------------------------------

@@ -395,22 +395,83 @@ class VideoMetadataParams(Contract):
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
 
+VideoCodec = Literal["h264", "h265", "av1", "vp9"]
+VideoPreset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"]
+Loudness = Annotated[
+    Annotated[float, Field(ge=-40, le=-8)] | None,
+    Field(
+        description="Loudness of the whole sound by EBU R128 in LUFS, such as -23 for broadcast or -14 for streaming: "
+        "one gain for all of it, peaks kept below -1.5 dB. The sound is encoded anew for that. Default: left as it is."
+    ),
+]
+
+#: The largest constant rate factor of h264 and h265.
+_MAX_CRF_H26X = 51
+
+
 class VideoCompressParams(Contract):
-    """Encodes a video anew, smaller: MP4 with its index in front, ready to stream."""
+    """Encodes a video anew, smaller, ready to stream: MP4 with its index in front, or WebM for vp9."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"crf": 28, "preset": "veryfast", "max_height": 720}]})
-
-    codec: Literal["h264", "h265"] = Field("h264", description="Video codec of the result.")
-    crf: Annotated[int, Field(ge=0, le=51)] = Field(
-        26, description="Constant rate factor: lower is better and larger. 18 is visually lossless."
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"crf": 28, "preset": "veryfast", "max_height": 720},
+                {"max_bytes": 8000000, "max_height": 720, "max_fps": 30},
+                {"codec": "av1", "audio": "none"},
+            ]
+        }
     )
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = Field(
-        "veryfast", description="Slower presets make smaller files at the same quality."
+
+    codec: VideoCodec = Field(
+        "h264",
+        description="Video codec of the result. h264 plays everywhere, h265 and av1 are smaller, vp9 comes as WebM "
+        "with Opus sound; the others come as MP4 with AAC sound. av1 is written but cannot be read here: its pictures "
+        "are not looked at again, and the result cannot be the source of another job on its pictures.",
+    )
+    crf: Annotated[int, Field(ge=0, le=63)] | None = Field(
+        None,
+        description="Constant rate factor: lower is better and larger. 0 to 51 for h264 and h265 (default 26, 18 is "
+        "visually lossless), 0 to 63 for av1 (default 38) and vp9 (default 36).",
+    )
+    max_bytes: Annotated[int, Field(ge=1_000, le=10_000_000_000)] | None = Field(
+        None,
+        description="The largest size of the result in bytes, instead of crf: it is filled with as much quality as "
+        "goes in, by two passes (av1: by trying), and never exceeded. Less is used when the source itself is smaller "
+        "or needs no more. The sound's bit rate is lowered to a quarter of it. The job fails with `result_too_large` "
+        "when nothing is small enough.",
+    )
+    preset: VideoPreset = Field(
+        "veryfast",
+        description="Slower presets make smaller files at the same quality. For vp9 the three fastest are the same.",
+    )
+    max_width: Annotated[int, Field(ge=16, le=7680)] | None = Field(
+        None, description="Largest width in pixels as displayed. Never scaled up."
     )
     max_height: Annotated[int, Field(ge=16, le=4320)] | None = Field(
         None, description="Largest height in pixels as displayed. Never scaled up."
     )
-    audio_bitrate_kbps: Annotated[int, Field(ge=16, le=512)] = Field(128, description="Bit rate of the AAC sound.")
+    max_fps: Annotated[float, Field(ge=1, le=240)] | None = Field(
+        None, description="Most pictures a second. Where the video has more, some are left out."
+    )
+    audio: Literal["auto", "copy", "encode", "none"] = Field(
+        "auto",
+        description="auto: the sound is kept unchanged where it is small enough and plays everywhere, else encoded. "
+        "copy: unchanged where the file can hold it, else encoded. encode: always encoded. none: left out.",
+    )
+    audio_bitrate_kbps: Annotated[int, Field(ge=16, le=512)] = Field(
+        128, description="Bit rate of the sound where it is encoded."
+    )
+    loudness: Loudness = None
+
+    @model_validator(mode="after")
+    def _choices_suit_each_other(self) -> Self:
+        if self.crf is not None and self.max_bytes is not None:
+            raise ValueError("give either crf or max_bytes")
+        if self.codec in ("h264", "h265") and (self.crf or 0) > _MAX_CRF_H26X:
+            raise ValueError(f"crf: at most {_MAX_CRF_H26X} for {self.codec}")
+        if self.loudness is not None and self.audio in ("copy", "none"):
+            raise ValueError(f"loudness needs the sound encoded, not audio '{self.audio}'")
+        return self
 
 
 class AudioExtractParams(Contract):

@@ -28,6 +28,7 @@ from darkroom.errors import (
     DarkroomError,
     FileTooLargeError,
     InternalError,
+    ResultTooLargeError,
     StorageUnavailableError,
     TooManyPixelsError,
     UnsupportedMediaTypeError,
@@ -397,6 +398,11 @@ _BY_COMPLAINT: tuple[tuple[str, type[DarkroomError], str], ...] = (
         r"Unrecognized option|Option not found|Unknown encoder|No such filter|Error parsing (global )?options",
         InternalError,
         "FFmpeg was started with arguments that it does not take.",
+    ),
+    (
+        r"requested bitrate is too low",
+        ResultTooLargeError,
+        "The pictures do not go into so few bytes. Lower the width, the height or the frame rate.",
     ),
     (r"moov atom not found", CorruptMediaError, "The file is damaged or cut short: its index is missing."),
     (

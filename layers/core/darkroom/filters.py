@@ -13,10 +13,20 @@ _HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 _SD_MAX = Size(1024, 576)
 
 
-def encoded(film: Stream, size: Size) -> str:
-    """Pictures of `size` for an 8-bit 4:2:0 encoder."""
+def encoded(film: Stream, size: Size, max_fps: float | None = None) -> str:
+    """Pictures of `size` for an 8-bit 4:2:0 encoder, at most `max_fps` of them a second."""
     scaling = ["out_range=tv", "out_color_matrix=bt709"] if is_hdr(film) else ["out_range=tv"]
-    return ",".join([*_progressive(film), _scale(film, size, *scaling), "setsar=1", "format=yuv420p"])
+    steps = [*_progressive(film), *_thinned(film, max_fps), _scale(film, size, *scaling), "setsar=1", "format=yuv420p"]
+    return ",".join(steps)
+
+
+def is_thinned(film: Stream, max_fps: float | None) -> bool:
+    """Whether pictures are left out for that; where they come at irregular times, some may come too fast."""
+    return max_fps is not None and (film.variable_frame_rate or (film.frame_rate or max_fps + 1) > max_fps)
+
+
+def _thinned(film: Stream, max_fps: float | None) -> list[str]:
+    return [f"fps={max_fps:g}"] if is_thinned(film, max_fps) else []
 
 
 def still(film: Stream, size: Size, *, at_s: float) -> str:
