@@ -1,13 +1,15 @@
-"""Takes one frame of a video as a picture: its poster frame."""
+"""Takes pictures out of a video: its poster frame, several frames, a sprite sheet, or a short moving preview."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePath
 
 import pyvips
 
-from darkroom import ffmpeg, filters, vips
+from darkroom import ffmpeg, filters, storyboard, vips
 from darkroom.contracts import Operation, VideoThumbnailParams
-from darkroom.errors import CorruptMediaError
+from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.geometry import Size, contain
 from darkroom.images import save
 from darkroom.probe import Stream, check_duration, check_pixels, probe
@@ -15,6 +17,16 @@ from darkroom.task import Rendition, Task
 from darkroom.worker import bind
 
 _DEFAULT_PERCENT = 10.0
+_DEFAULT_COUNT = 25
+_DEFAULT_WIDTH_PX = {"sprite": 160, "preview": 320}
+
+#: Frames that the best one is chosen from, and how wide they are for that.
+_CANDIDATES = 9
+_CANDIDATE_WIDTH_PX = 64
+
+#: Pixels of all frames that are held at once, and of those that are written one after the other.
+_HELD_PIXELS = 64_000_000
+_WRITTEN_PIXELS = 250_000_000
 
 #: Seconds to begin before the moment asked for, where seeking does not find the picture that the moment builds upon.
 _RUN_UP_S = {"mpegts": 5.0, "mpeg": 5.0}
@@ -23,27 +35,150 @@ _BYTES_PER_PIXEL = 3
 
 
 def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]:
-    """The picture that is on the screen at a moment: upright, with square pixels, in the colours of an ordinary screen.
+    """Pictures as they are on the screen: upright, with square pixels, in the colours of an ordinary screen.
 
     A time beyond the end takes the last picture. Where the file does not say how long it is, a percentage takes the
-    first one. Only the parts of the file that are needed are read. The picture is never enlarged.
+    first one. Only the parts of the file that are needed are read. Pictures are never enlarged.
     """
     demuxer, location = ffmpeg.demuxer_of(task.source), task.source.locate()
     found = probe(location, demuxer, task)
     film = found.video()
     shown = check_pixels(film, task.limits)
     check_duration(found, task.limits)
-    size = contain(shown, params.width, None, upscale=False).scaled if params.width else shown
+    reel = Reel(location, demuxer, film, film.duration_s or found.duration_s, shown)
+    return _LAYOUTS[params.layout](reel, task, params)
 
-    at_s = moment(params, film.duration_s or found.duration_s)
+
+@dataclass(frozen=True)
+class Reel:
+    """A film to take pictures of. `shown` is its size as displayed; `duration_s` is None where the file is silent."""
+
+    location: str
+    demuxer: str
+    film: Stream
+    duration_s: float | None
+    shown: Size
+
+    def size(self, width: int | None) -> Size:
+        """The size of a picture of that width, never larger than the film."""
+        return contain(self.shown, width, None, upscale=False).scaled if width else self.shown
+
+    @cached_property
+    def known_duration_s(self) -> float:
+        """Raises CorruptMediaError where it is not known."""
+        if self.duration_s is None:
+            raise CorruptMediaError("The file does not say how long it is, so that nothing can be spread over it.")
+        return self.duration_s
+
+
+def take(reel: Reel, size: Size, at_s: float, task: Task, *, exact: bool) -> pyvips.Image:
+    """The picture at a time. Raises CorruptMediaError when there is none."""
     picture = task.directory / "video_thumbnail.rgb"
-    for seek_s in seeks(at_s, _RUN_UP_S.get(demuxer, 0.0)):
-        before = decoding(seek_s, exact=params.time_s is not None)
-        after = writing(film, size, picture, at_s=at_s - seek_s)
-        ffmpeg.read("ffmpeg", location, demuxer, task, before=before, after=after)
+    for seek_s in seeks(at_s, _RUN_UP_S.get(reel.demuxer, 0.0)):
+        before = decoding(seek_s, exact=exact)
+        after = writing(reel.film, size, picture, at_s=at_s - seek_s)
+        ffmpeg.read("ffmpeg", reel.location, reel.demuxer, task, before=before, after=after)
         if picture.exists() and picture.stat().st_size == size.pixels * _BYTES_PER_PIXEL:
-            return [save(image_of(picture, size), params.format, quality=params.quality, task=task)]
+            (image,) = images_of(picture, size)
+            picture.unlink()
+            return image
     raise CorruptMediaError("The file is damaged or cut short: there is no picture at this time.")
+
+
+def _frames(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
+    size, exact = reel.size(params.width), params.time_s is not None or params.times_s is not None
+    if params.mode == "best" and reel.duration_s is not None:
+        moments, exact = [_best(reel, task.part(0, 0.9))], False
+        task = task.part(0.9, 1)
+    else:
+        moments = _moments(reel, params)
+    _check_total(size, len(moments), _WRITTEN_PIXELS)
+    renditions = []
+    for number, (step, at_s) in enumerate(zip(_steps(task, len(moments)), moments, strict=True), 1):
+        image = take(reel, size, at_s, step.part(0, 0.5), exact=exact)
+        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.part(0.5, 1))
+        name = f"{number:0{len(str(len(moments)))}}" if len(moments) > 1 else None
+        renditions.append(replace(rendition, name=name))
+    return renditions
+
+
+def _moments(reel: Reel, params: VideoThumbnailParams) -> list[float]:
+    if params.count is not None:
+        return storyboard.evenly(params.count, reel.known_duration_s)
+    if params.times_s is not None:
+        return [at_s if reel.duration_s is None else min(at_s, reel.duration_s) for at_s in params.times_s]
+    return [moment(params, reel.duration_s)]
+
+
+def _best(reel: Reel, task: Task) -> float:
+    moments = storyboard.evenly(_CANDIDATES, reel.known_duration_s)
+    frames = _taken(reel, reel.size(_CANDIDATE_WIDTH_PX), moments, task)
+    with vips.translated():
+        return moments[storyboard.most_typical(frames)]
+
+
+def _taken(reel: Reel, size: Size, moments: list[float], task: Task) -> list[pyvips.Image]:
+    steps = _steps(task, len(moments))
+    return [take(reel, size, at_s, step, exact=False) for step, at_s in zip(steps, moments, strict=True)]
+
+
+def _steps(task: Task, count: int) -> Iterator[Task]:
+    return (task.part(index / count, (index + 1) / count) for index in range(count))
+
+
+def _sprite(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
+    count, tile = params.count or _DEFAULT_COUNT, reel.size(params.width or _DEFAULT_WIDTH_PX["sprite"])
+    _check_total(tile, count, _HELD_PIXELS)
+    duration_s = reel.known_duration_s
+    frames = _taken(reel, tile, storyboard.evenly(count, duration_s), task.part(0, 0.9))
+    with vips.translated():
+        sheet = storyboard.sheet(frames)
+    picture = save(sheet, params.format or "jpeg", quality=params.quality, task=task.part(0.9, 1))
+    name = picture.file_name(f"{PurePath(task.source.name).stem}-{Operation.VIDEO_THUMBNAIL}")
+    cues = storyboard.cues(count, tile, duration_s, name)
+    return [picture, Rendition(cues.encode(), "vtt", "text/vtt", duration_s=duration_s)]
+
+
+def _preview(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
+    size, fps = reel.size(params.width or _DEFAULT_WIDTH_PX["preview"]), params.preview_fps
+    _check_total(size, round(params.preview_s * fps), _HELD_PIXELS)
+    start_s = moment(params, reel.duration_s)
+    if reel.duration_s is not None:
+        start_s = max(min(start_s, reel.duration_s - params.preview_s), 0.0)
+    pictures = task.directory / "video_thumbnail.rgb"
+    before = ["-threads", "1", *(["-ss", f"{start_s:.3f}"] if start_s > 0 else [])]
+    showing = [
+        "-map",
+        f"0:{reel.film.index}",
+        "-t",
+        f"{params.preview_s:g}",
+        "-vf",
+        filters.moving(reel.film, size, fps),
+    ]
+    after = [*showing, "-f", "rawvideo", ffmpeg.file_url(pictures)]
+    ffmpeg.read("ffmpeg", reel.location, reel.demuxer, task.part(0, 0.5), before=before, after=after)
+    frames = images_of(pictures, size) if pictures.exists() else []
+    if not frames:
+        raise CorruptMediaError("The file is damaged or cut short: there is no picture at this time.")
+    with vips.translated():
+        animation = vips.film(frames, [round(1000 / fps)] * len(frames), plays=0)
+    made = save(animation, params.format or "webp", quality=params.quality, task=task.part(0.5, 1))
+    return [replace(made, duration_s=round(len(frames) / fps, 3))]
+
+
+def _check_total(size: Size, count: int, most_pixels: int) -> None:
+    if count > 1 and size.pixels * count > most_pixels:
+        raise TooManyPixelsError(
+            f"{count} frames of {size.width:,} x {size.height:,} pixels are more than the {most_pixels:,} that are "
+            "made at once. Ask for a smaller width or fewer frames."
+        )
+
+
+_LAYOUTS: dict[str, Callable[[Reel, Task, VideoThumbnailParams], list[Rendition]]] = {
+    "frames": _frames,
+    "sprite": _sprite,
+    "preview": _preview,
+}
 
 
 def moment(params: VideoThumbnailParams, duration_s: float | None) -> float:
@@ -80,11 +215,14 @@ def writing(film: Stream, size: Size, picture: Path, *, at_s: float) -> list[str
     ]
 
 
-def image_of(picture: Path, size: Size) -> pyvips.Image:
-    """RGB bytes in a file as an image."""
+def images_of(pictures: Path, size: Size) -> list[pyvips.Image]:
+    """RGB bytes in a file as images of one size."""
     vips.set_up()
-    pixels = picture.read_bytes()
-    return pyvips.Image.new_from_memory(pixels, *size, _BYTES_PER_PIXEL, "uchar").copy(interpretation="srgb")
+    content, length = memoryview(pictures.read_bytes()), size.pixels * _BYTES_PER_PIXEL
+    starts = range(0, len(content) // length * length, length)
+    frames = [content[start : start + length] for start in starts]
+    made = [pyvips.Image.new_from_memory(frame, *size, _BYTES_PER_PIXEL, "uchar") for frame in frames]
+    return [image.copy(interpretation="srgb") for image in made]
 
 
 handler = bind(Operation.VIDEO_THUMBNAIL, video_thumbnail)

@@ -118,6 +118,13 @@ _from_film(
     *("-frames:v", "5", "-c:v", "libx264", "-preset", "ultrafast", "-an"),
 )
 _drawn("black.mp4", "color=black:size=64x36:rate=5:duration=1", *_H264)
+_drawn("tall.mp4", "color=black:size=640x1200:rate=1:duration=1", *_H264)
+#: Three seconds of black, one of a picture, three of black.
+_drawn(
+    "mostly_black.mp4",
+    "testsrc2=size=64x36:rate=5:duration=7,drawbox=c=black:t=fill:enable='lt(t,3)+gte(t,4)'",
+    *("-g", "5", *_H264),
+)
 _drawn("tiny.mp4", "testsrc2=size=2x2:rate=5:duration=1", *_H264)
 #: Pictures at irregular times, 120 in 4 seconds.
 _drawn(

@@ -14,7 +14,8 @@ STOREYS = [
     ["sniff", "geometry", "events", "metrics", "aws"],
     [
         *("colour", "vips", "decoded", "picture", "framing", "metadata", "apart", "apng", "content", "images"),
-        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "filters", "tags", "budget", "encoders", "loudness", "verify"),
+        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "filters", "tags"),
+        *("budget", "encoders", "loudness", "verify", "storyboard"),
     ],
     ["storage", "store", "broker"],
     ["files", "ledger"],
@@ -46,6 +47,7 @@ KEEPERS = {
         "darkroom.content",
         "darkroom.images",
         "darkroom.lettering",
+        "darkroom.storyboard",
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",

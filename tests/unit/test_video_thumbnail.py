@@ -1,11 +1,13 @@
+import io
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from PIL import Image
+import pyvips
+from PIL import Image, ImageSequence
 
-from darkroom import filters
+from darkroom import filters, storyboard
 from darkroom.contracts import FrameFormat, VideoThumbnailParams
 from darkroom.errors import (
     CorruptMediaError,
@@ -18,6 +20,7 @@ from darkroom.errors import (
 )
 from darkroom.geometry import Size
 from darkroom.probe import Stream
+from darkroom.task import Rendition
 from functions.video_thumbnail.app import decoding, moment, seeks, video_thumbnail, writing
 from tests.films import frame
 from tests.pictures import difference, opened
@@ -93,6 +96,101 @@ def test_the_moment_lies_within_the_film(params: VideoThumbnailParams, duration_
 def test_reading_falls_back_to_the_beginning() -> None:
     assert list(seeks(7.0, 5.0)) == [2.0, 0.0]
     assert list(seeks(3.0, 5.0)) == [0.0]
+
+
+# Several frames ----------------------------------------------------------------------------------------------------
+
+
+def rendered(film: Path, folder: Path, **params: object) -> list[Rendition]:
+    return video_thumbnail(make_task(film, folder), VideoThumbnailParams.model_validate(params))
+
+
+def test_several_frames_are_taken_evenly_and_numbered(clips: Clips, tmp_path: Path) -> None:
+    found = rendered(clips("slides.mp4"), tmp_path, count=3)
+
+    assert [rendition.file_name("a") for rendition in found] == ["a-1.jpg", "a-2.jpg", "a-3.jpg"]
+    for rendition, colour in zip(found, ("red", "green", "blue"), strict=True):
+        assert difference(opened(rendition), Image.new("RGB", (64, 48), colour)) < 4
+
+
+def test_several_frames_are_taken_at_the_times_asked_for(clips: Clips, tmp_path: Path) -> None:
+    found = rendered(clips("slides.mp4"), tmp_path, times_s=[2.5, 0, 99])
+
+    for rendition, colour in zip(found, ("blue", "red", "blue"), strict=True):
+        assert difference(opened(rendition), Image.new("RGB", (64, 48), colour)) < 4
+
+
+def test_the_best_frame_is_no_blank_one(clips: Clips, tmp_path: Path) -> None:
+    image = taken(clips("mostly_black.mp4"), tmp_path, mode="best")
+
+    assert difference(image, Image.new("RGB", image.size, "black")) > 30
+
+
+def test_the_most_typical_frame_is_the_one_that_most_are_like() -> None:
+    def striped(red: int) -> pyvips.Image:
+        dark = pyvips.Image.black(8, 16, bands=3)
+        return dark.join(dark.linear(1, [red, 90, 90]), "horizontal").cast("uchar").copy(interpretation="srgb")
+
+    assert storyboard.most_typical([striped(red) for red in (250, 100, 100, 100)]) in (1, 2, 3)
+
+
+def test_a_sprite_sheet_shows_all_frames_and_says_where_each_one_is(clips: Clips, tmp_path: Path) -> None:
+    sheet, cues = rendered(clips("slides.mp4"), tmp_path, layout="sprite", count=3, width=32)
+
+    image = opened(sheet)
+    assert image.size == (64, 48)
+    for box, colour in (((0, 0, 32, 24), "red"), ((32, 0, 64, 24), "green"), ((0, 24, 32, 48), "blue")):
+        assert difference(image.crop(box), Image.new("RGB", (32, 24), colour)) < 12
+    assert (cues.file_name("a"), cues.media_type) == ("a.vtt", "text/vtt")
+    assert cues.content == (
+        b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nslides-video_thumbnail.jpg#xywh=0,0,32,24\n\n"
+        b"00:00:01.000 --> 00:00:02.000\nslides-video_thumbnail.jpg#xywh=32,0,32,24\n\n"
+        b"00:00:02.000 --> 00:00:03.000\nslides-video_thumbnail.jpg#xywh=0,24,32,24\n"
+    )
+
+
+def test_cues_go_on_after_an_hour() -> None:
+    assert "01:30:00.000 --> 03:00:00.000\nA%20film.jpg#xywh=160,0" in storyboard.cues(
+        2, Size(160, 90), 10_800, "A film.jpg"
+    )
+
+
+@pytest.mark.parametrize("fmt", ["webp", "gif"])
+def test_a_preview_moves(clips: Clips, tmp_path: Path, fmt: str) -> None:
+    (made,) = rendered(
+        clips("slides.mp4"), tmp_path, layout="preview", time_s=0, preview_s=3, preview_fps=2, format=fmt, width=32
+    )
+
+    assert isinstance(made.content, bytes)
+    with Image.open(io.BytesIO(made.content)) as image:
+        seen = [image.copy().convert("RGB") for image in ImageSequence.Iterator(image)]
+        assert image.info["loop"] == 0
+    assert seen[0].size == (made.width_px, made.height_px) == (32, 24)
+    assert made.duration_s == 3
+    for shown, colour in ((seen[0], "red"), (seen[-1], "blue")):
+        assert difference(shown, Image.new("RGB", (32, 24), colour)) < 12
+
+
+def test_a_preview_that_would_begin_behind_the_end_is_the_end(clips: Clips, tmp_path: Path) -> None:
+    (made,) = rendered(clips("film.mp4"), tmp_path, layout="preview", time_percent=100, preview_s=1)
+
+    assert made.duration_s == pytest.approx(1, abs=0.11)
+
+
+def test_more_pixels_than_can_be_held_are_refused_beforehand(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(TooManyPixelsError, match="fewer frames"):
+        rendered(clips("tall.mp4"), tmp_path, layout="sprite", count=100, width=640)
+
+
+def test_progress_of_several_frames_only_grows(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkroom.ffmpeg.REPORT_PERIOD_S", 0.01)
+    seen: list[float] = []
+    task = make_task(clips("film.mp4"), tmp_path, progress=seen.append)
+
+    video_thumbnail(task, VideoThumbnailParams(count=4))
+
+    assert seen == sorted(seen)
+    assert any(0.3 < fraction < 0.9 for fraction in seen)
 
 
 # What comes out ----------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Contract(BaseModel):
 # Parameters, one model per operation -------------------------------------------------------------------------------
 
 ImageFormat = Literal["jpeg", "png", "webp", "avif", "gif"]
-FrameFormat = Literal["jpeg", "png", "webp"]
+FrameFormat = Literal["jpeg", "png", "webp", "gif"]
 Position = Literal["top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"]
 Gravity = Literal[Position, "smart", "entropy"]
 Fit = Literal["contain", "inside", "cover", "fill", "pad"]
@@ -86,6 +86,9 @@ Blend = Literal[
 
 #: The largest side an image can be asked to have, in pixels: the limit of the JPEG and WebP formats' common ground.
 MAX_SIDE_PX = 16_383
+
+#: The largest width of a frame among others in one picture, in pixels.
+MAX_TILE_PX = 640
 
 #: The most frames of an animation that are decoded.
 MAX_FRAMES = 1000
@@ -370,22 +373,73 @@ ImageParams = ResizeParams | ThumbnailParams | WatermarkParams
 
 
 class VideoThumbnailParams(Contract):
-    """Takes one frame of a video as a picture: its poster frame."""
+    """Takes pictures out of a video: its poster frame, several frames, a sprite sheet, or a short moving preview."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"time_s": 2.5, "width": 640}, {"time_percent": 50}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"time_s": 2.5, "width": 640},
+                {"mode": "best", "width": 1280},
+                {"count": 5},
+                {"layout": "sprite", "count": 64, "width": 160},
+                {"layout": "preview", "time_percent": 30, "format": "webp"},
+            ]
+        }
+    )
 
-    time_s: Annotated[float, Field(ge=0)] | None = Field(None, description="The frame's time in seconds.")
+    mode: Literal["time", "best"] = Field(
+        "time",
+        description="time: the frame at time_s or time_percent. best: of nine frames spread over the video the one "
+        "that is most like all of them, blank ones left aside; takes no times.",
+    )
+    time_s: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="The frame's time in seconds; where a preview begins."
+    )
     time_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
         None, description="The frame's time as a percentage of the duration. Default 10, when time_s is not given."
     )
-    width: Side | None = Field(None, description="Width in pixels, height follows. Default: that of the video.")
-    format: FrameFormat = Field("jpeg", description="Format of the picture.")
+    times_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Times of several frames in seconds; each becomes a file, numbered in this order."
+    )
+    count: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None,
+        description="How many frames, evenly over the video: from the middle of the first of so many equal parts to "
+        "the middle of the last. Each becomes a file, numbered; with layout 'sprite' they become one (default 25).",
+    )
+    layout: Literal["frames", "sprite", "preview"] = Field(
+        "frames",
+        description="frames: each frame is a picture. sprite: one picture of all frames in rows, and a WebVTT file "
+        "that says which part of it belongs to which time (#xywh), by the name under which the picture is saved. "
+        "preview: a short animation without sound that plays for ever.",
+    )
+    preview_s: Annotated[float, Field(ge=0.5, le=10)] = Field(3, description="Length of a preview in seconds.")
+    preview_fps: Annotated[float, Field(ge=1, le=25)] = Field(10, description="Pictures a second of a preview.")
+    width: Side | None = Field(
+        None,
+        description="Width of a frame in pixels, height follows; never larger than the video. Default: that of the "
+        "video; 160 in a sprite sheet, 320 in a preview, where it is at most 640.",
+    )
+    format: FrameFormat | None = Field(
+        None, description="Format of the pictures: jpeg (default), png or webp; of a preview: webp (default) or gif."
+    )
     quality: Quality = 80
 
     @model_validator(mode="after")
-    def _one_time(self) -> Self:
-        if self.time_s is not None and self.time_percent is not None:
-            raise ValueError("give either time_s or time_percent")
+    def _choices_suit_each_other(self) -> Self:
+        times = [name for name in ("time_s", "time_percent", "times_s", "count") if getattr(self, name) is not None]
+        if len(times) > 1:
+            raise ValueError(f"give either {' or '.join(times)}")
+        if self.mode == "best" and (times or self.layout != "frames"):
+            raise ValueError("mode 'best' chooses the time of one frame itself")
+        if self.layout == "sprite" and times not in ([], ["count"]):
+            raise ValueError(f"a sprite sheet takes count, not {times[0]}")
+        if self.layout == "preview" and times in (["times_s"], ["count"]):
+            raise ValueError(f"a preview takes one time, not {times[0]}")
+        if self.layout != "frames" and (self.width or 0) > MAX_TILE_PX:
+            raise ValueError(f"width: at most {MAX_TILE_PX} with layout '{self.layout}'")
+        moving = self.layout == "preview"
+        if self.format is not None and self.format not in (("webp", "gif") if moving else ("jpeg", "png", "webp")):
+            raise ValueError(f"format '{self.format}' is not for layout '{self.layout}'")
         return self
 
 

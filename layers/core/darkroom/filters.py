@@ -36,10 +36,12 @@ def still(film: Stream, size: Size, *, at_s: float) -> str:
     the last one stays for ever.
     """
     moment = ["tpad=stop=-1:stop_mode=clone", f"fps=1000:start_time={at_s:.3f}:round=up"]
-    scaling = ["flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"]
-    if film.color_space is None and _is_hd(film):
-        scaling.append("in_color_matrix=bt709")
-    return ",".join([*_progressive(film), *moment, _scale(film, size, *scaling), "format=rgb24"])
+    return ",".join([*_progressive(film), *moment, _rgb(film, size)])
+
+
+def moving(film: Stream, size: Size, fps: float) -> str:
+    """Pictures at even steps, as RGB bytes."""
+    return ",".join([*_progressive(film), f"fps={fps:g}", _rgb(film, size)])
 
 
 def is_hdr(film: Stream) -> bool:
@@ -53,6 +55,13 @@ def _is_hd(film: Stream) -> bool:
 
 def _progressive(film: Stream) -> list[str]:
     return ["bwdif=mode=send_frame:deint=interlaced"] if film.interlaced else []
+
+
+def _rgb(film: Stream, size: Size) -> str:
+    scaling = ["flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"]
+    if film.color_space is None and _is_hd(film):
+        scaling.append("in_color_matrix=bt709")
+    return f"{_scale(film, size, *scaling)},format=rgb24"
 
 
 def _scale(film: Stream, size: Size, *options: str) -> str:

@@ -6,7 +6,7 @@ An operation is a function `(task, params) -> list[Rendition]`. It reads `task.s
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,6 +87,10 @@ class Task:
     deadline: float
     fetch: Callable[[str], Source]
     progress: Callable[[float], None] = field(default=_ignore)
+
+    def part(self, start: float, end: float) -> "Task":
+        """The same task for a part of the work: its progress from 0 to 1 is that of the whole from `start` to `end`."""
+        return replace(self, progress=lambda fraction: self.progress(start + fraction * (end - start)))
 
     def remaining_s(self) -> float:
         """Seconds until the deadline. Raises ProcessingTimedOutError when it has passed."""
