@@ -34,6 +34,9 @@ _SHARED = ("layers/artifact.mk", "layers/unpack.py")
 
 _SHOWN = 40
 
+_BUILD_STAMP = "build.sources"
+_BUILD_LOCK = "build.lock"
+
 
 def main() -> None:
     """Builds or deploys. Prints a line when it did something; ends with a message and status 1 when it cannot."""
@@ -47,21 +50,18 @@ def main() -> None:
 def build(settings: Settings) -> None:
     """Builds for this machine's own Python, unless the sources are those of the last build."""
     settings.home.mkdir(exist_ok=True)
-    stamp = _build_stamp(settings)
-    with _only_one(settings.home / "build.lock"):
+    stamp = settings.home / _BUILD_STAMP
+    with _only_one(settings.home / _BUILD_LOCK):
         digest = _digest(settings.root, _SOURCES)
         if stamp.exists() and stamp.read_text() == digest and (settings.build / artifacts.PACKED).exists():
             return
         started = time.monotonic()
+        print("  building functions and layers …", flush=True)
         stamp.unlink(missing_ok=True)
         _sam(settings, "build", _build_arguments(settings))
         artifacts.pack(settings.build)
         stamp.write_text(digest)
         print(f"  built     {time.monotonic() - started:5.1f} s", flush=True)
-
-
-def _build_stamp(settings: Settings) -> Path:
-    return settings.home / "build.sources"
 
 
 def _build_arguments(settings: Settings) -> list[str]:
@@ -76,17 +76,21 @@ def _build_arguments(settings: Settings) -> list[str]:
 
 def deploy(settings: Settings) -> None:
     """Deploys what was built, unless this emulator has it already."""
-    with _only_one(settings.home / f"deploy-{settings.stack}.lock"):
-        _deploy(settings)
+    with _only_one(settings.home / _BUILD_LOCK):  # nobody may build anew what is being deployed
+        source = settings.home / _BUILD_STAMP
+        if not source.exists():
+            raise StackError("There is no complete build to deploy: the last one was interrupted. Try again.")
+        _deploy(settings, source.read_text())
 
 
-def _deploy(settings: Settings) -> None:
+def _deploy(settings: Settings, digest: str) -> None:
     stamp = settings.directory / "deployed"
     parameters = _parameters(settings, _broker_secret(settings))
-    wanted = json.dumps([_build_stamp(settings).read_text(), parameters, _emulator_identity(settings)])
+    wanted = json.dumps([digest, parameters, _emulator_identity(settings)])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     started = time.monotonic()
+    print("  deploying the template …", flush=True)
     stamp.unlink(missing_ok=True)
     _artifact_bucket(settings)
     _sam(settings, "deploy", _deploy_arguments(settings, parameters))

@@ -103,15 +103,15 @@ class _Start:
             self._clear()  # the emulator keeps everything in memory: what the others still hold belongs to the past
         backing = [] if self._in_containers else services.backing(settings)
         self._start([*emulated, *backing])
-        build = self._deployment("build")  # while the services start
-        if self._in_containers:
-            compose.up(settings)
-            for name, probe in compose.probes(settings).items():
-                self._wait(name, probe)
-        for service in [*emulated, *backing]:
-            self._wait(service.name, service.probe)
-        _finish(build)
-        _finish(self._deployment("deploy"))
+        with self._deployment("build"):  # while the services start
+            if self._in_containers:
+                compose.up(settings)
+                for name, probe in compose.probes(settings).items():
+                    self._wait(name, probe)
+            for service in [*emulated, *backing]:
+                self._wait(service.name, service.probe)
+        with self._deployment("deploy"):
+            pass
         own = services.own(settings)
         self._start(own)
         for service in own:
@@ -161,8 +161,10 @@ class _Start:
         if name in self._registry.records() and not self._registry.alive(name):
             raise StackError(f"{name} ended as it started. The end of its log:\n{tail(self._registry.log(name))}")
 
-    def _deployment(self, action: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+    @contextmanager
+    def _deployment(self, action: str) -> Iterator[None]:
+        """Builds or deploys beside what is done meanwhile, and has done so in the end."""
+        process = subprocess.Popen(
             [str(self._settings.tools), "-m", "localstack.deploy", action],
             cwd=self._settings.root,
             env=services.own_environment(self._settings),
@@ -170,12 +172,15 @@ class _Start:
             stderr=subprocess.PIPE,
             text=True,
         )
-
-
-def _finish(deployment: "subprocess.Popen[str]") -> None:
-    _, problems = deployment.communicate()
-    if deployment.returncode:
-        raise StackError(problems.strip() or f"The deployment ended with status {deployment.returncode}.")
+        try:
+            yield
+        except BaseException:
+            process.terminate()
+            process.communicate()
+            raise
+        _, problems = process.communicate()
+        if process.returncode:
+            raise StackError(problems.strip() or f"{action} ended with status {process.returncode}.")
 
 
 def down(settings: Settings) -> None:
