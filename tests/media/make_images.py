@@ -12,9 +12,12 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+import pillow_heif
 import pyvips
 from PIL import Image, ImageCms
 from PIL.Image import Transpose
+
+pillow_heif.register_heif_opener()
 
 MEDIA = Path(__file__).parent
 PHOTOGRAPHS = ("coffee.png", "chelsea.png", "rocket.jpg")
@@ -71,7 +74,8 @@ def camera_jpeg(width_px: int = 4000, height_px: int = 3000, *, orientation: int
 def oriented(image: Image.Image, orientation: int, fmt: str, **options: object) -> bytes:
     """A file that shows `image` when its EXIF orientation (1-8) is obeyed."""
     stored = image.transpose(_STORED[orientation]) if orientation in _STORED else image
-    return encode(stored, fmt, exif=_exif(orientation), **options)
+    # As bytes: only then pillow-heif turns the picture by the container's own means, which is what counts in HEIC.
+    return encode(stored, fmt, exif=_exif(orientation).tobytes(), **options)
 
 
 def _exif(orientation: int) -> Image.Exif:
@@ -169,8 +173,10 @@ def everything() -> Iterator[tuple[str, bytes]]:
     yield "photo.tiff", encode(image, "TIFF", compression="tiff_lzw")
     yield "photo.bmp", encode(image, "BMP")
     yield "photo.avif", encode(image, "AVIF")
+    yield "photo.heic", encode(image, "HEIF")
     yield "film.gif", animation("GIF", frames())
     yield "film.webp", animation("WEBP", frames())
+    yield "film.png", animation("PNG", frames())
     yield "truncated.jpg", truncated(encode(image, "JPEG"), 0.5)
     yield "truncated.png", truncated(encode(image, "PNG"), 0.5)
     yield "bomb.png", bomb()

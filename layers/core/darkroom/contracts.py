@@ -186,7 +186,8 @@ class Region(Contract):
         sides = (self.left, self.top, self.width, self.height)
         if self.unit == "px" and any(side != round(side) for side in sides):
             raise ValueError("pixels are whole numbers; use unit 'fraction' for parts of the image")
-        if self.unit == "fraction" and (self.left + self.width > 1 or self.top + self.height > 1):
+        ends = (self.left + self.width, self.top + self.height)
+        if self.unit == "fraction" and max(ends) > 1 + 1e-9:  # sums of fractions are a hair off
             raise ValueError("the region ends outside the image: left + width and top + height are at most 1")
         return self
 

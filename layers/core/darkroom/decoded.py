@@ -63,6 +63,26 @@ def heic(content: bytes, limits: Limits) -> pyvips.Image:
     return image
 
 
+#: What of a TIFF's tags is EXIF and not the file's own layout: description, camera, software, time, artist, copyright.
+_TIFF_EXIF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+_TIFF_EXIF_FOLDERS = (0x8769, 0x8825)
+
+
+def tiff_exif(content: bytes) -> bytes:
+    """The EXIF of a TIFF, whose tags stand among the file's own, which libvips does not read."""
+    from PIL import Image
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    with _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        there, exif = opened.getexif(), Image.Exif()
+        for tag in _TIFF_EXIF_TAGS:
+            if tag in there:
+                exif[tag] = there[tag]
+        for folder in _TIFF_EXIF_FOLDERS:
+            exif.get_ifd(folder).update(there.get_ifd(folder))
+        return bytes(exif.tobytes())
+
+
 # Animated PNG ------------------------------------------------------------------------------------------------------
 
 

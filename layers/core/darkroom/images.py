@@ -10,7 +10,7 @@ from typing import Any
 
 import pyvips
 
-from darkroom import apart, apng
+from darkroom import apart, apng, decoded
 from darkroom.colour import Colour, parse_colour
 from darkroom.content import fitting_format
 from darkroom.contracts import ImageFormat, ImageParams, Metadata
@@ -43,13 +43,14 @@ def _png_steps(_quality: int, animated: Animated) -> list[Options]:
     exactly: list[Options] = [{}, {"compression": 9}]
     if animated:
         return exactly
-    palettes = [{"bitdepth": 8, "Q": quality} for quality in (95, 80, 60, 40, 20, 5)]
-    palettes += [{"bitdepth": depth} for depth in (4, 2, 1)]
+    palettes: list[Options] = [{"bitdepth": 8, "Q": quality} for quality in (95, 80, 60, 40, 20, 5)]
+    palettes += [{"bitdepth": depth, "dither": 0.0} for depth in (4, 2, 1)]
     return exactly + [{"palette": True, "compression": 9, **step} for step in palettes]
 
 
 def _gif_steps(_quality: int, animated: Animated) -> list[Options]:
-    steps: list[Options] = [{"bitdepth": depth} for depth in range(8, 0, -1)]
+    # Dithering hides that colours are missing, and is what few colours compress worst.
+    steps: list[Options] = [{"bitdepth": depth, "dither": max(0.0, (depth - 4) / 4)} for depth in range(8, 0, -1)]
     if not animated:
         return steps
     return [steps[0]] + [{**step, "interframe_maxerror": 8, "interpalette_maxerror": 10} for step in steps]
@@ -155,7 +156,15 @@ def written(image: pyvips.Image, params: ImageParams, task: Task) -> Rendition:
             fmt = fitting_format(image)
     else:
         fmt = choose_format(params.format, task.source.media_type)
+    if task.source.media_type == "image/tiff" and params.metadata != "strip":
+        image = _with_exif(image, decoded.tiff_exif(task.source.read()))
     return save(image, fmt, quality=params.quality, task=task, finish=Finish.of(params))
+
+
+def _with_exif(image: pyvips.Image, exif: bytes) -> pyvips.Image:
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, "exif-data", exif)
+    return image
 
 
 # Saving ------------------------------------------------------------------------------------------------------------
@@ -174,7 +183,7 @@ def save(image: pyvips.Image, fmt: ImageFormat, *, quality: int, task: Task, fin
     _check_size(size, fmt, alpha=image.hasalpha() and form.has_alpha)
     with translated():
         if image.hasalpha() and not form.has_alpha:
-            image = image.flatten(background=_ground(image, finish.background))
+            image = _flattened(image, finish.background)
         image, keep = reduced(image, finish.metadata, gps=finish.gps, profile=finish.keep_profile and form.keeps)
         options = {**form.options, "keep": keep if form.keeps else "none"}
         if fmt == "jpeg":
@@ -202,10 +211,14 @@ def _check_size(size: Size, fmt: ImageFormat, *, alpha: bool) -> None:
         )
 
 
-def _ground(image: pyvips.Image, background: Colour) -> list[int]:
-    """The background in the image's own bands."""
-    red, green, blue = background.opaque
-    return [red, green, blue] if image.bands > 2 else [round(0.2126 * red + 0.7152 * green + 0.0722 * blue)]
+def _flattened(image: pyvips.Image, background: Colour) -> pyvips.Image:
+    """On the background; a grey image becomes a coloured one where that is coloured."""
+    ground = background.opaque
+    if image.bands > 2:
+        return image.flatten(background=ground)
+    if len(set(ground)) == 1:
+        return image.flatten(background=ground[:1])
+    return image.colourspace("srgb").flatten(background=ground)
 
 
 def _interlaced(size: Size, asked: bool | None) -> bool:

@@ -1,0 +1,86 @@
+"""The conformance table: every EXIF orientation x every format that carries one x everything that is done to it."""
+
+import io
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from darkroom.contracts import ResizeParams, ThumbnailParams, WatermarkParams
+from darkroom.geometry import Box, Size, stored
+from darkroom.task import Rendition
+from functions.resize.app import resize
+from functions.thumbnail.app import thumbnail
+from functions.watermark.app import watermark
+from tests.media.make_images import MEDIA, oriented, photograph
+from tests.pictures import difference, opened
+from tests.sources import make_task
+
+FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"]
+ORIENTATIONS = range(1, 9)
+
+
+@cache
+def turned(fmt: str, orientation: int) -> bytes:
+    """A file that shows the photograph when its orientation is obeyed."""
+    return oriented(photograph(), orientation, fmt, quality=95)
+
+
+def done(content: bytes, folder: Path, operation: Callable[..., list[Rendition]], params: Any) -> Image.Image:
+    (folder / "source").write_bytes(content)
+    (rendition,) = operation(make_task(folder / "source", folder), params)
+    return opened(rendition)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_resizing_turns_the_picture_upright(tmp_path: Path, fmt: str, orientation: int) -> None:
+    content = turned(fmt, orientation)
+    result = done(content, tmp_path, resize, ResizeParams(width=300, format="png"))
+    assert difference(result, photograph().resize((300, 200), Image.Resampling.LANCZOS)) < 2.5
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_region_is_one_of_the_upright_picture(tmp_path: Path, fmt: str, orientation: int) -> None:
+    content = turned(fmt, orientation)
+    params = ResizeParams.model_validate(
+        {"crop": {"left": 330, "top": 40, "width": 200, "height": 120}, "width": 100, "format": "png"}
+    )
+    expected = photograph().crop((330, 40, 530, 160)).resize((100, 60), Image.Resampling.LANCZOS)
+    assert difference(done(content, tmp_path, resize, params), expected) < 2.5
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_gravity_is_that_of_the_upright_picture(tmp_path: Path, fmt: str, orientation: int) -> None:
+    content = turned(fmt, orientation)
+    result = done(content, tmp_path, thumbnail, ThumbnailParams(width=100, height=100, gravity="right", format="png"))
+    expected = photograph().crop((200, 0, 600, 400)).resize((100, 100), Image.Resampling.LANCZOS)
+    assert difference(result, expected) < 2.5
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_watermark_lies_where_it_should_on_the_upright_picture(
+    tmp_path: Path, fmt: str, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
+    content = turned(fmt, orientation)
+    result = done(
+        content, tmp_path, watermark, WatermarkParams(text="##", opacity=1, position="top_left", format="png")
+    )
+    assert difference(result.crop((200, 0, 600, 400)), photograph().crop((200, 0, 600, 400))) < 3.5
+    assert difference(result.crop((0, 0, 200, 120)), photograph().crop((0, 0, 200, 120))) > 20
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_where_a_region_is_stored_agrees_with_pillow(orientation: int) -> None:
+    upright = Image.new("L", (60, 40))
+    upright.paste(255, (7, 5, 18, 25))
+    marked = oriented(upright.convert("RGB"), orientation, "PNG")
+    left, top, width, height = stored(Box(7, 5, 11, 20), Size(60, 40), orientation)
+    assert Image.open(io.BytesIO(marked)).convert("L").getbbox() == (left, top, left + width, top + height)
