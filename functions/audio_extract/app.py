@@ -1,18 +1,25 @@
-"""Takes the sound out of a video, or turns a sound file into another format."""
+"""Takes the sound out of a video, or turns a sound file into another format; on request with its waveform."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from darkroom import ffmpeg, tags
+from darkroom import ffmpeg, loudness, tags, waveform
 from darkroom.boxes import check_uncut
 from darkroom.contracts import AudioExtractParams, Operation
-from darkroom.errors import InternalError
+from darkroom.errors import CorruptMediaError, InternalError, InvalidRequestError
 from darkroom.probe import Probe, Stream, check_duration, check_whole, probe
 from darkroom.task import Rendition, Task
+from darkroom.waveform import Waveform
 from darkroom.worker import bind
 
-#: Part of the work that the encoding is; the rest is looking at what it made.
-_ENCODING = (0.0, 0.98)
+#: Parts of the work: measuring the loudness, and the encoding; the rest is looking at what it made.
+_MEASURED = 0.3
+_ENCODED = 0.98
+
+#: FFmpeg's filters that fill gaps, and mix all channels into one.
+_CONTINUOUS = "aresample=async=1"
+_MONO = ",aformat=channel_layouts=mono"
 
 #: Lossless formats keep more than 16 bits a sample only where the source has them: lossy codecs decode to any depth.
 _PLAIN_BIT_DEPTH = 16
@@ -86,7 +93,7 @@ FORMATS: dict[str, Format] = {
 
 
 def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
-    """One sound file. The sound is copied without loss where its codec goes into the format and no bit rate was asked.
+    """One sound file, and its waveform where asked. The sound is copied without loss where nothing about it changes.
 
     Cover pictures and tags that do not describe it are left out; title and chapters stay where the format holds them.
     """
@@ -95,42 +102,125 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     if demuxer == "mov":
         check_uncut(source)
     found = probe(str(source), demuxer, task)
-    sound = found.audio()
+    sound = found.audio(params.track)
     check_duration(found, task.limits)
+    part = Part.of(found, sound, params)
 
     target = task.directory / f"audio_extract.{form.suffix}"
-    reading = ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels)
-    writing = arguments(found, params, target, max_duration_s=task.limits.duration_s)
-    finished = ffmpeg.run("ffmpeg", [*reading, *writing], task, duration_s=found.duration_s, span=_ENCODING)
+    reading = [*part.arguments, *ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels)]
+    gain = None
+    if params.loudness is not None:
+        first, span = _CONTINUOUS + (_MONO if params.mono else ""), (0.0, _MEASURED)
+        gain = loudness.gain_db(
+            reading, sound, params.loudness, task, first=first, duration_s=part.expected_s, span=span
+        )
+    writing = arguments(found, params, target, max_duration_s=task.limits.duration_s, gain_db=gain)
+    span = (0.0 if gain is None else _MEASURED, _ENCODED)
+    finished = ffmpeg.run("ffmpeg", [*reading, *writing], task, duration_s=part.expected_s, span=span)
 
-    made = probe(str(target), form.demuxer, task, span=(_ENCODING[1], 1.0))
+    made = probe(str(target), form.demuxer, task, span=(_ENCODED, 1.0))
     # A bare AAC file does not say how long it is; ffprobe would guess from its first frames.
     duration_s = finished.media_s if form.demuxer == "aac" else made.duration_s
-    check_whole(sound, duration_s, source=found, demuxer=demuxer)
+    kept, whole = part.promised(found, sound)
+    check_whole(kept, duration_s, source=whole, demuxer=demuxer)
     check_duration(made, task.limits)
     if made.sound() is None:
         raise InternalError("The encoder made no sound.")
-    return [Rendition(target, form.suffix, form.media_type, duration_s=duration_s)]
+    result = Rendition(target, form.suffix, form.media_type, duration_s=duration_s)
+    return [result, *_waveforms(target, form, made.audio(), duration_s, params, task)]
 
 
-def arguments(found: Probe, params: AudioExtractParams, target: Path, *, max_duration_s: float) -> list[str]:
+@dataclass(frozen=True)
+class Part:
+    """The part of a sound that is taken. `expected_s` is how long it should be; None where nobody knows."""
+
+    start_s: float
+    asked_s: float | None
+    expected_s: float | None
+
+    @classmethod
+    def of(cls, found: Probe, sound: Stream, params: AudioExtractParams) -> "Part":
+        """Raises InvalidRequestError when it would begin behind the end."""
+        start_s, whole_s = params.start_s or 0.0, sound.duration_s or found.duration_s
+        if whole_s is not None and start_s >= whole_s:
+            raise InvalidRequestError(f"The sound is {whole_s:.1f} seconds long; it cannot begin at {start_s:.1f}.")
+        lengths = [length for length in (params.duration_s, whole_s and whole_s - start_s) if length is not None]
+        if params.fade_out_s is not None and not lengths:
+            raise CorruptMediaError("The file does not say how long it is, so that its end cannot be faded out.")
+        return cls(start_s, params.duration_s, min(lengths, default=None))
+
+    @property
+    def arguments(self) -> list[str]:
+        """FFmpeg's arguments before the input."""
+        start = ["-ss", f"{self.start_s:g}"] if self.start_s else []
+        return [*start, *(["-t", f"{self.asked_s:g}"] if self.asked_s is not None else [])]
+
+    def promised(self, found: Probe, sound: Stream) -> tuple[Stream, Probe]:
+        """The sound and the file as long as the part that is taken of them."""
+        if not self.arguments:
+            return sound, found
+        stream = replace(sound, duration_s=self.expected_s if sound.duration_s else None)
+        return stream, replace(found, duration_s=self.expected_s)
+
+
+def arguments(
+    found: Probe, params: AudioExtractParams, target: Path, *, max_duration_s: float, gain_db: float | None = None
+) -> list[str]:
     """What FFmpeg is to make of its one input."""
-    sound, form = found.audio(), FORMATS[params.format]
+    sound, form = found.audio(params.track), FORMATS[params.format]
+    changes = changes_of(params, sound, gain_db, Part.of(found, sound, params).expected_s)
     return [
         *("-map", f"0:{sound.index}"),
-        *codec_arguments(sound, form, params.bitrate_kbps),
+        *codec_arguments(sound, form, params.bitrate_kbps, changes, mono=params.mono),
         *tags.arguments(found, sound),
         *("-t", f"{max_duration_s + 1:g}", *form.muxer, ffmpeg.file_url(target)),
     ]
 
 
-def codec_arguments(sound: Stream, form: Format, bit_rate_kbps: int | None) -> list[str]:
+def changes_of(params: AudioExtractParams, sound: Stream, gain_db: float | None, expected_s: float | None) -> list[str]:
+    """FFmpeg's filters for what is to become of the sound; none where it stays as it is."""
+    changes = ["aformat=channel_layouts=mono"] if params.mono and sound.channels != 1 else []
+    # Cut to the sample where encoding loses nothing, and between packets where it would.
+    if FORMATS[params.format].kbps_per_channel is None and (params.start_s or params.duration_s):
+        changes.append("anull")
+    changes += loudness.filters(gain_db) if gain_db is not None else []
+    if params.fade_in_s is not None:
+        changes.append(f"afade=t=in:d={params.fade_in_s:g}")
+    if params.fade_out_s is not None:
+        start_s = max((expected_s or 0.0) - params.fade_out_s, 0.0)
+        changes.append(f"afade=t=out:st={start_s:.3f}:d={params.fade_out_s:g}")
+    return changes
+
+
+def codec_arguments(
+    sound: Stream, form: Format, bit_rate_kbps: int | None, changes: Sequence[str] = (), *, mono: bool = False
+) -> list[str]:
     """Copies or encodes. Gaps are filled, so that the sound keeps its time."""
-    if sound.codec in form.codecs and (bit_rate_kbps is None or form.kbps_per_channel is None):
+    if sound.codec in form.codecs and (bit_rate_kbps is None or form.kbps_per_channel is None) and not changes:
         return ["-c:a", "copy"]
-    chain = "aresample=async=1" + (f",aformat=channel_layouts={form.layouts}" if form.layouts else "")
+    layouts = [f"aformat=channel_layouts={form.layouts}"] if form.layouts else []
     deep = form.deep if (sound.bit_depth or 0) > _PLAIN_BIT_DEPTH else ()
-    return ["-af", chain, *(deep or form.encoder), *_bit_rate(sound, form, bit_rate_kbps)]
+    heard = replace(sound, channels=1) if mono else sound
+    chain = ",".join([_CONTINUOUS, *changes, *layouts])
+    return ["-af", chain, *(deep or form.encoder), *_bit_rate(heard, form, bit_rate_kbps)]
+
+
+def _waveforms(
+    target: Path, form: Format, sound: Stream, duration_s: float | None, params: AudioExtractParams, task: Task
+) -> list[Rendition]:
+    if params.waveform is None:
+        return []
+    points, length_s = params.waveform_points, duration_s or 0.0
+    outline = waveform.measure(
+        str(target), form.demuxer, sound, task.part(_ENCODED, 1), points=points, duration_s=length_s
+    )
+    return [_drawn(outline, name) for name in params.waveform]
+
+
+def _drawn(outline: Waveform, name: str) -> Rendition:
+    write, media_type = waveform.FORMS[name]
+    width_px, height_px = (len(outline.steps), waveform.HEIGHT_PX) if name == "png" else (None, None)
+    return Rendition(write(outline), name, media_type, width_px, height_px, name="waveform")
 
 
 def _bit_rate(sound: Stream, form: Format, asked_kbps: int | None) -> list[str]:

@@ -235,6 +235,20 @@ def _cover_of_a_song(target: Path, folder: Path) -> None:
     _ffmpeg(*inputs, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v", "attached_pic", target)
 
 
+def _played(name: str, source: str) -> None:
+    """Two seconds of sound that FFmpeg makes."""
+
+    @_recipe(name)
+    def make(target: Path, _folder: Path) -> None:
+        _ffmpeg("-f", "lavfi", "-i", source, "-t", "2", "-ar", "48000", "-ac", "2", "-c:a", "pcm_s16le", target)
+
+
+_played("sine.wav", "aevalsrc=0.5*sin(2*PI*1000*t)|0.5*sin(2*PI*1000*t)")
+_played("silence.wav", "anullsrc")
+#: Silent up to 1.2 s.
+_played("ping.wav", "aevalsrc=0.5*sin(2*PI*1000*t)|0.5*sin(2*PI*1000*t):s=48000,volume=0:enable='lt(t,1.2)'")
+
+
 # Damage ------------------------------------------------------------------------------------------------------------
 
 

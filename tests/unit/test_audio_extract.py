@@ -1,14 +1,19 @@
+import io
+import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from darkroom.contracts import AudioExtractParams
 from darkroom.errors import (
     CorruptMediaError,
     DarkroomError,
+    InvalidRequestError,
     NoAudioStreamError,
     TooLongError,
     UnsupportedMediaTypeError,
@@ -17,7 +22,7 @@ from darkroom.errors import (
 from darkroom.ffmpeg import binary
 from darkroom.probe import Probe, Stream, parse
 from functions.audio_extract.app import FORMATS, arguments, audio_extract, codec_arguments
-from tests.films import decoded, kinds, probed, stream
+from tests.films import decoded, kinds, loudness_lufs, probed, stream
 from tests.sources import make_task
 
 Clips = Callable[[str], Path]
@@ -36,7 +41,7 @@ WANTED = {
 def extracted(source: Path, folder: Path, **params: object) -> Path:
     """The sound that is taken out; what it says about itself is checked against its bytes."""
     asked = AudioExtractParams.model_validate(params)
-    (rendition,) = audio_extract(make_task(source, folder), asked)
+    (rendition, *_) = audio_extract(make_task(source, folder), asked)
     path = rendition.content
     assert isinstance(path, Path)
     assert (rendition.suffix, rendition.media_type) == (asked.format, WANTED[asked.format][1])
@@ -270,6 +275,114 @@ def test_progress_grows_to_the_end(clips: Clips, tmp_path: Path, monkeypatch: py
     assert seen == sorted(seen)
     assert any(0.1 < fraction < 0.9 for fraction in seen)
     assert seen[-1] <= 1.0
+
+
+# What is asked of the sound ----------------------------------------------------------------------------------------
+
+
+def levels(path: Path) -> list[int]:
+    """The loudest sample of each tenth of a second, of 32,768."""
+    heights = [abs(sample) for sample in memoryview(samples(path)).cast("h")]
+    return [max(heights[start : start + 1600]) for start in range(0, len(heights), 1600)]
+
+
+@pytest.mark.parametrize(("track", "index"), [(1, 1), (2, 2), ("eng", 2), ("FRE", 1), (None, 2)])
+def test_a_track_is_chosen_by_number_or_language(track: int | str | None, index: int) -> None:
+    sounds = b"".join(
+        b'{"index": %d, "codec_type": "audio", "tags": {"language": "%s"}, "disposition": {"default": %d}},' % entry
+        for entry in ((1, b"fre", 0), (2, b"eng", 1))
+    )
+    found = parse(b'{"streams": [{"index": 0, "codec_type": "video"},' + sounds[:-1] + b"]}")
+
+    assert found.audio(track).index == index
+    with pytest.raises(NoAudioStreamError, match=r"no audio stream ger; the file has 1 \(fre\), 2 \(eng\)"):
+        found.audio("ger")
+
+
+def test_a_track_of_a_film_is_taken(clips: Clips, tmp_path: Path) -> None:
+    sound = stream(extracted(clips("rich.mkv"), tmp_path, track="fre"), "audio")
+
+    assert sound["tags"]["language"] == "fre"
+
+
+@pytest.mark.parametrize("name", ["m4a", "mp3", "wav"])
+def test_a_part_is_taken(clips: Clips, tmp_path: Path, name: str) -> None:
+    made = extracted(clips("ping.wav"), tmp_path, format=name, start_s=0.9, duration_s=0.6)
+
+    assert len(samples(made)) / 4 / 8000 == pytest.approx(0.6, abs=0.06)
+    heights = levels(made)
+    assert heights[0] < 3000 < 8000 < heights[3]
+
+
+def test_a_part_of_a_sound_can_be_copied(clips: Clips, tmp_path: Path) -> None:
+    made = extracted(clips("film.mp4"), tmp_path, start_s=0.5, duration_s=1)
+
+    assert set(packets(made)[2:-2]) <= set(packets(clips("film.mp4")))
+
+
+def test_a_part_behind_the_end_is_refused(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match=r"2\.0 seconds long; it cannot begin at 5\.0"):
+        extracted(clips("sound.wav"), tmp_path, start_s=5)
+
+
+def test_a_sound_swells_and_dies_away(clips: Clips, tmp_path: Path) -> None:
+    heights = levels(extracted(clips("sine.wav"), tmp_path, format="wav", fade_in_s=0.5, fade_out_s=0.5))
+
+    assert heights[0] < heights[2] < heights[5]
+    assert heights[-1] < heights[-3] < heights[-6]
+    assert heights[9] == pytest.approx(levels(clips("sine.wav"))[9], rel=0.02)
+
+
+@pytest.mark.parametrize("target_lufs", [-30.0, -16.0])
+def test_the_loudness_asked_for_is_reached(clips: Clips, tmp_path: Path, target_lufs: float) -> None:
+    made = extracted(clips("sine.wav"), tmp_path, format="flac", loudness=target_lufs)
+
+    assert loudness_lufs(made) == pytest.approx(target_lufs, abs=0.5)
+
+
+def test_silence_stays_silent_whatever_loudness_is_asked_for(clips: Clips, tmp_path: Path) -> None:
+    assert max(levels(extracted(clips("silence.wav"), tmp_path, format="wav", loudness=-10))) == 0
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_channels_are_mixed_into_one(clips: Clips, tmp_path: Path, name: str) -> None:
+    assert stream(extracted(clips("5.1_side.wav"), tmp_path, format=name, mono=True), "audio")["channels"] == 1
+
+
+# Waveform ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_waveform_is_what_can_be_heard(clips: Clips, tmp_path: Path) -> None:
+    asked = AudioExtractParams(format="wav", waveform=["json", "png", "svg"], waveform_points=100)
+    _, data, png, svg = audio_extract(make_task(clips("ping.wav"), tmp_path), asked)
+
+    assert [output.file_name("a") for output in (data, png, svg)] == [
+        *("a-waveform.json", "a-waveform.png", "a-waveform.svg")
+    ]
+    assert isinstance(data.content, bytes)
+    outline = json.loads(data.content)
+    lows, highs = outline["data"][::2], outline["data"][1::2]
+    assert (outline["length"], outline["sample_rate"], outline["samples_per_pixel"]) == (100, 48000, 960)
+    assert set(lows[:60] + highs[:60]) == {0}
+    assert max(highs[60:]) == pytest.approx(64, abs=2)
+    assert min(lows[60:]) == pytest.approx(-64, abs=2)
+    assert isinstance(png.content, bytes)
+    image = Image.open(io.BytesIO(png.content)).convert("RGBA")
+    assert image.size == (png.width_px, png.height_px) == (100, 256)
+    box = image.crop((62, 0, 100, 256)).getchannel("A").getbbox()
+    assert box is not None
+    assert (box[1], box[3]) == (pytest.approx(64, abs=2), pytest.approx(192, abs=3))
+    assert isinstance(svg.content, bytes)
+    (polygon,) = ElementTree.fromstring(svg.content)  # noqa: S314 - we wrote it
+    assert len(polygon.attrib["points"].split()) == 200
+
+
+def test_long_steps_are_put_together_of_parts(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = AudioExtractParams(format="wav", waveform=["json"], waveform_points=100)
+    whole = audio_extract(make_task(clips("ping.wav"), tmp_path), asked)[1]
+    monkeypatch.setattr("darkroom.waveform._HELD_S", 0.005)
+
+    assert audio_extract(make_task(clips("ping.wav"), tmp_path), asked)[1].content == whole.content
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------

@@ -93,12 +93,19 @@ class Probe:
         sounds = [stream for stream in self.streams if stream.kind == "audio"]
         return max(sounds, key=lambda sound: (sound.default, sound.channels or 0), default=None)
 
-    def audio(self) -> Stream:
-        """The same as `sound`. Raises NoAudioStreamError where there is none."""
-        sound = self.sound()
-        if sound is None:
+    def audio(self, track: int | str | None = None) -> Stream:
+        """The sound of that number, counted from 1, or language; else that of `sound`. Raises NoAudioStreamError."""
+        sounds = [stream for stream in self.streams if stream.kind == "audio"]
+        default = self.sound()
+        if default is None:
             raise NoAudioStreamError("The file has no audio stream.")
-        return sound
+        if track is None:
+            return default
+        for number, sound in enumerate(sounds, 1):
+            if track == number or (isinstance(track, str) and track.lower() == (sound.language or "").lower()):
+                return sound
+        there = ", ".join(f"{number} ({sound.language or 'no language'})" for number, sound in enumerate(sounds, 1))
+        raise NoAudioStreamError(f"There is no audio stream {track}; the file has {there}.")
 
 
 def probe(location: str, demuxer: str, task: Task, *, span: tuple[float, float] = (0.0, 0.0)) -> Probe:
