@@ -23,26 +23,29 @@ from darkroom.vips import LOOK_EVERY_S, set_up, watched
 _PIPE_READ_BYTES = 65_536
 _PR_SET_PDEATHSIG = 1
 
-#: Decoding is told as the first part of the progress; encoding, which cannot be measured, is the rest.
+#: Decoding counts as this part of the progress; encoding, which cannot be measured, is the rest.
 _DECODED = 0.3
 
 
-def encoded(image: pyvips.Image, saver: str, task: Task, **options: Any) -> bytes:
-    """`image` as the saver ("heifsave", "webpsave") writes it with these options.
+def encoded(
+    image: pyvips.Image, saver: str, options: dict[str, Any], task: Task, *, start: float = 0.0, end: float = 1.0
+) -> bytes:
+    """`image` as the saver ("heifsave", "webpsave") writes it with these options; tells progress from start to end.
 
     Raises ProcessingTimedOutError, Superseded, WorkerDiedError and pyvips.Error.
     """
     with _encoder(saver, options) as child:
-        _send(image, child, task, options["keep"])
-        return _received(child, task)
+        sent = start + (end - start) * _DECODED
+        with watched(image, task, start=start, end=sent):
+            _send(image, child, options["keep"])
+        return _received(child, task, sent)
 
 
 @contextmanager
 def _encoder(saver: str, options: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     """A process that reads a picture from its input and writes the result to its output; gone when the block ends."""
-    program = f"import sys; sys.path = {sys.path!r}; from darkroom.apart import main; "
-    program += f"main({os.getpid()}, {saver!r}, {options!r})"
-    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    argv = [sys.executable, "-I", "-S", "-c", _program(saver, options)]
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield child
     finally:
@@ -54,27 +57,31 @@ def _encoder(saver: str, options: dict[str, Any]) -> Iterator[subprocess.Popen[b
                 pipe.close()
 
 
-def _send(image: pyvips.Image, child: subprocess.Popen[bytes], task: Task, keep: str) -> None:
+def _program(saver: str, options: dict[str, Any]) -> str:
+    found = f"import sys; sys.path = {sys.path!r}; from darkroom.apart import main; "
+    return f"{found}main({os.getpid()}, {saver!r}, {options!r})"
+
+
+def _send(image: pyvips.Image, child: subprocess.Popen[bytes], keep: str) -> None:
     pipe = cast(IO[bytes], child.stdin)
     target = pyvips.Target.new_to_descriptor(pipe.fileno())
     try:
-        with watched(image, task, end=_DECODED):
-            image.pngsave_target(target, compression=0, filter="none", keep=keep)
-    except pyvips.Error:
-        if child.poll() is not None:
-            raise _died() from None
+        image.pngsave_target(target, compression=0, filter="none", keep=keep)
+    except pyvips.Error as error:
+        if "Broken pipe" in error.detail:
+            raise _died() from error
         raise
     pipe.close()
 
 
-def _received(child: subprocess.Popen[bytes], task: Task) -> bytes:
+def _received(child: subprocess.Popen[bytes], task: Task, fraction: float) -> bytes:
     pipe = cast(IO[bytes], child.stdout)
     parts: list[bytes] = []
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             if not selector.select(min(LOOK_EVERY_S, task.remaining_s())):
-                task.progress(_DECODED)
+                task.progress(fraction)
                 continue
             part = os.read(pipe.fileno(), _PIPE_READ_BYTES)
             if not part:

@@ -226,6 +226,17 @@ def _interlaced(size: Size, asked: bool | None) -> bool:
     return asked is not False and size.pixels <= most
 
 
+def _declared_transparent(webp: bytes) -> bytes:
+    """An animation with the flag that it has alpha.
+
+    libwebp leaves it out where each frame is stored as an opaque part of the canvas; the rest would look black.
+    """
+    flags_at, has_alpha = 20, 0x10
+    if webp[12:16] != b"VP8X":
+        return webp
+    return webp[:flags_at] + bytes([webp[flags_at] | has_alpha]) + webp[flags_at + 1 :]
+
+
 @dataclass
 class _Encoder:
     """Encodes images in one format, as often as it takes."""
@@ -242,11 +253,13 @@ class _Encoder:
         if self.fmt == "png" and frames > 1:
             return self._animated_png(image, options)
         if frames == 1 and self.size.pixels >= form.apart_pixels:
-            return apart.encoded(image, form.saver, self.task, **options)
+            encoded = apart.encoded(image, form.saver, options, self.task, start=self.done, end=end)
+            self.done = end
+            return encoded
         with watched(image, self.task, start=self.done, end=end):
             encoded = bytes(getattr(image, f"{form.saver}_buffer")(**options))
         self.done = end
-        return encoded
+        return _declared_transparent(encoded) if self.fmt == "webp" and frames > 1 and image.hasalpha() else encoded
 
     def within(self, image: pyvips.Image, steps: list[Options], most_bytes: int) -> bytes:
         """With the first of `steps` that results in at most so many bytes. Raises ResultTooLargeError."""

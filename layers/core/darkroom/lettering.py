@@ -17,7 +17,7 @@ from darkroom.vips import translated
 MOST_DRAWN_PIXELS = 16_000_000
 
 #: Sizes of the font in pixels: for measuring, and the least at which letters are drawn before they are scaled down.
-MEASURING_PX, LEAST_PX = 50.0, 8.0
+MEASURING_PX, LEAST_PX = 100.0, 8.0
 
 #: Largest radius with which an outline is drawn; thicker ones are drawn smaller and scaled up, soft as they are.
 _BRUSH_PX = 8.0

@@ -127,8 +127,8 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
     if media_type in _ANIMATED_TYPES and most_frames != 1:
-        there = header.get_n_pages()
-        # Together the frames are refused or loaded; libvips says "bad page number" for more than there are.
+        # Not get_n_pages(), which says 1 where there are more than 10,000.
+        there = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
         options["n"] = _counted(there, most_frames)
         check_pixels(Size(header.width, header.get_page_height()), options["n"], limits.pixels, "The picture")
         header = _header(content, media_type, options)
