@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from localstack import readiness
+from localstack import readiness, scratch
 from localstack.failure import StackError
 from localstack.settings import ACCOUNT, BROKER_PASSWORD, BROKER_USER, REGION, VIRTUAL_HOSTS, Settings
 
@@ -69,7 +69,10 @@ class Service:
     @property
     def fingerprint(self) -> str:
         """Differs when the process would be started differently, whoever starts it from whatever shell."""
-        own = sorted((name, value) for name, value in self.environment.items() if not _is_passed_on(name))
+        ignored = {"TMPDIR"}  # chosen by how much memory was free when it started
+        own = sorted(
+            (name, value) for name, value in self.environment.items() if not _is_passed_on(name) and name not in ignored
+        )
         return hashlib.sha256(json.dumps([self.argv, own]).encode()).hexdigest()[:16]
 
 
@@ -230,6 +233,7 @@ def _cache(settings: Settings) -> Service:
 def emulator(settings: Settings) -> Service:
     """MiniStack, which checks what functions do against their roles' policies."""
     home = settings.directory / EMULATOR
+    temporary = scratch.directory(settings)
     environment = base_environment() | {
         "AWS_ACCESS_KEY_ID": settings.aws_environment()["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": settings.aws_environment()["AWS_SECRET_ACCESS_KEY"],
@@ -242,7 +246,7 @@ def emulator(settings: Settings) -> Service:
         "LOG_LEVEL": "WARNING",  # what functions write is in CloudWatch Logs
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        "TMPDIR": str(home / "tmp"),
+        "TMPDIR": str(temporary),
         "STATE_DIR": str(home / "state"),
         "S3_DATA_DIR": str(home / "s3"),
     }
@@ -253,7 +257,7 @@ def emulator(settings: Settings) -> Service:
         partial(readiness.http, f"{settings.endpoint_url}/_ministack/health"),
         environment,
         home,
-        partial((home / "tmp").mkdir, parents=True, exist_ok=True),
+        partial(scratch.make, temporary),
     )
 
 

@@ -31,6 +31,7 @@ DEFAULT_STACK = "darkroom"
 
 EMULATORS = ("ministack", "localstack")
 RUNNERS = ("auto", "native", "compose")
+SCRATCHES = ("auto", "disk")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Settings:
     ports: Ports
     emulator: str
     runner: str
+    scratch: str
     in_flight: int
     auth_token: str
     root: Path = ROOT
@@ -151,6 +153,7 @@ class Settings:
             "DARKROOM_STACK": self.stack,
             "DARKROOM_EMULATOR": self.emulator,
             "DARKROOM_RUNNER": self.runner,
+            "DARKROOM_SCRATCH": self.scratch,
             "DARKROOM_IN_FLIGHT": str(self.in_flight),
         }
 
@@ -166,6 +169,7 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
         ports=_ports(environ, _TEST_PORTS if name == TEST_STACK else _DEFAULT_PORTS, problems),
         emulator=_choice(environ, "DARKROOM_EMULATOR", EMULATORS, problems),
         runner=_choice(environ, "DARKROOM_RUNNER", RUNNERS, problems),
+        scratch=_choice(environ, "DARKROOM_SCRATCH", SCRATCHES, problems),
         in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
         auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
     )

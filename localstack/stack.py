@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from localstack import bootstrap, compose, follow, packages, ports, readiness, services
+from localstack import bootstrap, compose, follow, packages, ports, readiness, scratch, services
 from localstack.failure import StackError
 from localstack.processes import Registry, tail
 from localstack.services import Service
@@ -196,6 +196,7 @@ def down(settings: Settings) -> None:
 
 def _forget(settings: Settings) -> None:
     """The state is worthless without the emulator's memory. Logs stay for one more look."""
+    scratch.remove(settings)
     for path in settings.directory.glob("*"):
         if path.is_dir() and path.name != "logs":
             shutil.rmtree(path)
