@@ -7,7 +7,7 @@ from pathlib import Path
 from darkroom import ffmpeg, loudness, tags, waveform
 from darkroom.boxes import check_uncut
 from darkroom.contracts import AudioExtractParams, Operation
-from darkroom.errors import CorruptMediaError, InternalError, InvalidRequestError
+from darkroom.errors import CorruptMediaError, InvalidRequestError
 from darkroom.probe import Probe, Stream, check_duration, check_whole, probe
 from darkroom.task import Rendition, Task
 from darkroom.waveform import Waveform
@@ -125,7 +125,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     check_whole(kept, duration_s, source=whole, demuxer=demuxer)
     check_duration(made, task.limits)
     if made.sound() is None:
-        raise InternalError("The encoder made no sound.")
+        raise CorruptMediaError("The file is damaged or cut short: there is nothing in its audio stream.")
     result = Rendition(target, form.suffix, form.media_type, duration_s=duration_s)
     return [result, *_waveforms(target, form, made.audio(), duration_s, params, task)]
 

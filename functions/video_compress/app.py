@@ -224,8 +224,9 @@ def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
     demuxer, film = plan.encoder.container.demuxer, plan.film
     made = probe(str(target), demuxer, task, span=(_ENCODED, 1.0))
     check_duration(made, task.limits)
-    seen = (made.video().codec, made.video().width_px, made.video().height_px, made.sound() is not None)
-    wanted = (plan.encoder.codec, *plan.size, plan.sound is not None)
+    seen, wanted = (made.video().codec, made.video().width_px, made.video().height_px), (plan.encoder.codec, *plan.size)
+    if plan.sound is not None and made.sound() is None:
+        raise CorruptMediaError("The file is damaged or cut short: there is nothing in its audio stream.")
     if seen != wanted:
         raise InternalError(f"The encoder made {seen} instead of {wanted}.")
     rate = min(film.frame_rate or 25.0, plan.params.max_fps or 240.0)

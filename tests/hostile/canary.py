@@ -1,0 +1,74 @@
+"""A file and a server that nobody may touch, and a witness of whether somebody did."""
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_IN_OPEN = 0x20
+_EVENT_BYTES = 4096
+
+
+@dataclass
+class Canary:
+    """`file` is a film on this disk, `url` the same film on loopback; both would play if they were followed."""
+
+    file: Path
+    url: str
+    calls: list[str] = field(default_factory=list)
+    watch: int = -1
+
+    def touched(self) -> list[str]:
+        """What was done to either since the last time."""
+        seen, self.calls[:] = list(self.calls), []
+        try:
+            opened = os.read(self.watch, _EVENT_BYTES)
+        except BlockingIOError:
+            opened = b""
+        return seen + (["the file was opened"] if opened else [])
+
+
+@contextmanager
+def canary(film: Path, folder: Path) -> Iterator[Canary]:
+    """Sets them up."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"canary{film.suffix}"
+    content = film.read_bytes()
+    file.write_bytes(content)
+    calls: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            calls.append(f"{self.command} {self.path}")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    watch = _watched(file)
+    try:
+        yield Canary(file, f"http://127.0.0.1:{server.server_address[1]}/canary{film.suffix}", calls, watch)
+    finally:
+        os.close(watch)
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _watched(file: Path) -> int:
+    """A descriptor that can be read after anybody, here or in a child process, has opened the file."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    if descriptor < 0 or libc.inotify_add_watch(descriptor, os.fsencode(file), _IN_OPEN) < 0:
+        raise OSError(ctypes.get_errno(), "the canary cannot be watched")
+    return descriptor
