@@ -10,7 +10,6 @@ from darkroom.contracts import (
     AudioExtractParams,
     Contract,
     Operation,
-    Params,
     ResizeParams,
     ThumbnailParams,
     VideoCompressParams,
@@ -164,8 +163,3 @@ def job_examples() -> dict[str, dict[str, Any]]:
         }
         for operation in Operation
     }
-
-
-def stored(params: Params) -> dict[str, Any]:
-    """Parameters as a job keeps them: defaults spelled out, so that a later default does not change an old job."""
-    return params.model_dump(mode="json", exclude_none=True)

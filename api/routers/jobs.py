@@ -12,9 +12,19 @@ from api.documents import JobDocument, JobPage, job_document
 from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
-from api.schemas import JobRequest, job_examples, stored
+from api.schemas import JobRequest, job_examples
 from darkroom import ids, ledger, lifecycle, storage, store
-from darkroom.contracts import DEFAULT_TENANT, Ending, FileSource, Job, Operation, Status, parse_params, utc_now
+from darkroom.contracts import (
+    DEFAULT_TENANT,
+    Ending,
+    FileSource,
+    Job,
+    Operation,
+    Status,
+    parse_params,
+    spelled_out,
+    utc_now,
+)
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -83,7 +93,7 @@ async def create_job(
     file_id = ids.parse_id(body.file_id)
     lookup.require_inputs(operation, body.params, lookup.file_record(file_id))
     capacity.require(operation)
-    params = stored(body.params)
+    params = spelled_out(body.params)
     reserved = reserve(idempotency_key, meaning("jobs", file_id, operation, params), 1)
     job = Job(
         job_id=reserved.identifiers[0],

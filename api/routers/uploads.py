@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Response, UploadFile
 
@@ -12,10 +12,10 @@ from api.documents import AwaitedJob, FileDocument, UploadDocument, UploadForm, 
 from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
-from api.schemas import UploadRequest, stored
+from api.schemas import UploadRequest
 from darkroom import files, sniff, storage, store
 from darkroom.config import settings
-from darkroom.contracts import FileSource, Job, MediaKind, Operation, Status, UploadedJob, utc_now
+from darkroom.contracts import DEFAULT_TENANT, MediaKind, Operation, Params, Status, UploadedJob
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -109,7 +109,7 @@ async def create_upload(
     reserved = reserve(idempotency_key, meaning("uploads", body.model_dump(mode="json")), 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers
     jobs = [
-        UploadedJob(job_id=job_id, operation=Operation(work.operation), params=stored(work.params))
+        UploadedJob(job_id=job_id, operation=Operation(work.operation), params=_concise(work.params))
         for job_id, work in zip(job_ids, body.jobs, strict=True)
     ]
     metadata = files.metadata_of(body.name, jobs)
@@ -122,7 +122,8 @@ async def create_upload(
     awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
     store.await_file(file_id, {"file_id": file_id, "name": files.clean_name(body.name), **awaited}, expires_s=expires_s)
     for job in jobs:
-        store.await_upload(_awaited(job, file_id, traceparent), expires_s=expires_s)
+        awaited_job = job.on(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent)
+        store.await_upload(awaited_job, expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     made = UploadDocument(file_id=file_id, upload=upload, jobs=[_announced(job) for job in jobs])
     return document(made, 201, location=f"/files/{file_id}")
@@ -155,15 +156,8 @@ def _check_metadata(metadata: dict[str, str]) -> None:
         )
 
 
-def _awaited(job: UploadedJob, file_id: str, traceparent: str) -> Job:
-    return Job(
-        job_id=job.job_id,
-        operation=job.operation,
-        params=job.params,
-        source=FileSource(file_id=file_id),
-        created_at=utc_now(),
-        traceparent=traceparent,
-    )
+def _concise(params: Params) -> dict[str, Any]:
+    return params.model_dump(mode="json", exclude_defaults=True)
 
 
 def _announced(job: UploadedJob) -> AwaitedJob:

@@ -3,6 +3,7 @@
 Everything here is a frozen pydantic model that refuses unknown fields and does not coerce: `"300"` is not a width.
 """
 
+import contextlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -58,7 +59,7 @@ class MediaKind(StrEnum):
 class Contract(BaseModel):
     """Base of every model here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 # Parameters, one model per operation -------------------------------------------------------------------------------
@@ -634,6 +635,11 @@ def parse_params(operation: Operation, raw: Any) -> Params:
         raise InvalidRequestError(f"{operation}: {explain(error)}") from error
 
 
+def spelled_out(params: Params) -> dict[str, Any]:
+    """Parameters as a job keeps them: with their defaults, so that a later default does not change an old job."""
+    return params.model_dump(mode="json", exclude_none=True)
+
+
 def explain(error: ValidationError) -> str:
     """One sentence per field that failed validation."""
     parts = []
@@ -712,11 +718,29 @@ class Message(Contract):
 
 
 class UploadedJob(Contract):
-    """A job that came with an upload and starts when the upload lands. Travels in the object's own metadata."""
+    """A job that came with an upload and starts when the upload lands. Travels in the object's own metadata.
+
+    There is little room there, so parameters that have their defaults are left out.
+    """
 
     job_id: str
     operation: Operation
     params: dict[str, Any]
+
+    def on(self, file_id: str, *, tenant: str, traceparent: str) -> Job:
+        """The job itself, once it is known on which file."""
+        params = self.params
+        with contextlib.suppress(InvalidRequestError):  # they were valid; should they be so no more, the run says it
+            params = spelled_out(parse_params(self.operation, params))
+        return Job(
+            job_id=self.job_id,
+            tenant=tenant,
+            operation=self.operation,
+            params=params,
+            source=FileSource(file_id=file_id),
+            created_at=utc_now(),
+            traceparent=traceparent,
+        )
 
 
 def milliseconds(timestamp: str) -> int:

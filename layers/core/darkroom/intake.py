@@ -4,7 +4,7 @@ S3 may tell of an upload twice, in any order, or never; everything here may be r
 """
 
 from darkroom import files, ids, lifecycle, store
-from darkroom.contracts import FileSource, Job, UploadedJob, utc_now
+from darkroom.contracts import Job
 from darkroom.errors import CacheUnavailableError, InvalidIdError, MediaError
 from darkroom.log import logger
 from darkroom.trace import new_traceparent
@@ -22,7 +22,7 @@ def take_in(tenant: str, file_id: str) -> int:
         logger().info("the upload is gone again", extra={"file_id": file_id})
         return 0
     for uploaded in file.jobs:
-        _accept(_job(uploaded, tenant, file_id), file)
+        _accept(uploaded.on(file_id, tenant=tenant, traceparent=new_traceparent()), file)
     try:
         store.put_file(file_id, files.record_of(file))
         store.note_taken_in(file_id)  # last, so that sweep repeats what was cut short
@@ -30,18 +30,6 @@ def take_in(tenant: str, file_id: str) -> int:
         logger().warning("file not noted", extra={"file_id": file_id, "reason": error.message})
     logger().info("upload taken in", extra={"file_id": file_id, "jobs": len(file.jobs)})
     return len(file.jobs)
-
-
-def _job(uploaded: UploadedJob, tenant: str, file_id: str) -> Job:
-    return Job(
-        job_id=uploaded.job_id,
-        tenant=tenant,
-        operation=uploaded.operation,
-        params=uploaded.params,
-        source=FileSource(file_id=file_id),
-        created_at=utc_now(),
-        traceparent=new_traceparent(),
-    )
 
 
 def _accept(job: Job, file: files.File) -> None:
