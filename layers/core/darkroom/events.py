@@ -81,7 +81,7 @@ def deliveries(event: Event) -> list[Delivery]:
 def _delivery(queue: str, raw: Event) -> Delivery:
     properties = raw["basicProperties"]
     headers = {
-        name: bytes(value["bytes"]).decode(errors="replace")
+        name: bytes(octet & 0xFF for octet in value["bytes"]).decode(errors="replace")  # AWS sends them signed
         for name, value in (properties.get("headers") or {}).items()
         if isinstance(value, dict) and "bytes" in value
     }
