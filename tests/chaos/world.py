@@ -31,6 +31,9 @@ HOUR_MS = 3_600_000
 #: Jobs of the world are this old, so that sweep does not take them for ones that are being accepted right now.
 AGE_MS = 120_000
 
+#: Steps between two looks of sweep while the world comes to rest.
+STEPS = 30
+
 RESIZE = Operation.RESIZE
 
 
@@ -197,8 +200,9 @@ class World:
     def drain(self, rounds: int = 60) -> None:
         """Goes on until nothing is left to happen. Every step that dies is taken again, as AWS does."""
         for _ in range(rounds):
-            while self.deliver() or self.run() or self.settle():
-                pass
+            for _ in range(STEPS):  # a message that finds no free slot comes back at once
+                if not any([self.deliver(), self.run(), self.settle()]):
+                    break
             self.pass_time()
             self.sweep()
             if self.at_rest():
