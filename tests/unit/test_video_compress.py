@@ -298,7 +298,7 @@ def test_an_hdr_film_becomes_one_for_ordinary_screens(clips: Clips, tmp_path: Pa
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
-@pytest.mark.parametrize("most_bytes", [30_000, 90_000])
+@pytest.mark.parametrize("most_bytes", [30_000, 200_000])
 def test_the_bytes_allowed_are_filled_and_never_exceeded(
     clips: Clips, tmp_path: Path, codec: str, most_bytes: int
 ) -> None:

@@ -65,7 +65,7 @@ ENCODERS: dict[VideoCodec, Encoder] = {
     "h265": Encoder(
         "hevc", ("-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=error"), MP4, 26, 14, True, _X26X
     ),
-    "av1": Encoder("av1", ("-c:v", "libsvtav1", "-svtav1-params", "lp=0"), MP4, 38, 12, False, _SVT_AV1, decodes=False),
+    "av1": Encoder("av1", ("-c:v", "libsvtav1", "-svtav1-params", "lp=0"), MP4, 38, 4, False, _SVT_AV1, decodes=False),
     "vp9": Encoder("vp9", ("-c:v", "libvpx-vp9"), WEBM, 36, 10, True, _VPX),
 }
 
