@@ -421,6 +421,24 @@ def test_pixels_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
     assert grown_kib < 40_000  # one picture has 9 MB
 
 
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF"])
+def test_the_bytes_of_a_picture_live_as_long_as_what_is_made_of_them(tmp_path: Path, fmt: str) -> None:
+    (tmp_path / "source").write_bytes(encode(photograph(), fmt, **({"quality": 95} if fmt != "PNG" else {})))
+    task = make_task(tmp_path / "source", tmp_path)
+
+    def made(size: Size) -> pyvips.Image:
+        return open_picture(task.source, task.limits).scaled(size).flip("horizontal")
+
+    for size in (HALF, Size(60, 40)):
+        image = made(size)
+        gc.collect()
+        junk = [bytes([255]) * 200_000 for _ in range(50)]
+        result = opened(save(image, "png", quality=80, task=task))
+        expected = photograph().resize(size, Image.Resampling.LANCZOS).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        assert difference(result, expected) < 10
+        assert len(junk) == 50
+
+
 @pytest.mark.parametrize("held", [True, False])
 def test_work_past_its_deadline_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bool) -> None:
     monkeypatch.setattr(vips, "LOOK_EVERY_S", 0)

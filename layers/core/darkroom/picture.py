@@ -31,14 +31,14 @@ from darkroom.vips import each_frame, in_memory, set_up, translated
 #: Largest file that is read as a picture. It is held in memory beside what is made of it.
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
-#: libvips' loader by media type.
+#: libvips' loader by media type. They read from a Source, which refers to the file's bytes; pyvips copies a buffer.
 _LOADERS = {
-    "image/jpeg": "jpegload_buffer",
-    "image/png": "pngload_buffer",
-    "image/webp": "webpload_buffer",
-    "image/gif": "gifload_buffer",
-    "image/tiff": "tiffload_buffer",
-    "image/avif": "heifload_buffer",
+    "image/jpeg": "jpegload_source",
+    "image/png": "pngload_source",
+    "image/webp": "webpload_source",
+    "image/gif": "gifload_source",
+    "image/tiff": "tiffload_source",
+    "image/avif": "heifload_source",
 }
 _BMP, _GIF, _HEIC, _PNG = "image/bmp", "image/gif", "image/heic", "image/png"
 _READABLE = (*_LOADERS, _BMP, _HEIC)
@@ -90,22 +90,31 @@ class Picture:
 
     def _thumbnail(self, size: Size) -> pyvips.Image:
         target = {"height": size.height, "size": "force", "no_rotate": self.frames > 1}
-        if not self.content:  # decoded already, or a part
-            header = displayable(self.header) if self.header.interpretation == "cmyk" else self.header
-            return header.thumbnail_image(size.width, **target)
-        if self.header.interpretation == "cmyk":
-            return displayable(self._shrunk_on_load(size)).thumbnail_image(size.width, **target)
-        # thumbnail_buffer accepts fail_on and ignores it (libvips issue 5195); the loader's own option works.
+        shrink = self._shrink(size)
+        if not self.content or shrink > 1 or self.header.interpretation == "cmyk":
+            image = self._opened(shrink=shrink) if shrink > 1 else self.header
+            # CMYK is converted first: thumbnail_source loses its dark tones.
+            image = displayable(image) if image.interpretation == "cmyk" else image
+            return image.thumbnail_image(size.width, **target)
+        # thumbnail_source accepts fail_on and ignores it (libvips issue 5195); the loader's own option works.
         options = ",".join(f"{name}={value}" for name, value in self.options.items())
-        return pyvips.Image.thumbnail_buffer(self.content, size.width, **target, option_string=f"[{options}]")
+        source = _source(self.content)
+        image = pyvips.Image.thumbnail_source(source, size.width, **target, option_string=f"[{options}]")
+        image._references.append(source)  # pyvips keeps the bytes alive for new_from_source only
+        return image
 
-    def _shrunk_on_load(self, size: Size) -> pyvips.Image:
-        """For CMYK, whose dark tones thumbnail_buffer loses: decoded, where the loader can, at twice `size` or more."""
-        if self.header.get("vips-loader") != _LOADERS["image/jpeg"]:
-            return self.header
-        room = min(self.size.width / size.width, self.size.height / size.height) / 2
-        shrink = next((factor for factor in (8, 4, 2) if factor <= room), 1)
-        return pyvips.Image.new_from_buffer(self.content, "", access="sequential", **self.options, shrink=shrink)
+    def _opened(self, **options: Any) -> pyvips.Image:
+        return pyvips.Image.new_from_source(_source(self.content), "", access="sequential", **self.options, **options)
+
+    def _shrink(self, size: Size) -> int:
+        """How many times smaller a JPEG is decoded: what remains to be scaled is at least a little, and below 2 times.
+
+        By 2 it gains too little for what it costs in sharpness.
+        """
+        if not self.content or self.header.get("vips-loader") != _LOADERS["image/jpeg"]:
+            return 1
+        room = min(self.size.width / size.width, self.size.height / size.height)
+        return next((factor for factor in (8, 4) if factor <= room), 1)
 
 
 def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1, keep_profile: bool = False) -> Picture:
@@ -138,6 +147,10 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
     return replace(picture, content=content, options=options)
 
 
+def _source(content: bytes) -> pyvips.Source:
+    return pyvips.Source.new_from_memory(content)
+
+
 def orientation(image: pyvips.Image) -> int:
     """The EXIF orientation, 1 where there is none."""
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
@@ -164,7 +177,7 @@ def _content(source: Source) -> bytes:
 
 def _header(content: bytes, media_type: str, options: dict[str, Any]) -> pyvips.Image:
     with translated():
-        header = pyvips.Image.new_from_buffer(content, "", access="sequential", **options)
+        header = pyvips.Image.new_from_source(_source(content), "", access="sequential", **options)
     if header.get("vips-loader") != _LOADERS[media_type]:
         raise UnsupportedMediaTypeError(f"The file begins as {media_type}, but it is not a picture of that type.")
     return header
