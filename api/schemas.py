@@ -22,49 +22,55 @@ from darkroom.contracts import (
 _MEDIA_TYPE_LIMIT = 127
 
 
-class ResizeWork(Contract):
+class Request(Contract):
+    """Base of what clients send: built at once, since FastAPI asks for it as soon as a route names it."""
+
+    model_config = ConfigDict(defer_build=False)
+
+
+class ResizeWork(Request):
     """An image in another size."""
 
     operation: Literal["resize"]
     params: ResizeParams
 
 
-class ThumbnailWork(Contract):
+class ThumbnailWork(Request):
     """A small picture of exact size."""
 
     operation: Literal["thumbnail"]
     params: ThumbnailParams = ThumbnailParams()
 
 
-class WatermarkWork(Contract):
+class WatermarkWork(Request):
     """A text or an image laid over an image."""
 
     operation: Literal["watermark"]
     params: WatermarkParams
 
 
-class VideoThumbnailWork(Contract):
+class VideoThumbnailWork(Request):
     """One frame of a video."""
 
     operation: Literal["video_thumbnail"]
     params: VideoThumbnailParams = VideoThumbnailParams()
 
 
-class VideoMetadataWork(Contract):
+class VideoMetadataWork(Request):
     """What a video or sound file holds."""
 
     operation: Literal["video_metadata"]
     params: VideoMetadataParams = VideoMetadataParams()
 
 
-class VideoCompressWork(Contract):
+class VideoCompressWork(Request):
     """A smaller video."""
 
     operation: Literal["video_compress"]
     params: VideoCompressParams = VideoCompressParams()
 
 
-class AudioExtractWork(Contract):
+class AudioExtractWork(Request):
     """The sound of a video, or a sound file in another format."""
 
     operation: Literal["audio_extract"]
@@ -82,7 +88,7 @@ AnyWork = (
 )
 
 
-class OnFile(Contract):
+class OnFile(Request):
     """Names the file to work on."""
 
     file_id: str = Field(description="The file, as an upload returned it.", examples=[examples.FILE_ID])
@@ -127,7 +133,7 @@ JobRequest = (
 )
 
 
-class UploadRequest(Contract):
+class UploadRequest(Request):
     """A file that is about to be uploaded, and what shall happen to it then."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST]})

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api.examples import FILE_ID
-from api.schemas import examples_of, stored
-from darkroom.contracts import PARAMS, Operation, parse_params
+from api.schemas import examples_of
+from darkroom.contracts import PARAMS, Operation, parse_params, spelled_out
 from tests.gateway import Reply, call
 
 
@@ -251,7 +251,7 @@ def test_a_form_whose_file_is_text_is_refused_by_name() -> None:
 def test_stored_parameters_spell_defaults_out_and_mean_the_same(operation: Operation) -> None:
     for example in examples_of(operation):
         params = PARAMS[operation].model_validate(example)
-        kept = json.loads(json.dumps(stored(params)))
+        kept = json.loads(json.dumps(spelled_out(params)))
 
         assert parse_params(operation, kept) == params
         assert kept.items() >= example.items()
