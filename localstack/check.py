@@ -73,8 +73,9 @@ class Checks:
         self._step("build", [str(self._settings.tools), "-m", "localstack.deploy", "build"])
 
     def unit(self) -> None:
-        """Tests that need no service."""
-        self._pytest("unit tests", "tests/unit")
+        """Tests that need no service, one process a core."""
+        self._pytest("unit tests", "tests/unit", "--numprocesses", "auto", "--dist", "loadfile")
+        self._pytest("hostile files", "tests/hostile", "--numprocesses", "auto", "--dist", "loadfile")
 
     def with_stack(self) -> None:
         """Integration and end-to-end tests, against a stack that is there for them alone."""
@@ -106,8 +107,8 @@ class Checks:
             stack.down(self._settings)
             self.summary.add("stack down", time.monotonic() - stopping, passed=True)
 
-    def _pytest(self, name: str, folder: str) -> None:
-        self._step(name, [str(self._settings.development), "-m", "pytest", folder])
+    def _pytest(self, name: str, folder: str, *options: str) -> None:
+        self._step(name, [str(self._settings.development), "-m", "pytest", folder, *options])
 
     def _step(self, name: str, argv: list[str]) -> None:
         print(f"\n=== {name}", flush=True)
