@@ -3,7 +3,7 @@
 from typing import Any
 
 from darkroom import files, ids, ledger, lifecycle, store
-from darkroom.contracts import MediaKind, Operation, Params, Status, WatermarkParams
+from darkroom.contracts import Ending, MediaKind, Operation, Params, Status, WatermarkParams
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -11,6 +11,7 @@ from darkroom.errors import (
     FileNotUploadedError,
     JobNotFoundError,
     MediaError,
+    StorageUnavailableError,
     WrongMediaKindError,
 )
 from darkroom.log import logger
@@ -96,7 +97,9 @@ def kind_of(record: dict[str, Any]) -> MediaKind:
 def job_view(job_id: str, wait_s: float = 0) -> store.View:
     """What is known of a job, held until it has ended or `wait_s` is over. Raises JobNotFoundError.
 
-    Without Redis, the ledger tells whether the job has ended; an open job then counts as queued.
+    Without Redis, the ledger tells whether the job has ended; an open job then counts as queued. With it, a job that
+    Redis has as open is looked up in the ledger as well: its end may not have reached Redis, and whoever has been told
+    of an end must never hear otherwise.
     """
     try:
         return _seen(job_id, wait_s) or _restored(job_id, wait_s)
@@ -110,9 +113,22 @@ def job_view(job_id: str, wait_s: float = 0) -> store.View:
 
 def _seen(job_id: str, wait_s: float) -> store.View | None:
     view = store.view(job_id)
-    if view is None or view.status.terminal or wait_s <= 0:
+    if view is None or view.status.terminal:
         return view
-    return store.wait_for_end(job_id, wait_s)
+    ending = _ending(job_id)
+    if ending is not None:
+        lifecycle.restore(view.job, ending)
+        return store.recorded(view.job, ending)
+    return store.wait_for_end(job_id, wait_s) if wait_s > 0 else view
+
+
+def _ending(job_id: str) -> Ending | None:
+    """The ledger's end of a job; without S3, Redis alone must do."""
+    try:
+        return ledger.read_ending(job_id)
+    except StorageUnavailableError as error:
+        logger().warning("asking Redis alone", extra={"job_id": job_id, "reason": error.message})
+        return None
 
 
 def _restored(job_id: str, wait_s: float) -> store.View:

@@ -1,5 +1,6 @@
 """Jobs, through the handler, against real Redis, RabbitMQ and S3."""
 
+import os
 import threading
 import time
 import urllib.request
@@ -18,6 +19,7 @@ JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
 RESULT = b"RIFF\x24\0\0\0WEBP"
 NOWHERE = "127.0.0.1:9"
+CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
 
 Upload = Callable[..., str]
 Take = Callable[[str], dict[str, Any] | None]
@@ -558,3 +560,28 @@ def test_a_job_canceled_before_its_upload_can_be_tried_again_once_the_file_is_th
 
     assert (early.status, early.json["code"]) == (409, "file_not_uploaded")
     assert (late.status, late.json["retry_of"]) == (202, asked["jobs"][0]["job_id"])
+
+
+def test_an_end_that_redis_has_not_heard_of_is_shown_and_told_to_it(
+    upload: Upload, lose: Callable[[str], None]
+) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    lose("cache")
+    assert call("DELETE", f"/jobs/{job_id}").json["status"] == "canceled"
+
+    os.environ["DARKROOM_CACHE_URL"] = CACHE_URL
+    forget_clients()
+
+    assert store.view(job_id).status is Status.QUEUED
+    assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
+    assert store.view(job_id).status is Status.CANCELED
+
+
+def test_an_open_job_is_shown_while_the_object_store_is_down(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{NOWHERE}")
+    aws.client.cache_clear()
+
+    assert call("GET", f"/jobs/{job_id}").json["status"] == "queued"
+    monkeypatch.undo()
+    aws.client.cache_clear()
