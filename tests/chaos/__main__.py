@@ -119,9 +119,11 @@ class Chaos:
         threads = [threading.Thread(target=work, daemon=True) for work in (self._people.watch, self._keep_sweeping)]
         for thread in threads:
             thread.start()
+        self._people.share = 1 / max(1, faults)
         submitting = threading.Thread(target=self._people.submit, args=(jobs, per_s), daemon=True)
         submitting.start()
         self._strike(faults, pause_s, submitting)
+        self._people.share = 1.0
         submitting.join()
         self._wait_for_the_end()
         self._reckon(began)
@@ -134,7 +136,8 @@ class Chaos:
     def _strike(self, count: int, pause_s: float, submitting: threading.Thread) -> None:
         """Faults of every kind in a shuffled order, again and again, as long as there is somebody to hit."""
         plan: list[str] = []
-        while len(self.report.faults) < count and submitting.is_alive():
+        while len(self.report.faults) < count and (submitting.is_alive() or self._people.open()):
+            self._people.share = (len(self.report.faults) + 1) / count
             time.sleep(self._chance.uniform(0.3, 1.7) * pause_s)
             if not plan:
                 plan = list(self._faults.kinds)
@@ -184,6 +187,9 @@ class Chaos:
         report.attempts = Counter(ending["attempt"] for ending in ledger.values() if ending)
         report.recovery = self._recovery()
         report.wrong += self._unjust(ledger)
+        missed = set(self._faults.kinds) - {event.kind for event in report.faults}
+        if len(report.faults) >= len(self._faults.kinds):
+            report.notes += [f"never happened: {kind}" for kind in sorted(missed)]
         report.notes.append(
             f"{self._people.refused} answers said 'not now', {self._people.given_up} requests were given up, "
             f"{len(set(ledger) - set(self._people.tracked))} jobs were accepted without their owner hearing of it"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localstack import services
-from localstack.processes import Registry
+from localstack.processes import MARK, Registry
 from localstack.settings import ROOT, Settings, load
 
 #: What is deployed from. The rest of the repository does not count.
@@ -146,19 +146,20 @@ class Deployment:
         found = {}
         for pid, environment in _environments():
             name = environment.get("AWS_LAMBDA_FUNCTION_NAME", "")
-            if name.startswith(f"{STACK}-") and str(self.settings.directory) in environment.get("TMPDIR", ""):
+            if name.startswith(f"{STACK}-") and environment.get(MARK, "").startswith(f"{self.settings.directory}#"):
                 word = name.removeprefix(f"{STACK}-")
                 if function in ("", word):
                     found[pid] = word
         return found
 
     def encoders(self) -> list[int]:
-        """FFmpeg processes that functions of this stack have started."""
+        """FFmpeg processes that functions of this stack have started: the program lies where workers unpack layers."""
         found = []
+        layers = Path(self.service(services.EMULATOR).environment["TMPDIR"])
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):  # it ended while we looked, or is somebody else's
                 program = (entry / "exe").readlink()
-                if program.name in ("ffmpeg", "ffprobe") and program.is_relative_to(self.settings.directory):
+                if program.name in ("ffmpeg", "ffprobe") and program.is_relative_to(layers):
                     found.append(int(entry.name))
         return found
 

@@ -6,7 +6,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import redis
@@ -26,6 +26,9 @@ OPERATIONS = (
     "audio_extract",
 )
 START_TIMEOUT_S = 90.0
+
+#: Seconds in which a worker must be seen at work to be killed at it.
+BUSY_WITHIN_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Faults:
         self.kinds: dict[str, Callable[[], bool]] = {
             "a running worker killed": self._kill_worker,
             "dispatch killed": lambda: self._kill_function("dispatch"),
-            "settle killed": lambda: self._kill_function("settle"),
+            "a worker and settle killed": self._kill_settle,
             "sweep killed": lambda: self._kill_function("sweep"),
             "ingest killed": lambda: self._kill_function("ingest"),
             "the API killed": lambda: self._kill_function("api"),
@@ -68,16 +71,35 @@ class Faults:
         return Event(kind, began, time.time()) if self.kinds[kind]() else None
 
     def _kill_worker(self) -> bool:
-        """A worker that is at it, if one is: its process used the processor a moment ago."""
-        workers = [pid for pid, word in self._deployment.workers().items() if word in OPERATIONS]
-        before = {pid: _used(pid) for pid in workers}
-        time.sleep(0.05)
-        busy = [pid for pid in workers if _used(pid) > before[pid]]
-        return bool(workers) and _kill(self._chance.choice(busy or workers))
+        busy = self._busy(OPERATIONS, BUSY_WITHIN_S)
+        return busy is not None and _kill(busy)
+
+    def _kill_settle(self) -> bool:
+        """Settle is started by a run that died, so one is killed first, and settle when it gets to work."""
+        if not self._kill_worker():
+            return False
+        settle = self._busy(("settle",), BUSY_WITHIN_S)
+        return settle is not None and _kill(settle)
 
     def _kill_function(self, word: str) -> bool:
-        workers = list(self._deployment.workers(word))
-        return bool(workers) and _kill(self._chance.choice(workers))
+        """One at work, if one is; else one that waits for work."""
+        busy = self._busy((word,), BUSY_WITHIN_S / 2)
+        idle = list(self._deployment.workers(word))
+        return _kill(busy) if busy else bool(idle) and _kill(self._chance.choice(idle))
+
+    def _busy(self, words: Container[str], within_s: float) -> int | None:
+        """A worker of these functions that uses the processor or has been started just now; None if none does."""
+        until = time.monotonic() + within_s
+        before: dict[int, int] = {}
+        while time.monotonic() < until:
+            workers = [pid for pid, word in self._deployment.workers().items() if word in words]
+            used = {pid: _used(pid) for pid in workers}
+            busy = [pid for pid in workers if used[pid] > before.get(pid, used[pid])]
+            if busy:
+                return self._chance.choice(busy)
+            before = used
+            time.sleep(0.03)
+        return None
 
     def _restart(self, name: str, between: Callable[[], None] = lambda: None) -> bool:
         pid = self._deployment.pid(name)

@@ -51,6 +51,8 @@ class People:
         self._lock = threading.Lock()
         self._numbers = iter(range(10**9))
         self.done = threading.Event()
+        #: The share of the jobs that may be handed in by now, so that they are spread over the faults.
+        self.share = 1.0
 
     # Submitting -----------------------------------------------------------------------------------------------------
 
@@ -69,6 +71,8 @@ class People:
                     number = next(self._numbers)
                 if number >= count:
                     return
+                while number > self.share * count and not self.done.is_set():
+                    time.sleep(0.05)
                 chance = random.Random(self._seed * 1_000_003 + number)
                 try:
                     self._one(http, chance)
@@ -235,8 +239,9 @@ class GivenUpError(Exception):
 
 
 def picture(chance: random.Random) -> bytes:
-    """A small picture that nobody else has."""
-    size = (chance.randint(60, 240), chance.randint(60, 240))
+    """A picture that nobody else has; one in five is large enough to keep a worker busy for a while."""
+    large = chance.random() < 0.2
+    size = (chance.randint(1200, 2000), chance.randint(900, 1500)) if large else (chance.randint(60, 240), 160)
     noise = Image.frombytes("RGB", (8, 8), chance.randbytes(192)).resize(size, Image.Resampling.BICUBIC)
     out = io.BytesIO()
     noise.save(out, "PNG")
