@@ -15,8 +15,8 @@ from darkroom.geometry import Size
 from darkroom.task import Limits, Task
 from darkroom.vips import film
 
-#: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 9 bytes for a moment.
-MAX_PIXELS = 100_000_000
+#: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 12 bytes for a moment.
+MAX_PIXELS = 80_000_000
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

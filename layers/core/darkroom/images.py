@@ -77,7 +77,7 @@ class _Format:
 
 
 #: AVIF's effort 2 takes a sixth of the time of the default 4 for a tenth more bytes; GIF's 5 half the time of 7.
-#: Measured in bytes a pixel while they write: AVIF 18, WebP 4 and with transparency up to 34, GIF 10.
+#: Measured in bytes a pixel while they write: AVIF 20 and with transparency 32, WebP 4 and up to 34, GIF 10.
 _FORMATS: dict[ImageFormat, _Format] = {
     "jpeg": _Format("jpg", "jpegsave", 65_500, has_alpha=False),
     "png": _Format("png", "pngsave", 2**31 - 1, steps=_png_steps),
@@ -87,8 +87,8 @@ _FORMATS: dict[ImageFormat, _Format] = {
         "heifsave",
         16_384,
         options={"compression": "av1", "effort": 2},
-        max_pixels=64_000_000,
-        max_pixels_alpha=50_000_000,
+        max_pixels=50_000_000,
+        max_pixels_alpha=36_000_000,
         apart_pixels=1_000_000,
     ),
     "gif": _Format(
