@@ -15,7 +15,7 @@ CHECK  := $(PYTHON) -m localstack.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format bench deploy clean
+.PHONY: help up down logs status demo test lint format bench chaos deploy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ lint: ## lint and types only
 
 format: ## format the Python code
 	@$(CHECK) format
+
+chaos: ## jobs while every part fails at random moments: make chaos N=2000 SEED=7 [BREAK=fencing]
+	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
 
 bench: up ## measure latency and throughput on the running stack
 	@$(CHECK) bench

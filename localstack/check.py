@@ -86,6 +86,10 @@ class Checks:
         except StackError as error:
             print(f"\n{error}", file=sys.stderr, flush=True)
 
+    def chaos(self, *options: str) -> None:
+        """Jobs while everything fails, on a stack of its own."""
+        self._step("chaos", [str(self._settings.development), "-m", "tests.chaos", *options])
+
     def bench(self) -> None:
         """Measures the running stack."""
         self._step("bench", [str(self._settings.development), "-m", "tests.bench"])
@@ -138,6 +142,7 @@ def everything(checks: Checks) -> None:
     checks.build()
     checks.unit()
     checks.with_stack()
+    checks.chaos()
 
 
 def prepare(settings: Settings) -> None:
@@ -152,16 +157,22 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> int:
     """The command line."""
+    options: list[str] = []
     actions: dict[str, Callable[[Checks], None]] = {
         "all": everything,
         "lint": Checks.lint,
         "format": Checks.format,
         "unit": Checks.unit,
         "bench": Checks.bench,
+        "chaos": lambda checks: checks.chaos(*options),
     }
     parser = argparse.ArgumentParser(prog="python3 -m localstack.check", description=__doc__)
     parser.add_argument("action", choices=actions, nargs="?", default="all")
-    action = parser.parse_args().action
+    arguments, more = parser.parse_known_args()
+    action = arguments.action
+    if more and action != "chaos":
+        parser.error(f"{action} takes no options")
+    options += more
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = load() if action == "bench" else load(stack=TEST_STACK)

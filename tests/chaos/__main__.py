@@ -220,7 +220,7 @@ def _word(ending: dict[str, Any]) -> str:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=120)
+    parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--faults", type=int, help="default: one for 15 jobs, and at least one of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-second", type=float, default=3.0, help="jobs handed in")
@@ -231,7 +231,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.path.append(str(ROOT / "layers" / "core"))  # the film is made with Darkroom's own FFmpeg
     deployment = Deployment(quick=not options.as_shipped, broken=options.broken)
-    faults = options.faults if options.faults is not None else max(15, options.jobs // 15)
+    faults = options.faults if options.faults is not None else max(18, options.jobs // 16)
     print(f"seed {options.seed}: {options.jobs} jobs, {faults} faults, on a stack of its own", flush=True)
     try:
         deployment.down()

@@ -117,9 +117,9 @@ class Deployment:
 
     def _stack(self, command: str) -> None:
         argv = [sys.executable, "-m", "localstack.stack", command]
-        answer = subprocess.run(
-            argv, cwd=self.copy, env={**os.environ, **self._environment}, capture_output=True, text=True, check=False
-        )
+        others = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+        environment = others | self._environment
+        answer = subprocess.run(argv, cwd=self.copy, env=environment, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise RuntimeError(f"stack {command} failed:\n{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}")
 
