@@ -15,7 +15,7 @@ CHECK  := $(PYTHON) -m localstack.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format bench chaos deploy clean
+.PHONY: help up down logs status demo test hostile lint format bench chaos deploy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ demo: up ## run real jobs on real media and show the results
 
 test: ## everything: lint, types, unit, integration and end-to-end tests on a stack of their own
 	@$(CHECK)
+
+hostile: ## thousands of damaged and malicious pictures, with the counts by kind and outcome
+	@$(CHECK) hostile
 
 lint: ## lint and types only
 	@$(CHECK) lint

@@ -77,6 +77,10 @@ class Checks:
         self._pytest("unit tests", "tests/unit", "--numprocesses", "auto", "--dist", "loadfile")
         self._pytest("hostile files", "tests/hostile", "--numprocesses", "auto", "--dist", "loadfile")
 
+    def hostile(self) -> None:
+        """Thousands of hostile pictures; the unit tests' run has hundreds."""
+        self._step("hostile pictures", [str(self._settings.development), "-m", "tests.hostile.images"])
+
     def with_stack(self) -> None:
         """Integration and end-to-end tests, against a stack that is there for them alone."""
         try:
@@ -163,6 +167,7 @@ def main() -> int:
         "lint": Checks.lint,
         "format": Checks.format,
         "unit": Checks.unit,
+        "hostile": Checks.hostile,
         "bench": Checks.bench,
         "chaos": lambda checks: checks.chaos(*options),
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import pyvips
 from PIL import Image
 
 from tests.hostile.canary import canary
@@ -140,6 +141,8 @@ def bombs() -> Iterator[Hostile]:
     yield Hostile("bomb", "png-40000.png", bomb(40_000))
     yield Hostile("bomb", "png-15000.png", bomb(15_000), may_pass=True)
     deflated = zlib.compress(bytes(16_000 * 1_000), 9)
+    yield Hostile("bomb", "sideways-at-the-limit.jpg", _sideways(15_810), may_pass=True)
+    yield Hostile("bomb", "sideways-beyond-the-limit.jpg", _sideways(15_812))
     yield Hostile("bomb", "tiff-60000.tiff", _tiff(60_000, 60_000, strip=deflated, compression=8))
     yield Hostile("bomb", "tiff-strip.tiff", _tiff(10, 10, strip=_zeros(300), compression=8), may_pass=True)
     yield Hostile("bomb", "tiff-rows.tiff", _tiff(16_000, 15_000, strip=deflated, compression=8, rows=2**31 - 1))
@@ -159,6 +162,13 @@ def bombs() -> Iterator[Hostile]:
     xmp = _chunk(b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0" + _zeros(400))
     yield Hostile("bomb", "png-xmp.png", _png_with(xmp), may_pass=True)
     yield Hostile("bomb", "png-exif.png", _png_with(_chunk(b"eXIf", bytes(20_000_000))), may_pass=True)
+
+
+def _sideways(side_px: int) -> bytes:
+    """A JPEG of one colour that has to be turned, for which all its pixels are held."""
+    image = pyvips.Image.black(side_px, side_px, bands=3).copy(interpretation="srgb")
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    return bytes(image.jpegsave_buffer(Q=50))
 
 
 def _bmp(width: int, height: int) -> bytes:

@@ -82,6 +82,13 @@ def test_bombs_are_refused_by_name(results: Results) -> None:
     assert codes["gif-100000-frames.gif"] == "media_too_long"
 
 
+def test_a_picture_at_the_pixel_limit_is_turned_within_the_functions_memory(results: Results) -> None:
+    found = {file.name: outcome for file, outcome in results if file.name.startswith("sideways")}
+    assert set(found["sideways-at-the-limit.jpg"].codes) == {"made"}
+    assert found["sideways-at-the-limit.jpg"].peak_bytes > 500_000_000, "it was not held"
+    assert set(found["sideways-beyond-the-limit.jpg"].codes) == {"too_many_pixels"}
+
+
 def test_scripts_are_of_no_type_that_is_read(results: Results) -> None:
     found = {outcome.summary for file, outcome in results if file.kind == "script" and not file.may_pass}
     assert found == {"unsupported_media_type"}
