@@ -111,7 +111,9 @@ def test_transparency_becomes_white_in_a_jpeg(tmp_path: Path) -> None:
     assert difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < 3.0
 
 
-@pytest.mark.parametrize(("source", "fmt"), [(source, fmt) for source in ("GIF", "WEBP", "PNG") for fmt in ("gif", "webp", "png")])
+@pytest.mark.parametrize(
+    ("source", "fmt"), [(source, fmt) for source in ("GIF", "WEBP", "PNG") for fmt in ("gif", "webp", "png")]
+)
 @pytest.mark.parametrize("fit", ["contain", "cover"])
 def test_an_animation_keeps_its_frames_and_their_times(tmp_path: Path, source: str, fmt: ImageFormat, fit: str) -> None:
     film = frames()
