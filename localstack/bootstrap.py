@@ -44,6 +44,12 @@ def main() -> int:
     return 0
 
 
+def rival(settings: Settings) -> None:
+    """The environment of what benchmarks compare Darkroom with."""
+    requirements = settings.root / "tests" / "bench" / "requirements.txt"
+    _ensure(settings.rival.parent.parent, requirements, "what Darkroom is compared with")
+
+
 def missing_packages(settings: Settings) -> list[str]:
     """What this Python lacks to make the tools' environment: on Debian, ensurepip is a package of its own."""
     complete = importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")

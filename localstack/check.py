@@ -95,8 +95,10 @@ class Checks:
         self._step("chaos", [str(self._settings.development), "-m", "tests.chaos", *options])
 
     def bench(self) -> None:
-        """Measures the running stack."""
-        self._step("bench", [str(self._settings.development), "-m", "tests.bench"])
+        """Measures the running stack, beside a home-made service that has an environment of its own."""
+        bootstrap.rival(self._settings)
+        core = str(self._settings.root / "layers" / "core")
+        self._step("bench", [str(self._settings.development), "-m", "tests.bench"], PYTHONPATH=core)
 
     @contextmanager
     def _stack(self) -> Iterator[None]:
@@ -118,10 +120,10 @@ class Checks:
     def _pytest(self, name: str, folder: str, *options: str) -> None:
         self._step(name, [str(self._settings.development), "-m", "pytest", folder, *options])
 
-    def _step(self, name: str, argv: list[str]) -> None:
+    def _step(self, name: str, argv: list[str], **more: str) -> None:
         print(f"\n=== {name}", flush=True)
         started = time.monotonic()
-        environment = test_environment(self._settings)
+        environment = test_environment(self._settings) | more
         passed = subprocess.run(argv, cwd=self._settings.root, env=environment, check=False).returncode == 0
         self.summary.add(name, time.monotonic() - started, passed=passed)
 

@@ -94,6 +94,11 @@ class Settings:
         return self.home / "venv" / "bin" / "python"
 
     @property
+    def rival(self) -> Path:
+        """The Python of what benchmarks compare Darkroom with."""
+        return self.home / "rival" / "bin" / "python"
+
+    @property
     def build(self) -> Path:
         """Where `sam build` puts the template and the artifacts."""
         return self.home / "build"

@@ -1,0 +1,46 @@
+"""Measures a running stack: `make bench`, or `python -m tests.bench` with the environment that it sets."""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from localstack.settings import Settings, load
+from tests.bench import cases, cold, overhead, rival, versus
+from tests.bench.service import Darkroom
+
+WHAT = ("service", "overhead", "cold")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("what", nargs="*", default=[], help=f"what to measure: {', '.join(WHAT)}; all when left out")
+    parser.add_argument("--operation", action="append", help="only this operation; may be repeated")
+    parser.add_argument("--turns", type=int, default=versus.TURNS, help="turns of each contestant (%(default)s)")
+    parser.add_argument("--alone", action="store_true", help="without the home-made service beside it")
+    arguments = parser.parse_args()
+    wanted = arguments.what or WHAT
+    settings = load()
+    files = cases.inputs(settings.home / "bench-media")
+    if "service" in wanted:
+        chosen = [each for each in cases.CASES if not arguments.operation or each.operation in arguments.operation]
+        compare(settings, files, chosen, arguments.turns, alone=arguments.alone)
+    if "overhead" in wanted:
+        overhead.report(files[cases.PHOTO].read_bytes())
+    if "cold" in wanted:
+        cold.report(settings)
+
+
+def compare(
+    settings: Settings, files: dict[str, Path], chosen: Sequence[cases.Case], turns: int, *, alone: bool
+) -> None:
+    """The service from outside, beside the home-made one."""
+    with ExitStack() as stack:
+        contestants: list[versus.Contestant] = [Darkroom(settings, files)]
+        if not alone:
+            contestants.append(stack.enter_context(rival.running(settings, files)))
+        versus.compare(chosen, contestants, turns)
+
+
+main()
