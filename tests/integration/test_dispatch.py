@@ -181,6 +181,26 @@ def test_a_function_that_cannot_be_started_gives_its_slot_and_message_back(make_
     assert take("darkroom.watermark")["body"]["job_id"] == job.job_id
 
 
+def test_a_run_that_cannot_start_holds_up_none_of_its_batch(make_job, operation_function, started, take):
+    stuck, other = make_job(Operation.WATERMARK), make_job()
+    for job in (stuck, other):
+        store.create(job)
+
+    outcomes = app.handler(batch(body_of(stuck), body_of(other)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1, "taken": 1}
+    assert started(other)
+    assert take("darkroom.watermark")["body"]["job_id"] == stuck.job_id
+
+
+def test_what_is_parked_holds_up_none_of_its_batch(make_job, operation_function, take):
+    job = make_job()
+    store.create(job)
+
+    assert app.handler(batch(b"not json", body_of(job)), Context()) == {"parked": 1, "taken": 1}
+    assert take(broker.PARKED_QUEUE)["body"] == b"not json"
+
+
 def test_dispatch_waits_for_a_cache_that_is_down_and_gives_the_message_back(make_job, take, monkeypatch):
     job = make_job()
     monkeypatch.setenv("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1")

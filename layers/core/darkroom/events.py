@@ -96,9 +96,9 @@ def parse_message(body: bytes) -> Message:
         raise MalformedMessageError(explain(error)) from error
 
 
-def invocation_payload(message: Message, traceparent: str) -> bytes:
+def invocation_payload(invocation: Invocation) -> bytes:
     """The payload with which dispatch starts a run."""
-    return Invocation(message=message, traceparent=traceparent).model_dump_json().encode()
+    return invocation.model_dump_json().encode()
 
 
 def parse_invocation(event: Event) -> Invocation:
