@@ -53,7 +53,11 @@ def converse(talk: Conversation, answer: Answer | None, api_id: str | None = "ap
             for runner in runners:
                 await runner.cleanup()
 
-    asyncio.run(run())
+    loop = asyncio.new_event_loop()  # and not asyncio.run, which leaves the process without a current loop
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
     return asked
 
 
