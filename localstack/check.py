@@ -148,7 +148,6 @@ def everything(checks: Checks) -> None:
     checks.build()
     checks.unit()
     checks.with_stack()
-    checks.chaos()
 
 
 def prepare(settings: Settings) -> None:
