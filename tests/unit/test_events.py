@@ -45,7 +45,7 @@ def test_a_body_that_is_no_message_is_told_apart(body):
 
 
 def test_a_message_survives_its_way_through_an_invocation():
-    payload = events.invocation_payload(MESSAGE, "00-trace")
+    payload = events.invocation_payload(events.Invocation(message=MESSAGE, traceparent="00-trace"))
 
     assert events.parse_invocation(json.loads(payload)) == events.Invocation(message=MESSAGE, traceparent="00-trace")
 
@@ -61,7 +61,9 @@ def test_a_message_survives_its_way_through_an_invocation():
 def test_a_failed_run_tells_whether_it_ran_out_of_time(answer, timed_out):
     record = {
         "requestContext": {"condition": "RetriesExhausted"},
-        "requestPayload": json.loads(events.invocation_payload(MESSAGE, "00-trace")),
+        "requestPayload": json.loads(
+            events.invocation_payload(events.Invocation(message=MESSAGE, traceparent="00-trace"))
+        ),
         "responsePayload": answer,
     }
 
