@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageCms, ImageDraw
+from PIL import ExifTags, Image, ImageCms, ImageDraw
 
 from darkroom import images
 from darkroom.colour import Colour, parse_colour
@@ -282,7 +282,9 @@ def test_the_embedded_preview_shows_what_was_cropped_away_and_is_dropped(tmp_pat
     assert preview in content
     rendition = made(content, tmp_path, metadata="keep", crop={"width": 50, "height": 50})
     assert preview not in rendition.content  # type: ignore[operator]
-    assert told(rendition)[0][0x010F] == "Darkroom"
+    exif, _ = told(rendition)
+    assert exif[0x010F] == "Darkroom"
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
 
 
 def _with_preview(jpeg: bytes, preview: bytes) -> bytes:
