@@ -126,7 +126,12 @@ def test_damage_that_shows_while_the_pixels_travel_is_the_files_fault(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "dies", ["import os; os.kill(os.getpid(), 9)", "import time; time.sleep(0.3); raise SystemExit(1)"]
+    "dies",
+    [
+        "import os; os.kill(os.getpid(), 9)",
+        "import sys; sys.stdin.buffer.read(); raise SystemExit(1)",
+        "import time; time.sleep(0.3); raise SystemExit(1)",
+    ],
 )
 def test_an_encoder_that_dies_is_not_the_files_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str

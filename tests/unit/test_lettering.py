@@ -260,6 +260,18 @@ def test_tiles_cover_the_picture_at_even_distances(tmp_path: Path) -> None:
         assert image.crop((*corner, corner[0] + 200, corner[1] + 200)).getbbox() is not None
 
 
+@pytest.mark.parametrize(("position", "corner"), [("top_left", (0, 0)), ("bottom_right", (590, 590))])
+def test_one_of_the_tiles_lies_where_the_position_says(tmp_path: Path, position: str, corner: tuple[int, int]) -> None:
+    image = lettered(
+        tmp_path, "█", size=(600, 600), font_size=40, tile=True, tile_gap=5, position=position, margin=10
+    ).convert("L")
+    left, top = corner
+    edge = image.crop((left, top, left + 10, top + 10))
+    assert edge.getextrema() == (0, 0), "the margin"
+    inside = (12, 12) if position == "top_left" else (588, 588)
+    assert image.getpixel(inside) == 255
+
+
 def test_tiles_without_a_gap_touch(tmp_path: Path) -> None:
     image = lettered(tmp_path, "█", size=(300, 300), font_size=40, tile=True, tile_gap=0)
     assert _mean(image.convert("L"), (0, 0, 300, 300)) > 240
