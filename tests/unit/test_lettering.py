@@ -269,7 +269,7 @@ def test_one_of_the_tiles_lies_where_the_position_says(tmp_path: Path, position:
     edge = image.crop((left, top, left + 10, top + 10))
     assert edge.getextrema() == (0, 0), "the margin"
     inside = (12, 12) if position == "top_left" else (588, 588)
-    assert image.getpixel(inside) == 255
+    assert image.crop((*inside, inside[0] + 1, inside[1] + 1)).getextrema()[0] > 200
 
 
 def test_tiles_without_a_gap_touch(tmp_path: Path) -> None:
