@@ -10,8 +10,9 @@ import random
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,8 +61,8 @@ class Report:
         kinds = Counter(event.kind for event in self.faults)
         print(f"{len(self.faults)} faults; the longest that a job which was open at one took to end after it:")
         for kind, count in sorted(kinds.items()):
-            recovery = f"{self.recovery[kind]:6.1f} s" if kind in self.recovery else "     none"
-            print(f"  {count:4} {kind:24} {recovery}")
+            recovery = f"{self.recovery[kind]:6.1f} s" if self.recovery.get(kind) else "no job was open"
+            print(f"  {count:4} {kind:26} {recovery}")
         for note in self.notes:
             print(f"  {note}")
         for name in ("lost", "stuck", "doubles", "wrong", "orphans", "left"):
@@ -185,7 +186,7 @@ class Chaos:
         report.jobs = Counter(job.kind for job in self._people.tracked.values())
         report.endings = Counter(_word(ending) for ending in ledger.values() if ending)
         report.attempts = Counter(ending["attempt"] for ending in ledger.values() if ending)
-        report.recovery = self._recovery()
+        report.recovery = self._recovery(ledger)
         report.wrong += self._unjust(ledger)
         missed = set(self._faults.kinds) - {event.kind for event in report.faults}
         if len(report.faults) >= len(self._faults.kinds):
@@ -203,14 +204,18 @@ class Chaos:
             if job.kind != "bad" and (ending := ledger.get(job.job_id)) and ending["status"] == "failed"
         ]
 
-    def _recovery(self) -> dict[str, float]:
+    def _recovery(self, ledger: dict[str, dict[str, Any] | None]) -> dict[str, float]:
         """Per kind of fault, the longest time from a fault's beginning to the end of a job that was open at it."""
-        longest: dict[str, float] = defaultdict(float)
+        longest: dict[str, float] = {}
+        spans = [
+            (job.accepted, datetime.fromisoformat(ending["finished_at"]).timestamp())
+            for job in self._people.tracked.values()
+            if (ending := ledger.get(job.job_id))
+        ]
         for event in self.report.faults:
-            for job in self._people.tracked.values():
-                if job.ended is not None and job.accepted < event.over and job.ended > event.began:
-                    longest[event.kind] = max(longest[event.kind], job.ended - event.began)
-        return dict(longest)
+            times = [ended - event.began for accepted, ended in spans if accepted < event.over and ended > event.began]
+            longest[event.kind] = max([longest.get(event.kind, 0.0), *times])
+        return longest
 
 
 def _word(ending: dict[str, Any]) -> str:

@@ -185,7 +185,10 @@ class People:
                     jobs = list(self.tracked.values())
                 open_jobs = [job for job in jobs if job.status not in TERMINAL]
                 over = [job for job in jobs if job.status in TERMINAL]
-                for job in [*open_jobs[:40], *chance.sample(over, min(4, len(over)))]:
+                for job in [
+                    *chance.sample(open_jobs, min(30, len(open_jobs))),
+                    *chance.sample(over, min(4, len(over))),
+                ]:
                     self.look(http, job.job_id)
                 self.done.wait(0.3)
 

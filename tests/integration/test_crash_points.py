@@ -225,6 +225,7 @@ def die_at_every_write(story: Story, *, told: bool) -> None:
             problems.append(str(error))
         else:
             if not world.effects.victim:  # recovery looked around once less than in the undisturbed telling
+                assert number > len(writes) - 3, f"there was no write {number} of {len(writes)} the second time"
                 break
     assert not problems, "\n".join(problems)
 

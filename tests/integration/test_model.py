@@ -190,7 +190,7 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     config.settings.cache_clear()
 
 
-EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "80"))
 
 
 def test_whatever_happens_in_whatever_order_every_accepted_job_ends_once() -> None:
