@@ -232,10 +232,11 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=1.5, help="mean seconds between two faults")
     parser.add_argument("--as-shipped", action="store_true", help="with the real waiting times instead of short ones")
     parser.add_argument("--break", dest="broken", choices=BREAKS, help="without a guard, to see the run fail")
+    parser.add_argument("--port", type=int, default=33_000, help="of the API; the others follow up to 700 above it")
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
     options = parser.parse_args()
     sys.path.append(str(ROOT / "layers" / "core"))  # the film is made with Darkroom's own FFmpeg
-    deployment = Deployment(quick=not options.as_shipped, broken=options.broken)
+    deployment = Deployment(quick=not options.as_shipped, broken=options.broken, port=options.port)
     faults = options.faults if options.faults is not None else max(18, options.jobs // 16)
     print(f"seed {options.seed}: {options.jobs} jobs, {faults} faults, on a stack of its own", flush=True)
     try:

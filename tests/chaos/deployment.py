@@ -22,7 +22,8 @@ from localstack.settings import ROOT, Settings, load
 SOURCES = ("api", "functions", "layers", "localstack", "template.yaml", "samconfig.toml", "LICENSE")
 
 STACK = "darkroom-chaos"
-PORTS = {"API": "33000", "EMULATOR": "33566", "AMQP": "33672", "REDIS": "33379"}
+#: Where its parts listen, counted from the port of the API.
+PORTS = {"API": 0, "EMULATOR": 566, "AMQP": 672, "REDIS": 379}
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ BREAKS = {
 class Deployment:
     """One stack, from a copy of the sources."""
 
-    def __init__(self, *, quick: bool, broken: str | None) -> None:
+    def __init__(self, *, quick: bool, broken: str | None, port: int) -> None:
         self.copy = ROOT / ".darkroom" / "chaos-copy"
         self._changes = (QUICK if quick else ()) + (BREAKS[broken] if broken else ())
-        environment = {f"DARKROOM_{name}_PORT": port for name, port in PORTS.items()}
+        environment = {f"DARKROOM_{name}_PORT": str(port + offset) for name, offset in PORTS.items()}
         environment |= {"DARKROOM_STACK": STACK, "DARKROOM_RUNNER": "native", "DARKROOM_IN_FLIGHT": "2"}
         self._environment = environment
         self.settings: Settings = replace(load(environment), root=self.copy)
