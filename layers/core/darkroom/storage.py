@@ -121,14 +121,18 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
     )
 
 
-def open_stream(key: str, head_bytes: int) -> tuple[Head, IO[bytes]] | None:
-    """An object as its head and the stream of what follows the head, in one request. Close the stream."""
+def open_stream(key: str, head_bytes: int, whole_bytes: int) -> tuple[Head, IO[bytes]] | None:
+    """An object as its head and the stream of what follows the head, in one request. Close the stream.
+
+    Of an object of up to `whole_bytes` the head is all, since reading it in two parts would mean to copy it once more.
+    """
     answer = _get(key)
     if answer is None:
         return None
+    size_bytes = answer["ContentLength"]
     with translated():
-        content = answer["Body"].read(min(head_bytes, answer["ContentLength"]))
-    return _head_of(answer, content, answer["ContentLength"]), answer["Body"]
+        content = answer["Body"].read(None if size_bytes <= whole_bytes else head_bytes)
+    return _head_of(answer, content, size_bytes), answer["Body"]
 
 
 def _get(key: str, **options: str) -> dict[str, Any] | None:

@@ -228,7 +228,7 @@ class StoredSource(Source):
 
     @cached_property
     def _opened(self) -> tuple[storage.Head, IO[bytes]]:
-        opened = storage.open_stream(files.key_of(self.file_id, self.tenant), HEAD_BYTES)
+        opened = storage.open_stream(files.key_of(self.file_id, self.tenant), HEAD_BYTES, WHOLE_FILE_BYTES)
         if opened is None:
             raise FileNotFoundInStoreError(self.file_id)
         self.stack.callback(opened[1].close)
@@ -238,7 +238,7 @@ class StoredSource(Source):
     def media(self) -> MediaType:
         """What the bytes are. Raises a MediaError when they are nothing that Darkroom reads."""
         head, _ = self._opened
-        return files.identify(head.content, head.size_bytes, head.media_type)
+        return files.identify(head.content[:HEAD_BYTES], head.size_bytes, head.media_type)
 
     @property
     def name(self) -> str:
@@ -262,6 +262,8 @@ class StoredSource(Source):
     @cached_property
     def _whole(self) -> bytes:
         head, rest = self._opened
+        if len(head.content) == head.size_bytes:
+            return head.content
         with storage.translated():
             return head.content + rest.read()
 
