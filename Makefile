@@ -35,7 +35,7 @@ status: ## what runs and whether the API is well
 demo: up ## run real jobs on real media and show the results
 	@$(PYTHON) -m localstack.demo
 
-test: ## everything: lint, types, unit, integration and end-to-end tests on a stack of their own
+test: ## everything: lint, types, unit, integration, end-to-end tests and a short run of chaos
 	@$(CHECK)
 
 hostile: ## thousands of damaged and malicious pictures, with the counts by kind and outcome

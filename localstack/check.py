@@ -1,7 +1,8 @@
 """Proves that everything works: `python3 -m localstack.check`, which is `make test`. Needs nothing but Python.
 
 Lint, types and unit tests first; then a stack of its own comes up on ports of its own, integration and end-to-end tests
-run against it, and it goes down again, whatever happens. A closing summary tells what passed and how long it took.
+run against it, and it goes down again, whatever happens. A short run of chaos follows on a stack that may be broken. A
+closing summary tells what passed and how long it took.
 """
 
 import argparse
@@ -148,6 +149,7 @@ def everything(checks: Checks) -> None:
     checks.build()
     checks.unit()
     checks.with_stack()
+    checks.chaos()
 
 
 def prepare(settings: Settings) -> None:

@@ -225,11 +225,11 @@ def _word(ending: dict[str, Any]) -> str:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=100)
-    parser.add_argument("--faults", type=int, help="default: one for 15 jobs, and at least one of each kind")
+    parser.add_argument("--jobs", type=int, default=90)
+    parser.add_argument("--faults", type=int, help="default: one for 16 jobs, and at least one of each kind")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--per-second", type=float, default=3.0, help="jobs handed in")
-    parser.add_argument("--pause", type=float, default=1.5, help="mean seconds between two faults")
+    parser.add_argument("--per-second", type=float, default=4.0, help="jobs handed in")
+    parser.add_argument("--pause", type=float, default=0.8, help="mean seconds between two faults")
     parser.add_argument("--as-shipped", action="store_true", help="with the real waiting times instead of short ones")
     parser.add_argument("--break", dest="broken", choices=BREAKS, help="without a guard, to see the run fail")
     parser.add_argument("--port", type=int, default=33_000, help="of the API; the others follow up to 700 above it")
@@ -237,7 +237,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.path.append(str(ROOT / "layers" / "core"))  # the film is made with Darkroom's own FFmpeg
     deployment = Deployment(quick=not options.as_shipped, broken=options.broken, port=options.port)
-    faults = options.faults if options.faults is not None else max(18, options.jobs // 16)
+    faults = options.faults if options.faults is not None else max(16, options.jobs // 16)
     print(f"seed {options.seed}: {options.jobs} jobs, {faults} faults, on a stack of its own", flush=True)
     try:
         deployment.down()
