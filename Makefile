@@ -50,7 +50,7 @@ format: ## format the Python code
 chaos: ## jobs while every part fails at random moments: make chaos N=2000 SEED=7 [BREAK=fencing]
 	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
 
-bench: up ## measure latency and throughput on the running stack
+bench: up ## measure the running stack and the operations beside their peers (half an hour; needs npm)
 	@$(CHECK) bench
 
 deploy: ## build and deploy to AWS with your own credentials (asks before it changes anything)

@@ -57,7 +57,15 @@ class JobSummary(Document):
         None, description="What a queued job waits for: `upload` while its file has not arrived yet."
     )
     attempt: int = Field(description="Attempts begun so far.")
-    progress: float = Field(description="From 0 to 1.")
+    progress: float = Field(
+        description="From 0 to 1; while the job runs, told once a second and never less than before."
+    )
+    speed: float | None = Field(
+        None, description="Of video and sound that is being encoded: seconds of media worked off in a second."
+    )
+    remaining_s: float | None = Field(
+        None, description="While the job runs: seconds until it ends, going by how long it took to get this far."
+    )
     created_at: str
     started_at: str | None = Field(None, description="When the latest attempt began.")
     finished_at: str | None = None
@@ -190,6 +198,8 @@ def _common(view: store.View) -> dict[str, Any]:
         "waiting_for": "upload" if view.awaits_upload else None,
         "attempt": ending.attempt if ending else view.attempt,
         "progress": 1.0 if view.status is Status.COMPLETED else view.progress,
+        "speed": view.speed if view.status is Status.RUNNING else None,
+        "remaining_s": remaining_s(view),
         "created_at": job.created_at,
         "started_at": started_at,
         "finished_at": ending.finished_at if ending else None,
@@ -198,6 +208,14 @@ def _common(view: store.View) -> dict[str, Any]:
         "retry_of": job.retry_of,
         "status_url": status_url(job.job_id),
     }
+
+
+def remaining_s(view: store.View) -> float | None:
+    """Seconds from the last report of progress to the end at the same pace; None where nothing is known of it."""
+    if view.status is not Status.RUNNING or view.started_ms is None or view.progressed_ms is None:
+        return None
+    taken_s = (view.progressed_ms - view.started_ms) / 1000
+    return round(taken_s * (1 - view.progress) / view.progress, 1) if view.progress > 0 else None
 
 
 def _output(output: Output) -> OutputDocument:

@@ -61,6 +61,8 @@ _QUEUED_SUMMARY: dict[str, Any] = {
     "waiting_for": None,
     "attempt": 0,
     "progress": 0.0,
+    "speed": None,
+    "remaining_s": None,
     "created_at": "2026-03-01T09:30:03.090Z",
     "started_at": None,
     "finished_at": None,

@@ -96,10 +96,15 @@ class Checks:
         self._step("chaos", [str(self._settings.development), "-m", "tests.chaos", *options])
 
     def bench(self) -> None:
-        """Measures the running stack, beside a home-made service that has an environment of its own."""
+        """Measures the running stack beside a home-made service, and the operations beside their peers."""
         bootstrap.rival(self._settings)
-        core = str(self._settings.root / "layers" / "core")
-        self._step("bench", [str(self._settings.development), "-m", "tests.bench"], PYTHONPATH=core)
+        path = os.pathsep.join([str(self._settings.root / "layers" / "core"), str(self._settings.root)])
+        for name, module in (
+            ("service", "tests.bench"),
+            ("pictures", "tests.bench.images"),
+            ("film", "tests.bench.video"),
+        ):
+            self._step(f"bench: {name}", [str(self._settings.development), "-m", module], PYTHONPATH=path)
 
     @contextmanager
     def _stack(self) -> Iterator[None]:

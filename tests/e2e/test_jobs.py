@@ -36,6 +36,9 @@ def test_a_long_job_shows_its_progress_and_can_be_canceled(service, long_video):
     job_id = service.submit(long_video, "video_compress", {"preset": "slower", "crf": 18}).json()["job_id"]
     service.until(lambda: service.http.get(f"/jobs/{job_id}").json()["progress"] > 0)
 
+    job = service.http.get(f"/jobs/{job_id}").json()
+    assert job["speed"] > 0
+    assert job["remaining_s"] > 0
     canceled = service.http.delete(f"/jobs/{job_id}")
 
     assert canceled.status_code == 200

@@ -220,10 +220,13 @@ def test_a_running_job_shows_attempt_progress_and_earlier_failures(upload: Uploa
     store.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
     store.release(job, attempt=1, run="a", failure=Failure(code="worker_died", message="It died."), due_in_s=1)
     store.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
-    store.progress(job_id, "b", 0.25)
+    time.sleep(0.3)
+    store.progress(job_id, "b", 0.25, 7.5)
 
     shown = call("GET", f"/jobs/{job_id}").json
 
+    assert shown["speed"] == 7.5
+    assert 0.9 <= shown["remaining_s"] < 3  # three times as long as it took so far
     assert (shown["status"], shown["attempt"], shown["progress"]) == ("running", 2, 0.25)
     assert shown["started_at"].endswith("Z")
     assert shown["errors"] == [{"code": "worker_died", "message": "It died."}]

@@ -78,6 +78,22 @@ def test_progress_never_goes_backwards_and_belongs_to_the_run(make_job):
     assert store.view(job.job_id).progress == 0.5
 
 
+def test_the_next_attempt_begins_without_the_pace_of_the_last(make_job):
+    job = make_job()
+    store.create(job)
+    claim(job)
+    store.progress(job.job_id, "run-1", 0.5, 2.25)
+    assert store.view(job.job_id).speed == 2.25
+    store.progress(job.job_id, "run-1", 0.6)
+    assert store.view(job.job_id).speed is None
+
+    store.release(job, attempt=1, run="run-1", failure=FAILURE, due_in_s=1)
+    claim(job, attempt=2, run="run-2")
+
+    view = store.view(job.job_id)
+    assert (view.progress, view.speed, view.progressed_ms) == (0, None, None)
+
+
 def test_a_run_whose_record_was_lost_may_go_on(make_job):
     assert store.progress(make_job().job_id, "run-1", 0.5)
 

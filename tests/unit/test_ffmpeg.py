@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,15 +131,16 @@ def test_a_program_on_the_path_is_never_taken(binaries: Path, tmp_path: Path, mo
 
 
 def test_progress_grows_within_its_span_and_the_length_written_is_known(clips: Clips, tmp_path: Path) -> None:
-    seen: list[float] = []
+    seen, speeds = list[float](), list[float]()
     slow = ["-re", "-readrate_initial_burst", "0", "-i", str(clips("variable.mp4")), "-f", "null", "-"]
 
-    task = make_task(clips("film.mp4"), tmp_path, progress=seen.append)
+    task = replace(make_task(clips("film.mp4"), tmp_path, progress=seen.append), pace=speeds.append)
     finished = ffmpeg.run("ffmpeg", slow, task, duration_s=4.0, span=(0.2, 0.6))
 
     assert seen == sorted(seen)
     assert 3 <= len(seen) <= 4, "once a second"
     assert seen[0] < 0.4 < seen[-1] <= 0.6
+    assert speeds[-1] == pytest.approx(1.0, abs=0.3), "it was made to read at the film's own pace"
     assert finished.media_s == pytest.approx(4.0, abs=0.05)
 
 

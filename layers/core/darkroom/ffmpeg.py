@@ -216,10 +216,11 @@ def run(
 
 
 class _Sink(Protocol):
-    """Takes standard output as it comes. `fraction` is how far the whole work is."""
+    """Takes standard output as it comes. `fraction` is how far the whole work is, `speed` media seconds per second."""
 
     fraction: float
     media_s: float | None
+    speed: float | None
 
     @property
     def content(self) -> bytes:
@@ -233,6 +234,7 @@ class _Collector:
     """Keeps all output, up to a bound."""
 
     media_s: float | None = None
+    speed: float | None = None
 
     def __init__(self, fraction: float) -> None:
         self.fraction = fraction
@@ -253,10 +255,12 @@ class _ProgressReader:
 
     content = b""
     media_s: float | None
+    speed: float | None
     _TIME = re.compile(rb"out_time_us=(\d+)\n")
+    _SPEED = re.compile(rb"speed= *(\d+(?:\.\d+)?(?:e[+-]?\d+)?)x\n")
 
     def __init__(self, duration_s: float | None, span: tuple[float, float]) -> None:
-        self.fraction, self.media_s = span[0], None
+        self.fraction, self.media_s, self.speed = span[0], None, None
         self._start, self._end = span
         self._duration_s = duration_s
         self._rest = b""
@@ -267,6 +271,8 @@ class _ProgressReader:
             self.media_s = int(match[1]) / 1_000_000
             done = min(self.media_s / self._duration_s, 1.0) if self._duration_s else 0.0
             self.fraction = max(self.fraction, self._start + done * (self._end - self._start))
+        for match in self._SPEED.finditer(lines):
+            self.speed = float(match[1])
         self._rest = lines[lines.rfind(b"\n") + 1 :][-_LINE_MAX_BYTES:]
 
 
@@ -293,6 +299,8 @@ def _follow(child: subprocess.Popen[bytes], sink: _Sink, complaints: _Tail, task
         nonlocal next_report
         if time.monotonic() >= next_report:
             next_report = time.monotonic() + REPORT_PERIOD_S
+            if sink.speed is not None:
+                task.pace(sink.speed)
             task.progress(sink.fraction)
         return max(min(next_report - time.monotonic(), task.remaining_s()), 0.0)
 

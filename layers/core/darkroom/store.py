@@ -153,6 +153,7 @@ if tonumber(ARGV[2]) <= tonumber(seen[2]) then
 end
 redis.call('HSET', KEYS[1], 'status', 'running', 'attempt', ARGV[2], 'run', ARGV[3], 'started_ms', now, 'progress', 0,
   'leased_until', now + ARGV[4])
+redis.call('HDEL', KEYS[1], 'progressed_ms', 'speed')
 note(KEYS[1], now, 'claimed', ARGV[2])
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
@@ -161,14 +162,19 @@ return {'claimed', seen[3]}
 """
 )
 
-# KEYS job · ARGV run, progress
-_PROGRESS = """
+# KEYS job · ARGV run, progress, speed or ''
+_PROGRESS = (
+    _NOW_MS
+    + """
 local seen = redis.call('HMGET', KEYS[1], 'run', 'status', 'progress')
 if not seen[2] then return 1 end
 if seen[1] ~= ARGV[1] or seen[2] ~= 'running' then return 0 end
-if tonumber(ARGV[2]) > tonumber(seen[3]) then redis.call('HSET', KEYS[1], 'progress', ARGV[2]) end
+if tonumber(ARGV[2]) > tonumber(seen[3]) then
+  redis.call('HSET', KEYS[1], 'progress', ARGV[2], 'progressed_ms', now, 'speed', ARGV[3])
+end
 return 1
 """
+)
 
 # KEYS job, slots, open, wake, waiting · ARGV id, attempt, run or '', failure, due_in_ms, wake bound
 _RELEASE = (
@@ -295,6 +301,8 @@ class View:
     progress: float = 0.0
     published_ms: int = 0
     started_ms: int | None = None
+    progressed_ms: int | None = None
+    speed: float | None = None
     errors: list[Failure] = field(default_factory=list)
     timeline: list[Moment] = field(default_factory=list)
     ending: Ending | None = None
@@ -405,9 +413,13 @@ def claim(job_id: str, operation: Operation, *, attempt: int, run: str, lease_ms
     return Claim(answer[0], Job.model_validate_json(answer[1]) if len(answer) > 1 else None)
 
 
-def progress(job_id: str, run: str, fraction: float) -> bool:
-    """Records progress from 0 to 1, never backwards. Whether the job is still this run's, as far as Redis knows."""
-    return bool(_run(_PROGRESS, [_JOB.format(job_id)], [run, f"{fraction:.4f}"]))
+def progress(job_id: str, run: str, fraction: float, speed: float | None = None) -> bool:
+    """Records progress from 0 to 1, never backwards, and `speed` in seconds of media per second.
+
+    Returns whether the job is still this run's, as far as Redis knows.
+    """
+    pace = "" if speed is None else f"{speed:.4g}"
+    return bool(_run(_PROGRESS, [_JOB.format(job_id)], [run, f"{fraction:.4f}", pace]))
 
 
 def release(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float) -> bool | None:
@@ -452,6 +464,8 @@ def _view(found: dict[str, str]) -> View:
         progress=float(found.get("progress", 0)),
         published_ms=int(found.get("published_ms", 0)),
         started_ms=int(found["started_ms"]) if "started_ms" in found else None,
+        progressed_ms=int(found["progressed_ms"]) if "progressed_ms" in found else None,
+        speed=float(found["speed"]) if found.get("speed") else None,
         errors=[Failure.model_validate_json(line) for line in found.get("errors", "").splitlines()],
         timeline=[_moment(line) for line in found.get("timeline", "").splitlines()],
         ending=Ending.model_validate_json(found["ending"]) if "ending" in found else None,

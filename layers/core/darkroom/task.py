@@ -68,8 +68,8 @@ class Limits:
     duration_s: float
 
 
-def _ignore(_fraction: float) -> None:
-    """Progress that nobody watches."""
+def _ignore(_value: float) -> None:
+    """Progress or pace that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Task:
 
     `fetch` opens a second file by its id (the picture of a watermark). `progress` takes a fraction from 0 to 1 and
     raises Superseded when the job was canceled meanwhile: call it at least once a second during long work.
+    `pace` takes the speed of the work, in seconds of media per second, for the reports of progress that follow.
     `deadline` is on the clock of `time.monotonic()`.
     """
 
@@ -87,6 +88,7 @@ class Task:
     deadline: float
     fetch: Callable[[str], Source]
     progress: Callable[[float], None] = field(default=_ignore)
+    pace: Callable[[float], None] = field(default=_ignore)
 
     def part(self, start: float, end: float) -> "Task":
         """The same task for a part of the work: its progress from 0 to 1 is that of the whole from `start` to `end`."""

@@ -144,13 +144,15 @@ def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list
         source = StoredSource(job.source.file_id, job.tenant, directory, stack)
         files.check_kind(job.operation, source.media.kind)
         logger().info("run begins", extra={"run": run_id, "size_bytes": source.size_bytes})
+        report = _Report(job, run_id)
         task = Task(
             source=source,
             directory=directory,
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
             fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
-            progress=_reporter(job, run_id),
+            progress=report.progress,
+            pace=report.pace,
         )
         renditions = run(task, params)
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
@@ -158,16 +160,23 @@ def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list
     return outputs, document
 
 
-def _reporter(job: Job, run_id: str) -> Callable[[float], None]:
-    def progress(fraction: float) -> None:
+class _Report:
+    """What a run tells of itself while it works."""
+
+    def __init__(self, job: Job, run_id: str) -> None:
+        self._job, self._run_id = job, run_id
+        self._speed: float | None = None
+
+    def pace(self, speed: float) -> None:
+        self._speed = speed
+
+    def progress(self, fraction: float) -> None:
         try:
-            owned = store.progress(job.job_id, run_id, fraction)
+            owned = store.progress(self._job.job_id, self._run_id, fraction, self._speed)
         except CacheUnavailableError:
             return  # nobody sees the progress; the ledger decides whether the work counts
         if not owned:
             raise Superseded("The job was canceled or has been taken over.")
-
-    return progress
 
 
 def _upload(job: Job, run_id: str, rendition: Rendition, stem: str) -> Output:
