@@ -112,7 +112,7 @@ class Worker:
             argv_of(engine), cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, **question: Any) -> dict[str, Any]:
+    def _ask(self, **question: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question) + "\n")
@@ -121,8 +121,17 @@ class Worker:
         return answer
 
     def do(self, case: Case) -> Cost:
-        answer = self.ask(operation=case.operation, format=case.fmt, file=str(case.file))
+        answer = self._ask(operation=case.operation, format=case.fmt, file=str(case.file))
         return Cost(answer["cpu_ms"], answer["wall_ms"])
+
+    def ready(self) -> None:
+        """Returns when everything is imported."""
+        self._ask(ready=True)
+
+    def peak_mb(self) -> float:
+        """Its own peak memory: what `getrusage` tells holds that of the process which started it, too."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -164,11 +173,12 @@ def _median(costs: Sequence[Cost]) -> Cost:
 def peak_mb(engine: str, case: Case | None) -> float:
     """Peak memory of a fresh process that does one piece of work, or none."""
     worker = Worker(engine)
+    worker.ready()
     if case is not None:
         worker.do(case)
-    peak_kib: int = worker.ask(peak=True)["peak_kib"]
+    peak = worker.peak_mb()
     worker.close()
-    return peak_kib / 1024
+    return peak
 
 
 # Import time -------------------------------------------------------------------------------------------------------

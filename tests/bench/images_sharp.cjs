@@ -17,7 +17,7 @@ async function work(operation, format, content) {
 
 async function answer(line) {
   const question = JSON.parse(line);
-  if (question.peak) return { peak_kib: process.resourceUsage().maxRSS };
+  if (question.ready) return {};
   const content = fs.readFileSync(question.file);
   const cpu = process.cpuUsage();
   const wall = process.hrtime.bigint();

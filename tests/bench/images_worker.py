@@ -2,7 +2,6 @@
 
 import gc
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -16,9 +15,8 @@ def serve(work: Work) -> None:
     """Answers until the input ends. The content is read before the clock starts."""
     for line in sys.stdin:
         question = json.loads(line)
-        if question.get("peak"):
-            answer: dict[str, float] = {"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
-        else:
+        answer: dict[str, float] = {}
+        if "ready" not in question:
             content = Path(question["file"]).read_bytes()
             gc.collect()
             wall, cpu = time.perf_counter(), time.process_time()
