@@ -84,7 +84,11 @@ class JobDocument(JobSummary):
     source: FileSource
     download_url: str | None = Field(None, description="A presigned GET of the first result, for a limited time.")
     outputs: list[OutputDocument] = []
-    document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
+    document: dict[str, Any] | None = Field(
+        None,
+        description="The result itself, where it is data and not media; of video_compress with target_ssim what was "
+        "chosen (crf) and measured (ssim).",
+    )
     queue_position: int | None = Field(
         None, description="While the job is queued: how many of its operation come first, and itself."
     )

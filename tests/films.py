@@ -1,6 +1,8 @@
 """Looking at films and sounds with ffprobe and ffmpeg as anybody would use them, not through the code under test."""
 
 import json
+import re
+import statistics
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,35 @@ def first_frame_of_av1(path: Path, *, folder: Path) -> Image.Image:
     subprocess.run([str(binary("ffmpeg")), *arguments], check=True)
     with Image.open(target) as image:
         return image.convert("RGB")
+
+
+def ssim(made: Path, source: Path, filters: str) -> float:
+    """Mean SSIM of all pictures of a film with those of its source behind FFmpeg's filters."""
+    return _ssim(["-i", str(made)], "null", source, filters, plane="All")
+
+
+def ssim_of_av1(made: Path, source: Path, filters: str, *, folder: Path) -> float:
+    """The same of the brightness of a film in AV1, by all its pictures in RGB as Pillow decodes them."""
+    sequence, pictures = folder / "film.avif", folder / "film.rgb"
+    copying = ["-nostdin", "-v", "error", "-y", "-i", str(made), "-an", "-c", "copy", str(sequence)]
+    subprocess.run([str(binary("ffmpeg")), *copying], check=True)
+    with Image.open(sequence) as image, pictures.open("wb") as file:
+        size = "x".join(map(str, image.size))
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            file.write(image.convert("RGB").tobytes())
+    reading = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", size, "-i", str(pictures)]
+    to_film = "scale=out_color_matrix=bt601:out_range=tv:flags=accurate_rnd,format=yuv420p"
+    return _ssim(reading, to_film, source, filters, plane="Y")
+
+
+def _ssim(reading: list[str], to_film: str, source: Path, filters: str, *, plane: str) -> float:
+    alike = "settb=1/25,setpts=N,setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    graph = f"[0:v]{to_film},{alike}[a];[1:v]{filters},{alike}[b];[a][b]ssim=stats_file=-"
+    comparing = ["-lavfi", graph, "-fps_mode", "passthrough", "-f", "null", "-"]
+    arguments = ["-nostdin", "-v", "error", *reading, "-i", str(source), *comparing]
+    said = subprocess.run([str(binary("ffmpeg")), *arguments], check=True, capture_output=True).stdout
+    return statistics.fmean(float(score) for score in re.findall(rf" {plane}:(\d\.\d+)".encode(), said))
 
 
 def loudness_lufs(path: Path) -> float:

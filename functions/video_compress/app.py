@@ -1,11 +1,13 @@
 """Encodes a video anew, smaller, as a file that starts to play before it is all there."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from darkroom import budget, ffmpeg, filters, loudness, tags
+from darkroom import budget, crf, ffmpeg, filters, loudness, samples, tags
 from darkroom.boxes import check_uncut
-from darkroom.contracts import Operation, VideoCompressParams
+from darkroom.contracts import MAX_CRF, Operation, VideoCompressParams
 from darkroom.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
 from darkroom.errors import CorruptMediaError, InternalError
 from darkroom.geometry import Size
@@ -14,9 +16,12 @@ from darkroom.task import Rendition, Task
 from darkroom.verify import Place, check_audible, check_visible
 from darkroom.worker import bind
 
-#: Parts of the work: measuring the loudness, the first pass and the encodings; the rest is looking at what was made.
+#: Parts of the work: measuring the loudness, the first pass, taking samples and encoding them, and the encodings; the
+#: rest is looking at what was made.
 _MEASURED = 0.05
 _FIRST_PASS = 0.4
+_SAMPLED = 0.12
+_PROBED = 0.4
 _ENCODED = 0.98
 
 #: What every player takes. Surround sound is mixed down to two channels.
@@ -68,14 +73,18 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     check_duration(found, task.limits)
 
     plan = _plan(found, params, size, ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels), task)
-    target = task.directory / f"video_compress.{plan.encoder.container.suffix}"
-    if params.max_bytes is None:
-        _encode(plan, quality_arguments(plan.encoder, params.crf), target, task, span=(_begun(params), _ENCODED))
-    else:
+    target, report = task.directory / f"video_compress.{plan.encoder.container.suffix}", None
+    if params.target_ssim is not None:
+        report = _reach(plan, params.target_ssim, target, task)
+    elif params.max_bytes is not None:
         _fill(plan, params.max_bytes, target, task)
+    else:
+        _encode(plan, quality_arguments(plan.encoder, params.crf), target, task, span=(_begun(params), _ENCODED))
     made = _checked(plan, target, Place(str(source), demuxer, plan.film), task)
     container = plan.encoder.container
-    return [Rendition(target, container.suffix, container.media_type, *size, duration_s=made.duration_s)]
+    return [
+        Rendition(target, container.suffix, container.media_type, *size, duration_s=made.duration_s, document=report)
+    ]
 
 
 def fit(shown: Size, max_height: int | None, max_width: int | None = None) -> Size:
@@ -128,14 +137,17 @@ def arguments(plan: Plan, rate: list[str], target: Path, *, max_duration_s: floa
 
 def picture_arguments(plan: Plan, rate: list[str]) -> list[str]:
     """The film, filtered and encoded."""
-    film, params = plan.film, plan.params
-    return [
-        *("-map", f"0:{film.index}", "-vf", filters.encoded(film, plan.size, params.max_fps)),
-        *plan.encoder.arguments,
-        *plan.encoder.presets[params.preset],
-        *rate,
-        *timing_arguments(film, params.max_fps),
-    ]
+    return [*filter_arguments(plan), *encoder_arguments(plan, rate), *timing_arguments(plan.film, plan.params.max_fps)]
+
+
+def filter_arguments(plan: Plan) -> list[str]:
+    """The film's pictures as the encoder gets them."""
+    return ["-map", f"0:{plan.film.index}", "-vf", filters.encoded(plan.film, plan.size, plan.params.max_fps)]
+
+
+def encoder_arguments(plan: Plan, rate: list[str]) -> list[str]:
+    """What is made of the pictures."""
+    return [*plan.encoder.arguments, *plan.encoder.presets[plan.params.preset], *rate]
 
 
 def timing_arguments(film: Stream, max_fps: float | None = None) -> list[str]:
@@ -171,6 +183,48 @@ def _is_small(sound: Stream, bit_rate_kbps: int, container: Container) -> bool:
 def _encode(plan: Plan, rate: list[str], target: Path, task: Task, *, span: tuple[float, float]) -> None:
     writing = arguments(plan, rate, target, max_duration_s=task.limits.duration_s)
     ffmpeg.run("ffmpeg", [*plan.reading, *writing], task, duration_s=plan.found.duration_s, span=span)
+
+
+def _reach(plan: Plan, wanted: float, target: Path, task: Task) -> dict[str, Any]:
+    """Leaves at `target` the film with the highest factor whose samples have the wanted SSIM; returns what was found.
+
+    Where none has it, with the best that was tried. The search ends early when the time is needed for the film itself.
+    """
+    duration_s, begun, clock = plan.film.duration_s or plan.found.duration_s, _begun(plan.params), time.monotonic()
+    timing = timing_arguments(plan.film, plan.params.max_fps)
+    taken = samples.taken(plan.reading, [*filter_arguments(plan), *timing], duration_s, task, span=(begun, _SAMPLED))
+    taking_s, begun, needed_s = time.monotonic() - clock, _SAMPLED, 0.0
+
+    def measure(factor: int) -> float:
+        nonlocal begun, needed_s
+        clock, end = time.monotonic(), begun + (_PROBED - begun) / 2
+        encoding = [*encoder_arguments(plan, quality_arguments(plan.encoder, factor)), *timing]
+        found = samples.score(taken, plan.encoder, encoding, plan.size, task, span=(begun, end))
+        measuring_s, begun = time.monotonic() - clock, end
+        # Another round, and the film at the pace of this one.
+        needed_s = measuring_s + (taking_s + measuring_s) * (duration_s or 0.0) / max(taken.media_s, 1.0)
+        return found
+
+    found, rounds = crf.search(
+        measure,
+        wanted=wanted,
+        first=plan.encoder.crf,
+        most=MAX_CRF[plan.params.codec],
+        slope_db=plan.encoder.slope_db,
+        proceed=lambda: task.remaining_s() > needed_s,
+    )
+    for path in taken.paths:
+        path.unlink()
+    _encode(plan, quality_arguments(plan.encoder, found.crf), target, task, span=(begun, _ENCODED))
+    return {
+        "codec": plan.params.codec,
+        "crf": found.crf,
+        "ssim": round(found.score, 5),
+        "target_ssim": wanted,
+        "target_met": found.score >= wanted,
+        "sampled_s": round(taken.media_s, 3),
+        "rounds": rounds,
+    }
 
 
 def _fill(plan: Plan, most_bytes: int, target: Path, task: Task) -> None:

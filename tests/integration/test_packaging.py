@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from darkroom.contracts import Operation
+from tests.code import modules, reachable_modules
 from tests.template import Template
 
 BUILD = Path(__file__).parents[2] / ".darkroom" / "build"
@@ -104,10 +105,18 @@ def size_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def test_operations_have_the_layers_that_they_use_and_no_others(runtime: Path) -> None:
-    for function in OPERATIONS:
-        loaded = set(imported(function, runtime)["loaded"])
-        assert ("<ImagingLayer>" in FUNCTIONS[function]["Layers"]) == bool(loaded & {"pyvips", "PIL"}), function
+def test_operations_have_the_layers_that_they_use_and_no_others() -> None:
+    for operation in Operation:
+        function = f"{''.join(part.capitalize() for part in operation.split('_'))}Function"
+        ours = reachable_modules(f"functions.{operation}.app")
+        used = {name.partition(".")[0] for module in ours for name in modules()[module].imports}
+        assert ("<ImagingLayer>" in FUNCTIONS[function]["Layers"]) == bool(used & ENGINES), function
+        assert ("<FfmpegLayer>" in FUNCTIONS[function]["Layers"]) == ("darkroom.ffmpeg" in ours), function
+
+
+@pytest.mark.parametrize("function", ["VideoCompressFunction"])
+def test_engines_that_few_jobs_need_are_not_loaded_at_the_start(function: str, runtime: Path) -> None:
+    assert not set(imported(function, runtime)["loaded"]) & ENGINES
 
 
 def test_artifacts_bring_nothing_that_the_runtime_has() -> None:

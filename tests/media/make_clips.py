@@ -160,6 +160,21 @@ def _long(target: Path, _folder: Path) -> None:
 
 # What is or is not there -------------------------------------------------------------------------------------------
 
+
+@_recipe("varied.mp4")
+def _varied(target: Path, _folder: Path) -> None:
+    """30 seconds of 320x180: a film, a drawing with noise, a fractal, and a photograph that passes by."""
+    film = "[0:v]scale=320:180,setsar=1,trim=duration=10[film]"
+    drawing = "testsrc2=size=320x180:rate=25:duration=6,noise=alls=12:allf=t:all_seed=1,setsar=1[drawing]"
+    fractal = "mandelbrot=size=320x180:rate=25:end_scale=0.001,trim=duration=8,setsar=1[fractal]"
+    photo = "[1:v]scale=640:-2,crop=320:180:x=t*20:y=t*10,setsar=1,trim=duration=6[photo]"
+    parts = ("film", "drawing", "fractal", "photo")
+    level = ";".join(f"[{part}]format=yuv420p[{part}_]" for part in parts)
+    graph = ";".join([film, drawing, fractal, photo, level, "".join(f"[{part}_]" for part in parts) + "concat=n=4"])
+    still = ("-loop", "1", "-framerate", "25", "-i", PHOTOGRAPH)
+    _ffmpeg("-stream_loop", "1", "-i", ORIGINAL, *still, "-filter_complex", graph, *_H264, "-crf", "12", "-an", target)
+
+
 _from_film("silent.mp4", "-c", "copy", "-an", *_FRONT)
 _from_film("sound_only.mp4", "-c", "copy", "-vn", *_FRONT)
 

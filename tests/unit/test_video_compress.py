@@ -1,16 +1,19 @@
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from darkroom import tags
-from darkroom.contracts import VideoCompressParams
+from darkroom import filters, samples, tags
+from darkroom.contracts import Operation, VideoCompressParams, parse_params
 from darkroom.encoders import ENCODERS, MP4, WEBM, quality_arguments
 from darkroom.errors import (
     CorruptMediaError,
     DarkroomError,
     InternalError,
+    InvalidRequestError,
     NoVideoStreamError,
     ProcessingTimedOutError,
     ResultTooLargeError,
@@ -21,7 +24,7 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.geometry import Size
-from darkroom.probe import Probe, parse
+from darkroom.probe import Probe, parse, probe
 from darkroom.task import Rendition
 from functions.video_compress.app import Plan, arguments, fit, sound_arguments, sound_kbps, video_compress
 from tests.films import (
@@ -33,9 +36,12 @@ from tests.films import (
     kinds,
     loudness_lufs,
     probed,
+    ssim,
+    ssim_of_av1,
     stream,
     times,
 )
+from tests.media.make_clips import ORIGINAL
 from tests.pictures import difference
 from tests.sources import make_task
 
@@ -261,8 +267,6 @@ def test_sound_that_begins_later_still_begins_later(clips: Clips, tmp_path: Path
 
 
 def test_surround_sound_becomes_stereo(clips: Clips, tmp_path: Path) -> None:
-    from tests.media.make_clips import ORIGINAL
-
     sound = stream(compressed(ORIGINAL, tmp_path, max_height=90), "audio")
 
     assert (sound["channels"], sound["channel_layout"]) == (2, "stereo")
@@ -328,6 +332,122 @@ def test_the_sound_takes_at_most_a_quarter_of_the_bytes() -> None:
     assert sound_kbps(VideoCompressParams(), 10_000) == 128
 
 
+# A likeness to reach -----------------------------------------------------------------------------------------------
+
+#: 640x360, as FFmpeg's own command line would have it.
+SMALL = "scale=640:360:out_range=tv,setsar=1,format=yuv420p"
+
+
+def likened(film: Path, folder: Path, **params: object) -> tuple[Path, dict[str, Any]]:
+    """The film that is made to look as asked, and what the job tells of that."""
+    asked_for = {"preset": "ultrafast", "audio": "none", **params}
+    (rendition,) = video_compress(make_task(film, folder), VideoCompressParams.model_validate(asked_for))
+    assert isinstance(rendition.content, Path)
+    assert rendition.document is not None
+    assert list(folder.iterdir()) == [rendition.content], "the samples are gone"
+    return checked(rendition), rendition.document
+
+
+@pytest.mark.parametrize(
+    ("codec", "target"), [("h264", 0.97), ("h264", 0.85), ("h265", 0.95), ("vp9", 0.95), ("av1", 0.95), ("av1", 0.98)]
+)
+def test_the_whole_film_is_as_like_its_source_as_asked(
+    binaries: Path, tmp_path: Path, codec: str, target: float
+) -> None:
+    made, told = likened(ORIGINAL, tmp_path, codec=codec, target_ssim=target, max_height=360)
+
+    found = ssim_of_av1(made, ORIGINAL, SMALL, folder=tmp_path) if codec == "av1" else ssim(made, ORIGINAL, SMALL)
+    assert told["ssim"] == pytest.approx(found, abs=0.002)
+    assert target - 0.002 <= found <= target + 0.012, "a step of the factor may be that large"
+    assert (told["codec"], told["target_ssim"], told["target_met"]) == (codec, target, True)
+    assert told["sampled_s"] == pytest.approx(5.28, abs=0.05)
+    assert 1 <= told["rounds"] <= 6
+
+
+def test_no_larger_factor_would_do(binaries: Path, tmp_path: Path) -> None:
+    _, told = likened(ORIGINAL, tmp_path, target_ssim=0.93, max_height=360)
+    (tmp_path / "more").mkdir()
+
+    coarser = compressed(ORIGINAL, tmp_path / "more", crf=told["crf"] + 1, max_height=360, audio="none")
+
+    assert ssim(coarser, ORIGINAL, SMALL) < 0.93 <= told["ssim"]
+
+
+def test_samples_stand_for_a_long_film_of_many_kinds_of_pictures(clips: Clips, tmp_path: Path) -> None:
+    film = clips("varied.mp4")
+    made, told = likened(film, tmp_path, target_ssim=0.95, max_height=90)
+
+    assert told["sampled_s"] == pytest.approx(20, abs=0.2)
+    assert duration_s(made) == pytest.approx(duration_s(film), abs=0.1)
+    assert ssim(made, film, "scale=160:90:out_range=tv,format=yuv420p") == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("name", "demuxer"),
+    [
+        *((f"{name}.mp4", "mov") for name in ("hdr", "odd", "variable", "portrait", "anamorphic", "full_range")),
+        *((f"{name}.mp4", "mov") for name in ("tiny", "black", "late_sound")),
+        *(("interlaced.ts", "mpegts"), ("film.mpg", "mpeg"), ("film.flv", "flv"), ("slides.mkv", "matroska")),
+    ],
+)
+def test_what_is_told_is_true_of_every_kind_of_film(clips: Clips, tmp_path: Path, name: str, demuxer: str) -> None:
+    film = clips(name)
+    made, told = likened(film, tmp_path, target_ssim=0.96)
+
+    size, found = stream(made, "video"), probe(str(film), demuxer, make_task(film, tmp_path))
+    chain = filters.encoded(found.video(), Size(size["width"], size["height"]))
+    assert ssim(made, film, chain) == pytest.approx(told["ssim"], abs=0.001)
+    assert told["target_met"] == (told["ssim"] >= 0.96)
+
+
+def test_pictures_left_out_are_left_out_of_the_samples_too(clips: Clips, tmp_path: Path) -> None:
+    made, told = likened(clips("film.mp4"), tmp_path, target_ssim=0.96, max_fps=10)
+
+    assert len(times(made)) == 20
+    assert ssim(made, clips("film.mp4"), "fps=10") == pytest.approx(told["ssim"], abs=0.001)
+
+
+def test_the_best_there_is_comes_where_no_factor_will_do(clips: Clips, tmp_path: Path) -> None:
+    made, told = likened(clips("film.mp4"), tmp_path, codec="h265", target_ssim=0.999)
+
+    assert (told["target_met"], told["crf"]) == (False, 1)
+    assert ssim(made, clips("film.mp4"), "null") == pytest.approx(told["ssim"], abs=0.001)
+
+
+def test_the_search_ends_in_time_for_the_film(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*_: object, **__: object) -> float:
+        time.sleep(2)
+        return 0.5
+
+    monkeypatch.setattr(samples, "score", slowly)
+    task = make_task(clips("film.mp4"), tmp_path, deadline_s=6)
+
+    (rendition,) = video_compress(task, VideoCompressParams(target_ssim=0.95, preset="ultrafast"))
+
+    assert rendition.document is not None
+    assert (rendition.document["rounds"], rendition.document["target_met"]) == (1, False)
+
+
+def test_a_film_that_cannot_be_sought_in_is_judged_by_its_beginning(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "parts", lambda known_s: [samples.Part(999, 4)] * 2 if known_s else whole)
+    whole = [samples.Part(0, samples.WHOLE_S)]
+
+    _, told = likened(clips("film.mp4"), tmp_path, target_ssim=0.9)
+
+    assert told["sampled_s"] == pytest.approx(2, abs=0.05)
+
+
+def test_only_one_aim_can_be_had() -> None:
+    for other in ({"crf": 20}, {"max_bytes": 100_000}):
+        with pytest.raises(InvalidRequestError, match=f"give either {next(iter(other))} or target_ssim"):
+            parse_params(Operation.VIDEO_COMPRESS, {"target_ssim": 0.9, **other})
+    for beyond in (0.79, 1.0):
+        with pytest.raises(InvalidRequestError, match="target_ssim"):
+            parse_params(Operation.VIDEO_COMPRESS, {"target_ssim": beyond})
+
+
 # Limits on pictures and what becomes of the sound -----------------------------------------------------------------
 
 
@@ -388,24 +508,30 @@ def test_a_film_that_is_black_stays_black(clips: Clips, tmp_path: Path) -> None:
 # While it works ----------------------------------------------------------------------------------------------------
 
 
-def test_progress_grows_to_the_end(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("aim", [{}, {"target_ssim": 0.97}, {"target_ssim": 0.97, "codec": "av1"}])
+def test_progress_grows_to_the_end(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aim: dict[str, Any]
+) -> None:
     monkeypatch.setattr("darkroom.ffmpeg.REPORT_PERIOD_S", 0.02)
     seen: list[float] = []
     task = make_task(clips("film.mp4"), tmp_path, progress=seen.append)
 
-    video_compress(task, VideoCompressParams(preset="slower"))
+    video_compress(task, VideoCompressParams(preset="slower" if not aim else "faster", **aim))
 
     assert seen == sorted(seen)
-    assert seen[0] == 0.0
+    assert seen[0] < 0.01
     assert any(0.1 < fraction < 0.9 for fraction in seen)
     assert seen[-1] <= 1.0
 
 
-def test_a_canceled_job_and_one_out_of_time_end_within_two_seconds(clips: Clips, tmp_path: Path) -> None:
+@pytest.mark.parametrize("aim", [{"crf": 0}, {"target_ssim": 0.99}])
+def test_a_canceled_job_and_one_out_of_time_end_within_two_seconds(
+    clips: Clips, tmp_path: Path, aim: dict[str, Any]
+) -> None:
     def cancel(_fraction: float) -> None:
         raise Superseded("The job was canceled.")
 
-    endless = VideoCompressParams(preset="slower", crf=0)
+    endless = VideoCompressParams(preset="slower", **aim)
     with pytest.raises(Superseded):
         video_compress(make_task(clips("long.mp4"), tmp_path, progress=cancel), endless)
     with pytest.raises(ProcessingTimedOutError):

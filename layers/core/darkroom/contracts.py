@@ -461,8 +461,8 @@ Loudness = Annotated[
     ),
 ]
 
-#: The largest constant rate factor of h264 and h265.
-_MAX_CRF_H26X = 51
+#: The largest constant rate factor of each codec.
+MAX_CRF: dict[VideoCodec, int] = {"h264": 51, "h265": 51, "av1": 63, "vp9": 63}
 
 
 class VideoCompressParams(Contract):
@@ -473,6 +473,7 @@ class VideoCompressParams(Contract):
             "examples": [
                 {"crf": 28, "preset": "veryfast", "max_height": 720},
                 {"max_bytes": 8000000, "max_height": 720, "max_fps": 30},
+                {"target_ssim": 0.95, "codec": "h265"},
                 {"codec": "av1", "audio": "none"},
             ]
         }
@@ -495,6 +496,14 @@ class VideoCompressParams(Contract):
         "goes in, by two passes (av1: by trying), and never exceeded. Less is used when the source itself is smaller "
         "or needs no more. The sound's bit rate is lowered to a quarter of it. The job fails with `result_too_large` "
         "when nothing is small enough.",
+    )
+    target_ssim: Annotated[float, Field(ge=0.8, le=0.999)] | None = Field(
+        None,
+        description="How like the source the pictures are to be, instead of crf: their mean SSIM (1 is the same) with "
+        "the source's, scaled and converted as the result is. The largest crf that reaches it is found by encoding "
+        "samples up to six times, 20 to 40 seconds of a long video, the whole of one of up to 24; so the whole may be "
+        "off by a little. 0.95 to 0.98 is usual. Where no crf reaches it, or time runs short, the best that was tried "
+        "is taken. The job's document tells crf and SSIM. For av1 only the brightness is compared. There is no VMAF.",
     )
     preset: VideoPreset = Field(
         "veryfast",
@@ -521,10 +530,11 @@ class VideoCompressParams(Contract):
 
     @model_validator(mode="after")
     def _choices_suit_each_other(self) -> Self:
-        if self.crf is not None and self.max_bytes is not None:
-            raise ValueError("give either crf or max_bytes")
-        if self.codec in ("h264", "h265") and (self.crf or 0) > _MAX_CRF_H26X:
-            raise ValueError(f"crf: at most {_MAX_CRF_H26X} for {self.codec}")
+        aims = [name for name in ("crf", "max_bytes", "target_ssim") if getattr(self, name) is not None]
+        if len(aims) > 1:
+            raise ValueError(f"give either {' or '.join(aims)}")
+        if (self.crf or 0) > MAX_CRF[self.codec]:
+            raise ValueError(f"crf: at most {MAX_CRF[self.codec]} for {self.codec}")
         if self.loudness is not None and self.audio in ("copy", "none"):
             raise ValueError(f"loudness needs the sound encoded, not audio '{self.audio}'")
         return self
@@ -704,7 +714,11 @@ class Ending(Contract):
     uploaded_at: str | None = None
     finished_at: str
     outputs: list[Output] = []
-    document: dict[str, Any] | None = Field(None, description="The result itself, where it is data and not media.")
+    document: dict[str, Any] | None = Field(
+        None,
+        description="The result itself, where it is data and not media; of video_compress with target_ssim what was "
+        "chosen (crf) and measured (ssim).",
+    )
     error: Failure | None = None
 
 

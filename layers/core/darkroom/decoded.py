@@ -1,12 +1,13 @@
-"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC and animated PNG.
+"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, animated PNG, and films in AV1.
 
-They are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
+Pictures are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
 """
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyvips
 
@@ -127,6 +128,27 @@ def animated_png(content: bytes, frames: int, limits: Limits, task: Task | None 
             images.append(_image(opened.convert("RGBA").tobytes(), size, 4))
             delays.append(round(opened.info.get("duration", 0)))
         return film(images, delays, int(opened.info.get("loop", 0)))
+
+
+# Films --------------------------------------------------------------------------------------------------------------
+
+
+def write_brightness(sequence: Path, target: Path, *, most_bytes: int, look: Callable[[], None]) -> int:
+    """Writes the brightness of an AVIF sequence's pictures, a byte for each pixel, from 0 to 255.
+
+    Where that would be more than `most_bytes`, only of every so many; returns of which. That is an odd number, as
+    encoders spend their bits in a rhythm of powers of two. `look` is called after each picture.
+    Exact where the colours are said to be those of BT.601, as Pillow has no other. Raises CorruptMediaError.
+    """
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    with _blamed("AVIF"), AvifImageFile(sequence) as opened, target.open("wb") as file:
+        step: int = -(-opened.n_frames * Size(*opened.size).pixels // most_bytes) // 2 * 2 + 1
+        for number in range(0, opened.n_frames, step):
+            opened.seek(number)
+            file.write(opened.convert("L").tobytes())
+            look()
+        return step
 
 
 def _image(pixels: bytes, size: Size, bands: int) -> pyvips.Image:

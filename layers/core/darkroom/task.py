@@ -43,7 +43,7 @@ class Rendition:
     """One result: its bytes in memory or in a file below the task's directory, and what it is.
 
     `suffix` is the file name ending without dot; `name` tells renditions of one job apart that have the same one, and
-    becomes a part of the file name. `document` is a result that is data rather than media.
+    becomes a part of the file name. `document` is a result that is data rather than media, or what is to be told of it.
     """
 
     content: bytes | Path
