@@ -75,7 +75,7 @@ class Checks:
 
     def unit(self) -> None:
         """Tests that need no service, one process a core."""
-        self._pytest("unit tests", "tests/unit", "--numprocesses", "auto", "--dist", "loadfile")
+        self._pytest("unit tests", "tests/unit", "--numprocesses", "auto", "--dist", "worksteal")
         self._pytest("hostile files", "tests/hostile", "--numprocesses", "auto", "--dist", "loadfile")
 
     def hostile(self) -> None:

@@ -25,7 +25,7 @@ def settings_for(emulator_port: int) -> Settings:
 
 
 async def serve(application: web.Application, port: int) -> web.AppRunner:
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, lingering_time=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     return runner
