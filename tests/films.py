@@ -105,6 +105,12 @@ def frame(path: Path, at_s: float = 0.0, *, folder: Path) -> Image.Image:
         return image.convert("RGB")
 
 
+def subtitle_text(path: Path) -> str:
+    """The first subtitles as SubRip."""
+    arguments = ["-nostdin", "-v", "error", "-i", str(path), "-map", "0:s:0", "-f", "srt", "-"]
+    return subprocess.run([str(binary("ffmpeg")), *arguments], check=True, capture_output=True, text=True).stdout
+
+
 def boxes(path: Path) -> list[str]:
     """The names of an MP4's outermost boxes, in order."""
     content, found, at = path.read_bytes(), [], 0

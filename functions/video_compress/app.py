@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from darkroom import budget, crf, ffmpeg, filters, loudness, samples, tags
+from darkroom import budget, crf, ffmpeg, filters, loudness, samples, subtitles, tags
 from darkroom.boxes import check_uncut
 from darkroom.contracts import MAX_CRF, Operation, VideoCompressParams
 from darkroom.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
@@ -47,6 +47,7 @@ class Plan:
     writing: list[str]
     sound: Stream | None
     sound_kbps: int
+    texts: list[Stream]
 
     @property
     def encoder(self) -> Encoder:
@@ -62,7 +63,8 @@ class Plan:
 def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     """One film: upright, square pixels, never larger than the source, with sound where there is any.
 
-    Subtitles, data, cover pictures and tags that do not describe it are left out; title and chapters stay.
+    Data, cover pictures, tags that do not describe it and, unless asked for, subtitles are left out; title and chapters
+    stay.
     """
     demuxer = ffmpeg.demuxer_of(task.source)
     source = task.source.path()
@@ -72,7 +74,9 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     size = fit(check_pixels(found.video(), task.limits), params.max_height, params.max_width)
     check_duration(found, task.limits)
 
-    plan = _plan(found, params, size, ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels), task)
+    reading = ffmpeg.input_arguments(str(source), demuxer, max_pixels=task.limits.pixels)
+    texts = subtitles.kept(found, demuxer) if params.subtitles == "keep" else []
+    plan = _plan(found, params, size, reading, texts, task)
     target, report = task.directory / f"video_compress.{plan.encoder.container.suffix}", None
     if params.target_ssim is not None:
         report = _reach(plan, params.target_ssim, target, task)
@@ -101,7 +105,9 @@ def _even(length: float, limit: int) -> int:
     return max(2, min(round(length / 2) * 2, limit // 2 * 2))
 
 
-def _plan(found: Probe, params: VideoCompressParams, size: Size, reading: list[str], task: Task) -> Plan:
+def _plan(
+    found: Probe, params: VideoCompressParams, size: Size, reading: list[str], texts: list[Stream], task: Task
+) -> Plan:
     sound = None if params.audio == "none" else found.sound()
     kbps = sound_kbps(params, found.duration_s)
     gain = None
@@ -110,7 +116,8 @@ def _plan(found: Probe, params: VideoCompressParams, size: Size, reading: list[s
         gain = loudness.gain_db(reading, sound, params.loudness, task, duration_s=found.duration_s, span=span)
     container = ENCODERS[params.codec].container
     heard = sound_arguments(sound, kbps, container=container, choice=params.audio, gain_db=gain) if sound else []
-    return Plan(found, params, size, reading, [*heard, *tags.arguments(found, sound)], sound, kbps)
+    writing = [*heard, *tags.arguments(found, sound), *subtitles.arguments(texts, container)]
+    return Plan(found, params, size, reading, writing, sound, kbps, texts)
 
 
 def _begun(params: VideoCompressParams) -> float:
@@ -283,6 +290,8 @@ def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
         raise CorruptMediaError("The file is damaged or cut short: there is nothing in its audio stream.")
     if seen != wanted:
         raise InternalError(f"The encoder made {seen} instead of {wanted}.")
+    if sum(stream.kind == "subtitle" for stream in made.streams) != len(plan.texts):
+        raise InternalError("The encoder lost subtitles.")
     rate = min(film.frame_rate or 25.0, plan.params.max_fps or 240.0)
     check_whole(replace(film, frame_rate=rate), made.video().duration_s, source=plan.found, demuxer=source.demuxer)
     if plan.encoder.decodes:

@@ -15,7 +15,7 @@ STOREYS = [
     [
         *("colour", "vips", "decoded", "picture", "framing", "metadata", "apart", "apng", "content", "images"),
         *("fonts", "lettering", "boxes", "ffmpeg", "probe", "filters", "tags"),
-        *("budget", "crf", "encoders", "samples", "loudness", "verify", "storyboard", "waveform"),
+        *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
     ],
     ["storage", "store", "broker"],
     ["files", "ledger"],

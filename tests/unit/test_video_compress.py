@@ -39,6 +39,7 @@ from tests.films import (
     ssim,
     ssim_of_av1,
     stream,
+    subtitle_text,
     times,
 )
 from tests.media.make_clips import ORIGINAL
@@ -86,7 +87,7 @@ def a_plan(found: Probe, params: VideoCompressParams, size: Size) -> Plan:
     """What is to be made of it."""
     sound = found.sound()
     heard = sound_arguments(sound, params.audio_bitrate_kbps, container=MP4) if sound else []
-    return Plan(found, params, size, [], [*heard, *tags.arguments(found, sound)], sound, params.audio_bitrate_kbps)
+    return Plan(found, params, size, [], [*heard, *tags.arguments(found, sound)], sound, params.audio_bitrate_kbps, [])
 
 
 def asked(plan: Plan, target: Path, *, max_duration_s: float) -> list[str]:
@@ -233,6 +234,24 @@ def test_every_kind_of_film_becomes_the_same_film(clips: Clips, tmp_path: Path, 
     assert not {"subtitle", "attachment"} & set(kinds(made))
     assert float(picture["duration"]) == pytest.approx(2.0, abs=0.1)
     assert difference(frame(made, 1, folder=tmp_path), frame(clips("film.mp4"), 1, folder=tmp_path)) < 10
+
+
+@pytest.mark.parametrize(("codec", "form"), [("h264", "mov_text"), ("vp9", "webvtt")])
+def test_subtitles_go_along_where_they_are_asked_for(clips: Clips, tmp_path: Path, codec: str, form: str) -> None:
+    once = compressed(clips("rich.mkv"), tmp_path, subtitles="keep", codec=codec)
+    (tmp_path / "twice").mkdir()
+    twice = compressed(once, tmp_path / "twice", subtitles="keep")
+
+    for made, expected in ((once, form), (twice, "mov_text")):
+        kept = stream(made, "subtitle")
+        assert (kept["codec_name"], kept["tags"]["language"]) == (expected, "eng")
+        assert kept["disposition"]["forced"] == 1
+        assert "Good morning" in subtitle_text(made)
+        assert kinds(made).count("audio") == 1
+
+
+def test_a_film_without_subtitles_may_be_asked_for_them(clips: Clips, tmp_path: Path) -> None:
+    assert "subtitle" not in kinds(compressed(clips("film.mkv"), tmp_path, subtitles="keep"))
 
 
 def test_a_film_shot_upright_stands_upright(clips: Clips, tmp_path: Path) -> None:

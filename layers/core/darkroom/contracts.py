@@ -527,6 +527,11 @@ class VideoCompressParams(Contract):
         128, description="Bit rate of the sound where it is encoded."
     )
     loudness: Loudness = None
+    subtitles: Literal["drop", "keep"] = Field(
+        "drop",
+        description="keep: subtitles that are text go along, all languages of them, from MP4, QuickTime, Matroska and "
+        "WebM. Those that are pictures are always left out.",
+    )
 
     @model_validator(mode="after")
     def _choices_suit_each_other(self) -> Self:

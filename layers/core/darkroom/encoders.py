@@ -8,7 +8,8 @@ from darkroom.contracts import VideoCodec, VideoPreset
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of file. `sound` is the encoder of the sound that every player of it takes, `holds` what it can hold."""
+    """A kind of file. `sound` is the encoder of the sound that every player of it takes, `holds` what it can hold,
+    `subtitles` the encoder of its subtitles."""
 
     suffix: str
     media_type: str
@@ -16,15 +17,18 @@ class Container:
     muxer: tuple[str, ...]
     sound: tuple[str, ...]
     holds: frozenset[str]
+    subtitles: str
 
 
 MP4 = Container(
     *("mp4", "video/mp4", "mov", ("-movflags", "+faststart", "-f", "mp4"), ("-c:a", "aac")),
     holds=frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}),
+    subtitles="mov_text",
 )
 WEBM = Container(
     *("webm", "video/webm", "matroska", ("-cues_to_front", "1", "-f", "webm"), ("-c:a", "libopus")),
     holds=frozenset({"opus", "vorbis"}),
+    subtitles="webvtt",
 )
 
 
