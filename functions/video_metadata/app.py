@@ -4,28 +4,37 @@ import json
 from pathlib import Path
 from typing import Any
 
-from darkroom import ffmpeg
+from darkroom import ffmpeg, keyframes
 from darkroom.boxes import check_uncut
 from darkroom.contracts import MediaKind, Operation, VideoMetadataParams
 from darkroom.filters import is_hdr
 from darkroom.probe import Chapter, Probe, Stream, probe
+from darkroom.tags import without_place
 from darkroom.task import Rendition, Task
 from darkroom.worker import bind
 
 
 def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]:  # noqa: ARG001 - it takes none
-    """A JSON document, as a file and in the job itself. Of a large file only the parts that are needed are read."""
+    """A JSON document, as a file and in the job itself. Of a large film only the parts that are needed are read.
+
+    The position where something was recorded is never told.
+    """
     demuxer = ffmpeg.demuxer_of(task.source)
     location = task.source.locate()
     if demuxer == "mov" and not ffmpeg.is_link(location):
         check_uncut(Path(location))
-    document = describe(probe(location, demuxer, task), task.source.media_type, task.source.size_bytes)
+    found = probe(location, demuxer, task)
+    intervals = keyframes.intervals(location, demuxer, found, task)
+    document = describe(found, task.source.media_type, task.source.size_bytes, intervals)
     content = json.dumps(document, ensure_ascii=False, indent=2).encode()
     return [Rendition(content, "json", "application/json", document=document)]
 
 
-def describe(found: Probe, media_type: str, size_bytes: int) -> dict[str, Any]:
-    """The document. What the file does not say is null. `kind` is what it is, cover pictures aside."""
+def describe(found: Probe, media_type: str, size_bytes: int, intervals: dict[int, float]) -> dict[str, Any]:
+    """The document. What the file does not say is null. `kind` is what it is, cover pictures aside.
+
+    `intervals` are the seconds between key frames by the index of their stream.
+    """
     films = [stream for stream in found.streams if stream.kind == "video" and not stream.attached_picture]
     return {
         "kind": MediaKind.VIDEO if films else MediaKind.AUDIO,
@@ -34,14 +43,16 @@ def describe(found: Probe, media_type: str, size_bytes: int) -> dict[str, Any]:
         "size_bytes": size_bytes,
         "duration_s": found.duration_s,
         "bit_rate_bps": found.bit_rate_bps,
-        "streams": [_stream(stream) for stream in found.streams],
+        "streams": [_stream(stream, intervals.get(stream.index)) for stream in found.streams],
         "chapters": [_chapter(chapter) for chapter in found.chapters],
-        "tags": found.tags,
+        "tags": without_place(found.tags),
     }
 
 
-def _stream(stream: Stream) -> dict[str, Any]:
-    details = {"video": _picture, "audio": _sound}.get(stream.kind)
+def _stream(stream: Stream, interval_s: float | None) -> dict[str, Any]:
+    details = _sound(stream) if stream.kind == "audio" else {}
+    if stream.kind == "video":
+        details = _picture(stream, interval_s)
     return {
         "index": stream.index,
         "type": stream.kind,
@@ -52,12 +63,12 @@ def _stream(stream: Stream) -> dict[str, Any]:
         "language": stream.language,
         "default": stream.default,
         "forced": stream.forced,
-        **(details(stream) if details else {}),
-        "tags": stream.tags,
+        **details,
+        "tags": without_place(stream.tags),
     }
 
 
-def _picture(stream: Stream) -> dict[str, Any]:
+def _picture(stream: Stream, interval_s: float | None) -> dict[str, Any]:
     aspect = stream.pixel_aspect
     return {
         "width_px": stream.width_px,
@@ -69,6 +80,7 @@ def _picture(stream: Stream) -> dict[str, Any]:
         "frame_rate": stream.frame_rate,
         "variable_frame_rate": stream.variable_frame_rate,
         "frame_count": stream.frame_count,
+        "key_frame_interval_s": interval_s,
         "interlaced": stream.interlaced,
         "pixel_format": stream.pixel_format,
         "bit_depth": stream.bit_depth,

@@ -14,7 +14,7 @@ STOREYS = [
     ["sniff", "geometry", "events", "metrics", "aws"],
     [
         *("colour", "vips", "decoded", "picture", "framing", "metadata", "apart", "apng", "content", "images"),
-        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "filters", "tags"),
+        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "keyframes", "filters", "tags"),
         *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
     ],
     ["storage", "store", "broker"],

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from darkroom import keyframes
 from darkroom.contracts import VideoMetadataParams
 from darkroom.errors import CorruptMediaError, DarkroomError, UnsupportedMediaTypeError, WrongMediaKindError
 from functions.video_metadata.app import video_metadata
@@ -96,6 +97,56 @@ def test_what_is_special_about_pictures_is_told(clips: Clips, tmp_path: Path) ->
     assert variable["frame_rate"] == pytest.approx(30, abs=0.2)
 
 
+@pytest.mark.parametrize("name", ["located.mp4", "located.mov"])
+def test_where_a_film_was_recorded_is_not_told(clips: Clips, tmp_path: Path, name: str) -> None:
+    document = described(clips(name), tmp_path)
+
+    assert document["tags"]["title"] == "Paris"
+    assert "48.85" not in json.dumps(document)
+
+
+# Key frames --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("bench_20s_720p.mp4", 2.04),  # a picture is missing where its source begins anew
+        ("mostly_black.mp4", 1.0),
+        ("slides.mp4", None),
+        ("slides.mkv", None),
+        ("black.mp4", None),
+    ],
+)
+def test_the_distance_of_key_frames_is_told_where_two_are_seen(
+    clips: Clips, tmp_path: Path, name: str, seconds: float | None
+) -> None:
+    assert only(described(clips(name), tmp_path), "video")["key_frame_interval_s"] == seconds
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "avi", "ts", "mpg", "flv", "wmv"])
+def test_key_frames_are_seen_in_every_container(clips: Clips, tmp_path: Path, suffix: str) -> None:
+    interval_s = only(described(clips(f"film.{suffix}"), tmp_path), "video")["key_frame_interval_s"]
+
+    assert interval_s is None or 0.03 < interval_s < 2
+
+
+def test_the_longest_distance_counts_by_the_times_of_showing() -> None:
+    assert keyframes.parse("0,0.0,0.0,K__\n0,0.4,0.04,___\n0,2.0,1.9,K__\n0,3.0,2.9,K__\n1,5.0,5.0,K__\n") == {0: 2.0}
+    assert keyframes.parse("0,N/A,0.5,K__\n0,N/A,1.5,KD_\n1,N/A,N/A,K__\n1,1.0,0,K__\nx\n\n0,?\n") == {0: 1.0}
+
+
+def test_a_look_at_the_packets_that_fails_takes_nothing_else_along(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyframes, "_PACKETS", ("-of", "csv=p=0", "-show_entries", "packet=flags", "-no_such", "1"))
+    with pytest.raises(DarkroomError):
+        described(clips("film.mp4"), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(keyframes, "_PATIENCE_S", -1)
+    assert only(described(clips("film.mp4"), tmp_path), "video")["key_frame_interval_s"] is None
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "channels"),
     [
@@ -154,7 +205,7 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
         (by_link,) = video_metadata(make_task(Linked(film), tmp_path), VideoMetadataParams())
 
     assert by_link.document == described(film, tmp_path)
-    assert server.sent_bytes < film.stat().st_size / 3
+    assert server.sent_bytes < film.stat().st_size / 3 + keyframes.MOST_BYTES
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------

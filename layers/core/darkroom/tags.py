@@ -1,6 +1,6 @@
 """Which of a recording's tags go into what is made of it: what describes it. Place, device and times stay behind."""
 
-from darkroom.probe import Probe, Stream
+from darkroom.probe import Probe, Stream, Tags
 
 #: By their names in FFmpeg, which every container's own names are translated to.
 KEPT = (
@@ -16,6 +16,14 @@ KEPT = (
     "comment",
     "copyright",
 )
+
+#: What the names of tags with a position have in them.
+_PLACES = ("location", "gps", "xyz")
+
+
+def without_place(tags: Tags) -> Tags:
+    """Tags that do not tell where it was recorded."""
+    return {name: value for name, value in tags.items() if not any(word in name.lower() for word in _PLACES)}
 
 
 def arguments(found: Probe, sound: Stream | None) -> list[str]:
