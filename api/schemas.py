@@ -57,7 +57,7 @@ class VideoThumbnailWork(Request):
 
 
 class VideoMetadataWork(Request):
-    """What a video or sound file holds."""
+    """What a video, sound or image file is."""
 
     operation: Literal["video_metadata"]
     params: VideoMetadataParams = VideoMetadataParams()
@@ -111,7 +111,7 @@ class VideoThumbnailRequest(VideoThumbnailWork, OnFile):
 
 
 class VideoMetadataRequest(VideoMetadataWork, OnFile):
-    """Read what a video or sound file holds."""
+    """Say what a video, sound or image file is."""
 
 
 class VideoCompressRequest(VideoCompressWork, OnFile):

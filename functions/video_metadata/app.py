@@ -1,4 +1,4 @@
-"""Reads container, duration, streams and tags of a video or sound file."""
+"""Says what a file is: container, duration, streams and tags of a video or a sound, and the same of a picture."""
 
 import json
 from pathlib import Path
@@ -19,15 +19,35 @@ def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]: 
 
     The position where something was recorded is never told.
     """
+    document = _of_picture(task) if task.source.media_type.startswith("image/") else _of_recording(task)
+    content = json.dumps(document, ensure_ascii=False, indent=2).encode()
+    return [Rendition(content, "json", "application/json", document=document)]
+
+
+def _of_recording(task: Task) -> dict[str, Any]:
     demuxer = ffmpeg.demuxer_of(task.source)
     location = task.source.locate()
     if demuxer == "mov" and not ffmpeg.is_link(location):
         check_uncut(Path(location))
     found = probe(location, demuxer, task)
     intervals = keyframes.intervals(location, demuxer, found, task)
-    document = describe(found, task.source.media_type, task.source.size_bytes, intervals)
-    content = json.dumps(document, ensure_ascii=False, indent=2).encode()
-    return [Rendition(content, "json", "application/json", document=document)]
+    return describe(found, task.source.media_type, task.source.size_bytes, intervals)
+
+
+def _of_picture(task: Task) -> dict[str, Any]:
+    from darkroom import facts  # with libvips and Pillow, which a film does not wait for
+
+    picture = facts.picture(task.source, task.limits)
+    document = describe(picture.found, task.source.media_type, task.source.size_bytes, {})
+    (stream,) = document["streams"]
+    stream |= {
+        "hdr": None,
+        "orientation": picture.orientation,
+        "alpha": picture.alpha,
+        "icc_profile": picture.icc_profile,
+        "plays": picture.plays,
+    }
+    return document
 
 
 def describe(found: Probe, media_type: str, size_bytes: int, intervals: dict[int, float]) -> dict[str, Any]:
@@ -35,9 +55,10 @@ def describe(found: Probe, media_type: str, size_bytes: int, intervals: dict[int
 
     `intervals` are the seconds between key frames by the index of their stream.
     """
-    films = [stream for stream in found.streams if stream.kind == "video" and not stream.attached_picture]
+    kinds = {stream.kind for stream in found.streams if not stream.attached_picture}
+    kind = next((kind for kind in (MediaKind.IMAGE, MediaKind.VIDEO) if kind in kinds), MediaKind.AUDIO)
     return {
-        "kind": MediaKind.VIDEO if films else MediaKind.AUDIO,
+        "kind": kind,
         "media_type": media_type,
         "container": found.format_name,
         "size_bytes": size_bytes,
@@ -51,7 +72,7 @@ def describe(found: Probe, media_type: str, size_bytes: int, intervals: dict[int
 
 def _stream(stream: Stream, interval_s: float | None) -> dict[str, Any]:
     details = _sound(stream) if stream.kind == "audio" else {}
-    if stream.kind == "video":
+    if stream.kind in ("video", "image"):
         details = _picture(stream, interval_s)
     return {
         "index": stream.index,

@@ -75,6 +75,24 @@ def test_video_metadata_is_in_the_job_and_in_a_file(service, clip):
     assert job["document"]["duration_s"] > 1
 
 
+def test_video_metadata_of_an_image(service, photo):
+    job = service.run(photo, "video_metadata")
+
+    assert json.loads(service.result(job)) == job["document"]
+    (image,) = job["document"]["streams"]
+    assert (job["document"]["kind"], image["type"], image["codec"]) == ("image", "image", "jpeg")
+    assert (image["width_px"], image["height_px"], image["frame_count"]) == (640, 427, 1)
+
+
+def test_video_compress_to_a_likeness_tells_what_it_chose(service, clip):
+    params = {"target_ssim": 0.9, "max_height": 180, "preset": "ultrafast", "audio": "none"}
+
+    document = service.run(clip, "video_compress", params)["document"]
+
+    assert document["ssim"] >= document["target_ssim"] == 0.9
+    assert 26 < document["crf"] <= 51
+
+
 def test_video_compress_makes_a_smaller_video_of_the_same_length(service, clip):
     before = service.run(clip, "video_metadata")["document"]
 

@@ -1,4 +1,4 @@
-"""Runs image operations on hostile files in a process that is watched, limited, and replaced when it dies."""
+"""Runs what takes images on hostile files in a process that is watched, limited, and replaced when it dies."""
 
 import json
 import os
@@ -27,6 +27,7 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
     ("resize", {"crop": {"width": 0.5, "height": 0.5, "unit": "fraction"}, "metadata": "keep", "profile": "keep"}),
     ("thumbnail", {"width": 20, "height": 20, "format": "png", "max_bytes": 900, "metadata": "copyright"}),
     ("watermark", {"text": "#", "format": "jpeg"}),
+    ("video_metadata", {}),
 )
 
 
@@ -141,10 +142,11 @@ def main(folder: Path) -> None:
     from darkroom.errors import FileTooLargeError, InvalidRequestError, MediaError
     from functions.resize.app import resize
     from functions.thumbnail.app import thumbnail
+    from functions.video_metadata.app import video_metadata
     from functions.watermark.app import watermark
     from tests.sources import make_task
 
-    operations = {"resize": resize, "thumbnail": thumbnail, "watermark": watermark}
+    operations = {"resize": resize, "thumbnail": thumbnail, "watermark": watermark, "video_metadata": video_metadata}
     # More than the function has, because this counts addresses and not memory; the peak is looked at as well.
     limit = 2 * FUNCTION_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -80,6 +80,10 @@ def test_bombs_are_refused_by_name(results: Results) -> None:
     assert codes["png-40000.png"] == "too_many_pixels"
     assert codes["bmp-runs.bmp"] == codes["tiff-60000.tiff"] == "too_many_pixels"
     assert codes["gif-100000-frames.gif"] == "media_too_long"
+    refused = [
+        outcome for file, outcome in results if file.name in ("png-40000.png", "bmp-runs.bmp", "tiff-60000.tiff")
+    ]
+    assert {code for outcome in refused for code in outcome.codes} == {"too_many_pixels"}
 
 
 def test_a_picture_at_the_pixel_limit_is_turned_within_the_functions_memory(results: Results) -> None:

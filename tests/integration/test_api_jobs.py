@@ -149,7 +149,7 @@ def test_a_job_on_a_file_that_has_landed_but_was_not_announced_yet_is_accepted(u
     ("content", "operation", "status", "code"),
     [
         (JPEG, "video_thumbnail", 422, "wrong_media_kind"),
-        (JPEG, "video_metadata", 422, "wrong_media_kind"),
+        (JPEG, "video_compress", 422, "wrong_media_kind"),
         (JPEG, "audio_extract", 422, "wrong_media_kind"),
         (MP4, "resize", 422, "wrong_media_kind"),
         (MP4, "thumbnail", 422, "wrong_media_kind"),

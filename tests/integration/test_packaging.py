@@ -114,7 +114,7 @@ def test_operations_have_the_layers_that_they_use_and_no_others() -> None:
         assert ("<FfmpegLayer>" in FUNCTIONS[function]["Layers"]) == ("darkroom.ffmpeg" in ours), function
 
 
-@pytest.mark.parametrize("function", ["VideoCompressFunction"])
+@pytest.mark.parametrize("function", ["VideoMetadataFunction", "VideoCompressFunction"])
 def test_engines_that_few_jobs_need_are_not_loaded_at_the_start(function: str, runtime: Path) -> None:
     assert not set(imported(function, runtime)["loaded"]) & ENGINES
 

@@ -14,7 +14,7 @@ STOREYS = [
     ["sniff", "geometry", "events", "metrics", "aws"],
     [
         *("colour", "vips", "decoded", "picture", "framing", "metadata", "apart", "apng", "content", "images"),
-        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "keyframes", "filters", "tags"),
+        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "keyframes", "facts", "filters", "tags"),
         *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
     ],
     ["storage", "store", "broker"],
@@ -48,6 +48,7 @@ KEEPERS = {
         "darkroom.images",
         "darkroom.lettering",
         "darkroom.storyboard",
+        "darkroom.facts",
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",

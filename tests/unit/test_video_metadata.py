@@ -4,11 +4,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from darkroom import keyframes
+from darkroom.colour import profile_name
 from darkroom.contracts import VideoMetadataParams
-from darkroom.errors import CorruptMediaError, DarkroomError, UnsupportedMediaTypeError, WrongMediaKindError
+from darkroom.errors import (
+    CorruptMediaError,
+    DarkroomError,
+    TooManyPixelsError,
+    UnsupportedMediaTypeError,
+)
 from functions.video_metadata.app import video_metadata
+from tests.media.make_images import (
+    animation,
+    bomb,
+    converted,
+    encode,
+    frames,
+    oriented,
+    photograph,
+    png_16_bit,
+    profile,
+    see_through,
+)
 from tests.ranges import served
 from tests.sources import LocalSource, make_task
 
@@ -208,6 +227,164 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
     assert server.sent_bytes < film.stat().st_size / 3 + keyframes.MOST_BYTES
 
 
+# Pictures ----------------------------------------------------------------------------------------------------------
+
+
+def pictured(content: bytes, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The document about a picture, and its one stream."""
+    file = folder / "picture"
+    file.write_bytes(content)
+    document = described(file, folder)
+    return document, only(document, "image")
+
+
+def shot(**more: str) -> bytes:
+    """EXIF as a camera writes it, with the position."""
+    exif = Image.Exif()
+    exif.update({0x010F: "Maker ", 0x0110: "Model 1", 0x0112: 6})
+    names = {"lens": 0xA434, "at": 0x9003, "offset": 0x9011}
+    exif.get_ifd(0x8769).update({names[name]: value for name, value in more.items()})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 29.0), 3: "E", 4: (2.0, 17.0, 40.0), 29: "2021:05:01"})
+    return exif.tobytes()
+
+
+SHOT = shot(lens="Lens 50 mm", at="2021:05:01 12:30:00", offset="+02:00")
+
+
+def test_a_picture_is_described_in_the_shape_of_a_film(clips: Clips, tmp_path: Path) -> None:
+    film = described(clips("film.mp4"), tmp_path)
+    document, stream = pictured(encode(photograph(), "JPEG", exif=SHOT, icc_profile=profile("p3")), tmp_path)
+
+    assert document.keys() == film.keys()
+    assert only(film, "video").keys() | {"orientation", "alpha", "icc_profile", "plays"} == stream.keys()
+    assert (document["kind"], document["media_type"], document["container"]) == ("image", "image/jpeg", "JPEG")
+    assert document["size_bytes"] == (tmp_path / "picture").stat().st_size
+    assert (document["duration_s"], document["bit_rate_bps"], document["chapters"]) == (None, None, [])
+    assert (stream["width_px"], stream["height_px"]) == (400, 600)
+    assert (stream["coded_width_px"], stream["coded_height_px"]) == (600, 400)
+    assert (stream["orientation"], stream["rotation_degrees"]) == (6, 90)
+    assert (stream["codec"], stream["bit_depth"], stream["color_space"]) == ("jpeg", 8, "rgb")
+    assert (stream["alpha"], stream["icc_profile"], stream["frame_count"]) == (False, "sP3C", 1)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_when_and_with_what_a_picture_was_taken_is_told_and_never_where(tmp_path: Path, fmt: str) -> None:
+    document, _ = pictured(encode(photograph(), fmt, exif=SHOT), tmp_path)
+
+    assert document["tags"] == {
+        "creation_time": "2021-05-01T12:30:00+02:00",
+        "make": "Maker",
+        "model": "Model 1",
+        "lens_model": "Lens 50 mm",
+    }
+    assert not any(part in json.dumps(document) for part in ("48.0", "51.0", "GPS", "gps"))
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("2021:05:01 12:30:00", "2021-05-01T12:30:00"),
+        ("0000:00:00 00:00:00", None),
+        ("2021-05-01", None),
+        ("    :  :     :  :  ", None),
+        ("", None),
+    ],
+)
+def test_a_time_is_told_only_where_it_is_one(tmp_path: Path, at: str, told: str | None) -> None:
+    document, _ = pictured(encode(photograph(), "JPEG", exif=shot(at=at)), tmp_path)
+
+    assert document["tags"].get("creation_time") == told
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", SHOT[:60], SHOT[:20] + b"\xff" * 90])
+def test_damaged_exif_is_passed_over(tmp_path: Path, exif: bytes) -> None:
+    document, _ = pictured(encode(photograph(), "PNG", exif=exif), tmp_path)
+
+    assert "creation_time" not in document["tags"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (lambda image: encode(image, "PNG"), ("PNG", "png", 8, "rgb", False)),
+        (lambda image: encode(see_through(image), "PNG"), ("PNG", "png", 8, "rgb", True)),
+        (lambda image: encode(image.convert("L"), "PNG"), ("PNG", "png", 8, "gray", False)),
+        (png_16_bit, ("PNG", "png", 16, "rgb", False)),
+        (lambda image: encode(image.quantize(16), "PNG"), ("PNG", "png", 4, "rgb", False)),
+        (lambda image: encode(see_through(image), "WEBP"), ("WebP", "webp", 8, "rgb", True)),
+        (lambda image: encode(image, "GIF"), ("GIF", "gif", 8, "rgb", False)),
+        (lambda image: encode(image, "TIFF"), ("TIFF", "tiff", 8, "rgb", False)),
+        (lambda image: encode(converted(image, "cmyk", "CMYK"), "TIFF"), ("TIFF", "tiff", 8, "cmyk", False)),
+        (lambda image: encode(image, "BMP"), ("BMP", "bmp", 8, "rgb", False)),
+        (lambda image: encode(image.convert("1"), "BMP"), ("BMP", "bmp", 1, "gray", False)),
+        (lambda image: encode(image, "AVIF"), ("AVIF", "av1", 8, "rgb", False)),
+        (lambda image: encode(see_through(image), "HEIF"), ("HEIC", "hevc", 8, "rgb", True)),
+    ],
+)
+def test_every_kind_of_picture_is_told_from_the_others(
+    tmp_path: Path, content: Callable[[Image.Image], bytes], told: tuple[object, ...]
+) -> None:
+    document, stream = pictured(content(photograph()), tmp_path)
+
+    assert (document["container"], stream["codec"], stream["bit_depth"], stream["color_space"], stream["alpha"]) == told
+    assert (stream["width_px"], stream["height_px"]) == (600, 400)
+    assert (stream["frame_count"], stream["plays"], document["duration_s"]) == (1, None, None)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "TIFF", "HEIF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_has_the_size_that_a_viewer_sees(tmp_path: Path, fmt: str, orientation: int) -> None:
+    _, stream = pictured(oriented(photograph(), orientation, fmt), tmp_path)
+
+    assert (stream["width_px"], stream["height_px"]) == (600, 400)
+    if fmt in ("JPEG", "TIFF"):
+        assert stream["orientation"] == orientation
+        assert stream["rotation_degrees"] == [0, 0, 180, 180, 270, 90, 90, 270][orientation - 1]
+
+
+@pytest.mark.parametrize("fmt", ["GIF", "WEBP", "PNG"])
+def test_an_animation_has_frames_a_length_and_a_rate(tmp_path: Path, fmt: str) -> None:
+    document, stream = pictured(animation(fmt, frames((48, 32))), tmp_path)
+
+    assert (stream["frame_count"], stream["frame_rate"], stream["plays"]) == (4, 12.5, 4)
+    assert document["duration_s"] == stream["duration_s"] == pytest.approx(0.32)
+    assert (stream["width_px"], stream["height_px"]) == (48, 32)
+
+
+@pytest.mark.parametrize(("name", "told"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
+def test_a_profile_is_told_by_its_own_name(name: str, told: str) -> None:
+    assert told in (profile_name(profile(name)) or "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 200,
+        profile("p3")[:140],
+        b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
+    ],
+)
+def test_a_profile_without_a_name_has_none(content: bytes) -> None:
+    assert profile_name(content) is None
+
+
+def test_a_picture_is_described_by_its_header_alone(tmp_path: Path) -> None:
+    whole = encode(photograph(), "PNG")
+    _, stream = pictured(whole[: len(whole) // 2], tmp_path)
+
+    assert (stream["width_px"], stream["height_px"]) == (600, 400)
+
+
+@pytest.mark.parametrize("content", [bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
+def test_a_picture_beyond_the_limit_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(content)
+
+    with pytest.raises(TooManyPixelsError):
+        video_metadata(make_task(file, tmp_path, pixels=600 * 400 - 1), VideoMetadataParams())
+
+
 # Bad input ---------------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +399,10 @@ def test_a_film_that_is_cut_short_is_refused(clips: Clips, tmp_path: Path, name:
     [
         (b"", UnsupportedMediaTypeError),
         (b"No film, whatever its name says.", UnsupportedMediaTypeError),
-        (b"\x89PNG\r\n\x1a\n", WrongMediaKindError),
+        (b"\x89PNG\r\n\x1a\n", CorruptMediaError),
+        (b"GIF89a", CorruptMediaError),
+        (b"BM" + bytes(12) + b"\x28", CorruptMediaError),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", CorruptMediaError),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", CorruptMediaError),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42\0\0\0\0mdat", CorruptMediaError),
         (b"\x1a\x45\xdf\xa3\x8bB\x82\x88matroska", CorruptMediaError),

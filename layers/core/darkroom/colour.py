@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import pyvips
 
+#: The most of a profile's name that is told.
+_NAME_CHARACTERS = 200
+
 _NAMED = {"white": "#ffffff", "black": "#000000", "transparent": "#00000000"}
 
 
@@ -63,11 +66,32 @@ def _has_own_colours(image: pyvips.Image) -> bool:
     """Whether the picture brings a profile other than sRGB, which is the most frequent and needs no conversion."""
     if not image.get_typeof("icc-profile-data"):
         return False
-    profile = bytes(image.get("icc-profile-data"))
+    # The name stands there in ASCII or in UTF-16.
+    return b"sRGB" not in _description(bytes(image.get("icc-profile-data"))).replace(b"\0", b"")
+
+
+def profile_name(profile: bytes) -> str | None:
+    """What an ICC profile calls itself, such as `Display P3`; None where it does not say.
+
+    Versions 2 and 4 of the format have it in ASCII (`desc`) and in UTF-16 for several languages (`mluc`), of which the
+    first is taken: ICC.1:2022, 9.2.41 and 10.15, and ICC.1:2001-04, 6.5.17.
+    """
+    text = _description(profile)
+    if text.startswith(b"desc"):
+        name = text[12 : 12 + int.from_bytes(text[8:12])].partition(b"\0")[0].decode("ascii", "replace")
+    elif text.startswith(b"mluc") and int.from_bytes(text[8:12]):
+        size, start = int.from_bytes(text[20:24]), int.from_bytes(text[24:28])
+        name = text[start : start + size].decode("utf-16-be", "replace").partition("\0")[0]
+    else:
+        return None
+    return name.strip()[:_NAME_CHARACTERS] or None
+
+
+def _description(profile: bytes) -> bytes:
+    """The tag of a profile that holds its name; empty where there is none."""
     tags = (profile[at : at + 12] for at in range(132, 132 + 12 * min(64, int.from_bytes(profile[128:132])), 12))
     for tag in tags:
         if tag[:4] == b"desc":
             start, size = int.from_bytes(tag[4:8]), int.from_bytes(tag[8:12])
-            # The name stands there in ASCII or in UTF-16.
-            return b"sRGB" not in profile[start : start + size].replace(b"\0", b"")
-    return True
+            return profile[start : start + size]
+    return b""

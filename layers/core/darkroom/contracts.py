@@ -446,7 +446,12 @@ class VideoThumbnailParams(Contract):
 
 
 class VideoMetadataParams(Contract):
-    """Reads container, duration, streams and tags of a video or sound file; takes no parameters."""
+    """Says what a video, sound or image file is: container, duration, streams, tags; takes no parameters.
+
+    An image is one stream of type image, with its orientation, profile, transparency and frames, and tags that tell
+    when it was taken and with which camera. Of a video, key frames are sought in the first seconds. The position where
+    a file was recorded is never told.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
@@ -627,7 +632,7 @@ ACCEPTS: dict[Operation, frozenset[MediaKind]] = {
     Operation.THUMBNAIL: frozenset({MediaKind.IMAGE}),
     Operation.WATERMARK: frozenset({MediaKind.IMAGE}),
     Operation.VIDEO_THUMBNAIL: frozenset({MediaKind.VIDEO}),
-    Operation.VIDEO_METADATA: frozenset({MediaKind.VIDEO, MediaKind.AUDIO}),
+    Operation.VIDEO_METADATA: frozenset(MediaKind),
     Operation.VIDEO_COMPRESS: frozenset({MediaKind.VIDEO}),
     Operation.AUDIO_EXTRACT: frozenset({MediaKind.VIDEO, MediaKind.AUDIO}),
 }

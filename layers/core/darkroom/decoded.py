@@ -5,9 +5,13 @@ Pictures are decoded as a whole, so they have a limit of their own. Pillow is im
 
 import io
 import struct
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyvips
 
@@ -16,8 +20,14 @@ from darkroom.geometry import Size
 from darkroom.task import Limits, Task
 from darkroom.vips import film
 
+if TYPE_CHECKING:
+    from PIL.BmpImagePlugin import BmpImageFile
+
 #: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 12 bytes for a moment.
 MAX_PIXELS = 80_000_000
+
+#: Chunks of a PNG that are looked at for the times of its frames.
+_MOST_CHUNKS = 100_000
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -32,12 +42,52 @@ def check_pixels(size: Size, frames: int, limit: int, subject: str) -> None:
     )
 
 
-def bitmap(content: bytes, limits: Limits) -> pyvips.Image:
-    """A BMP. Raises TooManyPixelsError and CorruptMediaError."""
+@dataclass(frozen=True)
+class Header:
+    """What a picture says before it is decoded. `mode` is Pillow's name of its kind of pixels; `size` is upright."""
+
+    size: Size
+    mode: str
+    bit_depth: int
+    profile: bytes = b""
+    exif: bytes = b""
+
+
+def bitmap_header(content: bytes, limits: Limits) -> Header:
+    """That of a BMP. Raises TooManyPixelsError and CorruptMediaError."""
+    with _blamed("BMP"), _bitmap(content, limits) as opened:
+        # By its own name: in three modes of Pillow's a pixel has fewer than 8 bits.
+        return Header(Size(*opened.size), opened.mode, 1 if opened.mode == "1" else 8)
+
+
+def heic_header(content: bytes, limits: Limits) -> Header:
+    """That of a HEIC. Raises TooManyPixelsError and CorruptMediaError."""
+    with _blamed("HEIC"):
+        opened = _heic(content, limits)
+        profile, exif = opened.info.get("icc_profile") or b"", opened.info.get("exif") or b""
+        return Header(Size(*opened.size), opened.mode, int(opened.info.get("bit_depth") or 8), profile, exif)
+
+
+def _bitmap(content: bytes, limits: Limits) -> "BmpImageFile":
     from PIL.BmpImagePlugin import BmpImageFile
 
-    with _blamed("BMP"), BmpImageFile(io.BytesIO(content)) as opened:
-        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+    opened = BmpImageFile(io.BytesIO(content))
+    check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+    return opened
+
+
+def _heic(content: bytes, limits: Limits) -> Any:
+    import pi_heif
+
+    pi_heif.options.DECODE_THREADS = 1
+    opened = pi_heif.open_heif(content)
+    check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+    return opened
+
+
+def bitmap(content: bytes, limits: Limits) -> pyvips.Image:
+    """A BMP. Raises TooManyPixelsError and CorruptMediaError."""
+    with _blamed("BMP"), _bitmap(content, limits) as opened:
         mode = {"L": "L", "1": "L", "RGBA": "RGBA"}.get(opened.mode, "RGB")
         pixels = (opened if opened.mode == mode else opened.convert(mode)).tobytes()
         return _image(pixels, Size(*opened.size), len(mode))
@@ -48,12 +98,8 @@ def heic(content: bytes, limits: Limits) -> pyvips.Image:
 
     Raises TooManyPixelsError and CorruptMediaError.
     """
-    import pi_heif
-
-    pi_heif.options.DECODE_THREADS = 1
     with _blamed("HEIC"):
-        opened = pi_heif.open_heif(content)
-        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+        opened = _heic(content, limits)
         picture = opened.to_pillow()
         mode = picture.mode if picture.mode in ("L", "LA", "RGBA") else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
@@ -84,6 +130,32 @@ def tiff_exif(content: bytes) -> bytes:
         return bytes(exif.tobytes())
 
 
+#: EXIF's folder about the taking of a picture, and what is told of it and of the camera. The position is never read.
+_TAKEN_FOLDER = 0x8769
+_MAKE, _MODEL, _LENS, _TAKEN_AT, _TAKEN_OFFSET = 0x010F, 0x0110, 0xA434, 0x9003, 0x9011
+
+
+def exif_tags(exif: bytes) -> dict[str, str]:
+    """When and with what a picture was taken: `creation_time` as EXIF writes it, `make`, `model`, `lens_model`.
+
+    What is missing or damaged is left out.
+    """
+    from PIL import Image
+
+    found = Image.Exif()
+    # Pillow warns of what it passes over.
+    with warnings.catch_warnings(action="ignore"), suppress(CorruptMediaError), _blamed("EXIF"):
+        found.load(exif)
+        taken = found.get_ifd(_TAKEN_FOLDER)
+        time = f"{taken.get(_TAKEN_AT, '')}{taken.get(_TAKEN_OFFSET, '')}"
+        told = {"creation_time": time, "make": found.get(_MAKE), "model": found.get(_MODEL)}
+        told["lens_model"] = taken.get(_LENS)
+        return {
+            name: value.strip("\0 ") for name, value in told.items() if isinstance(value, str) and value.strip("\0 ")
+        }
+    return {}
+
+
 # Animated PNG ------------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +167,17 @@ def png_frames(content: bytes) -> int:
         if kind == b"IDAT":
             break
     return 1
+
+
+def png_times(content: bytes) -> tuple[list[float], int]:
+    """How long each frame of an animated PNG is shown, in seconds, and how often it plays; 0 is for ever."""
+    delays, plays = list[float](), 0
+    for kind, body in islice(chunks(content), _MOST_CHUNKS):
+        if kind == b"acTL" and len(body) == 8:
+            plays = int.from_bytes(body[4:])
+        elif kind == b"fcTL" and len(body) == 26:
+            delays.append(int.from_bytes(body[20:22]) / (int.from_bytes(body[22:24]) or 100))
+    return delays, plays
 
 
 def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -142,9 +142,26 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         check_pixels(Size(header.width, header.get_page_height()), options["n"], limits.pixels, "The picture")
         header = _header(content, media_type, options)
     picture = _measured(header, limits, keep_profile)
-    if media_type == _GIF and not _is_whole_gif(content):
-        raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
+    _check_gif(media_type, content)
     return replace(picture, content=content, options=options)
+
+
+def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | decoded.Header]:
+    """A picture's file, and what it says before it is decoded, by libvips or by Pillow. Its frames are not counted.
+
+    Raises as `open_picture` does, apart from TooLongError.
+    """
+    set_up()
+    _check_type(source.media_type)
+    content = _content(source)
+    if source.media_type == _BMP:
+        return content, decoded.bitmap_header(content, limits)
+    if source.media_type == _HEIC:
+        return content, decoded.heic_header(content, limits)
+    header = _header(content, source.media_type, {"fail_on": "error"})
+    check_pixels(Size(header.width, header.get_page_height()), 1, limits.pixels, "The picture")
+    _check_gif(source.media_type, content)
+    return content, header
 
 
 def _source(content: bytes) -> pyvips.Source:
@@ -202,6 +219,11 @@ def _measured(header: pyvips.Image, limits: Limits, keep_profile: bool) -> Pictu
         size = Size(size.height, size.width)
     check_pixels(size, frames, limits.pixels, "The picture")
     return Picture(size, frames, limits, b"", header, {}, keep_profile)
+
+
+def _check_gif(media_type: str, content: bytes) -> None:
+    if media_type == _GIF and not _is_whole_gif(content):
+        raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
 
 
 def _is_whole_gif(content: bytes) -> bool:
