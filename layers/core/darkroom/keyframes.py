@@ -23,7 +23,8 @@ _UNKNOWN_S = 2.0
 #: Seconds that the look may take. A file whose clock stands still would be read to its end.
 _PATIENCE_S = 5.0
 
-_PACKETS = ("-of", "csv=p=0", "-show_entries", "packet=stream_index,pts_time,dts_time,flags")
+#: The packets say enough; to find out more about the streams, ffprobe would decode some of them.
+_PACKETS = ("-nofind_stream_info", "-of", "csv=p=0", "-show_entries", "packet=stream_index,pts_time,dts_time,flags")
 
 
 def intervals(location: str, demuxer: str, found: Probe, task: Task) -> dict[int, float]:
