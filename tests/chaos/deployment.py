@@ -37,11 +37,11 @@ class Change:
 
 #: Waiting times, so that what heals after minutes does so after seconds. What is waited for stays the same.
 QUICK = (
-    Change("layers/core/darkroom/store.py", r"^START_WITHIN_S = 300$", "START_WITHIN_S = 25"),
+    Change("layers/core/darkroom/store.py", r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
     Change("layers/core/darkroom/store.py", r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/broker.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
     Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
-    Change("functions/sweep/app.py", r"^PATIENCE_S = .*$", "PATIENCE_S = 60"),
+    Change("functions/sweep/app.py", r"^PATIENCE_S = .*$", "PATIENCE_S = 30"),
     Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 600"),
     Change("template.yaml", r"TimeoutS: 120}", "TimeoutS: 40}"),
     Change("template.yaml", r"TimeoutS: 900", "TimeoutS: 60"),
