@@ -12,7 +12,7 @@ from darkroom.errors import CorruptMediaError, DarkroomError, InternalError
 from darkroom.task import Task
 
 #: How often a long computation looks at the deadline and tells its progress.
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
 
 #: The only loaders that libvips may choose; SVG, CSV, its own formats and whatever comes in future are blocked.
 _ALLOWED_LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
