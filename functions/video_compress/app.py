@@ -83,7 +83,10 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     elif params.max_bytes is not None:
         _fill(plan, params.max_bytes, target, task)
     else:
-        _encode(plan, quality_arguments(plan.encoder, params.crf), target, task, span=(_begun(params), _ENCODED))
+        rate = quality_arguments(plan.encoder, params.crf)
+        if params.bitrate_kbps is not None:
+            rate = rate_arguments(plan.encoder, params.bitrate_kbps * 1000)
+        _encode(plan, rate, target, task, span=(_begun(params), _ENCODED))
     made = _checked(plan, target, Place(str(source), demuxer, plan.film), task)
     container = plan.encoder.container
     return [

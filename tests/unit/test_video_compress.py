@@ -317,6 +317,18 @@ def test_an_hdr_film_becomes_one_for_ordinary_screens(clips: Clips, tmp_path: Pa
     assert {picture[f"color_{part}"] for part in ("space", "transfer", "primaries")} == {"bt709"}
 
 
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
+def test_the_pictures_have_about_the_bit_rate_that_is_asked_for(clips: Clips, tmp_path: Path, codec: str) -> None:
+    rates_kbps = [
+        compressed(clips("film.mp4"), tmp_path, codec=codec, audio="none", bitrate_kbps=kbps).stat().st_size / 250
+        for kbps in (100, 200)
+    ]
+
+    # In two seconds no encoder finds its rate.
+    assert 60 < rates_kbps[0] < 200
+    assert 1.5 < rates_kbps[1] / rates_kbps[0] < 2.2
+
+
 # A size to reach ---------------------------------------------------------------------------------------------------
 
 

@@ -495,6 +495,11 @@ class VideoCompressParams(Contract):
         description="Constant rate factor: lower is better and larger. 0 to 51 for h264 and h265 (default 26, 18 is "
         "visually lossless), 0 to 63 for av1 (default 38) and vp9 (default 36).",
     )
+    bitrate_kbps: Annotated[int, Field(ge=16, le=200_000)] | None = Field(
+        None,
+        description="Average bit rate of the pictures, instead of crf; a video of a few seconds may miss it by half. Less "
+        "is used where more would not be seen.",
+    )
     max_bytes: Annotated[int, Field(ge=1_000, le=10_000_000_000)] | None = Field(
         None,
         description="The largest size of the result in bytes, instead of crf: it is filled with as much quality as "
@@ -540,7 +545,8 @@ class VideoCompressParams(Contract):
 
     @model_validator(mode="after")
     def _choices_suit_each_other(self) -> Self:
-        aims = [name for name in ("crf", "max_bytes", "target_ssim") if getattr(self, name) is not None]
+        ways = ("crf", "bitrate_kbps", "max_bytes", "target_ssim")
+        aims = [name for name in ways if getattr(self, name) is not None]
         if len(aims) > 1:
             raise ValueError(f"give either {' or '.join(aims)}")
         if (self.crf or 0) > MAX_CRF[self.codec]:
