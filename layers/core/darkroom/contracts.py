@@ -497,8 +497,8 @@ class VideoCompressParams(Contract):
     )
     bitrate_kbps: Annotated[int, Field(ge=16, le=200_000)] | None = Field(
         None,
-        description="Average bit rate of the pictures, instead of crf; a video of a few seconds may miss it by half. Less "
-        "is used where more would not be seen.",
+        description="Average bit rate of the pictures, instead of crf. A video of a few seconds may miss it by more "
+        "than half; less is used where more would not be seen.",
     )
     max_bytes: Annotated[int, Field(ge=1_000, le=10_000_000_000)] | None = Field(
         None,
