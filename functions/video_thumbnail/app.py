@@ -13,6 +13,7 @@ from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.geometry import Size, contain
 from darkroom.images import save
 from darkroom.probe import Stream, check_duration, check_pixels, probe
+from darkroom.storyboard import Moment
 from darkroom.task import Rendition, Task
 from darkroom.worker import bind
 
@@ -28,6 +29,16 @@ _CANDIDATE_WIDTH_PX = 64
 _HELD_PIXELS = 64_000_000
 _WRITTEN_PIXELS = 250_000_000
 
+#: Key frames lie no further apart than this, in seconds, as encoders place them by themselves. Where a picture may be
+#: earlier than its moment by so much, the key frame is taken: no other one needs less reading and decoding.
+_KEY_FRAMES_S = 12.0
+
+#: Part of the film by which a picture at a percentage may be early.
+_PERCENTAGE_SLACK = 0.05
+
+#: Demuxers that know all that decoding needs as soon as they have read the header.
+_KNOWN_BY_HEADER = {"mov", "matroska"}
+
 #: Seconds to begin before the moment asked for, where seeking does not find the picture that the moment builds upon.
 _RUN_UP_S = {"mpegts": 5.0, "mpeg": 5.0}
 
@@ -37,8 +48,10 @@ _BYTES_PER_PIXEL = 3
 def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]:
     """Pictures as they are on the screen: upright, with square pixels, in the colours of an ordinary screen.
 
-    A time beyond the end takes the last picture. Where the file does not say how long it is, a percentage takes the
-    first one. Only the parts of the file that are needed are read. Pictures are never enlarged.
+    A time in seconds takes the very picture that is on the screen then, beyond the end the last one. Of a long film a
+    percentage, and frames that are spread over it, take the key frame before. Where the file does not say how long it
+    is, a percentage takes the first picture. Only the parts of the file that are needed are read. Pictures are never
+    enlarged.
     """
     demuxer, location = ffmpeg.demuxer_of(task.source), task.source.locate()
     found = probe(location, demuxer, task)
@@ -71,12 +84,11 @@ class Reel:
         return self.duration_s
 
 
-def take(reel: Reel, size: Size, at_s: float, task: Task, *, exact: bool) -> pyvips.Image:
-    """The picture at a time. Raises CorruptMediaError when there is none."""
+def take(reel: Reel, size: Size, moment: Moment, task: Task) -> pyvips.Image:
+    """The picture at a moment. Raises CorruptMediaError when there is none."""
     picture = task.directory / "video_thumbnail.rgb"
-    for seek_s in seeks(at_s, _RUN_UP_S.get(reel.demuxer, 0.0)):
-        before = decoding(seek_s, exact=exact)
-        after = writing(reel.film, size, picture, at_s=at_s - seek_s)
+    for before, choosing in attempts(reel, size, moment):
+        after = writing(reel.film, choosing, picture)
         ffmpeg.read("ffmpeg", reel.location, reel.demuxer, task, before=before, after=after)
         if picture.exists() and picture.stat().st_size == size.pixels * _BYTES_PER_PIXEL:
             (image,) = images_of(picture, size)
@@ -85,41 +97,52 @@ def take(reel: Reel, size: Size, at_s: float, task: Task, *, exact: bool) -> pyv
     raise CorruptMediaError("The file is damaged or cut short: there is no picture at this time.")
 
 
+def attempts(reel: Reel, size: Size, moment: Moment) -> Iterator[tuple[list[str], str]]:
+    """FFmpeg's arguments before the input and its filters, one pair after the other until a picture comes."""
+    if moment.slack_s >= _KEY_FRAMES_S:
+        known = ["-nofind_stream_info"] if reel.demuxer in _KNOWN_BY_HEADER else []
+        yield [*known, *decoding(moment.at_s, exact=False)], filters.first(reel.film, size)
+    for seek_s in seeks(moment.at_s, _RUN_UP_S.get(reel.demuxer, 0.0)):
+        exact = moment.slack_s == 0
+        yield decoding(seek_s, exact=exact), filters.still(reel.film, size, at_s=moment.at_s - seek_s)
+
+
 def _frames(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
-    size, exact = reel.size(params.width), params.time_s is not None or params.times_s is not None
+    size = reel.size(params.width)
     if params.mode == "best" and reel.duration_s is not None:
-        moments, exact = [_best(reel, task.part(0, 0.9))], False
+        moments = [_best(reel, task.part(0, 0.9))]
         task = task.part(0.9, 1)
     else:
         moments = _moments(reel, params)
     _check_total(size, len(moments), _WRITTEN_PIXELS)
     renditions = []
-    for number, (step, at_s) in enumerate(zip(_steps(task, len(moments)), moments, strict=True), 1):
-        image = take(reel, size, at_s, step.part(0, 0.5), exact=exact)
+    for number, (step, moment) in enumerate(zip(_steps(task, len(moments)), moments, strict=True), 1):
+        image = take(reel, size, moment, step.part(0, 0.5))
         rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.part(0.5, 1))
         name = f"{number:0{len(str(len(moments)))}}" if len(moments) > 1 else None
         renditions.append(replace(rendition, name=name))
     return renditions
 
 
-def _moments(reel: Reel, params: VideoThumbnailParams) -> list[float]:
+def _moments(reel: Reel, params: VideoThumbnailParams) -> list[Moment]:
     if params.count is not None:
         return storyboard.evenly(params.count, reel.known_duration_s)
     if params.times_s is not None:
-        return [at_s if reel.duration_s is None else min(at_s, reel.duration_s) for at_s in params.times_s]
-    return [moment(params, reel.duration_s)]
+        return [Moment(at_s if reel.duration_s is None else min(at_s, reel.duration_s)) for at_s in params.times_s]
+    slack_s = 0.0 if params.time_s is not None else (reel.duration_s or 0.0) * _PERCENTAGE_SLACK
+    return [Moment(time_of(params, reel.duration_s), slack_s)]
 
 
-def _best(reel: Reel, task: Task) -> float:
+def _best(reel: Reel, task: Task) -> Moment:
     moments = storyboard.evenly(_CANDIDATES, reel.known_duration_s)
     frames = _taken(reel, reel.size(_CANDIDATE_WIDTH_PX), moments, task)
     with vips.translated():
         return moments[storyboard.most_typical(frames)]
 
 
-def _taken(reel: Reel, size: Size, moments: list[float], task: Task) -> list[pyvips.Image]:
+def _taken(reel: Reel, size: Size, moments: list[Moment], task: Task) -> list[pyvips.Image]:
     steps = _steps(task, len(moments))
-    return [take(reel, size, at_s, step, exact=False) for step, at_s in zip(steps, moments, strict=True)]
+    return [take(reel, size, moment, step) for step, moment in zip(steps, moments, strict=True)]
 
 
 def _steps(task: Task, count: int) -> Iterator[Task]:
@@ -142,7 +165,7 @@ def _sprite(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendit
 def _preview(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
     size, fps = reel.size(params.width or _DEFAULT_WIDTH_PX["preview"]), params.preview_fps
     _check_total(size, round(params.preview_s * fps), _HELD_PIXELS)
-    start_s = moment(params, reel.duration_s)
+    start_s = time_of(params, reel.duration_s)
     if reel.duration_s is not None:
         start_s = max(min(start_s, reel.duration_s - params.preview_s), 0.0)
     pictures = task.directory / "video_thumbnail.rgb"
@@ -181,7 +204,7 @@ _LAYOUTS: dict[str, Callable[[Reel, Task, VideoThumbnailParams], list[Rendition]
 }
 
 
-def moment(params: VideoThumbnailParams, duration_s: float | None) -> float:
+def time_of(params: VideoThumbnailParams, duration_s: float | None) -> float:
     """The time asked for, in seconds from the film's beginning, and not beyond its end."""
     if params.time_s is not None:
         return params.time_s if duration_s is None else min(params.time_s, duration_s)
@@ -207,10 +230,10 @@ def decoding(seek_s: float, *, exact: bool) -> list[str]:
     return ["-threads", "1", *([] if exact else ["-skip_frame", "noref"]), *seeking]
 
 
-def writing(film: Stream, size: Size, picture: Path, *, at_s: float) -> list[str]:
-    """FFmpeg's arguments after the input: one picture as RGB bytes, `at_s` after the point that was sought."""
+def writing(film: Stream, choosing: str, picture: Path) -> list[str]:
+    """FFmpeg's arguments after the input: the picture that the filters `choosing` pass first, as RGB bytes."""
     return [
-        *("-map", f"0:{film.index}", "-vf", filters.still(film, size, at_s=at_s), "-frames:v", "1"),
+        *("-map", f"0:{film.index}", "-vf", choosing, "-frames:v", "1"),
         *("-f", "rawvideo", ffmpeg.file_url(picture)),
     ]
 

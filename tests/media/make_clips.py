@@ -152,6 +152,15 @@ _slides("slides.mkv")
 _slides("slides.ts")
 
 
+# 5 minutes, a picture a second, each brighter than the one before for ten of them, the first of which is a key frame.
+for _suffix in ("mp4", "mkv", "ts"):
+    _drawn(
+        f"slow.{_suffix}",
+        "color=black:size=64x48:rate=1:duration=300,geq=lum=40+16*mod(N\\,10):cb=128:cr=128",
+        *(*_H264, "-g", "10"),
+    )
+
+
 @_recipe("long.mp4")
 def _long(target: Path, _folder: Path) -> None:
     """42 seconds, 8 MB, a key frame every 5 seconds, the index at the end: large enough to read parts of it."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import pyvips
-from PIL import Image, ImageSequence
+from PIL import Image, ImageSequence, ImageStat
 
 from darkroom import filters, storyboard
 from darkroom.contracts import FrameFormat, VideoThumbnailParams
@@ -21,7 +21,7 @@ from darkroom.errors import (
 from darkroom.geometry import Size
 from darkroom.probe import Stream
 from darkroom.task import Rendition
-from functions.video_thumbnail.app import decoding, moment, seeks, video_thumbnail, writing
+from functions.video_thumbnail.app import decoding, seeks, time_of, video_thumbnail, writing
 from tests.films import frame
 from tests.pictures import difference, opened
 from tests.ranges import served
@@ -53,7 +53,8 @@ def a_film(**values: object) -> Stream:
 
 def test_reading_begins_at_the_key_frame_before_the_moment_and_ends_with_it(tmp_path: Path) -> None:
     assert decoding(2.5, exact=True) == ["-threads", "1", "-noaccurate_seek", "-ss", "2.500"]
-    assert writing(a_film(index=3), Size(640, 360), tmp_path / "a.rgb", at_s=0.0) == [
+    choosing = filters.still(a_film(index=3), Size(640, 360), at_s=0.0)
+    assert writing(a_film(index=3), choosing, tmp_path / "a.rgb") == [
         *("-map", "0:3", "-vf"),
         "tpad=stop=-1:stop_mode=clone,fps=1000:start_time=0.000:round=up,"
         "scale=640:360:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24",
@@ -90,7 +91,7 @@ def test_hdr_and_interlaced_films_and_hd_colours_are_cared_for() -> None:
     ],
 )
 def test_the_moment_lies_within_the_film(params: VideoThumbnailParams, duration_s: float | None, at_s: float) -> None:
-    assert moment(params, duration_s) == at_s
+    assert time_of(params, duration_s) == at_s
 
 
 def test_reading_falls_back_to_the_beginning() -> None:
@@ -236,6 +237,53 @@ def test_a_percentage_counts_from_the_beginning_to_the_end(
     image = taken(clips("slides.mp4"), tmp_path, time_percent=percent)
 
     assert difference(image, Image.new("RGB", image.size, colour)) < 4
+
+
+def brightness(image: Image.Image) -> float:
+    return ImageStat.Stat(image.convert("L")).mean[0]
+
+
+@pytest.mark.parametrize("name", ["slow.mp4", "slow.mkv", "slow.ts"])
+def test_of_a_long_film_a_percentage_takes_the_key_frame_and_a_time_the_picture(
+    clips: Clips, tmp_path: Path, name: str
+) -> None:
+    film = clips(name)  # each picture is brighter than the one before, from key frame to key frame
+
+    assert brightness(taken(film, tmp_path, time_percent=51)) == pytest.approx(brightness_at(0), abs=2)
+    assert brightness(taken(film, tmp_path, time_s=153)) == pytest.approx(brightness_at(3), abs=2)
+    last = 9 if name == "slow.ts" else 0  # nothing is found by seeking to the very end of a transport stream
+    assert brightness(taken(film, tmp_path, time_percent=100)) == pytest.approx(brightness_at(last), abs=2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("film.mp4", "film.mov", "film.mkv", "film.webm", "film.avi", "film.ts", "film.m2ts", "film.mpg", "film.flv"),
+        *("film.wmv", "portrait.mp4", "anamorphic.mp4", "interlaced.ts", "hdr.mp4", "full_range.mp4", "rich.mkv"),
+    ],
+)
+def test_the_first_key_frame_is_the_first_picture_of_every_kind_of_film(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    exact = taken(clips(name), tmp_path, time_s=0, format="png")
+    monkeypatch.setattr("functions.video_thumbnail.app._KEY_FRAMES_S", 0.0)
+    found = taken(clips(name), tmp_path, time_s=0, format="png")
+
+    assert found.size == exact.size
+    assert difference(found, exact) < 1
+
+
+def brightness_at(pictures: int) -> float:
+    """Of the picture so many behind a key frame, from 0 to 255."""
+    return (40 + 16 * pictures - 16) * 255 / 219
+
+
+def test_tiles_that_stand_for_a_long_time_are_key_frames(clips: Clips, tmp_path: Path) -> None:
+    coarse, _ = rendered(clips("slow.mp4"), tmp_path, layout="sprite", count=10)
+    fine, _ = rendered(clips("slow.mp4"), tmp_path, layout="sprite", count=20)
+
+    assert brightness(opened(coarse).crop((0, 0, 64, 48))) == pytest.approx(brightness_at(0), abs=2), "at 15 s"
+    assert brightness(opened(fine).crop((0, 0, 64, 48))) == pytest.approx(brightness_at(7), abs=2), "at 7.5 s"
 
 
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp"])

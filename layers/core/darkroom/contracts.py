@@ -395,10 +395,12 @@ class VideoThumbnailParams(Contract):
         "that is most like all of them, blank ones left aside; takes no times.",
     )
     time_s: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="The frame's time in seconds; where a preview begins."
+        None, description="The frame's exact time in seconds; where a preview begins."
     )
     time_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
-        None, description="The frame's time as a percentage of the duration. Default 10, when time_s is not given."
+        None,
+        description="The frame's time as a percentage of the duration; of a video of four minutes and more, the key "
+        "frame at or before it. Default 10, when time_s is not given.",
     )
     times_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1, max_length=100)] | None = Field(
         None, description="Times of several frames in seconds; each becomes a file, numbered in this order."
@@ -406,7 +408,8 @@ class VideoThumbnailParams(Contract):
     count: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None,
         description="How many frames, evenly over the video: from the middle of the first of so many equal parts to "
-        "the middle of the last. Each becomes a file, numbered; with layout 'sprite' they become one (default 25).",
+        "the middle of the last; key frames where the parts have 24 seconds and more. Each becomes a file, numbered; "
+        "with layout 'sprite' they become one (default 25).",
     )
     layout: Literal["frames", "sprite", "preview"] = Field(
         "frames",

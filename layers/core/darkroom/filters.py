@@ -39,6 +39,11 @@ def still(film: Stream, size: Size, *, at_s: float) -> str:
     return ",".join([*_progressive(film), *moment, _rgb(film, size)])
 
 
+def first(film: Stream, size: Size) -> str:
+    """The picture with which decoding begins, as RGB bytes; FFmpeg would leave out what is before the point sought."""
+    return ",".join([*_progressive(film), "setpts=0", _rgb(film, size)])
+
+
 def moving(film: Stream, size: Size, fps: float) -> str:
     """Pictures at even steps, as RGB bytes."""
     return ",".join([*_progressive(film), f"fps={fps:g}", _rgb(film, size)])

@@ -1,6 +1,7 @@
 """Several frames of one film: where to take them, the one that stands for all, and all of them on one sheet."""
 
 import math
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import pyvips
@@ -11,9 +12,18 @@ from darkroom.geometry import Size
 _BLANK_DEVIATION = 10.0
 
 
-def evenly(count: int, duration_s: float) -> list[float]:
-    """The middles of `count` equal parts of a film, in seconds."""
-    return [(index + 0.5) * duration_s / count for index in range(count)]
+@dataclass(frozen=True)
+class Moment:
+    """A time in a film, in seconds, and by how many the picture that is taken for it may be earlier."""
+
+    at_s: float
+    slack_s: float = 0.0
+
+
+def evenly(count: int, duration_s: float) -> list[Moment]:
+    """The middles of `count` equal parts of a film; a picture stands for its part, wherever in it it is from."""
+    part_s = duration_s / count
+    return [Moment((index + 0.5) * part_s, slack_s=part_s / 2) for index in range(count)]
 
 
 def most_typical(frames: list[pyvips.Image]) -> int:
