@@ -520,20 +520,35 @@ def test_the_loudness_asked_for_is_reached(clips: Clips, tmp_path: Path) -> None
     assert loudness_lufs(made) == pytest.approx(-30, abs=1)
 
 
-def test_a_film_that_came_out_black_or_silent_does_not_count(
-    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
+def test_a_film_that_came_out_black_does_not_count(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
     monkeypatch.setattr("darkroom.filters.encoded", lambda *_: "scale=64:36,drawbox=c=black:t=fill,format=yuv420p")
     with pytest.raises(InternalError, match="black"):
-        compressed(clips("silent.mp4"), tmp_path, max_width=64)
-    monkeypatch.undo()
+        compressed(clips("silent.mp4"), tmp_path, max_width=64, codec=codec)
+
+
+@pytest.mark.parametrize("codec", ["h264", "av1"])
+def test_a_film_is_not_black_because_its_key_frames_are(clips: Clips, tmp_path: Path, codec: str) -> None:
+    film = clips("mostly_black.mp4")
+
+    made = compressed(film, tmp_path, codec=codec, preset="ultrafast")
+
+    assert duration_s(made) == pytest.approx(duration_s(film), abs=0.04)
+
+
+def test_a_film_that_came_out_silent_does_not_count(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("darkroom.loudness.filters", lambda _: ["volume=0"])
     with pytest.raises(InternalError, match="silence"):
         compressed(clips("film.mp4"), tmp_path, loudness=-20)
 
 
-def test_a_film_that_is_black_stays_black(clips: Clips, tmp_path: Path) -> None:
-    compressed(clips("black.mp4"), tmp_path)
+@pytest.mark.parametrize("codec", ["h264", "av1"])
+def test_a_film_that_is_black_stays_black(clips: Clips, tmp_path: Path, codec: str) -> None:
+    compressed(clips("black.mp4"), tmp_path, codec=codec)
 
 
 # While it works ----------------------------------------------------------------------------------------------------

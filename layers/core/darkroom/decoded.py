@@ -234,6 +234,28 @@ def write_brightness(sequence: Path, target: Path, *, most_bytes: int, look: Cal
         return step
 
 
+#: Side, in pixels, of the squares to which pictures are shrunk before their brightest spot is sought.
+_SHRUNK_PX = 32
+
+
+def brightest(sequence: Path, count: int | None, *, look: Callable[[], None]) -> int:
+    """The brightest spot, from 0 to 255, in the first or all pictures of an AVIF sequence; no single pixel is one.
+
+    `look` is called after each picture. Raises CorruptMediaError.
+    """
+    from PIL import Image
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    found = 0
+    with _blamed("AVIF"), AvifImageFile(sequence) as opened:
+        for number in range(opened.n_frames)[:count]:
+            opened.seek(number)
+            small = opened.convert("L").resize((_SHRUNK_PX, _SHRUNK_PX), Image.Resampling.BOX)
+            found = max(found, *small.tobytes())
+            look()
+    return found
+
+
 def _image(pixels: bytes, size: Size, bands: int) -> pyvips.Image:
     image = pyvips.Image.new_from_memory(pixels, *size, bands, "uchar")
     return image.copy(interpretation="b-w" if bands < 3 else "srgb")

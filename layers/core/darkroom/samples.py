@@ -7,7 +7,6 @@ Neither is a decoder of AV1: there Pillow decodes, and only the brightness is co
 """
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,15 +152,7 @@ def _ssim_of_av1(made: Path, sample: Path, size: Size, task: Task, *, fraction: 
     sequence, pictures = made.with_suffix(".avif"), made.with_suffix(".gray")
     copying = ["-map", "0:v:0", "-c", "copy", "-f", "avif", ffmpeg.file_url(sequence)]
     ffmpeg.run("ffmpeg", [*_opened(made, _DEMUXER, task), *copying], task, span=(fraction, fraction))
-    next_report = time.monotonic()
-
-    def look() -> None:
-        nonlocal next_report
-        task.remaining_s()
-        if time.monotonic() >= next_report:
-            next_report = time.monotonic() + ffmpeg.REPORT_PERIOD_S
-            task.progress(fraction)
-
+    look = task.reporter(fraction, ffmpeg.REPORT_PERIOD_S)
     step = decoded.write_brightness(sequence, pictures, most_bytes=_BRIGHTNESS_BYTES, look=look)
     raw = ["-protocol_whitelist", "file", "-f", "rawvideo", "-pixel_format", "gray"]
     reading = [*raw, "-video_size", f"{size.width}x{size.height}", "-i", ffmpeg.file_url(pictures)]

@@ -94,6 +94,22 @@ class Task:
         """The same task for a part of the work: its progress from 0 to 1 is that of the whole from `start` to `end`."""
         return replace(self, progress=lambda fraction: self.progress(start + fraction * (end - start)))
 
+    def reporter(self, fraction: float, period_s: float) -> Callable[[], None]:
+        """What to call often while work goes on that cannot be measured: it reports `fraction` once a period.
+
+        Raises as `progress` and `remaining_s` do.
+        """
+        next_report = time.monotonic()
+
+        def report() -> None:
+            nonlocal next_report
+            self.remaining_s()
+            if time.monotonic() >= next_report:
+                next_report = time.monotonic() + period_s
+                self.progress(fraction)
+
+        return report
+
     def remaining_s(self) -> float:
         """Seconds until the deadline. Raises ProcessingTimedOutError when it has passed."""
         remaining = self.deadline - time.monotonic()
