@@ -295,10 +295,9 @@ def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
         raise InternalError(f"The encoder made {seen} instead of {wanted}.")
     if sum(stream.kind == "subtitle" for stream in made.streams) != len(plan.texts):
         raise InternalError("The encoder lost subtitles.")
-    rate = min(film.frame_rate or 25.0, plan.params.max_fps or 240.0)
-    check_whole(replace(film, frame_rate=rate), made.video().duration_s, source=plan.found, demuxer=source.demuxer)
-    if plan.encoder.decodes:
-        check_visible(Place(str(target), demuxer, made.video()), source, task)
+    made_s, fps = made.video().duration_s, plan.params.max_fps
+    check_whole(film, made_s, source=plan.found, demuxer=source.demuxer, frame_rate=fps)
+    check_visible(Place(str(target), demuxer, made.video()), source, task)
     if plan.sound is not None:
         check_whole(plan.sound, made.audio().duration_s, source=plan.found, demuxer=source.demuxer)
         check_audible(Place(str(target), demuxer, made.audio()), replace(source, stream=plan.sound), task)

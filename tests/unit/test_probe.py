@@ -122,10 +122,10 @@ def test_a_recording_that_is_too_long_is_refused_in_words() -> None:
     ("stated", "container", "made_s", "demuxer", "whole"),
     [
         ("10", "10", 10.0, "mov", True),
-        ("10", "10", 9.7, "mov", True),
-        ("10", "10", 9.6, "mov", False),
-        ("1000", "1000", 991.0, "mov", True),
-        ("1000", "1000", 989.0, "mov", False),
+        ("10", "10", 9.96, "mov", True),
+        ("10", "10", 9.95, "mov", False),
+        ("1000", "1000", 999.96, "mov", True),
+        ("1000", "1000", 999.95, "mov", False),
         ("10", "10", 12.0, "mov", True),
         ("10", "10", None, "mov", False),
         (None, "10", 9.1, "matroska", True),
@@ -135,7 +135,7 @@ def test_a_recording_that_is_too_long_is_refused_in_words() -> None:
         ("10", "10", 5.0, "mp3", True),
     ],
 )
-def test_a_result_that_is_notably_shorter_than_its_source_said_does_not_pass(
+def test_a_film_that_lacks_more_than_a_picture_does_not_pass(
     stated: str | None, container: str | None, made_s: float | None, demuxer: str, whole: bool
 ) -> None:
     source = probe_of({**FILM, "duration": stated}, duration=container)
@@ -145,3 +145,22 @@ def test_a_result_that_is_notably_shorter_than_its_source_said_does_not_pass(
     else:
         with pytest.raises(CorruptMediaError, match="cut short"):
             check_whole(source.video(), made_s, source=source, demuxer=demuxer)
+
+
+def test_a_film_of_which_pictures_are_left_out_lacks_at_most_one_of_those_that_stay() -> None:
+    source = probe_of({**FILM, "duration": "10"})
+
+    check_whole(source.video(), 9.8, source=source, demuxer="mov", frame_rate=5)
+    with pytest.raises(CorruptMediaError):
+        check_whole(source.video(), 9.79, source=source, demuxer="mov", frame_rate=5)
+    with pytest.raises(CorruptMediaError):
+        check_whole(source.video(), 9.9, source=source, demuxer="mov", frame_rate=60)
+
+
+@pytest.mark.parametrize(("stated", "made_s"), [("10", 9.7), ("1000", 989.0)])
+def test_a_sound_of_which_a_notable_part_is_missing_does_not_pass(stated: str, made_s: float) -> None:
+    source = probe_of({**SOUND, "duration": stated})
+
+    check_whole(source.audio(), made_s + 0.06 * float(stated) / 10, source=source, demuxer="mov")
+    with pytest.raises(CorruptMediaError):
+        check_whole(source.audio(), made_s, source=source, demuxer="mov")
