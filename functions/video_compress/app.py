@@ -82,11 +82,10 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
         report = _reach(plan, params.target_ssim, target, task)
     elif params.max_bytes is not None:
         _fill(plan, params.max_bytes, target, task)
+    elif params.bitrate_kbps is not None:
+        _pace(plan, params.bitrate_kbps * 1000, target, task)
     else:
-        rate = quality_arguments(plan.encoder, params.crf)
-        if params.bitrate_kbps is not None:
-            rate = rate_arguments(plan.encoder, params.bitrate_kbps * 1000)
-        _encode(plan, rate, target, task, span=(_begun(params), _ENCODED))
+        _encode(plan, quality_arguments(plan.encoder, params.crf), target, task, span=(_begun(params), _ENCODED))
     made = _checked(plan, target, Place(str(source), demuxer, plan.film), task)
     container = plan.encoder.container
     return [
@@ -237,6 +236,25 @@ def _reach(plan: Plan, wanted: float, target: Path, task: Task) -> dict[str, Any
     }
 
 
+def _pace(plan: Plan, bit_rate_bps: int, target: Path, task: Task) -> None:
+    """Leaves at `target` the film in an average bit rate."""
+    passes, begun = _first_pass(plan, bit_rate_bps, task)
+    _encode(plan, [*rate_arguments(plan.encoder, bit_rate_bps), *passes], target, task, span=(begun, _ENCODED))
+
+
+def _first_pass(plan: Plan, bit_rate_bps: int, task: Task) -> tuple[list[str], float]:
+    """Finds out where the film needs bits, with an encoder that can; returns its arguments for the second pass and how
+    far the whole work is."""
+    begun = _begun(plan.params)
+    if not plan.encoder.two_passes:
+        return [], begun
+    rate = rate_arguments(plan.encoder, bit_rate_bps)
+    first = [*picture_arguments(plan, rate), "-an", "-pass", "1", "-passlogfile", _STATISTICS, "-f", "null", "-"]
+    span = (begun, _FIRST_PASS)
+    ffmpeg.run("ffmpeg", [*plan.reading, *first], task, duration_s=plan.found.duration_s, span=span)
+    return ["-pass", "2", "-passlogfile", _STATISTICS], _FIRST_PASS
+
+
 def _fill(plan: Plan, most_bytes: int, target: Path, task: Task) -> None:
     """Leaves at `target` the film that fills the bytes, but no more than the source has where that can be helped.
 
@@ -246,13 +264,7 @@ def _fill(plan: Plan, most_bytes: int, target: Path, task: Task) -> None:
     if duration_s is None:
         raise CorruptMediaError("The file does not say how long it is, so that no size can be aimed at.")
     wanted_bytes = min(most_bytes, task.source.size_bytes)
-    begun = _begun(plan.params)
-    passes: list[str] = []
-    if encoder.two_passes:
-        rate = rate_arguments(encoder, max(int(wanted_bytes * 8 / duration_s), 1000))
-        first = [*picture_arguments(plan, rate), "-an", "-pass", "1", "-passlogfile", _STATISTICS, "-f", "null", "-"]
-        ffmpeg.run("ffmpeg", [*plan.reading, *first], task, duration_s=duration_s, span=(begun, _FIRST_PASS))
-        begun, passes = _FIRST_PASS, ["-pass", "2", "-passlogfile", _STATISTICS]
+    passes, begun = _first_pass(plan, max(int(wanted_bytes * 8 / duration_s), 1000), task)
     best_bytes, trial = 0, target.with_stem("trial")
 
     def encode(bit_rate_bps: int) -> int:

@@ -324,8 +324,9 @@ def test_the_pictures_have_about_the_bit_rate_that_is_asked_for(clips: Clips, tm
         for kbps in (100, 200)
     ]
 
-    # In two seconds no encoder finds its rate.
-    assert 60 < rates_kbps[0] < 200
+    # In two seconds one pass does not find its rate.
+    miss = 1.0 if codec == "av1" else 0.25
+    assert 100 / (1 + miss) < rates_kbps[0] < 100 * (1 + miss)
     assert 1.5 < rates_kbps[1] / rates_kbps[0] < 2.2
 
 

@@ -500,8 +500,8 @@ class VideoCompressParams(Contract):
     )
     bitrate_kbps: Annotated[int, Field(ge=16, le=200_000)] | None = Field(
         None,
-        description="Average bit rate of the pictures, instead of crf. A video of a few seconds may miss it by more "
-        "than half; less is used where more would not be seen.",
+        description="Average bit rate of the pictures, instead of crf, by two passes (av1: one, which misses it by "
+        "more than half in a video of a few seconds). Less is used where more would not be seen.",
     )
     max_bytes: Annotated[int, Field(ge=1_000, le=10_000_000_000)] | None = Field(
         None,
