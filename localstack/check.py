@@ -86,7 +86,9 @@ class Checks:
         """Integration and end-to-end tests, against a stack that is there for them alone."""
         try:
             with self._stack():
-                self._pytest("integration tests", "tests/integration")
+                processes = str(len(VIRTUAL_HOSTS) - 1)
+                sharing = ("--numprocesses", processes, "--dist", "worksteal")
+                self._pytest("integration tests", "tests/integration", *sharing)
                 self._pytest("end-to-end tests", "tests/e2e")
         except StackError as error:
             print(f"\n{error}", file=sys.stderr, flush=True)
@@ -135,7 +137,7 @@ class Checks:
 
 
 def test_environment(settings: Settings) -> dict[str, str]:
-    """What tests see: where the services are, and a virtual host and a Redis database that no function uses."""
+    """What tests see: where the services are, and the first virtual host and Redis database that no function uses."""
     own = {
         "DARKROOM_API_URL": settings.api_url,
         "DARKROOM_BIN_DIR": str(settings.build / "FfmpegLayer" / "bin"),

@@ -22,9 +22,9 @@ ACCESS_KEY = "test"
 BROKER_USER = "darkroom"
 BROKER_PASSWORD = "darkroom"  # noqa: S105
 
-#: The functions use the first virtual host and Redis database, integration tests the second.
-VIRTUAL_HOSTS = ("/", "tests")
-CACHE_DATABASES = (0, 1)
+#: The functions use the first virtual host and Redis database, each process of the integration tests one of the others.
+VIRTUAL_HOSTS = ("/", "tests", "tests-2")
+CACHE_DATABASES = (0, 1, 2)
 
 TEST_STACK = "darkroom-test"
 DEFAULT_STACK = "darkroom"

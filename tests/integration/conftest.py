@@ -1,7 +1,8 @@
 """Integration tests run the code in this process against real RabbitMQ, Redis and S3: none is replaced, none may miss.
 
 Where they are comes from the environment. Every test has a bucket of its own, empty queues and an empty Redis database,
-which must not be the one of a running stack (database 0).
+which must not be the one of a running stack (database 0). Of several processes each has a virtual host and a database
+of its own, as localstack/settings.py lists them.
 """
 
 import json
@@ -15,6 +16,7 @@ import pytest
 from darkroom import aws, broker, config, files, ids, storage, store
 from darkroom.contracts import FileSource, Job, Operation, utc_now
 from darkroom.trace import new_traceparent
+from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
 
 REQUIRED = {
     "AWS_ENDPOINT_URL": "the S3 API",
@@ -22,7 +24,15 @@ REQUIRED = {
     "DARKROOM_BROKER_URL": "RabbitMQ",
     "DARKROOM_BROKER_SECRET_ARN": "the secret with the broker's account",
 }
-PREFIX = "integration"
+PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PREFIX = f"integration-{PROCESS}"
+
+
+def pytest_configure() -> None:
+    for name, own in (("DARKROOM_BROKER_URL", VIRTUAL_HOSTS), ("DARKROOM_CACHE_URL", CACHE_DATABASES)):
+        given = os.environ.get(name, "")
+        if PROCESS and given.endswith(f"/{own[1]}"):
+            os.environ[name] = given.removesuffix(str(own[1])) + str(own[1 + PROCESS])
 
 
 def forget_clients() -> None:

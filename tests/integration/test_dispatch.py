@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import os
 import threading
 import time
 import uuid
@@ -14,7 +15,6 @@ from darkroom.contracts import Operation
 from functions.dispatch import app
 
 RESIZE = Operation.RESIZE
-FUNCTION = "integration-resize"
 
 
 class Context:
@@ -38,16 +38,16 @@ def handler(event, context):
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("app.py", code)
-    client = aws.client("lambda")
+    client, name = aws.client("lambda"), f"{os.environ['DARKROOM_FUNCTION_PREFIX']}-{RESIZE}"
     client.create_function(
-        FunctionName=FUNCTION,
+        FunctionName=name,
         Runtime="python3.11",
         Handler="app.handler",
         Role=role(bucket),
         Code={"ZipFile": package.getvalue()},
     )
-    yield FUNCTION
-    aws.client("lambda").delete_function(FunctionName=FUNCTION)
+    yield name
+    aws.client("lambda").delete_function(FunctionName=name)
 
 
 def role(bucket: str) -> str:
