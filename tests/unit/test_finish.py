@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import ExifTags, Image, ImageCms, ImageDraw
+from PIL import ExifTags, Image, ImageCms, ImageDraw, TiffImagePlugin, TiffTags
 
 from darkroom import images
 from darkroom.colour import Colour, parse_colour
@@ -325,6 +325,16 @@ def test_broken_metadata_costs_the_metadata_and_not_the_picture(tmp_path: Path, 
     for fmt in ("JPEG", "WEBP", "PNG"):
         rendition = made(encode(photograph(), fmt, exif=broken), tmp_path, metadata="keep", format="jpeg")
         assert 0x010F not in told(rendition)[0]
+
+
+def test_a_tag_of_a_kind_that_it_must_not_have_costs_the_metadata_and_not_the_picture(tmp_path: Path) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[0x010E] = TiffTags.LONG  # a description that is three numbers
+    tags[0x010E] = (1, 2, 3)
+
+    rendition = made(encode(photograph(), "TIFF", tiffinfo=tags), tmp_path, metadata="keep", format="jpeg")
+
+    assert not told(rendition)[0]
 
 
 # Profile -----------------------------------------------------------------------------------------------------------

@@ -116,11 +116,11 @@ _TIFF_EXIF_FOLDERS = (0x8769, 0x8825)
 
 
 def tiff_exif(content: bytes) -> bytes:
-    """The EXIF of a TIFF, whose tags stand among the file's own, which libvips does not read."""
+    """The EXIF of a TIFF, whose tags stand among the file's own, which libvips does not read; none if it is damaged."""
     from PIL import Image
     from PIL.TiffImagePlugin import TiffImageFile
 
-    with _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+    with _unheeded("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
         there, exif = opened.getexif(), Image.Exif()
         for tag in _TIFF_EXIF_TAGS:
             if tag in there:
@@ -128,6 +128,7 @@ def tiff_exif(content: bytes) -> bytes:
         for folder in _TIFF_EXIF_FOLDERS:
             exif.get_ifd(folder).update(there.get_ifd(folder))
         return bytes(exif.tobytes())
+    return b""
 
 
 #: EXIF's folder about the taking of a picture, and what is told of it and of the camera. The position is never read.
@@ -143,8 +144,7 @@ def exif_tags(exif: bytes) -> dict[str, str]:
     from PIL import Image
 
     found = Image.Exif()
-    # Pillow warns of what it passes over.
-    with warnings.catch_warnings(action="ignore"), suppress(CorruptMediaError), _blamed("EXIF"):
+    with _unheeded("EXIF"):
         found.load(exif)
         taken = found.get_ifd(_TAKEN_FOLDER)
         time = f"{taken.get(_TAKEN_AT, '')}{taken.get(_TAKEN_OFFSET, '')}"
@@ -266,5 +266,12 @@ def _blamed(name: str) -> Iterator[None]:
     """Turns what Pillow raises on damaged files into an error of ours."""
     try:
         yield
-    except (OSError, ValueError, SyntaxError, LookupError, EOFError, RuntimeError, struct.error) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, LookupError, EOFError, RuntimeError, struct.error) as error:
         raise CorruptMediaError(f"The picture is damaged or cut short ({name}).") from error
+
+
+@contextmanager
+def _unheeded(name: str) -> Iterator[None]:
+    """Passes over what Pillow raises on damaged metadata, and what it warns of while it passes over some itself."""
+    with warnings.catch_warnings(action="ignore"), suppress(CorruptMediaError), _blamed(name):
+        yield

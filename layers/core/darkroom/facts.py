@@ -9,7 +9,6 @@ import pyvips
 from darkroom import decoded
 from darkroom.colour import profile_name
 from darkroom.decoded import Header
-from darkroom.errors import CorruptMediaError
 from darkroom.geometry import SIDEWAYS, Size
 from darkroom.picture import orientation, read_header
 from darkroom.probe import MAX_TAG_LENGTH, Probe, Stream
@@ -109,12 +108,7 @@ def _animation(content: bytes, header: pyvips.Image, media_type: str) -> tuple[i
 def _exif(content: bytes, header: pyvips.Image, media_type: str) -> bytes:
     if header.get_typeof("exif-data"):
         return bytes(header.get("exif-data"))
-    if media_type == "image/tiff":
-        try:
-            return decoded.tiff_exif(content)
-        except CorruptMediaError:
-            return b""  # the picture may be whole all the same
-    return b""
+    return decoded.tiff_exif(content) if media_type == "image/tiff" else b""
 
 
 def _whole(header: pyvips.Image, name: str) -> int | None:

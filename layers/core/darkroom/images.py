@@ -163,7 +163,8 @@ def written(image: pyvips.Image, params: ImageParams, task: Task) -> Rendition:
 
 def _with_exif(image: pyvips.Image, exif: bytes) -> pyvips.Image:
     image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, "exif-data", exif)
+    if exif:
+        image.set_type(pyvips.GValue.blob_type, "exif-data", exif)
     return image
 
 
