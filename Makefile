@@ -38,7 +38,7 @@ demo: up ## run real jobs on real media and show the results
 test: ## everything: lint, types, unit, integration, end-to-end tests and a short run of chaos
 	@$(CHECK)
 
-hostile: ## thousands of damaged and malicious pictures, with the counts by kind and outcome
+hostile: ## thousands of damaged and malicious files, with the counts by kind and outcome
 	@$(CHECK) hostile
 
 lint: ## lint and types only
