@@ -181,6 +181,29 @@ def test_every_kind_of_pixel_reaches_every_format(tmp_path: Path, mode: str, fmt
     assert difference(result, image) < (40 if fmt == "gif" else 8)
 
 
+def with_channels(mode: str, count: int) -> bytes:
+    """A TIFF with so many channels besides those of its colours, all of them full."""
+    image = pyvips.Image.new_from_file(str(MEDIA / "coffee.png")).colourspace(mode)
+    for _ in range(count):
+        image = image.bandjoin(255)
+    return bytes(image.tiffsave_buffer())
+
+
+@pytest.mark.parametrize("mode", ["srgb", "b-w", "cmyk"])
+@pytest.mark.parametrize("fmt", ["jpeg", "png"])
+def test_spot_colours_and_masks_are_left_out(tmp_path: Path, mode: str, fmt: ImageFormat) -> None:
+    def result(count: int) -> Image.Image:
+        task = task_on(with_channels(mode, count), tmp_path)
+        return opened(save(open_picture(task.source, task.limits).scaled(HALF), fmt, quality=95, task=task))
+
+    assert difference(result(3).convert("RGB"), result(0).convert("RGB")) < 2
+
+
+def test_a_picture_of_too_many_channels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedMediaTypeError, match="13 channels; at most 12"):
+        scaled(with_channels("srgb", 10), tmp_path)
+
+
 def test_a_palette_with_a_transparent_colour_keeps_it(tmp_path: Path) -> None:
     image = photograph().quantize(16)
     image.paste(0, (0, 0, 300, 400))
@@ -358,6 +381,11 @@ def test_damage_anywhere_is_a_fault_of_the_file_or_none(tmp_path: Path, fmt: str
             content[chance.randrange(12, len(content))] = chance.randrange(256)
         with suppress(MediaError):
             scaled(bytes(content), tmp_path, Size(60, 40))
+
+
+def test_a_text_that_is_none_is_the_files_fault() -> None:
+    with pytest.raises(CorruptMediaError), vips.translated():
+        b"exif-\xff".decode()
 
 
 def test_a_defect_of_ours_is_not_blamed_on_the_file() -> None:

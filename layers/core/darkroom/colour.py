@@ -33,12 +33,19 @@ def parse_colour(text: str) -> Colour:
 
 
 def displayable(image: pyvips.Image, *, keep_profile: bool = False) -> pyvips.Image:
-    """In sRGB, or grey where it was grey, with 8 bits a channel; with `keep_profile` in its own RGB or grey."""
+    """In sRGB, or grey where it was grey, with 8 bits a channel; with `keep_profile` in its own RGB or grey.
+
+    Of the channels that a TIFF may have beyond its colours, the first counts as alpha, and the others (spot colours,
+    masks) are left out.
+    """
     grey = image.interpretation in ("b-w", "grey16")
     if image.interpretation == "cmyk" or (not keep_profile and _has_own_colours(image)):
         image = _without_profile(_colour_managed(image))
     space = "b-w" if grey else "srgb"
     image = image if image.interpretation == space else image.colourspace(space)
+    shown = 2 if grey else 4
+    if image.bands > shown:
+        image = image.extract_band(0, n=shown)
     return image if image.format == "uchar" else image.cast("uchar")
 
 

@@ -43,6 +43,9 @@ _LOADERS = {
 _BMP, _GIF, _HEIC, _PNG = "image/bmp", "image/gif", "image/heic", "image/png"
 _READABLE = (*_LOADERS, _BMP, _HEIC)
 
+#: Colours, alpha, spot colours and masks; each takes as much memory as any other.
+_MOST_CHANNELS = 12
+
 #: Media types of which libvips reads all frames.
 _ANIMATED_TYPES = frozenset({_GIF, "image/webp"})
 
@@ -197,6 +200,8 @@ def _header(content: bytes, media_type: str, options: dict[str, Any]) -> pyvips.
         header = pyvips.Image.new_from_source(_source(content), "", access="sequential", **options)
     if header.get("vips-loader") != _LOADERS[media_type]:
         raise UnsupportedMediaTypeError(f"The file begins as {media_type}, but it is not a picture of that type.")
+    if header.bands > _MOST_CHANNELS:
+        raise UnsupportedMediaTypeError(f"The picture has {header.bands} channels; at most {_MOST_CHANNELS} are read.")
     return header
 
 

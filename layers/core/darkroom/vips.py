@@ -118,6 +118,8 @@ def translated() -> Iterator[None]:
         yield
     except pyvips.Error as error:
         raise _translation(error) from error
+    except UnicodeDecodeError as error:  # pyvips reads complaints and names of metadata, which quote the file, as UTF-8
+        raise CorruptMediaError("The picture is damaged or cut short (a text in it is no text).") from error
 
 
 def _translation(error: pyvips.Error) -> DarkroomError:
