@@ -136,7 +136,7 @@ def test_damage_that_shows_while_the_pixels_travel_is_the_files_fault(tmp_path: 
 def test_an_encoder_that_dies_is_not_the_files_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str
 ) -> None:
-    monkeypatch.setattr(apart, "_program", lambda *_args: dies)
+    monkeypatch.setattr("darkroom.spawn._program", lambda *_args: dies)
     with pytest.raises(WorkerDiedError, match="encoder died"):
         saved(encode(photo(1400, 1000), "JPEG"), tmp_path, "avif")
     assert children() == []

@@ -13,7 +13,8 @@ STOREYS = [
     ["config", "contracts", "ids", "task"],
     ["sniff", "geometry", "events", "metrics", "aws"],
     [
-        *("colour", "vips", "decoded", "picture", "framing", "metadata", "apart", "apng", "content", "images"),
+        *("colour", "vips", "spawn", "heic", "decoded", "picture", "framing", "metadata", "apart", "apng", "content"),
+        "images",
         *("fonts", "lettering", "boxes", "ffmpeg", "probe", "keyframes", "facts", "filters", "tags"),
         *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
     ],
@@ -54,7 +55,7 @@ KEEPERS = {
         "functions.video_thumbnail.app",
     },
     "PIL": {"darkroom.decoded"},
-    "pi_heif": {"darkroom.decoded"},
+    "pi_heif": {"darkroom.heic"},
 }
 
 

@@ -4,24 +4,19 @@ The AVIF and WebP encoders take seconds for a large picture, during which libvip
 stopped. The pixels, with what is kept of the metadata, travel as an uncompressed PNG through a pipe.
 """
 
-import ctypes
 import os
 import selectors
-import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any, cast
 
 import pyvips
 
 from darkroom.errors import WorkerDiedError
+from darkroom.spawn import spawned
 from darkroom.task import Task
 from darkroom.vips import LOOK_EVERY_S, set_up, watched
 
 _PIPE_READ_BYTES = 65_536
-_PR_SET_PDEATHSIG = 1
 
 #: Decoding counts as this part of the progress; encoding, which cannot be measured, is the rest.
 _DECODED = 0.3
@@ -34,32 +29,11 @@ def encoded(
 
     Raises ProcessingTimedOutError, Superseded, WorkerDiedError and pyvips.Error.
     """
-    with _encoder(saver, options) as child:
+    with spawned("apart", saver, options) as child:
         sent = start + (end - start) * _DECODED
         with watched(image, task, start=start, end=sent):
             _send(image, child, options["keep"])
         return _received(child, task, sent)
-
-
-@contextmanager
-def _encoder(saver: str, options: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that reads a picture from its input and writes the result to its output; gone when the block ends."""
-    argv = [sys.executable, "-I", "-S", "-c", _program(saver, options)]
-    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None and not pipe.closed:
-                pipe.close()
-
-
-def _program(saver: str, options: dict[str, Any]) -> str:
-    found = f"import sys; sys.path = {sys.path!r}; from darkroom.apart import main; "
-    return f"{found}main({os.getpid()}, {saver!r}, {options!r})"
 
 
 def _send(image: pyvips.Image, child: subprocess.Popen[bytes], keep: str) -> None:
@@ -96,11 +70,8 @@ def _died() -> WorkerDiedError:
     return WorkerDiedError("The encoder died, most likely because the function ran out of memory.")
 
 
-def main(parent: int, saver: str, options: dict[str, Any]) -> None:
-    """The encoding process. It ends when its parent does."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        return
+def main(saver: str, options: dict[str, Any]) -> None:
+    """The encoding process: reads a picture from its standard input and writes the result to its standard output."""
     set_up()
     image = pyvips.Image.new_from_source(pyvips.Source.new_from_descriptor(0), "", access="sequential")
     getattr(image, f"{saver}_target")(pyvips.Target.new_to_descriptor(1), **options)

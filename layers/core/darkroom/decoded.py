@@ -11,12 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyvips
 
 from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.geometry import Size
+from darkroom.heic import Opened
+from darkroom.heic import opened as heic_opened
 from darkroom.task import Limits, Task
 from darkroom.vips import film
 
@@ -61,11 +63,10 @@ def bitmap_header(content: bytes, limits: Limits) -> Header:
 
 
 def heic_header(content: bytes, limits: Limits) -> Header:
-    """That of a HEIC. Raises TooManyPixelsError and CorruptMediaError."""
-    with _blamed("HEIC"):
-        opened = _heic(content, limits)
-        profile, exif = opened.info.get("icc_profile") or b"", opened.info.get("exif") or b""
-        return Header(Size(*opened.size), opened.mode, int(opened.info.get("bit_depth") or 8), profile, exif)
+    """That of a HEIC. Raises TooManyPixelsError, CorruptMediaError and WorkerDiedError."""
+    with _heic(content, limits) as opened:
+        profile, exif = (opened.metadata.get(name, b"") for name in ("icc_profile", "exif"))
+        return Header(opened.size, opened.mode, opened.bit_depth, profile, exif)
 
 
 def _bitmap(content: bytes, limits: Limits) -> "BmpImageFile":
@@ -76,13 +77,11 @@ def _bitmap(content: bytes, limits: Limits) -> "BmpImageFile":
     return opened
 
 
-def _heic(content: bytes, limits: Limits) -> Any:
-    import pi_heif
-
-    pi_heif.options.DECODE_THREADS = 1
-    opened = pi_heif.open_heif(content)
-    check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
-    return opened
+@contextmanager
+def _heic(content: bytes, limits: Limits) -> Iterator[Opened]:
+    with heic_opened(content) as opened:
+        check_pixels(opened.size, 1, min(limits.pixels, MAX_PIXELS), "The picture")
+        yield opened
 
 
 def bitmap(content: bytes, limits: Limits) -> pyvips.Image:
@@ -96,17 +95,14 @@ def bitmap(content: bytes, limits: Limits) -> pyvips.Image:
 def heic(content: bytes, limits: Limits) -> pyvips.Image:
     """A HEIC, upright: HEIF turns pictures by itself, and EXIF does not count. With its profile and metadata.
 
-    Raises TooManyPixelsError and CorruptMediaError.
+    Raises TooManyPixelsError, CorruptMediaError and WorkerDiedError.
     """
-    with _blamed("HEIC"):
-        opened = _heic(content, limits)
-        picture = opened.to_pillow()
-        mode = picture.mode if picture.mode in ("L", "LA", "RGBA") else "RGB"
-        picture = picture if picture.mode == mode else picture.convert(mode)
-        image = _image(picture.tobytes(), Size(*picture.size), len(mode))
+    with _heic(content, limits) as opened:
+        size, pixels = opened.pixels()
+        image = _image(pixels, size, len(opened.mode))
     for field, name in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
-        if picture.info.get(field):
-            image.set_type(pyvips.GValue.blob_type, name, picture.info[field])
+        if field in opened.metadata:
+            image.set_type(pyvips.GValue.blob_type, name, opened.metadata[field])
     return image
 
 

@@ -1,6 +1,6 @@
 """FFmpeg and ffprobe as child processes that can do nothing but read one file and write below one directory.
 
-The only place that starts a subprocess. Every run has its own session, no standard input, no environment, no way to
+The only place that starts them. Every run has its own session, no standard input, no environment, no way to
 gain privileges, bounds on memory, CPU and file size and a wall clock, and it dies with its parent; however it ends,
 nothing of it is left. The demuxer is pinned to the sniffed type, and only the protocols that the one input needs are
 allowed.
