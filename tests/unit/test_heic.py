@@ -91,7 +91,7 @@ def test_an_end_before_its_time_is_an_error(
 def test_it_ends_when_its_parent_does() -> None:
     program = (
         "import os\nfrom darkroom.spawn import spawned\n"
-        "with spawned('heic') as child:\n    print(child.pid, flush=True)\n    os._exit(0)"
+        "with spawned('libheif') as child:\n    print(child.pid, flush=True)\n    os._exit(0)"
     )
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True)

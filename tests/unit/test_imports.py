@@ -13,7 +13,20 @@ STOREYS = [
     ["config", "contracts", "ids", "task"],
     ["sniff", "geometry", "events", "metrics", "aws"],
     [
-        *("colour", "vips", "spawn", "heic", "decoded", "picture", "framing", "metadata", "apart", "apng", "content"),
+        *(
+            "colour",
+            "vips",
+            "spawn",
+            "libheif",
+            "heic",
+            "decoded",
+            "picture",
+            "framing",
+            "metadata",
+            "apart",
+            "apng",
+            "content",
+        ),
         "images",
         *("fonts", "lettering", "boxes", "ffmpeg", "probe", "keyframes", "facts", "filters", "tags"),
         *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
@@ -55,7 +68,7 @@ KEEPERS = {
         "functions.video_thumbnail.app",
     },
     "PIL": {"darkroom.decoded"},
-    "pi_heif": {"darkroom.heic"},
+    "pi_heif": {"darkroom.libheif"},
 }
 
 
