@@ -346,6 +346,13 @@ def test_a_bitmap_that_only_claims_to_be_huge_is_refused_by_its_header(tmp_path:
         open_picture(task.source, task.limits)
 
 
+def test_a_picture_with_a_side_of_extreme_length_is_refused(tmp_path: Path) -> None:
+    content = encode(Image.new("RGB", (100_001, 1)), "PNG")
+
+    with pytest.raises(TooManyPixelsError, match="100,001 x 1 pixels; a side may have at most 100,000"):
+        scaled(content, tmp_path, Size(10, 1))
+
+
 def test_the_pixels_of_an_animation_count_together(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(animation("GIF", frames((100, 100), 4)))
     task = make_task(tmp_path / "source", tmp_path, pixels=39_999)

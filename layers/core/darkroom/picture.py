@@ -21,6 +21,7 @@ from darkroom.errors import (
     EmptyFileError,
     FileTooLargeError,
     TooLongError,
+    TooManyPixelsError,
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
@@ -42,6 +43,9 @@ _LOADERS = {
 }
 _BMP, _GIF, _HEIC, _PNG = "image/bmp", "image/gif", "image/heic", "image/png"
 _READABLE = (*_LOADERS, _BMP, _HEIC)
+
+#: Longest side, in pixels. libvips keeps hundreds of whole rows in memory, however long they are.
+_MOST_SIDE_PX = 100_000
 
 #: Colours, alpha, spot colours and masks; each takes as much memory as any other.
 _MOST_CHANNELS = 12
@@ -144,6 +148,7 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         options["n"] = _counted(there, most_frames)
         check_pixels(Size(header.width, header.get_page_height()), options["n"], limits.pixels, "The picture")
         header = _header(content, media_type, options)
+    _check_sides(header)
     picture = _measured(header, limits, keep_profile)
     _check_gif(media_type, content)
     return replace(picture, content=content, options=options)
@@ -162,6 +167,7 @@ def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | d
     if source.media_type == _HEIC:
         return content, decoded.heic_header(content, limits)
     header = _header(content, source.media_type, {"fail_on": "error"})
+    _check_sides(header)
     check_pixels(Size(header.width, header.get_page_height()), 1, limits.pixels, "The picture")
     _check_gif(source.media_type, content)
     return content, header
@@ -203,6 +209,14 @@ def _header(content: bytes, media_type: str, options: dict[str, Any]) -> pyvips.
     if header.bands > _MOST_CHANNELS:
         raise UnsupportedMediaTypeError(f"The picture has {header.bands} channels; at most {_MOST_CHANNELS} are read.")
     return header
+
+
+def _check_sides(header: pyvips.Image) -> None:
+    width, height = header.width, header.get_page_height()
+    if max(width, height) > _MOST_SIDE_PX:
+        raise TooManyPixelsError(
+            f"The picture has {width:,} x {height:,} pixels; a side may have at most {_MOST_SIDE_PX:,}."
+        )
 
 
 def _counted(there: int, most: int | None) -> int:
