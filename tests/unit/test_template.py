@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.main import app
 from darkroom import broker, config, files, ledger
 from darkroom.contracts import Operation
 from tests.template import EXISTING, Template, existing_services, new_network
@@ -161,6 +162,17 @@ def test_mappings_read_from_the_broker_that_the_functions_write_to(template: Tem
         access = {entry["Type"]: entry["URI"] for entry in spec["SourceAccessConfigurations"]}
         assert access == {"BASIC_AUTH": variables["DARKROOM_BROKER_SECRET_ARN"], "VIRTUAL_HOST": "/"}
         assert spec["MaximumBatchingWindowInSeconds"] == 0
+
+
+def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: Template) -> None:
+    allowed = template.resources["HttpApi"]["Properties"]["CorsConfiguration"]
+    routes = [operation for path in app.openapi()["paths"].values() for operation in path.items()]
+    parameters = [parameter for _, route in routes for parameter in route.get("parameters", [])]
+    headers = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
+
+    assert headers
+    assert set(allowed["AllowHeaders"]) == headers | {"content-type"}
+    assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 
 def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
