@@ -79,6 +79,21 @@ def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
 
 
+def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+    for attempt in range(1, MAX_ATTEMPTS + 2):
+        record = failed_run(job, attempt)
+        record["requestContext"]["condition"] = "EventAgeExceeded"
+        del record["responseContext"], record["responsePayload"]
+
+        app.handler(record, None)
+
+    assert ledger.read_ending(job.job_id) is None
+    assert {error.code for error in store.view(job.job_id).errors} == {"lambda_unavailable"}
+
+
 def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
     app.handler(failed_run(running), None)
     store.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
