@@ -164,7 +164,12 @@ def delete(keys: list[str]) -> None:
     for start in range(0, len(keys), _DELETE_BATCH):
         batch = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
         with translated():
-            aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
+            answer = aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
+        refused = answer.get("Errors", [])  # each object may be refused by itself, in an answer of 200
+        if refused:
+            raise StorageUnavailableError(
+                f"The object store did not remove {len(refused)} of {len(batch)} objects: {refused[0].get('Code')}."
+            )
 
 
 def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
