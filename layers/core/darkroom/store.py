@@ -23,7 +23,7 @@ from redis.retry import Retry
 from darkroom import aws, ids
 from darkroom.config import settings
 from darkroom.contracts import Ending, Failure, Job, Operation, Status, milliseconds
-from darkroom.errors import CacheUnavailableError
+from darkroom.errors import CacheUnavailableError, InternalError
 
 _DAY_S = 86_400
 
@@ -456,6 +456,13 @@ def view(job_id: str) -> View | None:
 
 
 def _view(found: dict[str, str]) -> View:
+    try:
+        return _read_view(found)
+    except ValueError as error:
+        raise InternalError("What the status cache holds of a job cannot be read.") from error
+
+
+def _read_view(found: dict[str, str]) -> View:
     return View(
         status=Status(found["status"]),
         attempt=int(found.get("attempt", 0)),
