@@ -253,6 +253,8 @@ def _open() -> pika.BlockingConnection:
     parameters.heartbeat = _HEARTBEAT_S
     parameters.socket_timeout = _TIMEOUT_S
     parameters.blocked_connection_timeout = _TIMEOUT_S
+    # A confirm is waited for without end, and a machine that is gone sends no reset: the kernel has to give up.
+    parameters.tcp_options = {"TCP_USER_TIMEOUT": _TIMEOUT_S * 1000}
     parameters.client_properties = {"connection_name": config.function_prefix}
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as errors, we raise
     return pika.BlockingConnection(parameters)
