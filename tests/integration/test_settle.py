@@ -141,11 +141,12 @@ def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
 
 
 def test_parked_messages_can_be_listed_again_and_again(take):
-    broker.park(b"nonsense", "an-id", "it is not JSON")
+    broker.park(b"nonsense", "an-id", "it is not JSON", since_s=1_795_000_000)
 
     for _ in range(3):
-        [parked] = app.handler({"parked": "list"}, None)["parked"]
-        assert (parked["reason"], parked["message_id"], parked["body"]) == ("it is not JSON", "an-id", "nonsense")
+        assert app.handler({"parked": "list"}, None)["parked"] == [
+            {"reason": "it is not JSON", "message_id": "an-id", "parked_at_s": 1_795_000_000, "body": "nonsense"}
+        ]
 
     assert take(broker.PARKED_QUEUE) is not None
     assert take(broker.PARKED_QUEUE) is None
