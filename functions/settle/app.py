@@ -26,6 +26,7 @@ def handler(event: events.Event, _context: object) -> dict[str, Any]:
             _settle_dead_letter(delivery)
         return {"outcome": "settled"}
     failed = events.parse_failed_invocation(event)
+    logger().warning("a run ended without an answer", extra={"reason": failed.reason})
     return {"outcome": _settle(failed.invocation.message, _reason_of(failed))}
 
 
@@ -34,7 +35,7 @@ def _reason_of(failed: events.FailedInvocation) -> DarkroomError:
         return LambdaUnavailableError("Lambda had no room for the run.")
     if failed.timed_out:
         return lifecycle.timed_out()
-    return WorkerDiedError(f"The process that ran the job died: {failed.reason}.")
+    return WorkerDiedError("The process that ran the job died.")
 
 
 def _list_parked(limit: int) -> dict[str, Any]:
