@@ -175,6 +175,22 @@ def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: 
     assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 
+@pytest.mark.parametrize(
+    ("address", "accepted"),
+    [
+        ("", True),
+        ("amqps://b-1.mq.example:5671", True),
+        (EXISTING["BrokerUrl"], True),
+        ("amqps://b-1.mq.example:5671/media", False),
+        ("amqps://user:secret@b-1.mq.example:5671", False),
+    ],
+)
+def test_a_broker_is_taken_only_with_the_virtual_host_that_the_mappings_read(address: str, accepted: bool) -> None:
+    pattern = new_network().raw["Parameters"]["BrokerUrl"]["AllowedPattern"]
+
+    assert (re.fullmatch(pattern, address) is not None) is accepted
+
+
 def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
     (notification,) = template.resources["MediaBucket"]["Properties"]["NotificationConfiguration"][
         "LambdaConfigurations"
