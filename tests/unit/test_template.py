@@ -68,6 +68,17 @@ def test_existing_services_must_be_given_completely() -> None:
     assert {match[1] or match[2] for match in asserted if match} == {"BrokerArn", "BrokerSecretArn", "CacheUrl"}
 
 
+def test_what_would_be_ignored_or_fail_later_is_refused_at_once() -> None:
+    rules = new_network().raw["Rules"]
+    needs = {
+        name: {assertion["Assert"]["Fn::Not"][0]["Fn::Equals"][0]["Ref"] for assertion in rule["Assertions"]}
+        for name, rule in rules.items()
+    }
+
+    assert needs["ExistingCacheIsUsed"] == {"BrokerUrl"}
+    assert needs["ExistingNetworkIsComplete"] == {"SecurityGroupIds", "BrokerUrl"}
+
+
 def test_environment_holds_every_variable_that_must_be_set_and_no_unknown_one(template: Template) -> None:
     variables = template.function_defaults["Environment"]["Variables"]
     ours = {name: str(value) for name, value in variables.items() if name.startswith(config.PREFIX)}
