@@ -2,7 +2,7 @@ import pytest
 from botocore.stub import Stubber
 
 from darkroom import aws, config, storage
-from darkroom.errors import StorageUnavailableError
+from darkroom.errors import FileTooLargeError, StorageUnavailableError
 
 
 @pytest.fixture
@@ -25,6 +25,17 @@ def test_an_object_that_is_not_removed_is_an_error_though_the_request_succeeds(s
 
     with pytest.raises(StorageUnavailableError, match="1 of 2 objects: InternalError"):
         storage.delete(["a", "b"])
+
+
+def test_a_file_that_s3_would_refuse_each_time_is_not_an_outage(s3, tmp_path):
+    path = tmp_path / "film.mp4"
+    with path.open("wb") as file:
+        file.truncate(storage.PUT_MAX_BYTES + 1)
+
+    with pytest.raises(FileTooLargeError) as raised:
+        storage.put_file("a", path, media_type="video/mp4")
+
+    assert not raised.value.retryable
 
 
 def test_objects_are_removed_in_batches_that_s3_takes(s3):
