@@ -21,6 +21,9 @@ from darkroom.contracts import (
 #: Characters of a declared media type, parameters included.
 _MEDIA_TYPE_LIMIT = 127
 
+#: Jobs that are looked at, each of which may take a request to Redis and to S3: more than ever fit into an upload.
+_JOBS_LIMIT = 25
+
 
 class Request(Contract):
     """Base of what clients send: built at once, since FastAPI asks for it as soon as a route names it."""
@@ -149,7 +152,7 @@ class UploadRequest(Request):
         None, ge=1, description="Size of the file. When it is given, the form takes nothing larger."
     )
     jobs: list[Annotated[AnyWork, Field(discriminator="operation")]] = Field(
-        [], description="Jobs that start by themselves when the upload lands."
+        [], max_length=_JOBS_LIMIT, description="Jobs that start by themselves when the upload lands."
     )
 
 
