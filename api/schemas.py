@@ -53,7 +53,7 @@ class WatermarkWork(Request):
 
 
 class VideoThumbnailWork(Request):
-    """One frame of a video."""
+    """Pictures of a video: one frame, several, or a moving preview."""
 
     operation: Literal["video_thumbnail"]
     params: VideoThumbnailParams = VideoThumbnailParams()
@@ -110,7 +110,7 @@ class WatermarkRequest(WatermarkWork, OnFile):
 
 
 class VideoThumbnailRequest(VideoThumbnailWork, OnFile):
-    """Take one frame of a video as a picture."""
+    """Take pictures out of a video: one frame, several, or a moving preview."""
 
 
 class VideoMetadataRequest(VideoMetadataWork, OnFile):
