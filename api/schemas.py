@@ -21,6 +21,9 @@ from darkroom.contracts import (
 #: Characters of a declared media type, parameters included.
 _MEDIA_TYPE_LIMIT = 127
 
+#: Jobs that are looked at, each of which may take a request to Redis and to S3: more than ever fit into an upload.
+_JOBS_LIMIT = 25
+
 
 class Request(Contract):
     """Base of what clients send: built at once, since FastAPI asks for it as soon as a route names it."""
@@ -50,7 +53,7 @@ class WatermarkWork(Request):
 
 
 class VideoThumbnailWork(Request):
-    """One frame of a video."""
+    """Pictures of a video: one frame, several, or a moving preview."""
 
     operation: Literal["video_thumbnail"]
     params: VideoThumbnailParams = VideoThumbnailParams()
@@ -107,7 +110,7 @@ class WatermarkRequest(WatermarkWork, OnFile):
 
 
 class VideoThumbnailRequest(VideoThumbnailWork, OnFile):
-    """Take one frame of a video as a picture."""
+    """Take pictures out of a video: one frame, several, or a moving preview."""
 
 
 class VideoMetadataRequest(VideoMetadataWork, OnFile):
@@ -149,7 +152,7 @@ class UploadRequest(Request):
         None, ge=1, description="Size of the file. When it is given, the form takes nothing larger."
     )
     jobs: list[Annotated[AnyWork, Field(discriminator="operation")]] = Field(
-        [], description="Jobs that start by themselves when the upload lands."
+        [], max_length=_JOBS_LIMIT, description="Jobs that start by themselves when the upload lands."
     )
 
 

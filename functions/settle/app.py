@@ -8,7 +8,7 @@ from typing import Any
 
 from darkroom import broker, events, ledger, lifecycle, store
 from darkroom.contracts import Message
-from darkroom.errors import DarkroomError, WorkerDiedError
+from darkroom.errors import DarkroomError, LambdaUnavailableError, WorkerDiedError
 from darkroom.log import logger
 from darkroom.trace import new_traceparent
 
@@ -26,10 +26,16 @@ def handler(event: events.Event, _context: object) -> dict[str, Any]:
             _settle_dead_letter(delivery)
         return {"outcome": "settled"}
     failed = events.parse_failed_invocation(event)
-    error: DarkroomError = WorkerDiedError(f"The process that ran the job died: {failed.reason}.")
+    logger().warning("a run ended without an answer", extra={"reason": failed.reason})
+    return {"outcome": _settle(failed.invocation.message, _reason_of(failed))}
+
+
+def _reason_of(failed: events.FailedInvocation) -> DarkroomError:
+    if failed.never_began:
+        return LambdaUnavailableError("Lambda had no room for the run.")
     if failed.timed_out:
-        error = lifecycle.timed_out()
-    return {"outcome": _settle(failed.invocation.message, error)}
+        return lifecycle.timed_out()
+    return WorkerDiedError("The process that ran the job died.")
 
 
 def _list_parked(limit: int) -> dict[str, Any]:

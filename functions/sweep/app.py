@@ -13,7 +13,14 @@ from typing import TypeVar
 from darkroom import broker, events, files, ids, intake, ledger, lifecycle, metrics, store
 from darkroom.config import settings
 from darkroom.contracts import DEFAULT_TENANT, Operation, Status
-from darkroom.errors import BrokerUnavailableError, CacheUnavailableError, DarkroomError, ServiceError, WorkerDiedError
+from darkroom.errors import (
+    BrokerUnavailableError,
+    CacheUnavailableError,
+    DarkroomError,
+    InternalError,
+    ServiceError,
+    WorkerDiedError,
+)
 from darkroom.log import logger
 
 #: Jobs fetched or compared in one round trip.
@@ -157,7 +164,7 @@ def _move_running(view: store.View) -> int:
 
 def _catch_up(deadline: float) -> int:
     """Shows what the ledger has and Redis has not: acceptances cut short, or everything after Redis came up empty."""
-    restored = 0
+    restored = passed_over = 0
     generation = store.generation()
     until = ids.first_id(int((time.time() - ACCEPTING_S) * 1000))
     for batch in _batches(takewhile(lambda found: found[0] < until, ledger.jobs_after(_start()))):
@@ -166,11 +173,22 @@ def _catch_up(deadline: float) -> int:
             if time.monotonic() > deadline:
                 return restored
             if standing is store.Standing.UNKNOWN or (over and standing is store.Standing.OPEN):
-                restored += _restore(job_id)
-        if not store.note_swept(batch[-1][0], generation):
+                try:
+                    restored += _restore(job_id)
+                except InternalError as error:
+                    passed_over += 1
+                    _pass_over(error, job_id=job_id)
+        # What was passed over is looked for again, so the comparison counts as ended before it.
+        if not passed_over and not store.note_swept(batch[-1][0], generation):
             return restored  # Redis was emptied meanwhile: the next pass begins anew
-    store.note_swept(until, generation)
+    if not passed_over:
+        store.note_swept(until, generation)
     return restored
+
+
+def _pass_over(error: InternalError, **what: str) -> None:
+    """What is written of one job cannot be read, by this version at least. It keeps none of the others waiting."""
+    logger().error("passed over", extra={"reason": error.message, **what})
 
 
 def _start() -> str:
@@ -205,8 +223,11 @@ def _take_in(deadline: float) -> int:
         for file_id in store.not_taken_in(batch):
             if time.monotonic() > deadline:
                 return taken
-            intake.take_in(DEFAULT_TENANT, file_id)
-            taken += 1
+            try:
+                intake.take_in(DEFAULT_TENANT, file_id)
+                taken += 1
+            except InternalError as error:
+                _pass_over(error, file_id=file_id)
     return taken
 
 
@@ -216,7 +237,11 @@ def _tidy(deadline: float) -> int:
     for job_id in store.untidy(BATCH):
         if time.monotonic() > deadline:
             break
-        job, ending = ledger.read_job(job_id), ledger.read_ending(job_id)
+        try:
+            job, ending = ledger.read_job(job_id), ledger.read_ending(job_id)
+        except InternalError as error:
+            _pass_over(error, job_id=job_id)
+            continue
         if job is not None and ending is not None:
             tidied += lifecycle.tidy(job, ending)
         store.note_tidy(job_id)

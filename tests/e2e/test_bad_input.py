@@ -1,10 +1,12 @@
 """Bad input gets the right status or a failed job, a stable code and a sentence; the next request is served as ever."""
 
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from darkroom.workplace import PREFIX
+from localstack import scratch
+from localstack.settings import load
 from tests.e2e.conftest import MEDIA
 from tests.media.make_images import bomb
 
@@ -18,7 +20,7 @@ def nothing_is_left_behind(service):
     """After every test: the service answers, no temp file and no FFmpeg process of a job remains."""
     yield
     assert service.http.get("/health").status_code == 200
-    service.until(lambda: not list(Path(tempfile.gettempdir()).glob("darkroom-*/source-*")))
+    service.until(lambda: not list(scratch.directory(load()).glob(f"{PREFIX}*/source-*")))
     service.until(lambda: not children_named("ffmpeg"))
 
 

@@ -80,6 +80,16 @@ def test_publishing_survives_a_connection_that_died_meanwhile(make_job, take):
     assert take("darkroom.resize")
 
 
+def test_a_connection_to_a_machine_that_is_gone_is_given_up_in_time(monkeypatch):
+    opened = []
+    monkeypatch.setattr(broker.pika, "BlockingConnection", opened.append)
+
+    broker._open()
+
+    # Before an API call's 29 seconds are over, trying once more on a new connection included.
+    assert opened[0].tcp_options["TCP_USER_TIMEOUT"] <= 10_000
+
+
 def test_a_message_without_a_queue_is_reported(make_job, monkeypatch):
     job = make_job()
     monkeypatch.setattr(broker, "queue_of", lambda operation: f"nowhere.{operation}")

@@ -55,7 +55,7 @@ def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
         ledger.accept(job)
     ledger.end(ending_of(jobs[1], Status.COMPLETED, "run-1"))
 
-    listed = list(ledger.jobs_since(1_000_001))
+    listed = list(ledger.jobs_after(ids.first_id(1_000_001)))
 
     assert listed == [(jobs[1].job_id, True), (jobs[2].job_id, False), (jobs[3].job_id, False)]
     after = list(ledger.jobs_after(jobs[1].job_id))

@@ -79,6 +79,21 @@ def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
 
 
+def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+    for attempt in range(1, MAX_ATTEMPTS + 2):
+        record = failed_run(job, attempt)
+        record["requestContext"]["condition"] = "EventAgeExceeded"
+        del record["responseContext"], record["responsePayload"]
+
+        app.handler(record, None)
+
+    assert ledger.read_ending(job.job_id) is None
+    assert {error.code for error in store.view(job.job_id).errors} == {"lambda_unavailable"}
+
+
 def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
     app.handler(failed_run(running), None)
     store.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
@@ -126,11 +141,12 @@ def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
 
 
 def test_parked_messages_can_be_listed_again_and_again(take):
-    broker.park(b"nonsense", "an-id", "it is not JSON")
+    broker.park(b"nonsense", "an-id", "it is not JSON", since_s=1_795_000_000)
 
     for _ in range(3):
-        [parked] = app.handler({"parked": "list"}, None)["parked"]
-        assert (parked["reason"], parked["message_id"], parked["body"]) == ("it is not JSON", "an-id", "nonsense")
+        assert app.handler({"parked": "list"}, None)["parked"] == [
+            {"reason": "it is not JSON", "message_id": "an-id", "parked_at_s": 1_795_000_000, "body": "nonsense"}
+        ]
 
     assert take(broker.PARKED_QUEUE) is not None
     assert take(broker.PARKED_QUEUE) is None

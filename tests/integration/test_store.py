@@ -1,8 +1,14 @@
+import contextlib
+import socket
 import threading
 import time
 
+import pytest
+
 from darkroom import ids, store
 from darkroom.contracts import Ending, Failure, Operation, Output, Status, utc_now
+from darkroom.errors import CacheUnavailableError
+from tests.integration.conftest import forget_clients
 
 RESIZE = Operation.RESIZE
 FAILURE = Failure(code="storage_unavailable", message="The object store does not answer.")
@@ -297,3 +303,22 @@ def test_the_timeline_tells_what_happened_in_order(make_job):
     ]
     times = [moment.at_ms for moment in timeline]
     assert times == sorted(times)
+
+
+def test_a_cache_that_answers_nothing_is_given_up_while_an_api_call_still_has_time():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        address = deaf.getsockname()
+        for _ in range(3):  # who comes after them hears nothing, as from a machine that is gone
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        patch.setenv("DARKROOM_CACHE_URL", f"redis://127.0.0.1:{address[1]}/1")
+        forget_clients()
+        begun = time.monotonic()
+
+        with pytest.raises(CacheUnavailableError):
+            store.ping()
+
+        assert time.monotonic() - begun < 6
+    forget_clients()

@@ -182,6 +182,46 @@ def test_a_job_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
     assert store.due(10) == [broken.job_id]
 
 
+def test_a_view_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
+    broken, job = make_job(), make_job()
+    for each in (broken, job):
+        accept_without_publishing(each)
+    store._client().hset(f"darkroom:job:{broken.job_id}", "spec", "{}")
+
+    sweep()
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+
+
+def test_an_acceptance_that_cannot_be_read_keeps_no_other_waiting_and_is_looked_for_again(make_job):
+    minute_ago = int((time.time() - 60) * 1000)
+    broken, job = (make_job(job_id=ids.new_id(at_ms=minute_ago + number)) for number in range(2))
+    storage.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
+    ledger.accept(job)
+
+    assert sweep()["restored"] == 1
+
+    assert store.view(job.job_id) is not None
+    assert store.swept_to() == ""
+    storage.put(ledger.job_key(broken.job_id), broken.model_dump_json().encode(), media_type="application/json")
+    assert sweep()["restored"] == 1
+    assert store.view(broken.job_id) is not None
+
+
+def test_an_end_that_cannot_be_read_keeps_no_other_untidy(make_job):
+    jobs = [make_job() for _ in range(2)]
+    for job in jobs:
+        ledger.accept(job)
+        storage.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
+        lifecycle.end(job, Ending(job_id=job.job_id, status=Status.FAILED, attempt=1, run="a", finished_at=utc_now()))
+    storage.put(ledger.result_key(jobs[0].job_id), b"{}", media_type="application/json")
+    store._client().zadd("darkroom:tidy", {job.job_id: score for score, job in enumerate(jobs)})
+
+    assert sweep()["tidied"] == 1
+
+    assert store.untidy(10) == [jobs[0].job_id]
+
+
 def test_more_jobs_than_one_batch_move_in_one_pass(make_job, take, monkeypatch):
     monkeypatch.setattr(app, "BATCH", 2)
     jobs = [make_job() for _ in range(5)]

@@ -215,6 +215,7 @@ def test_an_upload_of_an_unsupported_type_is_refused(media_type: str) -> None:
         ({"jobs": [{"params": {}}]}, "jobs.0.operation"),
         ({"jobs": [{"operation": "thumbnail", "params": {"width": -1}}]}, "jobs.0.params.width"),
         ({"jobs": [{"operation": "thumbnail"}, {"operation": "resize"}]}, "jobs.1.params"),
+        ({"jobs": [{"operation": "thumbnail"}] * 26}, "jobs"),
         ({"jobs": [{"operation": "thumbnail", "file_id": FILE_ID}]}, "jobs.0.file_id"),
         ({"key": "ledger/x"}, "key"),
     ],

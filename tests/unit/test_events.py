@@ -73,6 +73,17 @@ def test_a_failed_run_tells_whether_it_ran_out_of_time(answer, timed_out):
     assert failed.reason
 
 
+@pytest.mark.parametrize(("condition", "never_began"), [("EventAgeExceeded", True), ("RetriesExhausted", False)])
+def test_a_failed_run_tells_whether_lambda_had_no_room_for_it(condition, never_began):
+    invocation = events.Invocation(message=MESSAGE, traceparent="00-trace")
+    record = {
+        "requestContext": {"condition": condition},
+        "requestPayload": json.loads(events.invocation_payload(invocation)),
+    }
+
+    assert events.parse_failed_invocation(record).never_began is never_began
+
+
 def test_keys_of_uploads_are_decoded_and_the_test_event_has_none():
     record = {"s3": {"object": {"key": "uploads/default/a+b%C3%A9"}}}
 

@@ -11,7 +11,7 @@ from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 STOREYS = [
     ["darkroom", "errors", "trace", "log"],
     ["config", "contracts", "ids", "task"],
-    ["sniff", "geometry", "events", "metrics", "aws"],
+    ["sniff", "geometry", "events", "metrics", "aws", "workplace"],
     [
         *(
             "colour",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.main import app
 from darkroom import broker, config, files, ledger
 from darkroom.contracts import Operation
 from tests.template import EXISTING, Template, existing_services, new_network
@@ -65,6 +66,17 @@ def test_existing_services_must_be_given_completely() -> None:
     asserted = {re.search(r"give (\w+)|needs (\w+)", entry["AssertDescription"]) for entry in rule["Assertions"]}
 
     assert {match[1] or match[2] for match in asserted if match} == {"BrokerArn", "BrokerSecretArn", "CacheUrl"}
+
+
+def test_what_would_be_ignored_or_fail_later_is_refused_at_once() -> None:
+    rules = new_network().raw["Rules"]
+    needs = {
+        name: {assertion["Assert"]["Fn::Not"][0]["Fn::Equals"][0]["Ref"] for assertion in rule["Assertions"]}
+        for name, rule in rules.items()
+    }
+
+    assert needs["ExistingCacheIsUsed"] == {"BrokerUrl"}
+    assert needs["ExistingNetworkIsComplete"] == {"SecurityGroupIds", "BrokerUrl"}
 
 
 def test_environment_holds_every_variable_that_must_be_set_and_no_unknown_one(template: Template) -> None:
@@ -161,6 +173,33 @@ def test_mappings_read_from_the_broker_that_the_functions_write_to(template: Tem
         access = {entry["Type"]: entry["URI"] for entry in spec["SourceAccessConfigurations"]}
         assert access == {"BASIC_AUTH": variables["DARKROOM_BROKER_SECRET_ARN"], "VIRTUAL_HOST": "/"}
         assert spec["MaximumBatchingWindowInSeconds"] == 0
+
+
+def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: Template) -> None:
+    allowed = template.resources["HttpApi"]["Properties"]["CorsConfiguration"]
+    routes = [operation for path in app.openapi()["paths"].values() for operation in path.items()]
+    parameters = [parameter for _, route in routes for parameter in route.get("parameters", [])]
+    headers = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
+
+    assert headers
+    assert set(allowed["AllowHeaders"]) == headers | {"content-type"}
+    assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
+
+
+@pytest.mark.parametrize(
+    ("address", "accepted"),
+    [
+        ("", True),
+        ("amqps://b-1.mq.example:5671", True),
+        (EXISTING["BrokerUrl"], True),
+        ("amqps://b-1.mq.example:5671/media", False),
+        ("amqps://user:secret@b-1.mq.example:5671", False),
+    ],
+)
+def test_a_broker_is_taken_only_with_the_virtual_host_that_the_mappings_read(address: str, accepted: bool) -> None:
+    pattern = new_network().raw["Parameters"]["BrokerUrl"]["AllowedPattern"]
+
+    assert (re.fullmatch(pattern, address) is not None) is accepted
 
 
 def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:

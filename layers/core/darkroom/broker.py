@@ -152,9 +152,12 @@ def publish_later(message: Message, traceparent: str, delay_s: int) -> None:
     _publish("", queue, body, message.job_id, traceparent, expires_ms=int(delay_s * 1000 * jitter))
 
 
-def park(body: bytes, message_id: str | None, reason: str) -> None:
-    """Puts a message that nobody can act on aside, with the reason in its header `x-reason`."""
-    _publish("", PARKED_QUEUE, body, message_id, None, reason=reason)
+def park(body: bytes, message_id: str | None, reason: str, *, since_s: int | None = None) -> None:
+    """Puts a message that nobody can act on aside, with the reason in its header `x-reason`.
+
+    `since_s` is when it was put aside first (seconds since 1970), default now.
+    """
+    _publish("", PARKED_QUEUE, body, message_id, None, reason=reason, at_s=since_s)
 
 
 def review_parked(limit: int, judge: Callable[[Parked], bool]) -> None:
@@ -170,7 +173,7 @@ def review_parked(limit: int, judge: Callable[[Parked], bool]) -> None:
         headers = properties.headers or {}
         parked = Parked(body, properties.message_id, str(headers.get("x-reason", "")), properties.timestamp or 0)
         if not judge(parked):
-            park(parked.body, parked.message_id, parked.reason)
+            park(parked.body, parked.message_id, parked.reason, since_s=parked.parked_at_s)
         _channel().basic_ack(method.delivery_tag)
 
 
@@ -205,13 +208,14 @@ def _publish(
     *,
     expires_ms: int | None = None,
     reason: str | None = None,
+    at_s: int | None = None,
 ) -> None:
     headers = {"traceparent": traceparent, "x-reason": reason}
     properties = pika.BasicProperties(
         content_type="application/json",
         delivery_mode=pika.DeliveryMode.Persistent.value,
         message_id=message_id,
-        timestamp=int(time.time()),
+        timestamp=int(time.time()) if at_s is None else at_s,
         expiration=None if expires_ms is None else str(expires_ms),
         headers={name: text for name, text in headers.items() if text is not None},
     )
@@ -253,6 +257,8 @@ def _open() -> pika.BlockingConnection:
     parameters.heartbeat = _HEARTBEAT_S
     parameters.socket_timeout = _TIMEOUT_S
     parameters.blocked_connection_timeout = _TIMEOUT_S
+    # A confirm is waited for without end, and a machine that is gone sends no reset: the kernel has to give up.
+    parameters.tcp_options = {"TCP_USER_TIMEOUT": _TIMEOUT_S * 1000}
     parameters.client_properties = {"connection_name": config.function_prefix}
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as errors, we raise
     return pika.BlockingConnection(parameters)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from darkroom.errors import InvalidRequestError, UnknownOperationError
+from darkroom.errors import InvalidRequestError
 
 DEFAULT_TENANT = "default"
 
@@ -645,15 +645,6 @@ ACCEPTS: dict[Operation, frozenset[MediaKind]] = {
     Operation.VIDEO_COMPRESS: frozenset({MediaKind.VIDEO}),
     Operation.AUDIO_EXTRACT: frozenset({MediaKind.VIDEO, MediaKind.AUDIO}),
 }
-
-
-def parse_operation(name: str) -> Operation:
-    """The operation called `name`. Raises UnknownOperationError."""
-    try:
-        return Operation(name)
-    except ValueError as error:
-        known = ", ".join(Operation)
-        raise UnknownOperationError(f"There is no operation '{name[:64]}'. Choose one of: {known}.") from error
 
 
 def parse_params(operation: Operation, raw: Any) -> Params:

@@ -18,6 +18,7 @@ from darkroom.contracts import Contract, Message, explain
 Event = dict[str, Any]
 
 _TIMED_OUT = "Task timed out"
+_TOO_OLD = "EventAgeExceeded"
 
 
 class LambdaContext(Protocol):
@@ -57,10 +58,14 @@ class Delivery:
 
 @dataclass(frozen=True)
 class FailedInvocation:
-    """A run that ended without an answer, as the on-failure destination reports it."""
+    """A run that ended without an answer, as the on-failure destination reports it.
+
+    `never_began` says that Lambda found no place for it in time.
+    """
 
     invocation: Invocation
     timed_out: bool
+    never_began: bool
     reason: str
 
 
@@ -114,7 +119,8 @@ def parse_failed_invocation(event: Event) -> FailedInvocation:
     answer = event.get("responsePayload") or {}
     condition = event.get("requestContext", {}).get("condition", "")
     reason = str(answer.get("errorMessage") or condition)
-    return FailedInvocation(parse_invocation(event["requestPayload"]), _TIMED_OUT in reason, reason)
+    invocation = parse_invocation(event["requestPayload"])
+    return FailedInvocation(invocation, _TIMED_OUT in reason, condition == _TOO_OLD, reason)
 
 
 def parse_parked_command(event: Event) -> ParkedCommand | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from darkroom import ids, storage
+from darkroom import storage
 from darkroom.contracts import Ending, Job
 from darkroom.errors import InternalError
 
@@ -51,11 +51,6 @@ def read_job(job_id: str) -> Job | None:
 def read_ending(job_id: str) -> Ending | None:
     """How the job ended, or None while it is open."""
     return _read(Ending, result_key(job_id))
-
-
-def jobs_since(at_ms: int) -> Iterator[tuple[str, bool]]:
-    """Jobs accepted since `at_ms` (milliseconds since 1970), oldest first, each with whether it has ended."""
-    return jobs_after(ids.first_id(at_ms))
 
 
 def jobs_after(job_id: str) -> Iterator[tuple[str, bool]]:

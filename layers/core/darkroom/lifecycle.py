@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 from darkroom import broker, ledger, metrics, storage, store
 from darkroom.contracts import MAX_ATTEMPTS, MAX_STARTS, Ending, Failure, Job, Message, Operation, Status, utc_now
-from darkroom.errors import BrokerUnavailableError, DarkroomError, ProcessingTimedOutError, ServiceError
+from darkroom.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    DarkroomError,
+    ProcessingTimedOutError,
+    ServiceError,
+)
 from darkroom.log import logger
 
 #: The run that an ending carries when no run made it: a refusal, a cancel, or a run that died.
@@ -107,8 +113,12 @@ def canceled(job: Job, *, attempt: int) -> Ending:
 
 
 def failure_of(error: DarkroomError) -> Failure:
-    """What people and programs are told of an error."""
-    return Failure(code=error.code, message=error.message)
+    """What people and programs are told of an error.
+
+    The messages of parts that did not answer name hosts, buckets and roles: those are for the log alone.
+    """
+    inside = error.outage or isinstance(error, ConfigurationError)
+    return Failure(code=error.code, message=type(error)().message if inside else error.message)
 
 
 def try_again(job: Job, error: DarkroomError, *, attempt: int, run: str | None = None) -> None:

@@ -14,12 +14,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from darkroom import aws
 from darkroom.config import settings
-from darkroom.errors import StorageUnavailableError
+from darkroom.errors import FileTooLargeError, StorageUnavailableError
 
 _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 _EMPTY = "InvalidRange"
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 _RACE = "ConditionalRequestConflict"
+
+#: S3 takes up to 5 GiB in one request.
+PUT_MAX_BYTES = 5 * 1024**3
 
 #: S3 takes up to 1,000 keys in one delete request.
 _DELETE_BATCH = 1000
@@ -58,7 +61,10 @@ def put(key: str, content: bytes, *, media_type: str, metadata: dict[str, str] |
 
 
 def put_file(key: str, path: Path, *, media_type: str) -> None:
-    """Writes the file at `path` (up to 5 GB, the limit of one PUT)."""
+    """Writes the file at `path`. Raises FileTooLargeError above PUT_MAX_BYTES, which S3 would refuse each time anew."""
+    size_bytes = path.stat().st_size
+    if size_bytes > PUT_MAX_BYTES:
+        raise FileTooLargeError(f"The result has {size_bytes:,} bytes; at most {PUT_MAX_BYTES:,} can be stored.")
     with translated(), path.open("rb") as body:
         aws.client("s3").put_object(Bucket=settings().bucket, Key=key, Body=body, ContentType=media_type)
 
@@ -164,7 +170,12 @@ def delete(keys: list[str]) -> None:
     for start in range(0, len(keys), _DELETE_BATCH):
         batch = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
         with translated():
-            aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
+            answer = aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
+        refused = answer.get("Errors", [])  # each object may be refused by itself, in an answer of 200
+        if refused:
+            raise StorageUnavailableError(
+                f"The object store did not remove {len(refused)} of {len(batch)} objects: {refused[0].get('Code')}."
+            )
 
 
 def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:

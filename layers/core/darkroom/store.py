@@ -23,7 +23,7 @@ from redis.retry import Retry
 from darkroom import aws, ids
 from darkroom.config import settings
 from darkroom.contracts import Ending, Failure, Job, Operation, Status, milliseconds
-from darkroom.errors import CacheUnavailableError
+from darkroom.errors import CacheUnavailableError, InternalError
 
 _DAY_S = 86_400
 
@@ -44,6 +44,11 @@ _TAKEN_IN_S = 3600
 
 #: Seconds a socket may be silent. Blocking reads add their own wait.
 _SOCKET_TIMEOUT_S = 5
+
+#: Seconds that a connection may take, and how often a command is tried again, on a new one: a connection is tried as
+#: often for each. Where Redis' machine is gone, the API has to find that out for some commands within its 29 seconds.
+_CONNECT_TIMEOUT_S = 2
+_RETRIES = 1
 
 #: A run's slot frees at most this many waiting dispatchers at once.
 _WAKE_BOUND = 100
@@ -317,9 +322,9 @@ def _client() -> redis.Redis:
         password=password,
         decode_responses=True,
         socket_timeout=_SOCKET_TIMEOUT_S,
-        socket_connect_timeout=_SOCKET_TIMEOUT_S,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
         socket_keepalive=True,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), _RETRIES),
     )
 
 
@@ -456,6 +461,13 @@ def view(job_id: str) -> View | None:
 
 
 def _view(found: dict[str, str]) -> View:
+    try:
+        return _read_view(found)
+    except ValueError as error:
+        raise InternalError("What the status cache holds of a job cannot be read.") from error
+
+
+def _read_view(found: dict[str, str]) -> View:
     return View(
         status=Status(found["status"]),
         attempt=int(found.get("attempt", 0)),

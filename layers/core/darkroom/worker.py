@@ -7,7 +7,6 @@ else.
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -42,6 +41,7 @@ from darkroom.log import logger
 from darkroom.sniff import HEAD_BYTES, MediaType
 from darkroom.task import Limits, Rendition, Source, Task
 from darkroom.trace import trace_id
+from darkroom.workplace import workplace
 
 #: Milliseconds of a run that are kept back to upload, commit and clean up after the operation's own deadline.
 COMMIT_RESERVE_MS = 10_000
@@ -140,7 +140,7 @@ def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list
     config = settings()
     params = parse_params(job.operation, job.params)
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="darkroom-")))
+        directory = stack.enter_context(workplace())
         source = StoredSource(job.source.file_id, job.tenant, directory, stack)
         files.check_kind(job.operation, source.media.kind)
         logger().info("run begins", extra={"run": run_id, "size_bytes": source.size_bytes})
