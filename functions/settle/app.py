@@ -8,9 +8,12 @@ from typing import Any
 
 from darkroom import broker, events, ledger, lifecycle, store
 from darkroom.contracts import Message
-from darkroom.errors import DarkroomError, LambdaUnavailableError, WorkerDiedError
+from darkroom.errors import DarkroomError, LambdaUnavailableError, ServiceError, WorkerDiedError
 from darkroom.log import logger
 from darkroom.trace import new_traceparent
+
+#: Errors that say nothing about the job, by their class.
+_OUTAGES = {kind.__name__: kind for kind in ServiceError.__subclasses__() if kind.outage}
 
 #: How much of a parked message is shown.
 SHOWN_BYTES = 1000
@@ -35,6 +38,8 @@ def _reason_of(failed: events.FailedInvocation) -> DarkroomError:
         return LambdaUnavailableError("Lambda had no room for the run.")
     if failed.timed_out:
         return lifecycle.timed_out()
+    if failed.error_type in _OUTAGES:  # it was raised where there was no telling anybody
+        return _OUTAGES[failed.error_type]()
     return WorkerDiedError("The process that ran the job died.")
 
 

@@ -9,7 +9,7 @@ from darkroom.events import MalformedMessageError
 from functions.settle import app
 
 
-def failed_run(job, attempt=1, reason="Worker process died"):
+def failed_run(job, attempt=1, reason="Worker process died", error_type=""):
     """The record that an on-failure destination receives."""
     return {
         "version": "1.0",
@@ -19,7 +19,7 @@ def failed_run(job, attempt=1, reason="Worker process died"):
             "traceparent": job.traceparent,
         },
         "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
-        "responsePayload": {"errorMessage": reason},
+        "responsePayload": {"errorMessage": reason, "errorType": error_type},
     }
 
 
@@ -92,6 +92,17 @@ def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
 
     assert ledger.read_ending(job.job_id) is None
     assert {error.code for error in store.view(job.job_id).errors} == {"lambda_unavailable"}
+
+
+def test_a_run_that_an_outage_ended_uses_up_no_attempt(make_job):
+    job = make_job()
+    ledger.accept(job)
+    store.create(job)
+    for attempt in range(1, MAX_ATTEMPTS + 2):
+        app.handler(failed_run(job, attempt, error_type="StorageUnavailableError"), None)
+
+    assert ledger.read_ending(job.job_id) is None
+    assert {error.code for error in store.view(job.job_id).errors} == {"storage_unavailable"}
 
 
 def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):

@@ -60,12 +60,14 @@ class Delivery:
 class FailedInvocation:
     """A run that ended without an answer, as the on-failure destination reports it.
 
-    `never_began` says that Lambda found no place for it in time.
+    `never_began` says that Lambda found no place for it in time; `error_type` is the class of what the function raised,
+    empty where its process died.
     """
 
     invocation: Invocation
     timed_out: bool
     never_began: bool
+    error_type: str
     reason: str
 
 
@@ -120,7 +122,13 @@ def parse_failed_invocation(event: Event) -> FailedInvocation:
     condition = event.get("requestContext", {}).get("condition", "")
     reason = str(answer.get("errorMessage") or condition)
     invocation = parse_invocation(event["requestPayload"])
-    return FailedInvocation(invocation, _TIMED_OUT in reason, condition == _TOO_OLD, reason)
+    return FailedInvocation(
+        invocation,
+        timed_out=_TIMED_OUT in reason,
+        never_began=condition == _TOO_OLD,
+        error_type=str(answer.get("errorType") or ""),
+        reason=reason,
+    )
 
 
 def parse_parked_command(event: Event) -> ParkedCommand | None:
