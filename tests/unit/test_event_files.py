@@ -42,6 +42,10 @@ def test_ingest_event_announces_one_upload():
     assert ids.parse_id(file_id) == file_id
 
 
+def test_an_object_that_somebody_put_beside_the_uploads_has_no_file_id():
+    assert files.id_of("uploads/photo.jpg") == ("photo.jpg", "")
+
+
 def test_settle_event_tells_of_a_run_that_died():
     failed = events.parse_failed_invocation(load("settle"))
 

@@ -54,8 +54,8 @@ def landed_since(file_id: str, tenant: str = DEFAULT_TENANT) -> Iterator[str]:
 
 
 def id_of(key: str) -> tuple[str, str]:
-    """Tenant and file id of an upload's key."""
-    _, tenant, file_id = key.split("/", 2)
+    """Tenant and file id of an upload's key; no file id where somebody else put an object there."""
+    tenant, _, file_id = key.removeprefix(PREFIX).partition("/")
     return tenant, file_id
 
 
