@@ -8,6 +8,8 @@ nothing. It is kept in S3 and not in Redis, so that it holds as long as it promi
 import hashlib
 import json
 
+from pydantic import Field
+
 from darkroom import ids, storage
 from darkroom.contracts import DEFAULT_TENANT, Contract, utc_now
 from darkroom.errors import IdempotencyKeyReusedError
@@ -17,11 +19,12 @@ PREFIX = "work/idempotency/"
 
 
 class Reservation(Contract):
-    """What the first request with a key gave out."""
+    """What the first request with a key gave out; `repeated` says that this request is not that one."""
 
     fingerprint: str
     identifiers: list[str]
     created_at: str
+    repeated: bool = Field(False, exclude=True)
 
 
 def reserve(key: str | None, request: bytes, count: int) -> Reservation:
@@ -48,7 +51,7 @@ def reserve(key: str | None, request: bytes, count: int) -> Reservation:
         raise IdempotencyKeyReusedError(
             "This Idempotency-Key was sent before with another request. Use a new key for a new request."
         )
-    return reserved
+    return reserved.model_copy(update={"repeated": True})
 
 
 def meaning(route: str, *parts: object) -> bytes:

@@ -91,10 +91,11 @@ async def create_job(
     """Accepts a job. Once this returns, the job is on record and will end, one way or another: ask `Location`."""
     operation = Operation(body.operation)
     file_id = ids.parse_id(body.file_id)
-    lookup.require_inputs(operation, body.params, lookup.file_record(file_id))
-    capacity.require(operation)
     params = spelled_out(body.params)
     reserved = reserve(idempotency_key, meaning("jobs", file_id, operation, params), 1)
+    if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
+        lookup.require_inputs(operation, body.params, lookup.file_record(file_id))
+        capacity.require(operation)
     job = Job(
         job_id=reserved.identifiers[0],
         operation=operation,

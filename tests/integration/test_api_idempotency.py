@@ -74,6 +74,29 @@ def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
     assert store.view(job_id).status == "canceled"
 
 
+def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):
+    file_id = upload(JPEG)
+    job_id = start(file_id, headers=KEY).json["job_id"]
+    storage.delete([files.key_of(file_id)])
+    store._client().delete(f"file:{file_id}")
+    monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
+    config.settings.cache_clear()
+
+    again, another = start(file_id, headers=KEY), start(upload(JPEG))
+
+    assert (again.status, again.json["job_id"]) == (202, job_id)
+    assert another.status == 429
+
+
+def test_a_request_that_was_refused_is_looked_at_anew_when_it_is_repeated(upload):
+    file_id = ids.new_id()
+    assert start(file_id, headers=KEY).status == 404
+    storage.put(files.key_of(file_id), JPEG, media_type="image/jpeg", metadata=files.metadata_of("a.jpg", []))
+
+    assert [start(file_id, headers=KEY).status for _ in range(2)] == [202, 202]
+    assert len(list(ledger.jobs_after(""))) == 1
+
+
 def test_a_repeated_upload_is_one_file():
     first, second = send(JPEG, headers=KEY), send(JPEG, headers=KEY)
 
