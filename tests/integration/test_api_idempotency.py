@@ -78,7 +78,7 @@ def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_a
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     storage.delete([files.key_of(file_id)])
-    store._client().delete(f"file:{file_id}")
+    store._client().delete(store._FILE.format(file_id))
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
     config.settings.cache_clear()
 

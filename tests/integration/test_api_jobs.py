@@ -418,6 +418,12 @@ def test_a_list_can_be_filtered_and_its_pages_keep_the_filter(many: list[str]) -
     assert every("/jobs?status=failed") == []
 
 
+def test_a_job_that_cannot_be_read_keeps_no_other_from_the_list(many: list[str]) -> None:
+    store._client().hset(store._JOB.format(many[2]), "status", "paused")
+
+    assert every("/jobs") == [job_id for job_id in many[::-1] if job_id != many[2]]
+
+
 def test_a_listed_job_is_a_summary(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     complete(job_id, "a.webp")

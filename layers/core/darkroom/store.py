@@ -24,6 +24,7 @@ from darkroom import aws, ids
 from darkroom.config import settings
 from darkroom.contracts import Ending, Failure, Job, Operation, Status, milliseconds
 from darkroom.errors import CacheUnavailableError, InternalError
+from darkroom.log import logger
 
 _DAY_S = 86_400
 
@@ -499,11 +500,19 @@ def recorded(job: Job, ending: Ending | None) -> View:
 
 
 def views(job_ids: list[str]) -> list[View | None]:
-    """`view` of many jobs in one round trip."""
+    """`view` of many jobs in one round trip. What cannot be read, by this version at least, counts as not there."""
     with _translated(), _client().pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             pipe.hgetall(_JOB.format(job_id))
-        return [_view(found) if "status" in found else None for found in pipe.execute()]
+        every = pipe.execute()
+    shown: list[View | None] = []
+    for job_id, found in zip(job_ids, every, strict=True):
+        try:
+            shown.append(_view(found) if "status" in found else None)
+        except InternalError as error:
+            logger().error("passed over", extra={"job_id": job_id, "reason": error.message})
+            shown.append(None)
+    return shown
 
 
 def standings(job_ids: list[str]) -> list[Standing]:
