@@ -232,7 +232,8 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.8, help="mean seconds between two faults")
     parser.add_argument("--as-shipped", action="store_true", help="with the real waiting times instead of short ones")
     parser.add_argument("--break", dest="broken", choices=BREAKS, help="without a guard, to see the run fail")
-    parser.add_argument("--port", type=int, default=33_000, help="of the API; the others follow up to 700 above it")
+    # Below the ports of outgoing connections, one of which might take that of a part that is down.
+    parser.add_argument("--port", type=int, default=23_000, help="of the API; the others follow up to 700 above it")
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
     options = parser.parse_args()
     sys.path.append(str(ROOT / "layers" / "core"))  # the film is made with Darkroom's own FFmpeg
