@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -34,6 +35,9 @@ from tests.media.make_images import (
     profile,
     see_through,
 )
+
+#: Files that are worked on at the same time.
+PROCESSES = 2
 
 
 class Hostile(NamedTuple):
@@ -402,9 +406,17 @@ def corpus(canary_file: str, canary_url: str, mutant_count: int, seed: int = 1) 
 
 
 def run(mutant_count: int, seed: int, folder: Path, canary: tuple[str, str]) -> list[tuple[Hostile, Outcome]]:
-    """Every file through every operation, in a process that may die without harm; `canary` is a path and a URL."""
-    with Runner(folder) as runner:
-        return [(file, runner.run(file.name, file.content)) for file in corpus(*canary, mutant_count, seed)]
+    """Every file through every operation, in processes that may die without harm; `canary` is a path and a URL."""
+    files = list(corpus(*canary, mutant_count, seed))
+
+    def work(share: int) -> list[tuple[Hostile, Outcome]]:
+        own = folder / str(share)
+        own.mkdir()
+        with Runner(own) as runner:
+            return [(file, runner.run(file.name, file.content)) for file in files[share::PROCESSES]]
+
+    with ThreadPoolExecutor(PROCESSES) as executor:
+        return [result for results in executor.map(work, range(PROCESSES)) for result in results]
 
 
 def complaints(results: list[tuple[Hostile, Outcome]]) -> list[str]:
