@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -29,7 +29,8 @@ def spawned(module: str, *arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None and not pipe.closed:
-                pipe.close()
+                with suppress(BrokenPipeError):  # what it did not read is lost with it
+                    pipe.close()
 
 
 def _program(module: str, arguments: tuple[Any, ...]) -> str:
