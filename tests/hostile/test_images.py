@@ -11,7 +11,7 @@ from tests.hostile.image_runner import FUNCTION_BYTES, TASK_S, Outcome, Runner, 
 from tests.hostile.images import Hostile, complaints, good, mutants, run
 from tests.media.make_images import MEDIA
 
-MUTANTS = 480
+MUTANTS = 240
 
 #: All that may be said of a picture. A new code here is a promise to clients.
 CODES = {

@@ -1,6 +1,6 @@
 """Nothing that a film or a sound holds makes an operation read elsewhere, crash, hang, or fail without a code.
 
-`DARKROOM_FUZZ` is the number of mutated files (default 300), `DARKROOM_FUZZ_SEED` which ones. With `-s` the counts by
+`DARKROOM_FUZZ` is the number of mutated files (default 200), `DARKROOM_FUZZ_SEED` which ones. With `-s` the counts by
 kind and outcome are shown.
 """
 
@@ -36,7 +36,7 @@ DEADLINE_S = 15
 GRACE_S = 5
 MEMORY_MB = 1769
 
-COUNT = int(os.environ.get("DARKROOM_FUZZ", "300"))
+COUNT = int(os.environ.get("DARKROOM_FUZZ", "200"))
 SEED = int(os.environ.get("DARKROOM_FUZZ_SEED", "1"))
 
 
