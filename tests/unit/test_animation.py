@@ -147,6 +147,12 @@ def _png_film(film: list[Image.Image], times: list[int]) -> bytes:
     return b"".join(file)
 
 
+def test_a_frame_outside_of_a_png_film_is_damage(tmp_path: Path) -> None:
+    content = _laid_film([(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 3, 0, 2, _NONE, _OVER)], in_front=False)
+    with pytest.raises(CorruptMediaError, match="outside"):
+        resized(content, tmp_path, width=4)
+
+
 def test_a_picture_in_front_of_a_png_film_is_not_part_of_it(tmp_path: Path) -> None:
     film = frames()
     content = encode(
@@ -162,6 +168,80 @@ def test_a_picture_in_front_of_a_png_film_is_not_part_of_it(tmp_path: Path) -> N
     assert difference(moving[0], film[0]) < 2
     still = resized(content, tmp_path, format="jpeg")
     assert still.getpixel((60, 40))[2] > 240  # type: ignore[index]
+
+
+#: Frames of a PNG film of 4 x 4 pixels: colour, left, top, side, what becomes of it afterwards, and how it is laid.
+_RED, _MIST, _GREEN, _NOTHING = (255, 0, 0, 255), (255, 255, 0, 128), (0, 255, 0, 255), (0, 0, 0, 0)
+_NONE, _BACKGROUND, _PREVIOUS, _SOURCE, _OVER = 0, 1, 2, 0, 1
+_MIXED = (255, 128, 0, 255)
+
+
+@pytest.mark.parametrize("fmt", ["png", "gif"])
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ([(_RED, 0, 0, 4, _NONE, _SOURCE), (_MIST, 1, 1, 2, _NONE, _OVER)], [[_RED, _RED], [_RED, _MIXED]]),
+        ([(_RED, 0, 0, 4, _NONE, _SOURCE), (_NOTHING, 1, 1, 2, _NONE, _SOURCE)], [[_RED, _RED], [_RED, _NOTHING]]),
+        (
+            [(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 1, 1, 2, _BACKGROUND, _OVER), (_RED, 0, 0, 1, _NONE, _OVER)],
+            [[_RED, _RED], [_RED, _GREEN], [_RED, _NOTHING]],
+        ),
+        (
+            [(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 1, 1, 2, _PREVIOUS, _SOURCE), (_GREEN, 0, 0, 1, _NONE, _OVER)],
+            [[_RED, _RED], [_RED, _GREEN], [_GREEN, _RED]],
+        ),
+        ([(_RED, 0, 0, 4, _PREVIOUS, _SOURCE), (_GREEN, 1, 1, 2, _NONE, _OVER)], [[_RED, _RED], [_NOTHING, _GREEN]]),
+    ],
+    ids=[
+        "mixed with what is below",
+        "in its place",
+        "taken away again",
+        "as it was before",
+        "nothing before the first",
+    ],
+)
+@pytest.mark.parametrize("in_front", [False, True])
+def test_the_frames_of_a_png_film_are_laid_as_the_format_says(
+    tmp_path: Path,
+    stored: list[tuple[tuple[int, ...], int, int, int, int, int]],
+    expected: list[list[tuple[int, ...]]],
+    in_front: bool,
+    fmt: str,
+) -> None:
+    shown = frames_of(resized(_laid_film(stored, in_front=in_front), tmp_path, width=4, format=fmt))
+    found = [[frame.convert("RGBA").getpixel(at) for at in ((0, 0), (1, 1))] for frame in shown]
+    for frame, wanted in zip(found, expected, strict=True):
+        for pixel, ink in zip(frame, wanted, strict=True):
+            assert isinstance(pixel, tuple)
+            assert pixel[3] == ink[3]
+            assert pixel[3] == 0 or pixel == pytest.approx(ink, abs=1)
+
+
+def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *, in_front: bool) -> bytes:
+    """A PNG film of plain squares; `in_front` is whether a blue picture that is none of its frames comes first."""
+    file, sequence, begun = [PNG_SIGNATURE], 0, in_front
+
+    def add(kind: bytes, body: bytes) -> None:
+        file.append(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
+
+    def pixels(ink: tuple[int, ...], side: int) -> bytes:
+        return zlib.compress((b"\0" + bytes(ink) * side) * side)
+
+    add(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 6, 0, 0, 0))
+    add(b"acTL", struct.pack(">II", len(stored), 0))
+    if in_front:
+        add(b"IDAT", pixels((0, 0, 255, 255), 4))
+    for ink, left, top, side, disposal, blend in stored:
+        add(b"fcTL", struct.pack(">IIIIIHHBB", sequence, side, side, left, top, 1, 10, disposal, blend))
+        sequence += 1
+        if begun:
+            add(b"fdAT", struct.pack(">I", sequence) + pixels(ink, side))
+            sequence += 1
+        else:
+            add(b"IDAT", pixels(ink, side))
+            begun = True
+    add(b"IEND", b"")
+    return b"".join(file)
 
 
 # Limits ------------------------------------------------------------------------------------------------------------

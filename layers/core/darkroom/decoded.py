@@ -1,4 +1,4 @@
-"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, animated PNG, and films in AV1.
+"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, and films in AV1.
 
 Pictures are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
 """
@@ -19,8 +19,7 @@ from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.geometry import Size
 from darkroom.heic import Opened
 from darkroom.heic import opened as heic_opened
-from darkroom.task import Limits, Task
-from darkroom.vips import film
+from darkroom.task import Limits
 
 if TYPE_CHECKING:
     from PIL.BmpImagePlugin import BmpImageFile
@@ -183,30 +182,6 @@ def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         length = int.from_bytes(content[at : at + 4])
         yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
         at += 12 + length
-
-
-def animated_png(content: bytes, frames: int, limits: Limits, task: Task | None = None) -> pyvips.Image:
-    """The first frames of an animated PNG below each other, with times and loops.
-
-    Raises TooManyPixelsError and CorruptMediaError.
-    """
-    from PIL.PngImagePlugin import PngImageFile
-
-    with _blamed("PNG"), PngImageFile(io.BytesIO(content)) as opened:
-        size = Size(*opened.size)
-        check_pixels(size, frames, min(limits.pixels, MAX_PIXELS), "The picture")
-        # A picture for viewers that know no animations may stand in front, and is none of the frames.
-        first = 1 if opened.default_image else 0
-        if first + frames > opened.n_frames:
-            raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
-        images, delays = [], []
-        for number in range(first, first + frames):
-            if task is not None:
-                task.remaining_s()
-            opened.seek(number)
-            images.append(_image(opened.convert("RGBA").tobytes(), size, 4))
-            delays.append(round(opened.info.get("duration", 0)))
-        return film(images, delays, int(opened.info.get("loop", 0)))
 
 
 # Films --------------------------------------------------------------------------------------------------------------

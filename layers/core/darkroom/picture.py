@@ -12,7 +12,7 @@ from typing import Any
 
 import pyvips
 
-from darkroom import decoded
+from darkroom import apng, decoded
 from darkroom.colour import displayable
 from darkroom.contracts import MAX_FRAMES
 from darkroom.decoded import check_pixels
@@ -134,14 +134,14 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
     media_type = source.media_type
     _check_type(media_type)
     content = _content(source)
-    if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
-        return _measured(decoded.animated_png(content, frames, limits), limits, keep_profile)
     if media_type == _BMP:
         return _measured(decoded.bitmap(content, limits), limits, keep_profile)
     if media_type == _HEIC:
         return _measured(decoded.heic(content, limits), limits, keep_profile)
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
+    if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
+        return _measured(apng.opened(content, header, frames, limits), limits, keep_profile)
     if media_type in _ANIMATED_TYPES and most_frames != 1:
         # Not get_n_pages(), which says 1 where there are more than 10,000.
         there = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
