@@ -14,19 +14,31 @@ from darkroom import decoded
 from darkroom.contracts import MAX_FRAMES, ResizeParams
 from darkroom.decoded import PNG_SIGNATURE, chunks
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError, TooLongError, TooManyPixelsError
+from darkroom.task import Rendition
 from functions.resize.app import resize
-from tests.media.make_images import animation, encode, frames, photograph, see_through
+from tests.media.make_images import animation, converted, encode, frames, photograph, profile, see_through
 from tests.pictures import changed_box, difference, opened
 from tests.sources import make_task
 
 KINDS = ["GIF", "WEBP", "PNG"]
 
 
-def resized(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Image.Image:
+def rendered(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Rendition:
     (folder / "source").write_bytes(content)
     task = make_task(folder / "source", folder, pixels=pixels)
     (rendition,) = resize(task, ResizeParams.model_validate({"width": 120, "quality": 95, **params}))
-    return opened(rendition)
+    return rendition
+
+
+def resized(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Image.Image:
+    return opened(rendered(content, folder, pixels=pixels, **params))
+
+
+def made(content: bytes, folder: Path, **params: Any) -> Image.Image:
+    """A result that may tell something."""
+    rendition = rendered(content, folder, **params)
+    assert isinstance(rendition.content, bytes)
+    return Image.open(io.BytesIO(rendition.content))
 
 
 def frames_of(image: Image.Image) -> list[Image.Image]:
@@ -145,6 +157,30 @@ def _png_film(film: list[Image.Image], times: list[int]) -> bytes:
                 sequence += 1
     add(b"IEND", b"")
     return b"".join(file)
+
+
+@pytest.mark.parametrize("source", ["PNG", "WEBP"])
+def test_the_colours_of_a_film_are_those_that_its_profile_says(tmp_path: Path, source: str) -> None:
+    film = frames()
+    wide = [converted(frame, "p3", "RGB") for frame in film]
+    content = encode(wide[0], source, save_all=True, append_images=wide[1:], quality=95, icc_profile=profile("p3"))
+    for shown, frame in zip(frames_of(resized(content, tmp_path, format="png")), film, strict=True):
+        assert difference(shown, frame) < 4
+    kept = made(content, tmp_path, format="png", profile="keep")
+    assert kept.info["icc_profile"] == profile("p3")
+    assert difference(frames_of(kept)[0], wide[0]) < 4
+
+
+@pytest.mark.parametrize("source", ["PNG", "WEBP"])
+@pytest.mark.parametrize("fmt", ["png", "webp"])
+def test_a_film_tells_on_request_what_its_file_told(tmp_path: Path, source: str, fmt: str) -> None:
+    film, exif = frames(), Image.Exif()
+    exif.update({0x8298: "(c) A. Painter", 0x010F: "Darkroom"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0)})
+    content = encode(film[0], source, save_all=True, append_images=film[1:], exif=exif.tobytes())
+    told = made(content, tmp_path, format=fmt, metadata="keep").getexif()
+    assert (told[0x8298], told[0x010F]) == ("(c) A. Painter", "Darkroom")
+    assert not told.get_ifd(0x8825)
 
 
 def test_a_frame_outside_of_a_png_film_is_damage(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ _REPLACE, _OVER = 0, 1
 #: Chunks that a frame cannot be decoded without: its palette, and which colours are transparent.
 _COLOURS = (b"PLTE", b"tRNS")
 
+#: What libvips calls the rest that a file tells, beside the single tags of its EXIF.
+_TOLD = ("icc-profile-data", "exif-data", "xmp-data", "orientation")
+
 
 # Reading -----------------------------------------------------------------------------------------------------------
 
@@ -67,7 +70,16 @@ def opened(content: bytes, header: pyvips.Image, count: int, limits: Limits) -> 
         if len(images) < count:
             raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
         delays_s, plays = decoded.png_times(content)
-        return film(images, [round(delay_s * 1000) for delay_s in delays_s[:count]], plays)
+        return _telling(film(images, [round(delay_s * 1000) for delay_s in delays_s[:count]], plays), header)
+
+
+def _telling(strip: pyvips.Image, header: pyvips.Image) -> pyvips.Image:
+    """With the profile and the metadata of the file; a profile for greys is of no use to RGBA."""
+    strip = strip.copy()
+    for name in header.get_fields():
+        if (name in _TOLD or name.startswith("exif-ifd")) and not (name == "icc-profile-data" and header.bands < 3):
+            strip.set_type(header.get_typeof(name), name, header.get(name))
+    return strip
 
 
 def _laid(frame: _Frame, under: pyvips.Image) -> pyvips.Image:
