@@ -27,7 +27,7 @@ from darkroom.errors import (
 )
 from darkroom.geometry import SIDEWAYS, Box, Size, stored
 from darkroom.task import Limits, Source, Task
-from darkroom.vips import each_frame, in_memory, set_up, translated
+from darkroom.vips import each_frame, film, in_memory, set_up, translated
 
 #: Largest file that is read as a picture. It is held in memory beside what is made of it.
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -141,7 +141,7 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
     if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
-        return _measured(apng.opened(content, header, frames, limits), limits, keep_profile)
+        return _measured(_upright(apng.opened(content, header, frames, limits), limits), limits, keep_profile)
     if media_type in _ANIMATED_TYPES and most_frames != 1:
         # Not get_n_pages(), which says 1 where there are more than 10,000.
         there = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
@@ -149,9 +149,11 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         check_pixels(Size(header.width, header.get_page_height()), options["n"], limits.pixels, "The picture")
         header = _header(content, media_type, options)
     _check_sides(header)
-    picture = _measured(header, limits, keep_profile)
+    upright = _upright(header, limits)
+    picture = _measured(upright, limits, keep_profile)
     _check_gif(media_type, content)
-    return replace(picture, content=content, options=options)
+    # In the file itself the frames are not turned.
+    return replace(picture, content=content, options=options) if upright is header else picture
 
 
 def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | decoded.Header]:
@@ -228,6 +230,18 @@ def _counted(there: int, most: int | None) -> int:
             f"The animation has {there:,} frames; at most {MAX_FRAMES:,} are decoded. max_frames takes the first ones."
         )
     return there
+
+
+def _upright(header: pyvips.Image, limits: Limits) -> pyvips.Image:
+    """An animation with its frames turned as EXIF says; libvips would turn the strip of them as one picture."""
+    size = Size(header.width, header.get_page_height())
+    if header.height == size.height or orientation(header) == 1:
+        return header
+    check_pixels(size, header.height // size.height, min(limits.pixels, decoded.MAX_PIXELS), "The picture")
+    with translated():
+        strip = header.copy_memory()
+        tops = range(0, strip.height, size.height)
+        return film([strip.crop(0, top, *size).autorot() for top in tops])
 
 
 def _measured(header: pyvips.Image, limits: Limits, keep_profile: bool) -> Picture:
