@@ -14,19 +14,31 @@ from darkroom import decoded
 from darkroom.contracts import MAX_FRAMES, ResizeParams
 from darkroom.decoded import PNG_SIGNATURE, chunks
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError, TooLongError, TooManyPixelsError
+from darkroom.task import Rendition
 from functions.resize.app import resize
-from tests.media.make_images import animation, encode, frames, photograph, see_through
+from tests.media.make_images import animation, converted, encode, frames, photograph, profile, see_through
 from tests.pictures import changed_box, difference, opened
 from tests.sources import make_task
 
 KINDS = ["GIF", "WEBP", "PNG"]
 
 
-def resized(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Image.Image:
+def rendered(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Rendition:
     (folder / "source").write_bytes(content)
     task = make_task(folder / "source", folder, pixels=pixels)
     (rendition,) = resize(task, ResizeParams.model_validate({"width": 120, "quality": 95, **params}))
-    return opened(rendition)
+    return rendition
+
+
+def resized(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Image.Image:
+    return opened(rendered(content, folder, pixels=pixels, **params))
+
+
+def made(content: bytes, folder: Path, **params: Any) -> Image.Image:
+    """A result that may tell something."""
+    rendition = rendered(content, folder, **params)
+    assert isinstance(rendition.content, bytes)
+    return Image.open(io.BytesIO(rendition.content))
 
 
 def frames_of(image: Image.Image) -> list[Image.Image]:
@@ -147,6 +159,36 @@ def _png_film(film: list[Image.Image], times: list[int]) -> bytes:
     return b"".join(file)
 
 
+@pytest.mark.parametrize("source", ["PNG", "WEBP"])
+def test_the_colours_of_a_film_are_those_that_its_profile_says(tmp_path: Path, source: str) -> None:
+    film = frames()
+    wide = [converted(frame, "p3", "RGB") for frame in film]
+    content = encode(wide[0], source, save_all=True, append_images=wide[1:], quality=95, icc_profile=profile("p3"))
+    for shown, frame in zip(frames_of(resized(content, tmp_path, format="png")), film, strict=True):
+        assert difference(shown, frame) < 4
+    kept = made(content, tmp_path, format="png", profile="keep")
+    assert kept.info["icc_profile"] == profile("p3")
+    assert difference(frames_of(kept)[0], wide[0]) < 4
+
+
+@pytest.mark.parametrize("source", ["PNG", "WEBP"])
+@pytest.mark.parametrize("fmt", ["png", "webp"])
+def test_a_film_tells_on_request_what_its_file_told(tmp_path: Path, source: str, fmt: str) -> None:
+    film, exif = frames(), Image.Exif()
+    exif.update({0x8298: "(c) A. Painter", 0x010F: "Darkroom"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0)})
+    content = encode(film[0], source, save_all=True, append_images=film[1:], exif=exif.tobytes())
+    told = made(content, tmp_path, format=fmt, metadata="keep").getexif()
+    assert (told[0x8298], told[0x010F]) == ("(c) A. Painter", "Darkroom")
+    assert not told.get_ifd(0x8825)
+
+
+def test_a_frame_outside_of_a_png_film_is_damage(tmp_path: Path) -> None:
+    content = _laid_film([(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 3, 0, 2, _NONE, _OVER)], in_front=False)
+    with pytest.raises(CorruptMediaError, match="outside"):
+        resized(content, tmp_path, width=4)
+
+
 def test_a_picture_in_front_of_a_png_film_is_not_part_of_it(tmp_path: Path) -> None:
     film = frames()
     content = encode(
@@ -162,6 +204,80 @@ def test_a_picture_in_front_of_a_png_film_is_not_part_of_it(tmp_path: Path) -> N
     assert difference(moving[0], film[0]) < 2
     still = resized(content, tmp_path, format="jpeg")
     assert still.getpixel((60, 40))[2] > 240  # type: ignore[index]
+
+
+#: Frames of a PNG film of 4 x 4 pixels: colour, left, top, side, what becomes of it afterwards, and how it is laid.
+_RED, _MIST, _GREEN, _NOTHING = (255, 0, 0, 255), (255, 255, 0, 128), (0, 255, 0, 255), (0, 0, 0, 0)
+_NONE, _BACKGROUND, _PREVIOUS, _SOURCE, _OVER = 0, 1, 2, 0, 1
+_MIXED = (255, 128, 0, 255)
+
+
+@pytest.mark.parametrize("fmt", ["png", "gif"])
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ([(_RED, 0, 0, 4, _NONE, _SOURCE), (_MIST, 1, 1, 2, _NONE, _OVER)], [[_RED, _RED], [_RED, _MIXED]]),
+        ([(_RED, 0, 0, 4, _NONE, _SOURCE), (_NOTHING, 1, 1, 2, _NONE, _SOURCE)], [[_RED, _RED], [_RED, _NOTHING]]),
+        (
+            [(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 1, 1, 2, _BACKGROUND, _OVER), (_RED, 0, 0, 1, _NONE, _OVER)],
+            [[_RED, _RED], [_RED, _GREEN], [_RED, _NOTHING]],
+        ),
+        (
+            [(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 1, 1, 2, _PREVIOUS, _SOURCE), (_GREEN, 0, 0, 1, _NONE, _OVER)],
+            [[_RED, _RED], [_RED, _GREEN], [_GREEN, _RED]],
+        ),
+        ([(_RED, 0, 0, 4, _PREVIOUS, _SOURCE), (_GREEN, 1, 1, 2, _NONE, _OVER)], [[_RED, _RED], [_NOTHING, _GREEN]]),
+    ],
+    ids=[
+        "mixed with what is below",
+        "in its place",
+        "taken away again",
+        "as it was before",
+        "nothing before the first",
+    ],
+)
+@pytest.mark.parametrize("in_front", [False, True])
+def test_the_frames_of_a_png_film_are_laid_as_the_format_says(
+    tmp_path: Path,
+    stored: list[tuple[tuple[int, ...], int, int, int, int, int]],
+    expected: list[list[tuple[int, ...]]],
+    in_front: bool,
+    fmt: str,
+) -> None:
+    shown = frames_of(resized(_laid_film(stored, in_front=in_front), tmp_path, width=4, format=fmt))
+    found = [[frame.convert("RGBA").getpixel(at) for at in ((0, 0), (1, 1))] for frame in shown]
+    for frame, wanted in zip(found, expected, strict=True):
+        for pixel, ink in zip(frame, wanted, strict=True):
+            assert isinstance(pixel, tuple)
+            assert pixel[3] == ink[3]
+            assert pixel[3] == 0 or pixel == pytest.approx(ink, abs=1)
+
+
+def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *, in_front: bool) -> bytes:
+    """A PNG film of plain squares; `in_front` is whether a blue picture that is none of its frames comes first."""
+    file, sequence, begun = [PNG_SIGNATURE], 0, in_front
+
+    def add(kind: bytes, body: bytes) -> None:
+        file.append(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
+
+    def pixels(ink: tuple[int, ...], side: int) -> bytes:
+        return zlib.compress((b"\0" + bytes(ink) * side) * side)
+
+    add(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 6, 0, 0, 0))
+    add(b"acTL", struct.pack(">II", len(stored), 0))
+    if in_front:
+        add(b"IDAT", pixels((0, 0, 255, 255), 4))
+    for ink, left, top, side, disposal, blend in stored:
+        add(b"fcTL", struct.pack(">IIIIIHHBB", sequence, side, side, left, top, 1, 10, disposal, blend))
+        sequence += 1
+        if begun:
+            add(b"fdAT", struct.pack(">I", sequence) + pixels(ink, side))
+            sequence += 1
+        else:
+            add(b"IDAT", pixels(ink, side))
+            begun = True
+    add(b"IEND", b"")
+    return b"".join(file)
 
 
 # Limits ------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from darkroom.task import Rendition
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from functions.watermark.app import watermark
-from tests.media.make_images import MEDIA, oriented, photograph
+from tests.media.make_images import MEDIA, encode, frames, oriented, photograph
 from tests.pictures import difference, opened
 from tests.sources import make_task
 
@@ -27,6 +27,14 @@ ORIENTATIONS = range(1, 9)
 def turned(fmt: str, orientation: int) -> bytes:
     """A file that shows the photograph when its orientation is obeyed."""
     return oriented(photograph(), orientation, fmt, quality=95)
+
+
+def film(shown: list[Image.Image], orientation: int, fmt: str) -> bytes:
+    """An animation that shows these frames when its orientation is obeyed."""
+    stored = [Image.open(io.BytesIO(oriented(frame, orientation, "PNG"))) for frame in shown]
+    options: dict[str, Any] = {"save_all": True, "append_images": stored[1:], "duration": 80}
+    options |= {"lossless": True} if fmt == "WEBP" else {}
+    return encode(stored[0], fmt, exif=stored[0].getexif().tobytes(), **options)
 
 
 def done(content: bytes, folder: Path, operation: Callable[..., list[Rendition]], params: Any) -> Image.Image:
@@ -75,6 +83,25 @@ def test_a_watermark_lies_where_it_should_on_the_upright_picture(
     )
     assert difference(result.crop((200, 0, 600, 400)), photograph().crop((200, 0, 600, 400))) < 3.5
     assert difference(result.crop((0, 0, 200, 120)), photograph().crop((0, 0, 200, 120))) > 20
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("fmt", ["PNG", "WEBP"])
+def test_every_frame_of_an_animation_is_turned(tmp_path: Path, fmt: str, orientation: int) -> None:
+    shown = [frame.convert("RGB") for frame in frames((120, 80))]
+    content = film(shown, orientation, fmt)
+    region = {"left": 30, "top": 10, "width": 60, "height": 40}
+    for params in ({"width": 60}, {"width": 120}, {"crop": region}):
+        (tmp_path / "source").write_bytes(content)
+        asked = ResizeParams.model_validate({"format": "png", "metadata": "keep", **params})
+        (rendition,) = resize(make_task(tmp_path / "source", tmp_path), asked)
+        result = Image.open(io.BytesIO(rendition.content))  # type: ignore[arg-type]
+        assert result.getexif()[0x0112] == 1
+        assert (getattr(result, "n_frames", 1), result.size) == (4, (60, 40) if params != {"width": 120} else (120, 80))
+        for number, frame in enumerate(shown):
+            result.seek(number)
+            part = frame.crop((30, 10, 90, 50)) if "crop" in params else frame
+            assert difference(result, part.resize(result.size, Image.Resampling.LANCZOS)) < 4
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

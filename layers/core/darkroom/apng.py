@@ -1,4 +1,4 @@
-"""Animated PNG, which libvips does not write: each frame is encoded by it, and the chunks are put together here.
+"""Animated PNG, which libvips neither reads nor writes: each frame is a PNG to it, the chunks are sorted out here.
 
 Of a frame only the part is stored that differs from the one before. Format: https://www.w3.org/TR/png-3/#apng-frame-based-animation
 """
@@ -7,19 +7,115 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import pyvips
 
+from darkroom import decoded
 from darkroom.decoded import PNG_SIGNATURE, chunks
-from darkroom.geometry import Box
-from darkroom.task import Task
-from darkroom.vips import LOOK_EVERY_S
+from darkroom.errors import CorruptMediaError
+from darkroom.geometry import Box, Size
+from darkroom.task import Limits, Task
+from darkroom.vips import LOOK_EVERY_S, film, translated
 
 #: What a GIF without times is shown at, in milliseconds.
 _DEFAULT_DELAY_MS = 100
 
-_KEEP_WHAT_IS_THERE = 0
-_REPLACE = 0
+#: What becomes of a frame's part before the next frame, and how the part is laid on what is there.
+_KEEP_WHAT_IS_THERE, _CLEAR, _AS_BEFORE = 0, 1, 2
+_REPLACE, _OVER = 0, 1
+
+#: Chunks that a frame cannot be decoded without: its palette, and which colours are transparent.
+_COLOURS = (b"PLTE", b"tRNS")
+
+#: What libvips calls the rest that a file tells, beside the single tags of its EXIF.
+_TOLD = ("icc-profile-data", "exif-data", "xmp-data", "orientation")
+
+
+# Reading -----------------------------------------------------------------------------------------------------------
+
+
+class _Frame(NamedTuple):
+    """A frame as it is stored: a PNG of the part that changes, where that lies, and how it is laid there."""
+
+    png: bytes
+    box: Box
+    disposal: int
+    blend: int
+
+
+def opened(content: bytes, header: pyvips.Image, count: int, limits: Limits) -> pyvips.Image:
+    """The first frames of a file below each other in RGBA, with times and loops; `header` is what libvips reads of it.
+
+    Pillow reads such files too, but lays half transparent parts so that what was opaque below them no longer is.
+    Raises TooManyPixelsError and CorruptMediaError.
+    """
+    size = Size(header.width, header.height)
+    decoded.check_pixels(size, count, min(limits.pixels, decoded.MAX_PIXELS), "The picture")
+    images: list[pyvips.Image] = []
+    with translated():
+        canvas = pyvips.Image.black(*size, bands=4).copy(interpretation="srgb")
+        for frame in islice(_stored(content), count):
+            left, top, width, height = frame.box
+            if left + width > size.width or top + height > size.height:
+                raise CorruptMediaError("The picture is damaged or cut short (a frame lies outside of it).")
+            under = canvas.crop(*frame.box)
+            images.append(canvas.insert(_laid(frame, under), left, top).copy_memory())
+            # Nothing is before the first frame, which is therefore cleared.
+            if frame.disposal == _CLEAR or (frame.disposal == _AS_BEFORE and len(images) == 1):
+                canvas = images[-1].insert(pyvips.Image.black(width, height, bands=4), left, top)
+            elif frame.disposal != _AS_BEFORE:
+                canvas = images[-1]
+        if len(images) < count:
+            raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
+        delays_s, plays = decoded.png_times(content)
+        return _telling(film(images, [round(delay_s * 1000) for delay_s in delays_s[:count]], plays), header)
+
+
+def _telling(strip: pyvips.Image, header: pyvips.Image) -> pyvips.Image:
+    """With the profile and the metadata of the file."""
+    strip = strip.copy()
+    for name in header.get_fields():
+        if name in _TOLD or name.startswith("exif-ifd"):
+            strip.set_type(header.get_typeof(name), name, header.get(name))
+    return strip
+
+
+def _laid(frame: _Frame, under: pyvips.Image) -> pyvips.Image:
+    """A frame's part in RGBA, on what is there."""
+    part = pyvips.Image.pngload_buffer(frame.png, fail_on="error")
+    part = part.colourspace("srgb").cast("uchar")
+    part = part if part.hasalpha() else part.addalpha()
+    return under.composite2(part, "over").cast("uchar") if frame.blend == _OVER else part
+
+
+def _stored(content: bytes) -> Iterator[_Frame]:
+    """The frames of a file; a picture in front of them, for viewers that know no animations, is none."""
+    header, colours, control, pixels = b"", list[bytes](), b"", list[bytes]()
+    for kind, body in chunks(content):
+        if kind == b"IHDR":
+            header = body[8:]
+        elif kind in _COLOURS:
+            colours.append(_chunk(kind, body))
+        elif control and kind in (b"IDAT", b"fdAT"):
+            pixels.append(body if kind == b"IDAT" else body[4:])
+        elif kind == b"fcTL" and len(body) == 26:
+            if control:
+                yield _frame(header, colours, control, pixels)
+            control, pixels = body, []
+    if control:
+        yield _frame(header, colours, control, pixels)
+
+
+def _frame(header: bytes, colours: list[bytes], control: bytes, pixels: list[bytes]) -> _Frame:
+    width, height, left, top = struct.unpack(">IIII", control[4:20])
+    head = _chunk(b"IHDR", control[4:12] + header)
+    png = b"".join([PNG_SIGNATURE, head, *colours, _chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")])
+    return _Frame(png, Box(left, top, width, height), *control[24:26])
+
+
+# Writing -----------------------------------------------------------------------------------------------------------
 
 
 def encoded(strip: pyvips.Image, encode: Callable[[pyvips.Image], bytes], task: Task) -> bytes:

@@ -41,12 +41,19 @@ def displayable(image: pyvips.Image, *, keep_profile: bool = False) -> pyvips.Im
     grey = image.interpretation in ("b-w", "grey16")
     if image.interpretation == "cmyk" or (not keep_profile and _has_own_colours(image)):
         image = _without_profile(_colour_managed(image))
+    elif not _fits(image, grey=grey):
+        image = _without_profile(image)
     space = "b-w" if grey else "srgb"
     image = image if image.interpretation == space else image.colourspace(space)
     shown = 2 if grey else 4
     if image.bands > shown:
         image = image.extract_band(0, n=shown)
     return image if image.format == "uchar" else image.cast("uchar")
+
+
+def coloured(image: pyvips.Image) -> pyvips.Image:
+    """In RGB. A grey picture that has kept its profile is converted by it, since RGB cannot have it."""
+    return displayable(image).colourspace("srgb") if image.interpretation == "b-w" else image
 
 
 def _colour_managed(image: pyvips.Image) -> pyvips.Image:
@@ -67,6 +74,13 @@ def _without_profile(image: pyvips.Image) -> pyvips.Image:
     image = image.copy()
     image.remove("icc-profile-data")
     return image
+
+
+def _fits(image: pyvips.Image, *, grey: bool) -> bool:
+    """Whether a profile is one of RGB or of grey, as the picture will be: Lab may have one too, and says all itself."""
+    if not image.get_typeof("icc-profile-data"):
+        return True
+    return bytes(image.get("icc-profile-data"))[16:20] == (b"GRAY" if grey else b"RGB ")
 
 
 def _has_own_colours(image: pyvips.Image) -> bool:

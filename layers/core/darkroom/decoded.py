@@ -1,4 +1,4 @@
-"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, animated PNG, and films in AV1.
+"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, some TIFFs, and films in AV1.
 
 Pictures are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
 """
@@ -19,8 +19,7 @@ from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.geometry import Size
 from darkroom.heic import Opened
 from darkroom.heic import opened as heic_opened
-from darkroom.task import Limits, Task
-from darkroom.vips import film
+from darkroom.task import Limits
 
 if TYPE_CHECKING:
     from PIL.BmpImagePlugin import BmpImageFile
@@ -106,6 +105,44 @@ def heic(content: bytes, limits: Limits) -> pyvips.Image:
     return image
 
 
+#: Tags of a TIFF that say how colours are stored, and what they say.
+_COMPRESSION, _COLOURS, _SHARING = 0x0103, 0x0106, 0x0212
+_JPEGS, _YCBCR, _UNSHARED = (6, 7), 6, (1, 1)
+
+
+def tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
+    """A TIFF in Lab of 8 bits, which libvips refuses, or in plain YCbCr, which it takes for RGB; None for any other.
+
+    It comes upright. Raises TooManyPixelsError and CorruptMediaError.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    misread = False
+    with _unheeded("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        tags = opened.tag_v2
+        plain = tags.get(_COMPRESSION) not in _JPEGS and tags.get(_SHARING) == _UNSHARED
+        misread = opened.mode == "LAB" or (plain and tags.get(_COLOURS) == _YCBCR)
+    if not misread:
+        return None
+    with _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+        opened.load()
+        lab = opened.mode == "LAB"
+        image = _image((opened if lab else opened.convert("RGB")).tobytes(), Size(*opened.size), 3)
+        profile = opened.info.get("icc_profile")
+    image = _lab(image) if lab else image
+    image.set_type(pyvips.GValue.gint_type, "bits-per-sample", 8)
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def _lab(image: pyvips.Image) -> pyvips.Image:
+    """Lab as libvips has it, from one byte for the lightness and two with a sign for the colours."""
+    lightness, colours = image.extract_band(0) * (100 / 255), image.extract_band(1, n=2).copy(format="char")
+    return lightness.bandjoin(colours).copy(interpretation="lab")
+
+
 #: What of a TIFF's tags is EXIF and not the file's own layout: description, camera, software, time, artist, copyright.
 _TIFF_EXIF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _TIFF_EXIF_FOLDERS = (0x8769, 0x8825)
@@ -183,30 +220,6 @@ def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         length = int.from_bytes(content[at : at + 4])
         yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
         at += 12 + length
-
-
-def animated_png(content: bytes, frames: int, limits: Limits, task: Task | None = None) -> pyvips.Image:
-    """The first frames of an animated PNG below each other, with times and loops.
-
-    Raises TooManyPixelsError and CorruptMediaError.
-    """
-    from PIL.PngImagePlugin import PngImageFile
-
-    with _blamed("PNG"), PngImageFile(io.BytesIO(content)) as opened:
-        size = Size(*opened.size)
-        check_pixels(size, frames, min(limits.pixels, MAX_PIXELS), "The picture")
-        # A picture for viewers that know no animations may stand in front, and is none of the frames.
-        first = 1 if opened.default_image else 0
-        if first + frames > opened.n_frames:
-            raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
-        images, delays = [], []
-        for number in range(first, first + frames):
-            if task is not None:
-                task.remaining_s()
-            opened.seek(number)
-            images.append(_image(opened.convert("RGBA").tobytes(), size, 4))
-            delays.append(round(opened.info.get("duration", 0)))
-        return film(images, delays, int(opened.info.get("loop", 0)))
 
 
 # Films --------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Text drawn by libvips' own text engine (Pango), which joins, orders and places the letters of every script."""
 
 import math
+import unicodedata
 from functools import cache
 from html import escape
 from typing import NamedTuple
@@ -78,7 +79,8 @@ class Lettering(NamedTuple):
             if "no text to render" in error.detail:
                 raise InvalidRequestError("text: there is nothing to draw in it.") from error
             raise
-        left, top, width, height = mask.find_trim(threshold=1, background=0)
+        # As line art: else the edges of fine strokes pass for noise, and a mask of less than three pixels is refused.
+        left, top, width, height = mask.find_trim(threshold=1, background=0, line_art=True)
         if not width:
             raise InvalidRequestError("text: there is nothing to draw in it.")
         return mask.crop(left, top, width, height)
@@ -88,7 +90,8 @@ def check_letters(text: str) -> None:
     """Raises InvalidRequestError for characters that would be drawn as empty boxes."""
     unknown = undrawable(text)
     if unknown:
-        raise InvalidRequestError(f"text: the font has no letters for {' '.join(unknown)}")
+        names = (f"U+{ord(letter):04X}" if unicodedata.category(letter) == "Cc" else letter for letter in unknown)
+        raise InvalidRequestError(f"text: the font has no letters for {' '.join(names)}")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyvips
 
-from darkroom import decoded
+from darkroom import apng, decoded
 from darkroom.colour import displayable
 from darkroom.contracts import MAX_FRAMES
 from darkroom.decoded import check_pixels
@@ -27,7 +27,7 @@ from darkroom.errors import (
 )
 from darkroom.geometry import SIDEWAYS, Box, Size, stored
 from darkroom.task import Limits, Source, Task
-from darkroom.vips import each_frame, in_memory, set_up, translated
+from darkroom.vips import each_frame, film, in_memory, set_up, translated
 
 #: Largest file that is read as a picture. It is held in memory beside what is made of it.
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -41,7 +41,7 @@ _LOADERS = {
     "image/tiff": "tiffload_source",
     "image/avif": "heifload_source",
 }
-_BMP, _GIF, _HEIC, _PNG = "image/bmp", "image/gif", "image/heic", "image/png"
+_BMP, _GIF, _HEIC, _PNG, _TIFF = "image/bmp", "image/gif", "image/heic", "image/png", "image/tiff"
 _READABLE = (*_LOADERS, _BMP, _HEIC)
 
 #: Longest side, in pixels. libvips keeps hundreds of whole rows in memory, however long they are.
@@ -134,14 +134,16 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
     media_type = source.media_type
     _check_type(media_type)
     content = _content(source)
-    if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
-        return _measured(decoded.animated_png(content, frames, limits), limits, keep_profile)
     if media_type == _BMP:
         return _measured(decoded.bitmap(content, limits), limits, keep_profile)
     if media_type == _HEIC:
         return _measured(decoded.heic(content, limits), limits, keep_profile)
+    if media_type == _TIFF and (image := decoded.tiff(content, limits)) is not None:
+        return _measured(image, limits, keep_profile)
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
+    if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
+        return _measured(_upright(apng.opened(content, header, frames, limits), limits), limits, keep_profile)
     if media_type in _ANIMATED_TYPES and most_frames != 1:
         # Not get_n_pages(), which says 1 where there are more than 10,000.
         there = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
@@ -149,9 +151,11 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         check_pixels(Size(header.width, header.get_page_height()), options["n"], limits.pixels, "The picture")
         header = _header(content, media_type, options)
     _check_sides(header)
-    picture = _measured(header, limits, keep_profile)
+    upright = _upright(header, limits)
+    picture = _measured(upright, limits, keep_profile)
     _check_gif(media_type, content)
-    return replace(picture, content=content, options=options)
+    # In the file itself the frames are not turned.
+    return replace(picture, content=content, options=options) if upright is header else picture
 
 
 def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | decoded.Header]:
@@ -166,6 +170,8 @@ def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | d
         return content, decoded.bitmap_header(content, limits)
     if source.media_type == _HEIC:
         return content, decoded.heic_header(content, limits)
+    if source.media_type == _TIFF and (image := decoded.tiff(content, limits)) is not None:
+        return content, image
     header = _header(content, source.media_type, {"fail_on": "error"})
     _check_sides(header)
     check_pixels(Size(header.width, header.get_page_height()), 1, limits.pixels, "The picture")
@@ -228,6 +234,18 @@ def _counted(there: int, most: int | None) -> int:
             f"The animation has {there:,} frames; at most {MAX_FRAMES:,} are decoded. max_frames takes the first ones."
         )
     return there
+
+
+def _upright(header: pyvips.Image, limits: Limits) -> pyvips.Image:
+    """An animation with its frames turned as EXIF says; libvips would turn the strip of them as one picture."""
+    size = Size(header.width, header.get_page_height())
+    if header.height == size.height or orientation(header) == 1:
+        return header
+    check_pixels(size, header.height // size.height, min(limits.pixels, decoded.MAX_PIXELS), "The picture")
+    with translated():
+        strip = header.copy_memory()
+        tops = range(0, strip.height, size.height)
+        return film([strip.crop(0, top, *size).autorot() for top in tops])
 
 
 def _measured(header: pyvips.Image, limits: Limits, keep_profile: bool) -> Picture:
