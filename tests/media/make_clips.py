@@ -167,6 +167,21 @@ def _long(target: Path, _folder: Path) -> None:
     _ffmpeg("-stream_loop", "7", "-i", ORIGINAL, "-c", "copy", target)
 
 
+@_recipe("part.mp4")
+def _part(target: Path, folder: Path) -> None:
+    """Cut out of a film without encoding: the last pictures lie apart, as those between them came later in the file."""
+    whole, reordered = folder / "reordered.mp4", ("-c:v", "libx264", "-x264-params", "bframes=3:b-adapt=0:keyint=50")
+    _ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=3", *reordered, "-pix_fmt", "yuv420p", whole)
+    _ffmpeg("-ss", "0.7", "-to", "2.3", "-i", whole, "-c", "copy", target)
+
+
+@_recipe("last_stays.mp4")
+def _last_stays(target: Path, folder: Path) -> None:
+    """Two seconds of pictures, the last of which stays for three more, as when nothing moves on a screen."""
+    longer = "setts=duration=if(eq(N\\,49)\\,3/TB\\,DURATION)"
+    _ffmpeg("-i", clip("film.mp4", folder), "-an", "-c", "copy", "-bsf:v", longer, target)
+
+
 # What is or is not there -------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.boxes import check_uncut
+from darkroom.boxes import check_uncut, track_ends
 from darkroom.errors import CorruptMediaError
 
 
@@ -50,3 +50,12 @@ def test_a_file_whose_media_goes_beyond_its_end_is_refused(tmp_path: Path, conte
 
     with pytest.raises(CorruptMediaError, match="cut short"):
         check_uncut(file)
+
+
+def test_the_ends_of_the_tracks_are_read_in_their_order(tmp_path: Path) -> None:
+    film = box(b"mvhd", bytes(12) + (600).to_bytes(4) + (1500).to_bytes(4))
+    tracks = [box(b"trak", box(b"tkhd", bytes(20) + ticks.to_bytes(4)) + box(b"mdia")) for ticks in (1500, 900)]
+    file = tmp_path / "film.mp4"
+    file.write_bytes(HEAD + box(b"moov", film + b"".join(tracks)) + box(b"mdat", b"media"))
+
+    assert track_ends(file) == [2.5, 1.5]

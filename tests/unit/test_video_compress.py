@@ -279,6 +279,17 @@ def test_every_picture_keeps_its_time_where_times_are_irregular(clips: Clips, tm
     assert [at_s - first for at_s in times(made)] == pytest.approx([at_s - begin for at_s in times(source)], abs=0.002)
 
 
+@pytest.mark.parametrize(("name", "plays_s"), [("part.mp4", 1.8), ("last_stays.mp4", 4.96)])
+def test_a_film_whose_last_pictures_come_late_is_whole(clips: Clips, tmp_path: Path, name: str, plays_s: float) -> None:
+    task, params = make_task(clips(name), tmp_path), VideoCompressParams(preset="medium")
+
+    (made,) = video_compress(task, params)
+
+    assert isinstance(made.content, Path)
+    assert made.duration_s == pytest.approx(plays_s, abs=0.08)
+    assert times(made.content) == pytest.approx([each for each in times(clips(name)) if each >= 0], abs=0.002)
+
+
 def test_sound_that_begins_later_still_begins_later(clips: Clips, tmp_path: Path) -> None:
     made = compressed(clips("late_sound.mp4"), tmp_path)
 
