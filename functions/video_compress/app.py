@@ -68,8 +68,7 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     """
     demuxer = ffmpeg.demuxer_of(task.source)
     source = task.source.path()
-    if demuxer == "mov":
-        check_uncut(source)
+    check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     size = fit(check_pixels(found.video(), task.limits), params.max_height, params.max_width)
     check_duration(found, task.limits)
@@ -308,10 +307,10 @@ def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
     if sum(stream.kind == "subtitle" for stream in made.streams) != len(plan.texts):
         raise InternalError("The encoder lost subtitles.")
     made_s, fps = made.video().duration_s, plan.params.max_fps
-    check_whole(film, made_s, source=plan.found, demuxer=source.demuxer, frame_rate=fps)
+    check_whole(film, made_s, demuxer=source.demuxer, frame_rate=fps)
     check_visible(Place(str(target), demuxer, made.video()), source, task)
     if plan.sound is not None:
-        check_whole(plan.sound, made.audio().duration_s, source=plan.found, demuxer=source.demuxer)
+        check_whole(plan.sound, made.audio().duration_s, demuxer=source.demuxer)
         check_audible(Place(str(target), demuxer, made.audio()), replace(source, stream=plan.sound), task)
     return made
 

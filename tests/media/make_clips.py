@@ -210,6 +210,14 @@ def _late_sound(target: Path, folder: Path) -> None:
     _ffmpeg("-i", film, "-itsoffset", "0.5", "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", target)
 
 
+@_recipe("untold.mkv")
+def _untold(target: Path, folder: Path) -> None:
+    """Sound for one second of two, in a file that tells its own length and not those of its streams."""
+    film, brief = clip("film.mp4", folder), folder / "brief.mkv"
+    _ffmpeg("-i", film, "-t", "1", "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", brief)
+    target.write_bytes(brief.read_bytes().replace(b"DURATION", b"UNTOLD__"))
+
+
 @_recipe("cover.mp4")
 def _cover(target: Path, folder: Path) -> None:
     """The film with a cover picture in front of it, which is larger."""

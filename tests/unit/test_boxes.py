@@ -33,7 +33,7 @@ def test_a_file_that_is_all_there_passes(tmp_path: Path, content: bytes) -> None
     file = tmp_path / "film.mp4"
     file.write_bytes(content)
 
-    check_uncut(file)
+    check_uncut(file, "mov")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,39 @@ def test_a_file_whose_media_goes_beyond_its_end_is_refused(tmp_path: Path, conte
     file.write_bytes(content)
 
     with pytest.raises(CorruptMediaError, match="cut short"):
-        check_uncut(file)
+        check_uncut(file, "mov")
+
+
+def matroska(length: bytes, content: bytes) -> bytes:
+    return b"\x1a\x45\xdf\xa3\x8bB\x82\x88matroska" + b"\x18\x53\x80\x67" + length + content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x1a\x45\xdf\xa3",
+        matroska(b"", b""),
+        matroska(b"\x84", b"film"),
+        matroska(b"\x84", b"film and more"),
+        matroska(b"\x01" + (500).to_bytes(7), b"x" * 500),
+        matroska(b"\x01" + b"\xff" * 7, b"a live recording"),
+        matroska(b"\xff", b"a live recording"),
+    ],
+)
+def test_a_matroska_file_that_is_all_there_passes(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "film.mkv"
+    file.write_bytes(content)
+
+    check_uncut(file, "matroska")
+
+
+@pytest.mark.parametrize("content", [matroska(b"\x85", b"film"), matroska(b"\x01" + (500).to_bytes(7), b"x" * 400)])
+def test_a_matroska_file_that_should_be_longer_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "film.mkv"
+    file.write_bytes(content)
+
+    with pytest.raises(CorruptMediaError, match="cut short"):
+        check_uncut(file, "matroska")
 
 
 def test_the_ends_of_the_tracks_are_read_in_their_order(tmp_path: Path) -> None:

@@ -290,6 +290,13 @@ def test_a_film_whose_last_pictures_come_late_is_whole(clips: Clips, tmp_path: P
     assert times(made.content) == pytest.approx([each for each in times(clips(name)) if each >= 0], abs=0.002)
 
 
+def test_sound_may_be_shorter_than_the_film(clips: Clips, tmp_path: Path) -> None:
+    made = compressed(clips("untold.mkv"), tmp_path)
+
+    assert float(stream(made, "video")["duration"]) == pytest.approx(2.0, abs=0.01)
+    assert float(stream(made, "audio")["duration"]) == pytest.approx(1.0, abs=0.05)
+
+
 def test_sound_that_begins_later_still_begins_later(clips: Clips, tmp_path: Path) -> None:
     made = compressed(clips("late_sound.mp4"), tmp_path)
 

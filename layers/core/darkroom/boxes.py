@@ -1,4 +1,4 @@
-"""What the boxes of an MP4 say: whether it is all there, and when its tracks end."""
+"""What the boxes of an MP4 say, or the elements of a Matroska file: whether it is all there, and when tracks end."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,19 +16,50 @@ _MISSING_PART = 0.01
 #: number has 4 bytes in films of up to 49 days.
 _TICKS_AT, _PLAYS_AT = 12, 20
 
+#: A Matroska file is a head and one segment with all the rest; each begins with what it is and its length.
+_HEAD, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_HEAD_MAX_BYTES = 1024
 
-def check_uncut(path: Path) -> None:
-    """Raises CorruptMediaError when the media in an MP4 or QuickTime file should be longer than the file is.
+
+def check_uncut(path: Path, demuxer: str) -> None:
+    """Raises CorruptMediaError when an MP4, QuickTime or Matroska file should be longer than it is.
 
     FFmpeg reads such a file up to where it ends and sees nothing wrong with that.
     """
     end = path.stat().st_size
     with path.open("rb") as file:
-        for kind, at, length in _outermost(file, end):
-            if kind == b"mdat" and at + length - end > length * _MISSING_PART:
+        for at, length in _media(file, end, demuxer):
+            if at + length - end > length * _MISSING_PART:
                 raise CorruptMediaError(
                     f"The file is cut short: it holds {end - at:,} of {length:,} bytes of pictures and sound."
                 )
+
+
+def _media(file: BinaryIO, end: int, demuxer: str) -> Iterator[tuple[int, int]]:
+    """Where pictures and sound begin in a file, and how many bytes there should be of them."""
+    if demuxer == "mov":
+        yield from ((at, length) for kind, at, length in _outermost(file, end) if kind == b"mdat")
+    if demuxer == "matroska":
+        yield from _segment(file.read(_HEAD_MAX_BYTES))
+
+
+def _segment(beginning: bytes) -> Iterator[tuple[int, int]]:
+    """The one of a Matroska file; none where its length is not known, as in a live recording."""
+    head = _element(beginning, 0, _HEAD)
+    segment = head and _element(beginning, sum(head), _SEGMENT)
+    if segment:
+        yield segment
+
+
+def _element(content: bytes, at: int, kind: bytes) -> tuple[int, int] | None:
+    """Where the content of a Matroska element begins, and its length, which is written in 1 to 8 bytes."""
+    if not content.startswith(kind, at):
+        return None
+    at += len(kind)
+    width = 9 - content[at].bit_length() if at < len(content) else 0
+    unknown = (1 << 7 * width) - 1
+    length = int.from_bytes(content[at : at + width]) & unknown
+    return None if length == unknown else (at + width, length)
 
 
 def track_ends(path: Path) -> list[float]:
