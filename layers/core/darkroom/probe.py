@@ -222,7 +222,7 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
     rotation, aspect = _rotation(raw), _ratio(raw.get("sample_aspect_ratio"), ":") or Fraction(1)
     shown = displayed(width, height, aspect, rotation) if width and height else (None, None)
     average, base = _ratio(raw.get("avg_frame_rate"), "/"), _ratio(raw.get("r_frame_rate"), "/")
-    frame_rate = average or base
+    frame_rate = _frame_rate(average, base)
     pixel_format = _text(raw.get("pix_fmt"))
     return {
         "coded_width_px": width,
@@ -242,6 +242,13 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
         "color_range": _text(raw.get("color_range")),
         "interlaced": raw["field_order"] in _INTERLACED if "field_order" in raw else None,
     }
+
+
+def _frame_rate(average: Fraction | None, base: Fraction | None) -> Fraction | None:
+    """The average rate; in AVI that is what the header says, which may be only the unit in which it counts."""
+    if average and base and average / base - 1 > _RATE_TOLERANCE:
+        return base
+    return average or base
 
 
 def _sound(raw: dict[str, Any]) -> dict[str, Any]:
