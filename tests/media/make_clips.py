@@ -117,6 +117,14 @@ _from_film(
     *("-vf", "scale=160:90,format=yuv420p10le,lutyuv=y=64+(val-64)*0.6:u=512+(val-512)*0.6:v=512+(val-512)*0.6," + _PQ),
     *("-frames:v", "5", "-c:v", "libx264", "-preset", "ultrafast", "-an"),
 )
+#: One colour in HD: as a film that does not say that its colours are BT.709, and as RGB from a screen.
+_COLOUR = "color=0xC83C1E:size=1280x720:rate=5:duration=1,format=gbrp"
+_drawn(
+    "unmarked.mp4",
+    f"{_COLOUR},scale=out_color_matrix=bt709,format=yuv420p,setparams=colorspace=unknown",
+    *_H264,
+)
+_drawn("screen.mov", _COLOUR, "-c:v", "qtrle")
 _drawn("black.mp4", "color=black:size=64x36:rate=5:duration=1", *_H264)
 _drawn("tall.mp4", "color=black:size=640x1200:rate=1:duration=1", *_H264)
 #: Three seconds of black, one of a picture, three of black.
