@@ -99,8 +99,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     """
     demuxer, form = ffmpeg.demuxer_of(task.source), FORMATS[params.format]
     source = task.source.path()
-    if demuxer == "mov":
-        check_uncut(source)
+    check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     sound = found.audio(params.track)
     check_duration(found, task.limits)
@@ -121,8 +120,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     made = probe(str(target), form.demuxer, task, span=(_ENCODED, 1.0))
     # A bare AAC file does not say how long it is; ffprobe would guess from its first frames.
     duration_s = finished.media_s if form.demuxer == "aac" else made.duration_s
-    kept, whole = part.promised(found, sound)
-    check_whole(kept, duration_s, source=whole, demuxer=demuxer)
+    check_whole(part.promised(sound), duration_s, demuxer=demuxer)
     check_duration(made, task.limits)
     if made.sound() is None:
         raise CorruptMediaError("The file is damaged or cut short: there is nothing in its audio stream.")
@@ -155,12 +153,9 @@ class Part:
         start = ["-ss", f"{self.start_s:g}"] if self.start_s else []
         return [*start, *(["-t", f"{self.asked_s:g}"] if self.asked_s is not None else [])]
 
-    def promised(self, found: Probe, sound: Stream) -> tuple[Stream, Probe]:
-        """The sound and the file as long as the part that is taken of them."""
-        if not self.arguments:
-            return sound, found
-        stream = replace(sound, duration_s=self.expected_s if sound.duration_s else None)
-        return stream, replace(found, duration_s=self.expected_s)
+    def promised(self, sound: Stream) -> Stream:
+        """The sound as long as the part that is taken of it."""
+        return replace(sound, duration_s=self.expected_s) if self.arguments and sound.duration_s else sound
 
 
 def arguments(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom import budget, crf, ffmpeg, filters, loudness, samples, subtitles, tags
-from darkroom.boxes import check_uncut
+from darkroom.boxes import check_uncut, track_ends
 from darkroom.contracts import MAX_CRF, Operation, VideoCompressParams
 from darkroom.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
 from darkroom.errors import CorruptMediaError, InternalError
@@ -68,8 +68,7 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     """
     demuxer = ffmpeg.demuxer_of(task.source)
     source = task.source.path()
-    if demuxer == "mov":
-        check_uncut(source)
+    check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     size = fit(check_pixels(found.video(), task.limits), params.max_height, params.max_width)
     check_duration(found, task.limits)
@@ -298,7 +297,7 @@ def _other_bytes(plan: Plan, duration_s: float) -> int:
 def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
     """What was made. Raises CorruptMediaError when the source was cut short, InternalError for a fault of ours."""
     demuxer, film = plan.encoder.container.demuxer, plan.film
-    made = probe(str(target), demuxer, task, span=(_ENCODED, 1.0))
+    made = _timed(probe(str(target), demuxer, task, span=(_ENCODED, 1.0)), target, demuxer)
     check_duration(made, task.limits)
     seen, wanted = (made.video().codec, made.video().width_px, made.video().height_px), (plan.encoder.codec, *plan.size)
     if plan.sound is not None and made.sound() is None:
@@ -308,12 +307,22 @@ def _checked(plan: Plan, target: Path, source: Place, task: Task) -> Probe:
     if sum(stream.kind == "subtitle" for stream in made.streams) != len(plan.texts):
         raise InternalError("The encoder lost subtitles.")
     made_s, fps = made.video().duration_s, plan.params.max_fps
-    check_whole(film, made_s, source=plan.found, demuxer=source.demuxer, frame_rate=fps)
+    check_whole(film, made_s, demuxer=source.demuxer, frame_rate=fps)
     check_visible(Place(str(target), demuxer, made.video()), source, task)
     if plan.sound is not None:
-        check_whole(plan.sound, made.audio().duration_s, source=plan.found, demuxer=source.demuxer)
+        check_whole(plan.sound, made.audio().duration_s, demuxer=source.demuxer)
         check_audible(Place(str(target), demuxer, made.audio()), replace(source, stream=plan.sound), task)
     return made
+
+
+def _timed(made: Probe, target: Path, demuxer: str) -> Probe:
+    """What was made, with the lengths that players see."""
+    if demuxer != "mov":
+        return made
+    starts, ends = [stream.start_s or 0.0 for stream in made.streams], track_ends(target)
+    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+    streams = (replace(stream, duration_s=length) for stream, length in zip(made.streams, lengths, strict=True))
+    return replace(made, streams=tuple(streams), duration_s=max(ends) - min(starts))
 
 
 handler = bind(Operation.VIDEO_COMPRESS, video_compress)

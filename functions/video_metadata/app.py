@@ -27,8 +27,8 @@ def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]: 
 def _of_recording(task: Task) -> dict[str, Any]:
     demuxer = ffmpeg.demuxer_of(task.source)
     location = task.source.locate()
-    if demuxer == "mov" and not ffmpeg.is_link(location):
-        check_uncut(Path(location))
+    if not ffmpeg.is_link(location):
+        check_uncut(Path(location), demuxer)
     found = probe(location, demuxer, task)
     intervals = keyframes.intervals(location, demuxer, found, task)
     return describe(found, task.source.media_type, task.source.size_bytes, intervals)

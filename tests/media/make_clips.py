@@ -117,6 +117,14 @@ _from_film(
     *("-vf", "scale=160:90,format=yuv420p10le,lutyuv=y=64+(val-64)*0.6:u=512+(val-512)*0.6:v=512+(val-512)*0.6," + _PQ),
     *("-frames:v", "5", "-c:v", "libx264", "-preset", "ultrafast", "-an"),
 )
+#: One colour in HD: as a film that does not say that its colours are BT.709, and as RGB from a screen.
+_COLOUR = "color=0xC83C1E:size=1280x720:rate=5:duration=1,format=gbrp"
+_drawn(
+    "unmarked.mp4",
+    f"{_COLOUR},scale=out_color_matrix=bt709,format=yuv420p,setparams=colorspace=unknown",
+    *_H264,
+)
+_drawn("screen.mov", _COLOUR, "-c:v", "qtrle")
 _drawn("black.mp4", "color=black:size=64x36:rate=5:duration=1", *_H264)
 _drawn("tall.mp4", "color=black:size=640x1200:rate=1:duration=1", *_H264)
 #: Three seconds of black, one of a picture, three of black.
@@ -167,6 +175,21 @@ def _long(target: Path, _folder: Path) -> None:
     _ffmpeg("-stream_loop", "7", "-i", ORIGINAL, "-c", "copy", target)
 
 
+@_recipe("part.mp4")
+def _part(target: Path, folder: Path) -> None:
+    """Cut out of a film without encoding: the last pictures lie apart, as those between them came later in the file."""
+    whole, reordered = folder / "reordered.mp4", ("-c:v", "libx264", "-x264-params", "bframes=3:b-adapt=0:keyint=50")
+    _ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=3", *reordered, "-pix_fmt", "yuv420p", whole)
+    _ffmpeg("-ss", "0.7", "-to", "2.3", "-i", whole, "-c", "copy", target)
+
+
+@_recipe("last_stays.mp4")
+def _last_stays(target: Path, folder: Path) -> None:
+    """Two seconds of pictures, the last of which stays for three more, as when nothing moves on a screen."""
+    longer = "setts=duration=if(eq(N\\,49)\\,3/TB\\,DURATION)"
+    _ffmpeg("-i", clip("film.mp4", folder), "-an", "-c", "copy", "-bsf:v", longer, target)
+
+
 # What is or is not there -------------------------------------------------------------------------------------------
 
 
@@ -193,6 +216,14 @@ def _late_sound(target: Path, folder: Path) -> None:
     """The sound begins half a second after the pictures."""
     film = clip("film.mp4", folder)
     _ffmpeg("-i", film, "-itsoffset", "0.5", "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", target)
+
+
+@_recipe("untold.mkv")
+def _untold(target: Path, folder: Path) -> None:
+    """Sound for one second of two, in a file that tells its own length and not those of its streams."""
+    film, brief = clip("film.mp4", folder), folder / "brief.mkv"
+    _ffmpeg("-i", film, "-t", "1", "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", brief)
+    target.write_bytes(brief.read_bytes().replace(b"DURATION", b"UNTOLD__"))
 
 
 @_recipe("cover.mp4")

@@ -39,6 +39,7 @@ def test_without_a_default_the_largest_is_taken() -> None:
         ("30/1", "2997/100", 29.97, False),
         ("90000/1", "450000/15041", 29.918, True),
         ("60/1", "29/1", 29.0, True),
+        ("25/1", "600/1", 25.0, True),
         ("25/1", "0/0", 25.0, False),
         ("0/0", "0/0", None, False),
     ],
@@ -128,8 +129,7 @@ def test_a_recording_that_is_too_long_is_refused_in_words() -> None:
         ("1000", "1000", 999.95, "mov", False),
         ("10", "10", 12.0, "mov", True),
         ("10", "10", None, "mov", False),
-        (None, "10", 9.1, "matroska", True),
-        (None, "10", 8.9, "matroska", False),
+        (None, "10", 1.0, "matroska", True),
         (None, None, 1.0, "matroska", True),
         ("10", "10", 5.0, "mpegts", True),
         ("10", "10", 5.0, "mp3", True),
@@ -141,26 +141,26 @@ def test_a_film_that_lacks_more_than_a_picture_does_not_pass(
     source = probe_of({**FILM, "duration": stated}, duration=container)
 
     if whole:
-        check_whole(source.video(), made_s, source=source, demuxer=demuxer)
+        check_whole(source.video(), made_s, demuxer=demuxer)
     else:
         with pytest.raises(CorruptMediaError, match="cut short"):
-            check_whole(source.video(), made_s, source=source, demuxer=demuxer)
+            check_whole(source.video(), made_s, demuxer=demuxer)
 
 
 def test_a_film_of_which_pictures_are_left_out_lacks_at_most_one_of_those_that_stay() -> None:
     source = probe_of({**FILM, "duration": "10"})
 
-    check_whole(source.video(), 9.8, source=source, demuxer="mov", frame_rate=5)
+    check_whole(source.video(), 9.8, demuxer="mov", frame_rate=5)
     with pytest.raises(CorruptMediaError):
-        check_whole(source.video(), 9.79, source=source, demuxer="mov", frame_rate=5)
+        check_whole(source.video(), 9.79, demuxer="mov", frame_rate=5)
     with pytest.raises(CorruptMediaError):
-        check_whole(source.video(), 9.9, source=source, demuxer="mov", frame_rate=60)
+        check_whole(source.video(), 9.9, demuxer="mov", frame_rate=60)
 
 
 @pytest.mark.parametrize(("stated", "made_s"), [("10", 9.7), ("1000", 989.0)])
 def test_a_sound_of_which_a_notable_part_is_missing_does_not_pass(stated: str, made_s: float) -> None:
     source = probe_of({**SOUND, "duration": stated})
 
-    check_whole(source.audio(), made_s + 0.06 * float(stated) / 10, source=source, demuxer="mov")
+    check_whole(source.audio(), made_s + 0.06 * float(stated) / 10, demuxer="mov")
     with pytest.raises(CorruptMediaError):
-        check_whole(source.audio(), made_s, source=source, demuxer="mov")
+        check_whole(source.audio(), made_s, demuxer="mov")

@@ -104,7 +104,12 @@ def test_a_film_becomes_h264_with_aac_ready_to_stream(tmp_path: Path) -> None:
     params = VideoCompressParams(crf=28, preset="fast", audio_bitrate_kbps=96)
 
     assert asked(a_plan(a_probe(), params, Size(854, 480)), tmp_path / "a.mp4", max_duration_s=60) == [
-        *("-map", "0:0", "-vf", "scale=854:480:out_range=tv,setsar=1,format=yuv420p"),
+        *(
+            "-map",
+            "0:0",
+            "-vf",
+            "scale=854:480:out_range=tv:in_color_matrix=bt709:out_color_matrix=bt709,setsar=1,format=yuv420p",
+        ),
         *("-c:v", "libx264", "-preset", "fast", "-crf", "28", "-fps_mode", "vfr"),
         *("-map", "0:1", "-af", "aresample=async=1:first_pts=0", "-c:a", "aac", "-b:a", "96k"),
         *("-map_metadata:g", "-1", "-map_metadata:s", "-1", "-metadata", "title=A film"),
@@ -277,6 +282,32 @@ def test_every_picture_keeps_its_time_where_times_are_irregular(clips: Clips, tm
     begin, first = times(source)[0], times(made)[0]
 
     assert [at_s - first for at_s in times(made)] == pytest.approx([at_s - begin for at_s in times(source)], abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["unmarked.mp4", "screen.mov"])
+def test_colours_stay_where_the_film_does_not_say_which_they_are(clips: Clips, tmp_path: Path, name: str) -> None:
+    made = compressed(clips(name), tmp_path, max_height=360)
+
+    assert stream(made, "video")["color_space"] == "bt709"
+    assert frame(made, folder=tmp_path).getpixel((100, 100)) == pytest.approx((200, 60, 30), abs=4)
+
+
+@pytest.mark.parametrize(("name", "plays_s"), [("part.mp4", 1.8), ("last_stays.mp4", 4.96)])
+def test_a_film_whose_last_pictures_come_late_is_whole(clips: Clips, tmp_path: Path, name: str, plays_s: float) -> None:
+    task, params = make_task(clips(name), tmp_path), VideoCompressParams(preset="medium")
+
+    (made,) = video_compress(task, params)
+
+    assert isinstance(made.content, Path)
+    assert made.duration_s == pytest.approx(plays_s, abs=0.08)
+    assert times(made.content) == pytest.approx([each for each in times(clips(name)) if each >= 0], abs=0.002)
+
+
+def test_sound_may_be_shorter_than_the_film(clips: Clips, tmp_path: Path) -> None:
+    made = compressed(clips("untold.mkv"), tmp_path)
+
+    assert float(stream(made, "video")["duration"]) == pytest.approx(2.0, abs=0.01)
+    assert float(stream(made, "audio")["duration"]) == pytest.approx(1.0, abs=0.05)
 
 
 def test_sound_that_begins_later_still_begins_later(clips: Clips, tmp_path: Path) -> None:

@@ -391,7 +391,7 @@ def test_a_picture_beyond_the_limit_is_refused(tmp_path: Path, content: bytes) -
 # Bad input ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4"])
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4", "cut.mkv"])
 def test_a_film_that_is_cut_short_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(CorruptMediaError, match="cut short"):
         described(clips(name), tmp_path)

@@ -15,9 +15,19 @@ _SD_MAX = Size(1024, 576)
 
 def encoded(film: Stream, size: Size, max_fps: float | None = None) -> str:
     """Pictures of `size` for an 8-bit 4:2:0 encoder, at most `max_fps` of them a second."""
-    scaling = ["out_range=tv", "out_color_matrix=bt709"] if is_hdr(film) else ["out_range=tv"]
-    steps = [*_progressive(film), *_thinned(film, max_fps), _scale(film, size, *scaling), "setsar=1", "format=yuv420p"]
-    return ",".join(steps)
+    scaling = _scale(film, size, "out_range=tv", *_matrices(film))
+    return ",".join([*_progressive(film), *_thinned(film, max_fps), scaling, "setsar=1", "format=yuv420p"])
+
+
+def _matrices(film: Stream) -> list[str]:
+    """Which matrix the colours have, as the result is to say where the film does not: players go by the size then, and
+    the result's may be another. RGB has none."""
+    if is_hdr(film):
+        return ["out_color_matrix=bt709"]
+    if film.color_space in (None, "gbr"):
+        matrix = "bt709" if _is_hd(film) else "smpte170m"
+        return [f"in_color_matrix={matrix}", f"out_color_matrix={matrix}"]
+    return []
 
 
 def is_thinned(film: Stream, max_fps: float | None) -> bool:

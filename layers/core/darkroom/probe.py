@@ -144,32 +144,28 @@ def check_pixels(film: Stream, limits: Limits) -> Size:
 #: Demuxers whose files say in their header how long they are, so that one that was cut short can be told.
 _STATES_ITS_LENGTH = {"mov", "matroska", "avi", "flac", "wav", "aiff"}
 
-#: By how much a sound may be shorter than its source said: the larger of seconds and a part of the whole. The part is
-#: larger, for films too, where only the whole file's length is known, as another stream may be longer.
+#: By how much a sound may be shorter than its source said: the larger of seconds and a part of the whole.
 _SHORTFALL_S = 0.25
 _SHORTFALL_PART = 0.01
-_SHORTFALL_PART_OF_FILE = 0.1
 
 #: What times lose where a container rounds them to milliseconds.
 _ROUNDING_S = 0.002
 
 
-def check_whole(
-    kept: Stream, made_s: float | None, *, source: Probe, demuxer: str, frame_rate: float | None = None
-) -> None:
+def check_whole(kept: Stream, made_s: float | None, *, demuxer: str, frame_rate: float | None = None) -> None:
     """Compares a stream of the source with the length of what became of it: FFmpeg ends well on a file cut short.
 
     Raises CorruptMediaError when more than a picture of a film is missing, or a notable part of a sound. `frame_rate`
-    is that of the result where it has fewer pictures than the source.
+    is that of the result where it has fewer pictures than the source. What is known of the whole file alone says
+    nothing of one stream: another one may be longer.
     """
-    stated_s, made_s = kept.duration_s or source.duration_s, made_s or 0.0
+    stated_s, made_s = kept.duration_s, made_s or 0.0
     if demuxer not in _STATES_ITS_LENGTH or stated_s is None:
         return
-    if kept.duration_s and kept.frame_rate:
+    if kept.frame_rate:
         allowed_s = 1 / min(kept.frame_rate, frame_rate or kept.frame_rate) + _ROUNDING_S
     else:
-        part = _SHORTFALL_PART if kept.duration_s else _SHORTFALL_PART_OF_FILE
-        allowed_s = max(_SHORTFALL_S, part * stated_s)
+        allowed_s = max(_SHORTFALL_S, _SHORTFALL_PART * stated_s)
     if stated_s - made_s > allowed_s:
         raise CorruptMediaError(
             f"The file is damaged or cut short: it says {stated_s:.2f} seconds of {kept.kind}, {made_s:.2f} were found."
@@ -226,7 +222,7 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
     rotation, aspect = _rotation(raw), _ratio(raw.get("sample_aspect_ratio"), ":") or Fraction(1)
     shown = displayed(width, height, aspect, rotation) if width and height else (None, None)
     average, base = _ratio(raw.get("avg_frame_rate"), "/"), _ratio(raw.get("r_frame_rate"), "/")
-    frame_rate = average or base
+    frame_rate = _frame_rate(average, base)
     pixel_format = _text(raw.get("pix_fmt"))
     return {
         "coded_width_px": width,
@@ -246,6 +242,13 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
         "color_range": _text(raw.get("color_range")),
         "interlaced": raw["field_order"] in _INTERLACED if "field_order" in raw else None,
     }
+
+
+def _frame_rate(average: Fraction | None, base: Fraction | None) -> Fraction | None:
+    """The average rate; in AVI that is what the header says, which may be only the unit in which it counts."""
+    if average and base and average / base - 1 > _RATE_TOLERANCE:
+        return base
+    return average or base
 
 
 def _sound(raw: dict[str, Any]) -> dict[str, Any]:
