@@ -99,6 +99,15 @@ def converted(image: Image.Image, name: str, mode: str) -> Image.Image:
     return made
 
 
+def in_lab(image: Image.Image) -> Image.Image:
+    """`image` (sRGB) in Lab of 8 bits."""
+    made = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert made is not None
+    return made
+
+
 def png_16_bit(image: Image.Image) -> bytes:
     """`image` (RGB) as a PNG with 16 bits a channel, which Pillow cannot write."""
     width, height = image.size

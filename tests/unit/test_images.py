@@ -30,7 +30,7 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.geometry import Size
-from darkroom.images import choose_format, save
+from darkroom.images import Finish, choose_format, save
 from darkroom.picture import open_picture
 from darkroom.task import Task
 from tests.media.make_images import (
@@ -40,6 +40,7 @@ from tests.media.make_images import (
     converted,
     encode,
     frames,
+    in_lab,
     oriented,
     photo,
     photograph,
@@ -197,6 +198,29 @@ def test_spot_colours_and_masks_are_left_out(tmp_path: Path, mode: str, fmt: Ima
         return opened(save(open_picture(task.source, task.limits).scaled(HALF), fmt, quality=95, task=task))
 
     assert difference(result(3).convert("RGB"), result(0).convert("RGB")) < 2
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("mode", ["LAB", "YCbCr"])
+def test_a_tiff_shows_its_colours_whatever_they_are_stored_as(tmp_path: Path, mode: str, compression: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stored = (in_lab(photograph()) if mode == "LAB" else photograph().convert(mode)).transpose(
+        Image.Transpose.ROTATE_180
+    )
+    content = encode(stored, "TIFF", compression=compression, exif=exif.tobytes())
+    assert difference(scaled(content, tmp_path), half(photograph())) < 2.5
+    with pytest.raises(CorruptMediaError):
+        scaled(truncated(content, 0.5), tmp_path)
+
+
+def test_a_profile_for_lab_is_not_kept_with_rgb(tmp_path: Path) -> None:
+    content = encode(in_lab(photograph()), "TIFF")
+    assert b"acsp" in content
+    task = task_on(content, tmp_path)
+    image = open_picture(task.source, task.limits, keep_profile=True).scaled(HALF)
+    finish = Finish(keep_profile=True)
+    assert "icc_profile" not in opened(save(image, "png", quality=80, task=task, finish=finish)).info
 
 
 def test_a_picture_of_too_many_channels_is_refused(tmp_path: Path) -> None:

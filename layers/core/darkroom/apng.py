@@ -74,10 +74,10 @@ def opened(content: bytes, header: pyvips.Image, count: int, limits: Limits) -> 
 
 
 def _telling(strip: pyvips.Image, header: pyvips.Image) -> pyvips.Image:
-    """With the profile and the metadata of the file; a profile for greys is of no use to RGBA."""
+    """With the profile and the metadata of the file."""
     strip = strip.copy()
     for name in header.get_fields():
-        if (name in _TOLD or name.startswith("exif-ifd")) and not (name == "icc-profile-data" and header.bands < 3):
+        if name in _TOLD or name.startswith("exif-ifd"):
             strip.set_type(header.get_typeof(name), name, header.get(name))
     return strip
 

@@ -41,6 +41,8 @@ def displayable(image: pyvips.Image, *, keep_profile: bool = False) -> pyvips.Im
     grey = image.interpretation in ("b-w", "grey16")
     if image.interpretation == "cmyk" or (not keep_profile and _has_own_colours(image)):
         image = _without_profile(_colour_managed(image))
+    elif not _fits(image, grey=grey):
+        image = _without_profile(image)
     space = "b-w" if grey else "srgb"
     image = image if image.interpretation == space else image.colourspace(space)
     shown = 2 if grey else 4
@@ -67,6 +69,13 @@ def _without_profile(image: pyvips.Image) -> pyvips.Image:
     image = image.copy()
     image.remove("icc-profile-data")
     return image
+
+
+def _fits(image: pyvips.Image, *, grey: bool) -> bool:
+    """Whether a profile is one of RGB or of grey, as the picture will be: Lab may have one too, and says all itself."""
+    if not image.get_typeof("icc-profile-data"):
+        return True
+    return bytes(image.get("icc-profile-data"))[16:20] == (b"GRAY" if grey else b"RGB ")
 
 
 def _has_own_colours(image: pyvips.Image) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, and films in AV1.
+"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, some TIFFs, and films in AV1.
 
 Pictures are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
 """
@@ -7,7 +7,7 @@ import io
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -103,6 +103,44 @@ def heic(content: bytes, limits: Limits) -> pyvips.Image:
         if field in opened.metadata:
             image.set_type(pyvips.GValue.blob_type, name, opened.metadata[field])
     return image
+
+
+#: Tags of a TIFF that say how colours are stored, and what they say.
+_COMPRESSION, _COLOURS, _SHARING = 0x0103, 0x0106, 0x0212
+_JPEGS, _YCBCR, _UNSHARED = (6, 7), 6, (1, 1)
+
+
+def tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
+    """A TIFF in Lab of 8 bits, which libvips refuses, or in plain YCbCr, which it takes for RGB; None for any other.
+
+    It comes upright. Raises TooManyPixelsError and CorruptMediaError.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    misread = False
+    with _unheeded("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        tags = opened.tag_v2
+        plain = tags.get(_COMPRESSION) not in _JPEGS and tags.get(_SHARING) == _UNSHARED
+        misread = opened.mode == "LAB" or (plain and tags.get(_COLOURS) == _YCBCR)
+    if not misread:
+        return None
+    with _unwarned(), _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+        opened.load()
+        lab = opened.mode == "LAB"
+        image = _image((opened if lab else opened.convert("RGB")).tobytes(), Size(*opened.size), 3)
+        profile = opened.info.get("icc_profile")
+    image = _lab(image) if lab else image
+    image.set_type(pyvips.GValue.gint_type, "bits-per-sample", 8)
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def _lab(image: pyvips.Image) -> pyvips.Image:
+    """Lab as libvips has it, from one byte for the lightness and two with a sign for the colours."""
+    lightness, colours = image.extract_band(0) * (100 / 255), image.extract_band(1, n=2).copy(format="char")
+    return lightness.bandjoin(colours).copy(interpretation="lab")
 
 
 #: What of a TIFF's tags is EXIF and not the file's own layout: description, camera, software, time, artist, copyright.
@@ -243,6 +281,11 @@ def _blamed(name: str) -> Iterator[None]:
 
 @contextmanager
 def _unheeded(name: str) -> Iterator[None]:
-    """Passes over what Pillow raises on damaged metadata, and what it warns of while it passes over some itself."""
-    with warnings.catch_warnings(action="ignore"), suppress(CorruptMediaError), _blamed(name):
+    """Passes over what Pillow raises on damaged metadata."""
+    with _unwarned(), suppress(CorruptMediaError), _blamed(name):
         yield
+
+
+def _unwarned() -> AbstractContextManager[object]:
+    """Drops what Pillow warns of while it passes over damaged metadata."""
+    return warnings.catch_warnings(action="ignore")

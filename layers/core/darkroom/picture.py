@@ -41,7 +41,7 @@ _LOADERS = {
     "image/tiff": "tiffload_source",
     "image/avif": "heifload_source",
 }
-_BMP, _GIF, _HEIC, _PNG = "image/bmp", "image/gif", "image/heic", "image/png"
+_BMP, _GIF, _HEIC, _PNG, _TIFF = "image/bmp", "image/gif", "image/heic", "image/png", "image/tiff"
 _READABLE = (*_LOADERS, _BMP, _HEIC)
 
 #: Longest side, in pixels. libvips keeps hundreds of whole rows in memory, however long they are.
@@ -138,6 +138,8 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         return _measured(decoded.bitmap(content, limits), limits, keep_profile)
     if media_type == _HEIC:
         return _measured(decoded.heic(content, limits), limits, keep_profile)
+    if media_type == _TIFF and (image := decoded.tiff(content, limits)) is not None:
+        return _measured(image, limits, keep_profile)
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
     if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
@@ -168,6 +170,8 @@ def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | d
         return content, decoded.bitmap_header(content, limits)
     if source.media_type == _HEIC:
         return content, decoded.heic_header(content, limits)
+    if source.media_type == _TIFF and (image := decoded.tiff(content, limits)) is not None:
+        return content, image
     header = _header(content, source.media_type, {"fail_on": "error"})
     _check_sides(header)
     check_pixels(Size(header.width, header.get_page_height()), 1, limits.pixels, "The picture")
