@@ -91,6 +91,23 @@ def profile(name: str) -> bytes:
     return bytes(pyvips.Operation.call("profile_load", name))
 
 
+def grey_profile() -> bytes:
+    """A profile for greys that are linear: half of the light is half of the value. Version 2, ICC.1:2001-04."""
+    white = struct.pack(">III", 63190, 65536, 54061)
+    bodies = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"Grey" + bytes(80),
+        b"cprt": b"text" + bytes(4) + b"none" + bytes(4),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + bytes(8),
+    }
+    table, body = struct.pack(">I", len(bodies)), b""
+    for name, content in bodies.items():
+        table += name + struct.pack(">II", 132 + 12 * len(bodies) + len(body), len(content))
+        body += content
+    head = b"lcms" + struct.pack(">I", 0x02400000) + b"mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28) + white
+    return struct.pack(">I", 132 + 12 * len(bodies) + len(body)) + head + bytes(124 - len(head)) + table + body
+
+
 def converted(image: Image.Image, name: str, mode: str) -> Image.Image:
     """`image` (sRGB) in the colour space of a shipped profile, by LittleCMS through Pillow."""
     target = ImageCms.ImageCmsProfile(io.BytesIO(profile(name)))

@@ -23,6 +23,7 @@ from tests.media.make_images import (
     converted,
     encode,
     frames,
+    grey_profile,
     photo,
     photograph,
     profile,
@@ -367,6 +368,28 @@ def test_a_gif_has_no_profile_and_is_srgb(tmp_path: Path) -> None:
     content = encode(converted(photograph(), "p3", "RGB"), "PNG", icc_profile=profile("p3"))
     kept, plain = (resized(content, tmp_path, format="gif", profile=which) for which in ("keep", "srgb"))
     assert kept.tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+@pytest.mark.parametrize(
+    ("asked", "keeps"),
+    [
+        ({"format": "png"}, True),
+        ({"format": "jpeg"}, True),
+        ({"format": "webp"}, False),
+        ({"format": "avif"}, False),
+        ({"format": "png", "height": 300, "fit": "pad", "background": "#f00"}, False),
+    ],
+)
+def test_a_grey_profile_is_kept_where_the_result_is_grey_and_obeyed_where_not(
+    tmp_path: Path, mode: str, asked: dict[str, Any], keeps: bool
+) -> None:
+    content = encode(Image.new("L", (300, 200), 64).convert(mode), "PNG", icc_profile=grey_profile())
+    rendition = made(content, tmp_path, profile="keep", **asked)
+    result = Image.open(io.BytesIO(rendition.content))  # type: ignore[arg-type]
+    assert ("icc_profile" in result.info) == keeps
+    middle = result.convert("L").getpixel((150, result.height // 2))
+    assert middle == pytest.approx(64 if keeps else 137, abs=2)  # 0.25 of the light is 137 in sRGB
 
 
 def test_a_kept_profile_shows_the_picture_as_it_was(tmp_path: Path) -> None:

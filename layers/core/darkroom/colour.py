@@ -51,6 +51,11 @@ def displayable(image: pyvips.Image, *, keep_profile: bool = False) -> pyvips.Im
     return image if image.format == "uchar" else image.cast("uchar")
 
 
+def coloured(image: pyvips.Image) -> pyvips.Image:
+    """In RGB. A grey picture that has kept its profile is converted by it, since RGB cannot have it."""
+    return displayable(image).colourspace("srgb") if image.interpretation == "b-w" else image
+
+
 def _colour_managed(image: pyvips.Image) -> pyvips.Image:
     """Converted by the profile inside the picture; one that nobody can read is ignored, as browsers do."""
     fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"

@@ -155,7 +155,8 @@ Profile = Annotated[
     Literal["srgb", "keep"],
     Field(
         description="srgb: colors are converted to sRGB, which every viewer shows right. keep: the picture's own RGB "
-        "or grey profile goes along and its values stay; CMYK is converted all the same. gif is always sRGB."
+        "profile, in jpeg and png also that of a grey one, goes along and its values stay; CMYK is converted all the "
+        "same. gif is always sRGB."
     ),
 ]
 GRAVITY = (

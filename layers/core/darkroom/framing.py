@@ -4,7 +4,7 @@ from typing import cast
 
 import pyvips
 
-from darkroom.colour import Colour
+from darkroom.colour import Colour, coloured
 from darkroom.contracts import FocalPoint, Gravity, Position, Region
 from darkroom.geometry import Plan, around, part, place
 from darkroom.picture import Picture
@@ -50,7 +50,7 @@ def padded(picture: Picture, plan: Plan, task: Task, *, gravity: Gravity, backgr
     position = cast(Position, "center" if gravity in _INTERESTING else gravity)
     left, top = place(plan.crop, plan.scaled, position, 0)
     with translated():
-        image = image.colourspace("srgb") if image.interpretation == "b-w" else image
+        image = coloured(image)
         if background.alpha < 255 and not image.hasalpha():
             image = image.addalpha()
         ink = list(background) if image.hasalpha() else background.opaque

@@ -11,7 +11,7 @@ from typing import Any
 import pyvips
 
 from darkroom import apart, apng, decoded
-from darkroom.colour import Colour, parse_colour
+from darkroom.colour import Colour, coloured, parse_colour
 from darkroom.content import fitting_format
 from darkroom.contracts import ImageFormat, ImageParams, Metadata
 from darkroom.errors import InvalidRequestError, ResultTooLargeError, TooManyPixelsError
@@ -68,6 +68,7 @@ class _Format:
     saver: str
     max_side_px: int
     has_alpha: bool = True
+    has_grey: bool = True
     options: Options = field(default_factory=dict)
     steps: Callable[[int, Animated], list[Options]] = _qualities
     max_pixels: int = 2**31
@@ -81,11 +82,12 @@ class _Format:
 _FORMATS: dict[ImageFormat, _Format] = {
     "jpeg": _Format("jpg", "jpegsave", 65_500, has_alpha=False),
     "png": _Format("png", "pngsave", 2**31 - 1, steps=_png_steps),
-    "webp": _Format("webp", "webpsave", 16_383, max_pixels_alpha=32_000_000, apart_pixels=16_000_000),
+    "webp": _Format("webp", "webpsave", 16_383, has_grey=False, max_pixels_alpha=32_000_000, apart_pixels=16_000_000),
     "avif": _Format(
         "avif",
         "heifsave",
         16_384,
+        has_grey=False,
         options={"compression": "av1", "effort": 2},
         max_pixels=50_000_000,
         max_pixels_alpha=36_000_000,
@@ -185,6 +187,8 @@ def save(image: pyvips.Image, fmt: ImageFormat, *, quality: int, task: Task, fin
     with translated():
         if image.hasalpha() and not form.has_alpha:
             image = _flattened(image, finish.background)
+        if not form.has_grey:
+            image = coloured(image)
         image, keep = reduced(image, finish.metadata, gps=finish.gps, profile=finish.keep_profile and form.keeps)
         options = {**form.options, "keep": keep if form.keeps else "none"}
         if fmt == "jpeg":
@@ -219,7 +223,7 @@ def _flattened(image: pyvips.Image, background: Colour) -> pyvips.Image:
         return image.flatten(background=ground)
     if len(set(ground)) == 1:
         return image.flatten(background=ground[:1])
-    return image.colourspace("srgb").flatten(background=ground)
+    return coloured(image).flatten(background=ground)
 
 
 def _interlaced(size: Size, asked: bool | None) -> bool:
