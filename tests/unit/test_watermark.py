@@ -152,6 +152,13 @@ def test_a_text_without_ink_is_refused(tmp_path: Path, text: str) -> None:
         marked(plain((100, 100), "gray"), tmp_path, WatermarkParams(text=text))
 
 
+@pytest.mark.parametrize("text", [".", "-", "|", "l", "·"])
+@pytest.mark.parametrize("size", [(1, 1), (8, 6), (300, 200)])
+def test_the_finest_text_is_drawn_on_the_smallest_picture(tmp_path: Path, text: str, size: tuple[int, int]) -> None:
+    params = WatermarkParams(text=text, position="center", scale=0.01, opacity=1, outline=0)
+    assert changed_box(marked(plain(size, "gray"), tmp_path, params), Image.new("RGB", size, "gray"))
+
+
 def test_letters_that_the_font_lacks_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="no letters for 漢 字"):
         marked(plain((100, 100), "gray"), tmp_path, WatermarkParams(text="ok 漢字漢"))

@@ -78,7 +78,8 @@ class Lettering(NamedTuple):
             if "no text to render" in error.detail:
                 raise InvalidRequestError("text: there is nothing to draw in it.") from error
             raise
-        left, top, width, height = mask.find_trim(threshold=1, background=0)
+        # As line art: else the edges of fine strokes pass for noise, and a mask of less than three pixels is refused.
+        left, top, width, height = mask.find_trim(threshold=1, background=0, line_art=True)
         if not width:
             raise InvalidRequestError("text: there is nothing to draw in it.")
         return mask.crop(left, top, width, height)
