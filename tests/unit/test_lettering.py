@@ -114,6 +114,12 @@ def test_letters_without_a_font_are_refused_by_name(tmp_path: Path, text: str) -
         lettered(tmp_path, text)
 
 
+@pytest.mark.parametrize(("text", "name"), [("a\0b", "U\\+0000"), ("\a", "U\\+0007"), ("a\x7f", "U\\+007F")])
+def test_control_characters_are_refused_by_number(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"text: the font has no letters for {name}$"):
+        lettered(tmp_path, text)
+
+
 @pytest.mark.parametrize("text", ["a\u200db", "a\u200fb", "a\ufe0f", "a\u00adb", "a\u2028b"])
 def test_signs_that_steer_the_layout_need_no_letter(tmp_path: Path, text: str) -> None:
     lettered(tmp_path, text)

@@ -39,8 +39,11 @@ def undrawable(text: str) -> list[str]:
 
 
 def _drawable(character: str) -> bool:
-    if character.isspace() or unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f":
+    category = unicodedata.category(character)
+    if character.isspace() or category == "Cf" or "\ufe00" <= character <= "\ufe0f":
         return True  # marks that steer the layout have no shape
+    if category == "Cc":
+        return False  # whatever the font says: a text would end at NUL
     return any(ord(character) in _characters(file) for file in font_files())
 
 

@@ -1,6 +1,7 @@
 """Text drawn by libvips' own text engine (Pango), which joins, orders and places the letters of every script."""
 
 import math
+import unicodedata
 from functools import cache
 from html import escape
 from typing import NamedTuple
@@ -89,7 +90,8 @@ def check_letters(text: str) -> None:
     """Raises InvalidRequestError for characters that would be drawn as empty boxes."""
     unknown = undrawable(text)
     if unknown:
-        raise InvalidRequestError(f"text: the font has no letters for {' '.join(unknown)}")
+        names = (f"U+{ord(letter):04X}" if unicodedata.category(letter) == "Cc" else letter for letter in unknown)
+        raise InvalidRequestError(f"text: the font has no letters for {' '.join(names)}")
 
 
 @cache
