@@ -321,6 +321,22 @@ def test_xmp_that_may_hide_a_position_is_dropped_whole(tmp_path: Path, hidden: b
     assert told(made(content, tmp_path, metadata="keep", gps="keep"))[1] == hidden
 
 
+@pytest.mark.parametrize(
+    "told_as",
+    [
+        b'<x><d tiff:Orientation="6" dc:format="a"/></x>',
+        b"<x><d dc:format='a'><tiff:Orientation>6</tiff:Orientation></d></x>",
+        b'<x><d dc:format="a"><xmp:Thumbnails><rdf:li xmpGImg:image="base64"/></xmp:Thumbnails></d></x>',
+    ],
+)
+@pytest.mark.parametrize("gps", ["strip", "keep"])
+def test_xmp_neither_turns_nor_previews_the_result(tmp_path: Path, told_as: bytes, gps: str) -> None:
+    xmp = told(made(encode(photograph(), "JPEG", xmp=told_as), tmp_path, metadata="keep", gps=gps))[1]
+    assert b"dc:format" in xmp
+    assert b"Orientation" not in xmp
+    assert b"base64" not in xmp
+
+
 @pytest.mark.parametrize("broken", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*" + bytes(500)])
 def test_broken_metadata_costs_the_metadata_and_not_the_picture(tmp_path: Path, broken: bytes) -> None:
     for fmt in ("JPEG", "WEBP", "PNG"):

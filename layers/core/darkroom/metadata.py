@@ -19,10 +19,15 @@ _GPS = "exif-ifd3-"
 #: notes hold serial numbers, faces and more that nobody has read.
 _NEVER = re.compile(r"exif-ifd1-|exif-ifd\d-(MakerNote|Orientation$)|jpeg-thumbnail-data$|.*(Pixel[XY]Dimension)$")
 
-#: How XMP spells a property: as an attribute, or as an element with what is in it.
-_XMP_GPS = re.compile(
-    rb"""\s[\w.-]+:GPS\w*\s*=\s*("[^"]*"|'[^']*')|<([\w.-]+:GPS\w*)\b[^>]*?(/>|>.*?</\2\s*>)""", re.DOTALL
-)
+
+def _in_xmp(names: bytes) -> re.Pattern[bytes]:
+    """How XMP spells properties: as attributes, or as elements with what is in them."""
+    attribute = rb"""\s[\w.-]+:(?:%b)\s*=\s*("[^"]*"|'[^']*')""" % names
+    return re.compile(rb"""%b|<([\w.-]+:(?:%b))\b[^>]*?(/>|>.*?</\2\s*>)""" % (attribute, names), re.DOTALL)
+
+
+_XMP_GPS = _in_xmp(rb"GPS\w*")
+_XMP_NEVER = _in_xmp(rb"Orientation|Thumbnails")
 
 #: What `keep` of a saver is called.
 _FLAGS = {"exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc", "icc-profile-data": "icc"}
@@ -44,8 +49,8 @@ def reduced(image: pyvips.Image, metadata: Metadata, *, gps: bool, profile: bool
                 image.remove(name)
         elif _NEVER.match(name) or (name in _FLAGS and name not in kept):
             image.remove(name)
-    if "xmp-data" in kept and not gps and image.get_typeof("xmp-data"):
-        _without_gps(image)
+    if "xmp-data" in kept and image.get_typeof("xmp-data"):
+        _reduce_xmp(image, gps=gps)
     flags = [flag for name, flag in _FLAGS.items() if name in kept and image.get_typeof(name)]
     return image, ":".join(flags) or "none"
 
@@ -56,11 +61,12 @@ def _allowed(name: str, metadata: Metadata, *, gps: bool) -> bool:
     return metadata == "keep" and (gps or not name.startswith(_GPS))
 
 
-def _without_gps(image: pyvips.Image) -> None:
-    """Takes positions out of XMP, or all of it where they may be hidden."""
-    packet = bytes(image.get("xmp-data"))
-    cleaned: Any = _XMP_GPS.sub(b"", packet)
-    hidden = b"\0" in cleaned or b"GPS" in cleaned or b"<!" in cleaned or b"&#" in cleaned
+def _reduce_xmp(image: pyvips.Image, *, gps: bool) -> None:
+    """Takes what is never told out of XMP, and positions, or all of it where those may be hidden."""
+    packet: Any = _XMP_NEVER.sub(b"", bytes(image.get("xmp-data")))
     image.remove("xmp-data")
-    if not hidden:
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", cleaned)
+    if not gps:
+        packet = _XMP_GPS.sub(b"", packet)
+        if b"\0" in packet or b"GPS" in packet or b"<!" in packet or b"&#" in packet:
+            return
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
