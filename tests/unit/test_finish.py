@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import ExifTags, Image, ImageCms, ImageDraw
+from PIL import ExifTags, Image, ImageCms, ImageDraw, IptcImagePlugin
 
 from darkroom import images
 from darkroom.colour import Colour, parse_colour
@@ -335,6 +335,38 @@ def test_xmp_neither_turns_nor_previews_the_result(tmp_path: Path, told_as: byte
     assert b"dc:format" in xmp
     assert b"Orientation" not in xmp
     assert b"base64" not in xmp
+
+
+IPTC = b"\x1c\x02\x74\0\x10(c) Photo Agency"
+
+
+def test_of_photoshops_block_only_iptc_is_kept(tmp_path: Path) -> None:
+    preview = encode(photograph("chelsea.png").resize((160, 106)), "JPEG", quality=50)
+    parts = b"".join(
+        b"8BIM" + kind.to_bytes(2) + name + len(body).to_bytes(4) + body + bytes(len(body) % 2)
+        for kind, name, body in (
+            (0x040C, b"\0\0", bytes(28) + preview),
+            (0x0404, b"\4name\0", IPTC),
+            (0x0422, b"\0\0", b"Exif: 48N"),
+        )
+    )
+    body = b"Photoshop 3.0\0" + parts
+    jpeg = encode(photograph(), "JPEG", quality=95)
+    content = jpeg[:2] + b"\xff\xed" + (len(body) + 2).to_bytes(2) + body + jpeg[2:]
+    rendition = made(content, tmp_path, metadata="keep", crop={"width": 50, "height": 50})
+    assert preview not in rendition.content  # type: ignore[operator]
+    assert b"48N" not in rendition.content  # type: ignore[operator]
+    result = Image.open(io.BytesIO(rendition.content))  # type: ignore[arg-type]
+    assert IptcImagePlugin.getiptcinfo(result) == {(2, 116): b"(c) Photo Agency"}
+    for cut in range(len(parts) - len(preview), len(parts), 3):
+        made(content.replace(parts, parts[:cut] + bytes(len(parts) - cut)), tmp_path, metadata="keep")
+
+
+def test_iptc_of_a_tiff_can_be_read_in_a_jpeg(tmp_path: Path) -> None:
+    content = encode(photograph(), "TIFF", tiffinfo={33723: IPTC})
+    rendition = made(content, tmp_path, metadata="keep", format="jpeg")
+    result = Image.open(io.BytesIO(rendition.content))  # type: ignore[arg-type]
+    assert IptcImagePlugin.getiptcinfo(result) == {(2, 116): b"(c) Photo Agency"}
 
 
 @pytest.mark.parametrize("broken", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*" + bytes(500)])
