@@ -111,6 +111,20 @@ def test_a_profile_that_says_srgb_changes_nothing(tmp_path: Path) -> None:
     assert result.tobytes() == image.tobytes()
 
 
+@pytest.mark.parametrize(
+    "curve",
+    [b"curv" + bytes(8), b"curv" + bytes(4) + b"\0\0\0\1\1\0", b"para" + bytes(8) + b"\0\1\0\0"],
+    ids=["no points", "an exponent", "a formula"],
+)
+def test_linear_srgb_is_not_taken_for_srgb(tmp_path: Path, curve: bytes) -> None:
+    srgb = profile("srgb")
+    linear = srgb[:448] + curve + bytes(32 - len(curve))
+    assert srgb[448:452] == b"para"
+    content = encode(Image.new("RGB", (600, 400), (64, 64, 64)), "PNG", icc_profile=linear)
+    for result in (scaled(content, tmp_path), whole(content, tmp_path, held=True)):
+        assert result.getpixel((9, 9)) == pytest.approx((137, 137, 137), abs=1)  # a quarter of the light
+
+
 def test_an_embedded_cmyk_profile_is_obeyed(tmp_path: Path) -> None:
     source = converted(photograph(), "cmyk", "CMYK")
     reference = ImageCms.profileToProfile(
