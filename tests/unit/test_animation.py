@@ -4,6 +4,7 @@ import io
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,41 @@ def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *,
             begun = True
     add(b"IEND", b"")
     return b"".join(file)
+
+
+# Animated AVIF -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", ["gif", "webp", "png", "jpeg", None])
+@pytest.mark.parametrize("see", [lambda frame: frame, see_through], ids=["opaque", "see-through"])
+def test_an_animated_avif_is_read_with_all_its_frames(
+    tmp_path: Path, fmt: str | None, see: Callable[[Image.Image], Image.Image]
+) -> None:
+    film = [see(frame) for frame in frames()]
+    result = resized(animation("AVIF", film), tmp_path, format=fmt)
+    assert result.format == (fmt or "avif").upper()
+    count = 4 if fmt in ("gif", "webp", "png") else 1
+    assert getattr(result, "n_frames", 1) == count
+    for number in range(count):
+        result.seek(number)
+        result.load()
+        assert difference(result, film[number]) < (25 if fmt == "gif" else 8)  # GIF is see-through or not
+        assert count == 1 or result.info["duration"] == 80
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_as_many_frames_of_an_avif_are_kept_as_asked_for(tmp_path: Path, count: int) -> None:
+    content = animation("AVIF", frames())
+    assert len(frames_of(resized(content, tmp_path, format="webp", max_frames=count))) == count
+    with pytest.raises(TooManyPixelsError, match="120 x 80 pixels in 4 frames"):
+        resized(content, tmp_path, format="webp", pixels=38_399)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_an_animated_avif_cut_short_is_reported(tmp_path: Path, part: float) -> None:
+    content = animation("AVIF", frames())
+    with pytest.raises(CorruptMediaError):
+        resized(content[: int(len(content) * part)], tmp_path, format="webp")
 
 
 # Limits ------------------------------------------------------------------------------------------------------------
