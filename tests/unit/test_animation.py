@@ -97,6 +97,15 @@ def test_loops_and_times_of_each_frame_survive(tmp_path: Path, source: str, fmt:
     assert result.info["loop"] == (plays - 1 if fmt == "gif" and plays else plays)
 
 
+def test_a_frame_of_a_png_film_is_shown_for_minutes_where_that_is_asked_for(tmp_path: Path) -> None:
+    film = frames()[:2]
+    content = encode(film[0], "GIF", save_all=True, append_images=film[1:], duration=[70_000, 655_350])
+    result = resized(content, tmp_path, format="png")
+    for number, shown_ms in enumerate((70_000, 655_350)):
+        result.seek(number)
+        assert result.info["duration"] == shown_ms
+
+
 def test_what_is_transparent_in_a_frame_stays_so(tmp_path: Path) -> None:
     film = []
     for number in range(3):
