@@ -327,6 +327,23 @@ def test_a_video_is_not_a_picture(tmp_path: Path) -> None:
         open_picture(task.source, task.limits)
 
 
+@pytest.mark.parametrize("compression", [50000, 34887, 33003], ids=["Zstandard", "LERC", "JPEG 2000"])
+def test_a_tiff_in_a_compression_that_nobody_decodes_is_not_called_damaged(tmp_path: Path, compression: int) -> None:
+    content = encode(photograph(), "TIFF", compression="tiff_lzw")
+    entry = struct.pack("<HHI", 259, 3, 1)
+    assert content.count(entry) == 1
+    at = content.index(entry) + len(entry)
+    with pytest.raises(UnsupportedMediaTypeError, match="stored in a way that cannot be read"):
+        scaled(content[:at] + struct.pack("<H", compression) + content[at + 2 :], tmp_path)
+
+
+def test_a_jpeg_of_twelve_bits_is_not_called_damaged(tmp_path: Path) -> None:
+    content = encode(photograph(), "JPEG")
+    precision_at = content.index(b"\xff\xc0") + 4
+    with pytest.raises(UnsupportedMediaTypeError, match="precision 12"):
+        scaled(content[:precision_at] + b"\x0c" + content[precision_at + 1 :], tmp_path)
+
+
 def test_another_kind_of_picture_is_refused_with_what_can_be_sent_instead(tmp_path: Path) -> None:
     task = task_on(b"\xff\x0a", tmp_path, "image/jxl")
     with pytest.raises(UnsupportedMediaTypeError, match="AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WEBP"):
