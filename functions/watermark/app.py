@@ -63,7 +63,10 @@ def _image(task: Task, params: WatermarkParams, canvas: Size, room: Size) -> pyv
         wanted = max(1, round(canvas.width * params.scale)) / mark.size.width
         with translated():
             image = mark.scaled(fitted(mark.size, wanted, room, params.rotation)).colourspace("srgb")
-            return (image if image.hasalpha() else image.addalpha()).copy_memory()
+            image = image if image.hasalpha() else image.addalpha()
+            # Its pixels alone: else libvips lets the result tell what this picture tells.
+            bare = pyvips.Image.new_from_memory(image.write_to_memory(), image.width, image.height, 4, "uchar")
+            return bare.copy(interpretation="srgb")
     except MediaError as error:
         raise type(error)(f"The picture to lay over cannot be used. {error.message}") from error
 

@@ -4,6 +4,7 @@ import io
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,15 @@ def test_loops_and_times_of_each_frame_survive(tmp_path: Path, source: str, fmt:
     assert found == times
     # Pillow says how often a GIF is repeated, and nothing of it for once.
     assert result.info["loop"] == (plays - 1 if fmt == "gif" and plays else plays)
+
+
+def test_a_frame_of_a_png_film_is_shown_for_minutes_where_that_is_asked_for(tmp_path: Path) -> None:
+    film = frames()[:2]
+    content = encode(film[0], "GIF", save_all=True, append_images=film[1:], duration=[70_000, 655_350])
+    result = resized(content, tmp_path, format="png")
+    for number, shown_ms in enumerate((70_000, 655_350)):
+        result.seek(number)
+        assert result.info["duration"] == shown_ms
 
 
 def test_what_is_transparent_in_a_frame_stays_so(tmp_path: Path) -> None:
@@ -278,6 +288,41 @@ def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *,
             begun = True
     add(b"IEND", b"")
     return b"".join(file)
+
+
+# Animated AVIF -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", ["gif", "webp", "png", "jpeg", None])
+@pytest.mark.parametrize("see", [lambda frame: frame, see_through], ids=["opaque", "see-through"])
+def test_an_animated_avif_is_read_with_all_its_frames(
+    tmp_path: Path, fmt: str | None, see: Callable[[Image.Image], Image.Image]
+) -> None:
+    film = [see(frame) for frame in frames()]
+    result = resized(animation("AVIF", film), tmp_path, format=fmt)
+    assert result.format == (fmt or "avif").upper()
+    count = 4 if fmt in ("gif", "webp", "png") else 1
+    assert getattr(result, "n_frames", 1) == count
+    for number in range(count):
+        result.seek(number)
+        result.load()
+        assert difference(result, film[number]) < (25 if fmt == "gif" else 8)  # GIF is see-through or not
+        assert count == 1 or result.info["duration"] == 80
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_as_many_frames_of_an_avif_are_kept_as_asked_for(tmp_path: Path, count: int) -> None:
+    content = animation("AVIF", frames())
+    assert len(frames_of(resized(content, tmp_path, format="webp", max_frames=count))) == count
+    with pytest.raises(TooManyPixelsError, match="120 x 80 pixels in 4 frames"):
+        resized(content, tmp_path, format="webp", pixels=38_399)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_an_animated_avif_cut_short_is_reported(tmp_path: Path, part: float) -> None:
+    content = animation("AVIF", frames())
+    with pytest.raises(CorruptMediaError):
+        resized(content[: int(len(content) * part)], tmp_path, format="webp")
 
 
 # Limits ------------------------------------------------------------------------------------------------------------

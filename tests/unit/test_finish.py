@@ -194,6 +194,7 @@ XMP = (
     b' exif:GPSLatitude="48,12.5N" dc:format="image/jpeg"><exif:GPSLongitude>16,22.1E</exif:GPSLongitude>'
     b"<exif:GPSTimeStamp/></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
+MARK_ID = "01890000-0000-7000-8000-000000000000"
 EVERY = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"]
 
 
@@ -275,6 +276,18 @@ def test_a_watermarked_picture_keeps_what_it_tells_but_not_where(
         assert exif[0x8298] == "(c) A. Painter", source
         assert not exif.get_ifd(0x8825), source
         assert b"GPS" not in rendition.content, source  # type: ignore[operator]
+
+
+def test_a_picture_laid_over_tells_nothing(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(encode(photograph(), "PNG"))
+    (tmp_path / "mark").write_bytes(documented("JPEG"))
+    params = WatermarkParams(image_file_id=MARK_ID, metadata="keep", gps="keep", format="jpeg")
+    task = make_task(tmp_path / "source", tmp_path, files={MARK_ID: tmp_path / "mark"})
+    (rendition,) = watermark(task, params)
+    exif, xmp = told(rendition)
+    assert 0x8298 not in exif
+    assert not exif.get_ifd(0x8825)
+    assert xmp == b""
 
 
 def test_the_embedded_preview_shows_what_was_cropped_away_and_is_dropped(tmp_path: Path) -> None:

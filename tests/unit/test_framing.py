@@ -14,7 +14,7 @@ from darkroom.errors import InvalidRequestError
 from darkroom.geometry import Size
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
-from tests.media.make_images import animation, encode, frames, photograph, see_through
+from tests.media.make_images import animation, encode, frames, oriented, photograph, see_through
 from tests.pictures import difference, opened
 from tests.sources import make_task
 
@@ -64,6 +64,33 @@ def test_a_thumbnail_obeys_gravity_too(tmp_path: Path, gravity: Gravity) -> None
     params = ThumbnailParams(width=30, height=90, gravity=gravity)
     (rendition,) = thumbnail(make_task(tmp_path / "source", tmp_path), params)
     assert opened(rendition).convert("L").getpixel((15, 15)) == NINE.index(gravity) % 3 * 30
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    "where",
+    [{"gravity": gravity} for gravity in NINE] + [{"focal_point": {"x": 0.3, "y": y}} for y in (0.0, 0.37, 0.999)],
+)
+@pytest.mark.parametrize("box", [(200, 200), (301, 150)])
+def test_a_long_picture_is_cut_before_it_is_enlarged_beyond_the_limit(
+    tmp_path: Path, box: tuple[int, int], where: dict[str, Any], orientation: int
+) -> None:
+    long = photograph().resize((17, 700))
+    (tmp_path / "source").write_bytes(oriented(long, orientation, "PNG"))
+    params = ThumbnailParams.model_validate({"width": box[0], "height": box[1], "format": "png", **where})
+    plain, cut = (
+        opened(thumbnail(make_task(tmp_path / "source", tmp_path, pixels=pixels), params)[0])
+        for pixels in (250_000_000, 1_000_000)
+    )
+    assert difference(plain, cut) < 0.5
+
+
+def test_every_frame_of_a_long_animation_is_cut_before(tmp_path: Path) -> None:
+    film = [photograph().resize((17, 700)).rotate(turn) for turn in (0, 180)]
+    (tmp_path / "source").write_bytes(animation("PNG", film))
+    task = make_task(tmp_path / "source", tmp_path, pixels=1_000_000)
+    result = opened(thumbnail(task, ThumbnailParams(width=200, height=200))[0])
+    assert (result.size, getattr(result, "n_frames", 1)) == ((200, 200), 2)
 
 
 @pytest.mark.parametrize(("x", "left"), [(0.0, 0), (0.1, 0), (0.5, 200), (0.45, 170), (0.9, 400), (1.0, 400)])

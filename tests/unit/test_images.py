@@ -111,6 +111,20 @@ def test_a_profile_that_says_srgb_changes_nothing(tmp_path: Path) -> None:
     assert result.tobytes() == image.tobytes()
 
 
+@pytest.mark.parametrize(
+    "curve",
+    [b"curv" + bytes(8), b"curv" + bytes(4) + b"\0\0\0\1\1\0", b"para" + bytes(8) + b"\0\1\0\0"],
+    ids=["no points", "an exponent", "a formula"],
+)
+def test_linear_srgb_is_not_taken_for_srgb(tmp_path: Path, curve: bytes) -> None:
+    srgb = profile("srgb")
+    linear = srgb[:448] + curve + bytes(32 - len(curve))
+    assert srgb[448:452] == b"para"
+    content = encode(Image.new("RGB", (600, 400), (64, 64, 64)), "PNG", icc_profile=linear)
+    for result in (scaled(content, tmp_path), whole(content, tmp_path, held=True)):
+        assert result.getpixel((9, 9)) == pytest.approx((137, 137, 137), abs=1)  # a quarter of the light
+
+
 def test_an_embedded_cmyk_profile_is_obeyed(tmp_path: Path) -> None:
     source = converted(photograph(), "cmyk", "CMYK")
     reference = ImageCms.profileToProfile(
@@ -311,6 +325,23 @@ def test_a_video_is_not_a_picture(tmp_path: Path) -> None:
     task = task_on(b"\0\0\0\x18ftypmp42", tmp_path, "video/mp4")
     with pytest.raises(WrongMediaKindError, match="video/mp4, not a picture"):
         open_picture(task.source, task.limits)
+
+
+@pytest.mark.parametrize("compression", [50000, 34887, 33003], ids=["Zstandard", "LERC", "JPEG 2000"])
+def test_a_tiff_in_a_compression_that_nobody_decodes_is_not_called_damaged(tmp_path: Path, compression: int) -> None:
+    content = encode(photograph(), "TIFF", compression="tiff_lzw")
+    entry = struct.pack("<HHI", 259, 3, 1)
+    assert content.count(entry) == 1
+    at = content.index(entry) + len(entry)
+    with pytest.raises(UnsupportedMediaTypeError, match="stored in a way that cannot be read"):
+        scaled(content[:at] + struct.pack("<H", compression) + content[at + 2 :], tmp_path)
+
+
+def test_a_jpeg_of_twelve_bits_is_not_called_damaged(tmp_path: Path) -> None:
+    content = encode(photograph(), "JPEG")
+    precision_at = content.index(b"\xff\xc0") + 4
+    with pytest.raises(UnsupportedMediaTypeError, match="precision 12"):
+        scaled(content[:precision_at] + b"\x0c" + content[precision_at + 1 :], tmp_path)
 
 
 def test_another_kind_of_picture_is_refused_with_what_can_be_sent_instead(tmp_path: Path) -> None:

@@ -354,6 +354,19 @@ def test_an_animation_has_frames_a_length_and_a_rate(tmp_path: Path, fmt: str) -
     assert (stream["width_px"], stream["height_px"]) == (48, 32)
 
 
+def test_the_length_of_an_animation_is_a_round_number(tmp_path: Path) -> None:
+    document, _ = pictured(animation("PNG", frames((48, 32), 3), frame_ms=100), tmp_path)
+
+    assert repr(document["duration_s"]) == "0.3"
+
+
+def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
+    _, stream = pictured(animation("AVIF", frames((48, 32))), tmp_path)
+
+    assert (stream["frame_count"], stream["width_px"], stream["height_px"]) == (4, 48, 32)
+    assert (stream["codec"], stream["alpha"], stream["duration_s"]) == ("av1", False, None)
+
+
 @pytest.mark.parametrize(("name", "told"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
 def test_a_profile_is_told_by_its_own_name(name: str, told: str) -> None:
     assert told in (profile_name(profile(name)) or "")

@@ -22,6 +22,9 @@ from darkroom.vips import LOOK_EVERY_S, film, translated
 #: What a GIF without times is shown at, in milliseconds.
 _DEFAULT_DELAY_MS = 100
 
+#: The longest time of a frame, in units of which the file says how many make a second.
+_MOST_UNITS = 65_535
+
 #: What becomes of a frame's part before the next frame, and how the part is laid on what is there.
 _KEEP_WHAT_IS_THERE, _CLEAR, _AS_BEFORE = 0, 1, 2
 _REPLACE, _OVER = 0, 1
@@ -178,7 +181,8 @@ def _span(counts: bytes) -> tuple[int, int]:
 
 
 def _control(sequence: int, box: Box, delay_ms: int) -> bytes:
-    shown = struct.pack(">HH", min(max(delay_ms, 0), 65_535), 1000)
+    a_second = 1000 if delay_ms <= _MOST_UNITS else 100  # a minute has more milliseconds than there is room for
+    shown = struct.pack(">HH", min(max(delay_ms, 0) * a_second // 1000, _MOST_UNITS), a_second)
     place = struct.pack(">IIII", box.width, box.height, box.left, box.top)
     return struct.pack(">I", sequence) + place + shown + bytes([_KEEP_WHAT_IS_THERE, _REPLACE])
 

@@ -87,8 +87,18 @@ def _has_own_colours(image: pyvips.Image) -> bool:
     """Whether the picture brings a profile other than sRGB, which is the most frequent and needs no conversion."""
     if not image.get_typeof("icc-profile-data"):
         return False
+    profile = bytes(image.get("icc-profile-data"))
     # The name stands there in ASCII or in UTF-16.
-    return b"sRGB" not in _description(bytes(image.get("icc-profile-data"))).replace(b"\0", b"")
+    return b"sRGB" not in _tag(profile, b"desc").replace(b"\0", b"") or _is_linear(profile)
+
+
+def _is_linear(profile: bytes) -> bool:
+    """Whether values are amounts of light, as those called linear sRGB: ICC.1:2022, 10.6 and 10.18."""
+    curve = _tag(profile, b"rTRC")
+    if curve.startswith(b"para"):
+        return curve[8:10] == b"\0\0" and curve[12:16] == b"\0\1\0\0"
+    # No points, or one that is an exponent in 256ths.
+    return curve.startswith(b"curv") and (curve[8:12] == bytes(4) or curve[8:14] == b"\0\0\0\1\1\0")
 
 
 def profile_name(profile: bytes) -> str | None:
@@ -97,7 +107,7 @@ def profile_name(profile: bytes) -> str | None:
     Versions 2 and 4 of the format have it in ASCII (`desc`) and in UTF-16 for several languages (`mluc`), of which the
     first is taken: ICC.1:2022, 9.2.41 and 10.15, and ICC.1:2001-04, 6.5.17.
     """
-    text = _description(profile)
+    text = _tag(profile, b"desc")
     if text.startswith(b"desc"):
         name = text[12 : 12 + int.from_bytes(text[8:12])].partition(b"\0")[0].decode("ascii", "replace")
     elif text.startswith(b"mluc") and int.from_bytes(text[8:12]):
@@ -108,11 +118,11 @@ def profile_name(profile: bytes) -> str | None:
     return name.strip()[:_NAME_CHARACTERS] or None
 
 
-def _description(profile: bytes) -> bytes:
-    """The tag of a profile that holds its name; empty where there is none."""
+def _tag(profile: bytes, name: bytes) -> bytes:
+    """What stands in a profile under this name; empty where nothing does."""
     tags = (profile[at : at + 12] for at in range(132, 132 + 12 * min(64, int.from_bytes(profile[128:132])), 12))
     for tag in tags:
-        if tag[:4] == b"desc":
+        if tag[:4] == name:
             start, size = int.from_bytes(tag[4:8]), int.from_bytes(tag[8:12])
             return profile[start : start + size]
     return b""

@@ -143,7 +143,7 @@ KeptMetadata = Annotated[
     Metadata,
     Field(
         description="strip: nothing is kept. copyright: only the artist and the copyright notice, as EXIF. "
-        "keep: EXIF, XMP and IPTC, without the position, the camera maker's own notes and embedded previews. "
+        "keep: EXIF, XMP and, in jpeg, IPTC, without the position, the camera maker's own notes and embedded previews. "
         "The orientation is always applied and reset. gif keeps nothing."
     ),
 ]

@@ -1,4 +1,4 @@
-"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, some TIFFs, and films in AV1.
+"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, some TIFFs, and films in AV1, also as AVIF.
 
 Pictures are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
 """
@@ -6,12 +6,12 @@ Pictures are decoded as a whole, so they have a limit of their own. Pillow is im
 import io
 import struct
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyvips
 
@@ -20,6 +20,7 @@ from darkroom.geometry import Size
 from darkroom.heic import Opened
 from darkroom.heic import opened as heic_opened
 from darkroom.task import Limits
+from darkroom.vips import film
 
 if TYPE_CHECKING:
     from PIL.BmpImagePlugin import BmpImageFile
@@ -98,12 +99,18 @@ def heic(content: bytes, limits: Limits) -> pyvips.Image:
     """
     with _heic(content, limits) as opened:
         size, pixels = opened.pixels()
-        image = _image(pixels, size, len(opened.mode))
+        return _telling(_image(pixels, size, len(opened.mode)), opened.metadata)
+
+
+def _telling(image: pyvips.Image, metadata: Mapping[Any, Any]) -> pyvips.Image:
+    """The image with its profile, EXIF and XMP."""
     for field, name in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
-        if field in opened.metadata:
-            image.set_type(pyvips.GValue.blob_type, name, opened.metadata[field])
+        if field in metadata:
+            image.set_type(pyvips.GValue.blob_type, name, metadata[field])
     return image
 
+
+_ORIENTATION = 0x0112
 
 #: Tags of a TIFF that say how colours are stored, and what they say.
 _COMPRESSION, _COLOURS, _SHARING = 0x0103, 0x0106, 0x0212
@@ -124,7 +131,7 @@ def tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
         misread = opened.mode == "LAB" or (plain and tags.get(_COLOURS) == _YCBCR)
     if not misread:
         return None
-    with _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+    with _unwarned(), _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
         check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
         opened.load()
         lab = opened.mode == "LAB"
@@ -222,6 +229,43 @@ def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
+# Animated AVIF -----------------------------------------------------------------------------------------------------
+
+
+def is_avif_film(content: bytes) -> bool:
+    """Whether an AVIF says of itself that it is an animation."""
+    return content[8:12] == b"avis"
+
+
+def avif_frames(content: bytes) -> int:
+    """How many frames an animated AVIF has. Raises CorruptMediaError."""
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    with _unwarned(), _blamed("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
+        return int(opened.n_frames)
+
+
+def avif_film(content: bytes, count: int, limits: Limits) -> pyvips.Image:
+    """The first frames of an animated AVIF below each other, with their times. Pillow does not tell how often it plays.
+
+    Raises TooManyPixelsError and CorruptMediaError.
+    """
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    with _unwarned(), _blamed("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
+        size = Size(*opened.size)
+        check_pixels(size, count, min(limits.pixels, MAX_PIXELS), "The picture")
+        mode = "RGBA" if opened.mode == "RGBA" else "RGB"
+        images, delays_ms = [], []
+        for number in range(count):
+            opened.seek(number)
+            images.append(_image(opened.convert(mode).tobytes(), size, len(mode)))
+            delays_ms.append(opened.info["duration"])
+        strip = _telling(film(images, delays_ms, 0) if count > 1 else images[0], opened.info)
+        strip.set_type(pyvips.GValue.gint_type, "orientation", opened.getexif().get(_ORIENTATION, 1))
+        return strip
+
+
 # Films --------------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +325,11 @@ def _blamed(name: str) -> Iterator[None]:
 
 @contextmanager
 def _unheeded(name: str) -> Iterator[None]:
-    """Passes over what Pillow raises on damaged metadata, and what it warns of while it passes over some itself."""
-    with warnings.catch_warnings(action="ignore"), suppress(CorruptMediaError), _blamed(name):
+    """Passes over what Pillow raises on damaged metadata."""
+    with _unwarned(), suppress(CorruptMediaError), _blamed(name):
         yield
+
+
+def _unwarned() -> AbstractContextManager[object]:
+    """Drops what Pillow warns of while it passes over damaged metadata."""
+    return warnings.catch_warnings(action="ignore")

@@ -95,9 +95,9 @@ def _animation(content: bytes, header: pyvips.Image, media_type: str) -> tuple[i
         frames = decoded.png_frames(content)
         delays_s, plays = decoded.png_times(content) if frames > 1 else ([], 0)
         # A picture in front that is none of the frames has no time.
-        return (frames, sum(delays_s) or None, plays) if frames > 1 else (1, None, None)
+        return (frames, round(sum(delays_s), 6) or None, plays) if frames > 1 else (1, None, None)
     if media_type == "image/avif":
-        return (None if content[8:12] == b"avis" else 1), None, None
+        return (decoded.avif_frames(content) if decoded.is_avif_film(content) else 1), None, None
     frames = (_whole(header, "n-pages") or 1) if media_type in ("image/gif", "image/webp") else 1
     if frames == 1:
         return 1, None, None

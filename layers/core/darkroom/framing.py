@@ -6,13 +6,16 @@ import pyvips
 
 from darkroom.colour import Colour, coloured
 from darkroom.contracts import FocalPoint, Gravity, Position, Region
-from darkroom.geometry import Plan, around, part, place
+from darkroom.geometry import Box, Plan, Size, around, part, place, source_of
 from darkroom.picture import Picture
 from darkroom.task import Task
 from darkroom.vips import each_frame, in_memory, translated
 
 #: What libvips calls the ways to find the most interesting part.
 _INTERESTING: dict[Gravity, str] = {"smart": "attention", "entropy": "entropy"}
+
+#: How many pixels away others have a say in one when a picture is enlarged.
+_KERNEL_PX = 3
 
 
 def cropped(picture: Picture, region: Region | None, task: Task) -> Picture:
@@ -24,6 +27,9 @@ def cut(
     picture: Picture, plan: Plan, task: Task, *, gravity: Gravity = "center", focal: FocalPoint | None = None
 ) -> pyvips.Image:
     """The picture scaled as planned, and of that the part that matters, every frame alike."""
+    too_many = plan.scaled.pixels * picture.frames > picture.limits.pixels
+    if too_many and plan.crop != plan.scaled and (focal is not None or gravity not in _INTERESTING):
+        return _cut_first(picture, plan, _wanted(plan, gravity, focal), task)
     image = picture.scaled(plan.scaled)
     if plan.crop == plan.scaled:
         return image
@@ -35,13 +41,30 @@ def cut(
 
 
 def _place(image: pyvips.Image, plan: Plan, gravity: Gravity, focal: FocalPoint | None) -> tuple[int, int]:
-    if focal is not None:
-        return around(focal, plan.scaled, plan.crop)
-    if gravity not in _INTERESTING:
-        return place(plan.scaled, plan.crop, cast(Position, gravity), 0)
+    if focal is not None or gravity not in _INTERESTING:
+        return _wanted(plan, gravity, focal)
     first = image.crop(0, 0, *plan.scaled).copy(xoffset=0, yoffset=0)
     found = first.smartcrop(*plan.crop, interesting=_INTERESTING[gravity])
     return -found.xoffset, -found.yoffset
+
+
+def _wanted(plan: Plan, gravity: Gravity, focal: FocalPoint | None) -> tuple[int, int]:
+    """Left and top of the part that was asked for by its place."""
+    if focal is not None:
+        return around(focal, plan.scaled, plan.crop)
+    return place(plan.scaled, plan.crop, cast(Position, gravity), 0)
+
+
+def _cut_first(picture: Picture, plan: Plan, at: tuple[int, int], task: Task) -> pyvips.Image:
+    """The part at `at` of a picture that would have too many pixels when all of it is scaled: a long, narrow one."""
+    box = source_of(Box(*at, *plan.crop), plan.scaled, picture.size, reach=_KERNEL_PX)
+    factors = plan.scaled.width / picture.size.width, plan.scaled.height / picture.size.height
+    scaled = Size(round(box.width * factors[0]), round(box.height * factors[1]))
+    image = picture.part(box, task).scaled(scaled)
+    left, top = at[0] - round(box.left * factors[0]), at[1] - round(box.top * factors[1])
+    left, top = min(left, scaled.width - plan.crop.width), min(top, scaled.height - plan.crop.height)
+    with translated():
+        return each_frame(image, lambda frame: frame.crop(max(left, 0), max(top, 0), *plan.crop), task)
 
 
 def padded(picture: Picture, plan: Plan, task: Task, *, gravity: Gravity, background: Colour) -> pyvips.Image:

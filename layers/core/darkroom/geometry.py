@@ -112,6 +112,18 @@ def part(region: Region, image: Size) -> Box:
     return box
 
 
+def source_of(box: Box, scaled: Size, image: Size, *, reach: int) -> Box:
+    """The part of `image` of which a part of it is made once it is `scaled`, and `reach` pixels around."""
+
+    def span(start: int, length: int, scaled_side: int, side: int) -> tuple[int, int]:
+        first = max(0, start * side // scaled_side - reach)
+        return first, min(side, -(-(start + length) * side // scaled_side) + reach) - first
+
+    left, width = span(box.left, box.width, scaled.width, image.width)
+    top, height = span(box.top, box.height, scaled.height, image.height)
+    return Box(left, top, width, height)
+
+
 def stored(box: Box, image: Size, orientation: int) -> Box:
     """Where a part of the upright image (of size `image`) lies in the picture as it is stored, turned by EXIF."""
     left, top, width, height = box

@@ -179,7 +179,7 @@ def save(image: pyvips.Image, fmt: ImageFormat, *, quality: int, task: Task, fin
     """Encodes an image, without metadata unless told; what is transparent gets the background where it must.
 
     Raises InvalidRequestError (too large for the format), TooManyPixelsError (for its encoder), ResultTooLargeError,
-    CorruptMediaError (the damage shows now), ProcessingTimedOutError and Superseded.
+    CorruptMediaError and UnsupportedMediaTypeError (the source shows it now), ProcessingTimedOutError and Superseded.
     """
     form = _FORMATS[fmt]
     size = Size(image.width, image.get_page_height())

@@ -41,7 +41,8 @@ _LOADERS = {
     "image/tiff": "tiffload_source",
     "image/avif": "heifload_source",
 }
-_BMP, _GIF, _HEIC, _PNG, _TIFF = "image/bmp", "image/gif", "image/heic", "image/png", "image/tiff"
+_AVIF, _BMP, _GIF = "image/avif", "image/bmp", "image/gif"
+_HEIC, _PNG, _TIFF = "image/heic", "image/png", "image/tiff"
 _READABLE = (*_LOADERS, _BMP, _HEIC)
 
 #: Longest side, in pixels. libvips keeps hundreds of whole rows in memory, however long they are.
@@ -140,6 +141,9 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         return _measured(decoded.heic(content, limits), limits, keep_profile)
     if media_type == _TIFF and (image := decoded.tiff(content, limits)) is not None:
         return _measured(image, limits, keep_profile)
+    if media_type == _AVIF and decoded.is_avif_film(content):
+        frames = _counted(decoded.avif_frames(content), most_frames)
+        return _measured(_upright(decoded.avif_film(content, frames, limits), limits), limits, keep_profile)
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
     if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
@@ -172,6 +176,8 @@ def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | d
         return content, decoded.heic_header(content, limits)
     if source.media_type == _TIFF and (image := decoded.tiff(content, limits)) is not None:
         return content, image
+    if source.media_type == _AVIF and decoded.is_avif_film(content):
+        return content, decoded.avif_film(content, 1, limits)
     header = _header(content, source.media_type, {"fail_on": "error"})
     _check_sides(header)
     check_pixels(Size(header.width, header.get_page_height()), 1, limits.pixels, "The picture")

@@ -1,5 +1,6 @@
 """libvips itself: set up once, watched while it computes, its errors turned into ours. Nothing else translates them."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Any
 
 import pyvips
 
-from darkroom.errors import CorruptMediaError, DarkroomError, InternalError
+from darkroom.errors import CorruptMediaError, DarkroomError, InternalError, UnsupportedMediaTypeError
 from darkroom.task import Task
 
 #: How often a long computation looks at the deadline and tells its progress.
@@ -109,6 +110,9 @@ def each_frame(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Imag
 #: Lines of libvips' that complain about a file begin so; lines about writing name the saver ("jpegsave_buffer: ...").
 _READING = ("vipsjpeg", "jpeg", "png", "spng", "vipspng", "webp", "gif", "nsgif", "tiff", "heif", "vipsforeignload")
 
+#: What they say of files that may be whole: of kinds of JPEG, and of compressions in TIFF, that nobody here decodes.
+_UNREADABLE = re.compile(r"Unsupported JPEG|(not configured|not implemented)$")
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -127,6 +131,10 @@ def _translation(error: pyvips.Error) -> DarkroomError:
     for line in lines:
         speaker, _, complaint = line.partition(": ")
         if speaker.lower().startswith(_READING) and "save" not in speaker:
+            if _UNREADABLE.search(complaint):
+                return UnsupportedMediaTypeError(
+                    f"The picture is stored in a way that cannot be read ({complaint[:120]})."
+                )
             return CorruptMediaError(f"The picture is damaged or cut short ({(complaint or line)[:120]}).")
     # Some loaders fail without a word. Then the saver, which writes to memory, can only say that it cannot go on.
     if all("unable to write to target" in line for line in lines):
