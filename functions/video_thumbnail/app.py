@@ -58,19 +58,25 @@ def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]
     film = found.video()
     shown = check_pixels(film, task.limits)
     check_duration(found, task.limits)
-    reel = Reel(location, demuxer, film, film.duration_s or found.duration_s, shown)
+    late_s = max((film.start_s or 0.0) - (found.start_s or 0.0), 0.0)
+    duration_s = late_s + film.duration_s if film.duration_s else found.duration_s
+    reel = Reel(location, demuxer, film, duration_s, shown, late_s)
     return _LAYOUTS[params.layout](reel, task, params)
 
 
 @dataclass(frozen=True)
 class Reel:
-    """A film to take pictures of. `shown` is its size as displayed; `duration_s` is None where the file is silent."""
+    """A film to take pictures of. `shown` is its size as displayed; `duration_s` is None where the file is silent.
+
+    Times are those of a player, for whom the file begins with its first stream; the film begins `late_s` behind that.
+    """
 
     location: str
     demuxer: str
     film: Stream
     duration_s: float | None
     shown: Size
+    late_s: float = 0.0
 
     def size(self, width: int | None) -> Size:
         """The size of a picture of that width, never larger than the film."""
@@ -104,7 +110,9 @@ def attempts(reel: Reel, size: Size, moment: Moment) -> Iterator[tuple[list[str]
         yield [*known, *decoding(moment.at_s, exact=False)], filters.first(reel.film, size)
     for seek_s in seeks(moment.at_s, _RUN_UP_S.get(reel.demuxer, 0.0)):
         exact = moment.slack_s == 0
-        yield decoding(seek_s, exact=exact), filters.still(reel.film, size, at_s=moment.at_s - seek_s)
+        # Where times may jump, FFmpeg counts from the beginning of what is read, which is the film alone.
+        begun_s = max(seek_s, reel.late_s) if reel.demuxer in _RUN_UP_S else seek_s
+        yield decoding(seek_s, exact=exact), filters.still(reel.film, size, at_s=max(moment.at_s - begun_s, 0.0))
 
 
 def _frames(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:

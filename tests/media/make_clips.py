@@ -211,6 +211,18 @@ _from_film("silent.mp4", "-c", "copy", "-an", *_FRONT)
 _from_film("sound_only.mp4", "-c", "copy", "-vn", *_FRONT)
 
 
+@_recipe("late_film.mp4")
+def _late_film(target: Path, folder: Path) -> None:
+    """The three slides begin a second and a half after the sound."""
+    sound, slides = clip("film.mp4", folder), clip("slides.mp4", folder)
+    _ffmpeg("-i", sound, "-itsoffset", "1.5", "-i", slides, "-map", "1:v", "-map", "0:a", "-c", "copy", target)
+
+
+@_recipe("late_film.ts")
+def _late_film_of_a_broadcast(target: Path, folder: Path) -> None:
+    _ffmpeg("-i", clip("late_film.mp4", folder), "-c", "copy", target)
+
+
 @_recipe("late_sound.mp4")
 def _late_sound(target: Path, folder: Path) -> None:
     """The sound begins half a second after the pictures."""
