@@ -41,6 +41,7 @@ _KNOWN_BY_HEADER = {"mov", "matroska"}
 
 #: Seconds to begin before the moment asked for, where seeking does not find the picture that the moment builds upon.
 _RUN_UP_S = {"mpegts": 5.0, "mpeg": 5.0}
+_LONGEST_RUN_UP_S = 5.0
 
 _BYTES_PER_PIXEL = 3
 
@@ -78,6 +79,12 @@ class Reel:
     shown: Size
     late_s: float = 0.0
 
+    @property
+    def run_up_s(self) -> float:
+        """Seconds to begin before a moment. An MP4 is sought in by the times of decoding, and where it does not take
+        back by how much these are earlier, its film begins as late."""
+        return _RUN_UP_S.get(self.demuxer, min(self.late_s, _LONGEST_RUN_UP_S))
+
     def size(self, width: int | None) -> Size:
         """The size of a picture of that width, never larger than the film."""
         return contain(self.shown, width, None, upscale=False).scaled if width else self.shown
@@ -108,7 +115,7 @@ def attempts(reel: Reel, size: Size, moment: Moment) -> Iterator[tuple[list[str]
     if moment.slack_s >= _KEY_FRAMES_S:
         known = ["-nofind_stream_info"] if reel.demuxer in _KNOWN_BY_HEADER else []
         yield [*known, *decoding(moment.at_s, exact=False)], filters.first(reel.film, size)
-    for seek_s in seeks(moment.at_s, _RUN_UP_S.get(reel.demuxer, 0.0)):
+    for seek_s in seeks(moment.at_s, reel.run_up_s):
         exact = moment.slack_s == 0
         # Where times may jump, FFmpeg counts from the beginning of what is read, which is the film alone.
         begun_s = max(seek_s, reel.late_s) if reel.demuxer in _RUN_UP_S else seek_s
