@@ -41,6 +41,7 @@ _KNOWN_BY_HEADER = {"mov", "matroska"}
 
 #: Seconds to begin before the moment asked for, where seeking does not find the picture that the moment builds upon.
 _RUN_UP_S = {"mpegts": 5.0, "mpeg": 5.0}
+_LONGEST_RUN_UP_S = 5.0
 
 _BYTES_PER_PIXEL = 3
 
@@ -58,19 +59,31 @@ def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]
     film = found.video()
     shown = check_pixels(film, task.limits)
     check_duration(found, task.limits)
-    reel = Reel(location, demuxer, film, film.duration_s or found.duration_s, shown)
+    late_s = max((film.start_s or 0.0) - (found.start_s or 0.0), 0.0)
+    duration_s = late_s + film.duration_s if film.duration_s else found.duration_s
+    reel = Reel(location, demuxer, film, duration_s, shown, late_s)
     return _LAYOUTS[params.layout](reel, task, params)
 
 
 @dataclass(frozen=True)
 class Reel:
-    """A film to take pictures of. `shown` is its size as displayed; `duration_s` is None where the file is silent."""
+    """A film to take pictures of. `shown` is its size as displayed; `duration_s` is None where the file is silent.
+
+    Times are those of a player, for whom the file begins with its first stream; the film begins `late_s` behind that.
+    """
 
     location: str
     demuxer: str
     film: Stream
     duration_s: float | None
     shown: Size
+    late_s: float = 0.0
+
+    @property
+    def run_up_s(self) -> float:
+        """Seconds to begin before a moment. An MP4 is sought in by the times of decoding, and where it does not take
+        back by how much these are earlier, its film begins as late."""
+        return _RUN_UP_S.get(self.demuxer, min(self.late_s, _LONGEST_RUN_UP_S))
 
     def size(self, width: int | None) -> Size:
         """The size of a picture of that width, never larger than the film."""
@@ -102,9 +115,11 @@ def attempts(reel: Reel, size: Size, moment: Moment) -> Iterator[tuple[list[str]
     if moment.slack_s >= _KEY_FRAMES_S:
         known = ["-nofind_stream_info"] if reel.demuxer in _KNOWN_BY_HEADER else []
         yield [*known, *decoding(moment.at_s, exact=False)], filters.first(reel.film, size)
-    for seek_s in seeks(moment.at_s, _RUN_UP_S.get(reel.demuxer, 0.0)):
+    for seek_s in seeks(moment.at_s, reel.run_up_s):
         exact = moment.slack_s == 0
-        yield decoding(seek_s, exact=exact), filters.still(reel.film, size, at_s=moment.at_s - seek_s)
+        # Where times may jump, FFmpeg counts from the beginning of what is read, which is the film alone.
+        begun_s = max(seek_s, reel.late_s) if reel.demuxer in _RUN_UP_S else seek_s
+        yield decoding(seek_s, exact=exact), filters.still(reel.film, size, at_s=max(moment.at_s - begun_s, 0.0))
 
 
 def _frames(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:

@@ -211,6 +211,31 @@ _from_film("silent.mp4", "-c", "copy", "-an", *_FRONT)
 _from_film("sound_only.mp4", "-c", "copy", "-vn", *_FRONT)
 
 
+@_recipe("late_film.mp4")
+def _late_film(target: Path, folder: Path) -> None:
+    """The three slides begin a second and a half after the sound."""
+    sound, slides = clip("film.mp4", folder), clip("slides.mp4", folder)
+    _ffmpeg("-i", sound, "-itsoffset", "1.5", "-i", slides, "-map", "1:v", "-map", "0:a", "-c", "copy", target)
+
+
+@_recipe("late_film.ts")
+def _late_film_of_a_broadcast(target: Path, folder: Path) -> None:
+    _ffmpeg("-i", clip("late_film.mp4", folder), "-c", "copy", target)
+
+
+@_recipe("undelayed.mp4")
+def _undelayed(target: Path, folder: Path) -> None:
+    """As recorders write in fragments: nothing takes back that pictures are shown later than they are decoded.
+
+    The first half is red and the second, which begins with a key frame, blue.
+    """
+    colours = "color=red:size=64x48:rate=25:duration=1[a];color=blue:size=64x48:rate=25:duration=1[b]"
+    reordered = ("-x264-params", "bframes=3:b-adapt=0:keyint=25:min-keyint=25:scenecut=0")
+    sound = ("-f", "lavfi", "-i", "anullsrc", "-t", "2", "-c:a", "aac")
+    film = ("-filter_complex", f"{colours};[a][b]concat", "-c:v", "libx264", "-pix_fmt", "yuv420p", *reordered)
+    _ffmpeg(*sound[:4], *film, *sound[4:], "-movflags", "empty_moov+frag_keyframe", target)
+
+
 @_recipe("late_sound.mp4")
 def _late_sound(target: Path, folder: Path) -> None:
     """The sound begins half a second after the pictures."""

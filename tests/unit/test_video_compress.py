@@ -215,6 +215,14 @@ def test_every_codec_is_made(clips: Clips, tmp_path: Path, codec: str, video: st
     assert difference(shown, frame(clips("film.mp4"), folder=tmp_path).resize((160, 90))) < 10
 
 
+def test_av1_can_be_decoded_at_its_best_and_fastest(clips: Clips, tmp_path: Path) -> None:
+    film = clips("film.mp4")
+
+    made = compressed(film, tmp_path, codec="av1", crf=1, preset="ultrafast")
+
+    assert ssim_of_av1(made, film, "null", folder=tmp_path) > 0.98
+
+
 def test_a_higher_crf_makes_a_smaller_file(clips: Clips, tmp_path: Path) -> None:
     sizes = [compressed(clips("silent.mp4"), tmp_path, crf=crf).stat().st_size for crf in (20, 30, 40)]
 

@@ -230,6 +230,23 @@ def test_a_picture_is_found_where_seeking_leads_behind_the_only_key_frame(
     assert difference(image, Image.new("RGB", image.size, "blue")) < 4
 
 
+@pytest.mark.parametrize("name", ["late_film.mp4", "late_film.ts"])
+@pytest.mark.parametrize(("at_s", "colour"), [(0, "red"), (2.4, "red"), (2.6, "green"), (4, "blue"), (1000, "blue")])
+def test_times_count_from_where_a_player_begins(
+    clips: Clips, tmp_path: Path, name: str, at_s: float, colour: str
+) -> None:
+    image = taken(clips(name), tmp_path, time_s=at_s)
+
+    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+
+
+@pytest.mark.parametrize(("at_s", "colour"), [(1.05, "red"), (1.1, "blue")])
+def test_a_picture_is_exact_where_decoding_is_ahead(clips: Clips, tmp_path: Path, at_s: float, colour: str) -> None:
+    image = taken(clips("undelayed.mp4"), tmp_path, time_s=at_s)
+
+    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+
+
 @pytest.mark.parametrize(("percent", "colour"), [(0, "red"), (50, "green"), (99, "blue"), (100, "blue")])
 def test_a_percentage_counts_from_the_beginning_to_the_end(
     clips: Clips, tmp_path: Path, percent: float, colour: str

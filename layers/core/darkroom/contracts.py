@@ -521,7 +521,8 @@ class VideoCompressParams(Contract):
     )
     preset: VideoPreset = Field(
         "veryfast",
-        description="Slower presets make smaller files at the same quality. For vp9 the three fastest are the same.",
+        description="Slower presets make smaller files at the same quality. For av1 and vp9 the three fastest are the "
+        "same.",
     )
     max_width: Annotated[int, Field(ge=16, le=7680)] | None = Field(
         None, description="Largest width in pixels as displayed. Never scaled up."

@@ -71,7 +71,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Probe:
-    """A whole file. `format_name` is FFmpeg's long name of the container."""
+    """A whole file. `format_name` is FFmpeg's long name of the container; players count from `start_s` on."""
 
     format_name: str
     duration_s: float | None
@@ -80,6 +80,7 @@ class Probe:
     streams: tuple[Stream, ...]
     chapters: tuple[Chapter, ...]
     tags: Tags
+    start_s: float | None = None
 
     def video(self) -> Stream:
         """The film: the default video stream, else the largest; never a cover picture. Raises NoVideoStreamError."""
@@ -193,6 +194,7 @@ def parse(document: bytes) -> Probe:
         streams=tuple(_stream(entry) for entry in raw.get("streams", [])),
         chapters=tuple(_chapter(entry) for entry in raw.get("chapters", [])[:MAX_CHAPTERS]),
         tags=_tags(container),
+        start_s=_real(container.get("start_time")),
     )
 
 
