@@ -287,7 +287,8 @@ def test_the_timeline_tells_what_happened_in_order(make_job):
     store.acquire_slot(job.job_id, RESIZE, 2, limit=1)
     store.acquire_slot(job.job_id, RESIZE, 2, limit=1)
     claim(job, attempt=2, run="run-2")
-    store.end(job.job_id, RESIZE, ending_of(job).model_copy(update={"attempt": 2, "uploaded_at": utc_now()}))
+    uploaded_at = utc_now()
+    store.end(job.job_id, RESIZE, ending_of(job).model_copy(update={"attempt": 2, "uploaded_at": uploaded_at}))
 
     timeline = store.view(job.job_id).timeline
 
