@@ -149,7 +149,8 @@ def main(folder: Path) -> None:
     operations = {"resize": resize, "thumbnail": thumbnail, "watermark": watermark, "video_metadata": video_metadata}
     # More than the function has, because this counts addresses and not memory; the peak is looked at as well.
     limit = 2 * FUNCTION_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    # Not the most that may be set: what is a film after a change is looked at by FFmpeg, within bounds of its own.
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
