@@ -193,8 +193,9 @@ def test_a_film_tells_on_request_what_its_file_told(tmp_path: Path, source: str,
     assert not told.get_ifd(0x8825)
 
 
-def test_a_frame_outside_of_a_png_film_is_damage(tmp_path: Path) -> None:
-    content = _laid_film([(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, 3, 0, 2, _NONE, _OVER)], in_front=False)
+@pytest.mark.parametrize(("left", "side"), [(3, 2), (0, 5), (0, 0)])
+def test_a_frame_outside_of_a_png_film_is_damage(tmp_path: Path, left: int, side: int) -> None:
+    content = _laid_film([(_RED, 0, 0, 4, _NONE, _SOURCE), (_GREEN, left, 0, side, _NONE, _OVER)], in_front=False)
     with pytest.raises(CorruptMediaError, match="outside"):
         resized(content, tmp_path, width=4)
 

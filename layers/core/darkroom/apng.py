@@ -61,7 +61,7 @@ def opened(content: bytes, header: pyvips.Image, count: int, limits: Limits) -> 
         canvas = pyvips.Image.black(*size, bands=4).copy(interpretation="srgb")
         for frame in islice(_stored(content), count):
             left, top, width, height = frame.box
-            if left + width > size.width or top + height > size.height:
+            if 0 in (width, height) or left + width > size.width or top + height > size.height:
                 raise CorruptMediaError("The picture is damaged or cut short (a frame lies outside of it).")
             under = canvas.crop(*frame.box)
             images.append(canvas.insert(_laid(frame, under), left, top).copy_memory())
