@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 import pyvips
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin, TiffTags
 
 from darkroom import picture as pictures
 from darkroom import vips
@@ -226,6 +226,14 @@ def test_a_tiff_shows_its_colours_whatever_they_are_stored_as(tmp_path: Path, mo
     assert difference(scaled(content, tmp_path), half(photograph())) < 2.5
     with pytest.raises(CorruptMediaError):
         scaled(truncated(content, 0.5), tmp_path)
+
+
+def test_a_profile_in_a_tiff_that_is_none_is_ignored(tmp_path: Path) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.tagtype[34675] = TiffTags.SHORT
+    tags[34675] = 1
+    content = encode(photograph().convert("YCbCr"), "TIFF", tiffinfo=tags)
+    assert difference(scaled(content, tmp_path), half(photograph())) < 2.5
 
 
 def test_a_profile_for_lab_is_not_kept_with_rgb(tmp_path: Path) -> None:

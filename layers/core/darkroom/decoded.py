@@ -139,7 +139,7 @@ def tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
         profile = opened.info.get("icc_profile")
     image = _lab(image) if lab else image
     image.set_type(pyvips.GValue.gint_type, "bits-per-sample", 8)
-    if profile:
+    if isinstance(profile, bytes):  # damage may make something else of it
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image
 
