@@ -139,10 +139,17 @@ class Part:
     @classmethod
     def of(cls, found: Probe, sound: Stream, params: AudioExtractParams) -> "Part":
         """Raises InvalidRequestError when it would begin behind the end."""
-        start_s, whole_s = params.start_s or 0.0, sound.duration_s or found.duration_s
-        if whole_s is not None and start_s >= whole_s:
-            raise InvalidRequestError(f"The sound is {whole_s:.1f} seconds long; it cannot begin at {start_s:.1f}.")
-        lengths = [length for length in (params.duration_s, whole_s and whole_s - start_s) if length is not None]
+        late_s = max((sound.start_s or 0.0) - (found.start_s or 0.0), 0.0)
+        start_s, end_s = params.start_s or 0.0, late_s + sound.duration_s if sound.duration_s else found.duration_s
+        if end_s is not None and start_s >= end_s:
+            raise InvalidRequestError(f"The sound is {end_s:.1f} seconds long; it cannot begin at {start_s:.1f}.")
+        # What lies before a sound that begins later than the film is no part of it.
+        before_s = max(late_s - start_s, 0.0)
+        if params.duration_s is not None and params.duration_s <= before_s:
+            raise InvalidRequestError(f"The sound begins at {late_s:.1f} seconds, behind the part that is asked for.")
+        wanted_s = None if params.duration_s is None else params.duration_s - before_s
+        there_s = None if end_s is None else end_s - start_s - before_s
+        lengths = [length for length in (wanted_s, there_s) if length is not None]
         if params.fade_out_s is not None and not lengths:
             raise CorruptMediaError("The file does not say how long it is, so that its end cannot be faded out.")
         return cls(start_s, params.duration_s, min(lengths, default=None))
@@ -150,8 +157,9 @@ class Part:
     @property
     def arguments(self) -> list[str]:
         """FFmpeg's arguments before the input."""
-        start = ["-ss", f"{self.start_s:g}"] if self.start_s else []
-        return [*start, *(["-t", f"{self.asked_s:g}"] if self.asked_s is not None else [])]
+        if self.asked_s is None:
+            return ["-ss", f"{self.start_s:g}"] if self.start_s else []
+        return ["-ss", f"{self.start_s:g}", "-t", f"{self.asked_s:g}"]  # else it counts from where the sound begins
 
     def promised(self, sound: Stream) -> Stream:
         """The sound as long as the part that is taken of it."""
@@ -179,6 +187,8 @@ def changes_of(params: AudioExtractParams, sound: Stream, gain_db: float | None,
     if FORMATS[params.format].kbps_per_channel is None and (params.start_s or params.duration_s):
         changes.append("anull")
     changes += loudness.filters(gain_db) if gain_db is not None else []
+    if params.fade_in_s is not None or params.fade_out_s is not None:
+        changes.append("asetpts=PTS-STARTPTS")  # a sound may begin later than its file
     if params.fade_in_s is not None:
         changes.append(f"afade=t=in:d={params.fade_in_s:g}")
     if params.fade_out_s is not None:

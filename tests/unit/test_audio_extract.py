@@ -22,7 +22,7 @@ from darkroom.errors import (
 from darkroom.ffmpeg import binary
 from darkroom.probe import Probe, Stream, parse
 from functions.audio_extract.app import FORMATS, arguments, audio_extract, codec_arguments
-from tests.films import decoded, kinds, loudness_lufs, probed, stream
+from tests.films import decoded, duration_s, kinds, loudness_lufs, probed, stream
 from tests.sources import make_task
 
 Clips = Callable[[str], Path]
@@ -318,6 +318,36 @@ def test_a_part_of_a_sound_can_be_copied(clips: Clips, tmp_path: Path) -> None:
     made = extracted(clips("film.mp4"), tmp_path, start_s=0.5, duration_s=1)
 
     assert set(packets(made)[2:-2]) <= set(packets(clips("film.mp4")))
+
+
+@pytest.mark.parametrize(
+    ("part", "length_s"),
+    [
+        ({"start_s": 0.2, "duration_s": 1}, 0.7),
+        ({"duration_s": 1}, 0.5),
+        ({"start_s": 1}, 1.5),
+        ({"start_s": 2.2}, 0.3),
+    ],
+)
+def test_a_part_of_a_sound_that_begins_later_is_taken(
+    clips: Clips, tmp_path: Path, part: dict[str, float], length_s: float
+) -> None:
+    made = extracted(clips("late_sound.mp4"), tmp_path, format="wav", **part)
+
+    assert duration_s(made) == pytest.approx(length_s, abs=0.08)
+
+
+def test_a_sound_that_begins_later_swells_from_its_beginning(clips: Clips, tmp_path: Path) -> None:
+    heights = levels(extracted(clips("late_sound.mp4"), tmp_path, format="wav", fade_in_s=1))
+    whole = levels(extracted(clips("late_sound.mp4"), tmp_path, format="wav"))
+
+    assert heights[0] < whole[0] / 5
+    assert heights[12] == pytest.approx(whole[12], rel=0.05)
+
+
+def test_a_part_before_the_sound_is_refused(clips: Clips, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match=r"begins at 0\.5"):
+        extracted(clips("late_sound.mp4"), tmp_path, duration_s=0.3)
 
 
 def test_a_part_behind_the_end_is_refused(clips: Clips, tmp_path: Path) -> None:
