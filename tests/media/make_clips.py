@@ -109,6 +109,13 @@ def _upright(target: Path, _folder: Path) -> None:
 _from_film("anamorphic.mp4", "-vf", "scale=180:180,setsar=16/9", *_H264, "-an")
 _from_film("odd.mp4", "-vf", "scale=321:181,setsar=1", *_H264[:-1], "yuv444p", "-an")
 _from_film("interlaced.ts", "-vf", "interlace", "-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-an")
+#: Bars that move, one line from each of two pictures in turn, in a file that does not say so.
+_drawn(
+    "camcorder.avi",
+    "color=black:size=720x576:rate=50:duration=0.4,geq=lum='if(lt(mod(X-N*20\\,120)\\,60)\\,200\\,40)':cb=128:cr=128,"
+    "tinterlace=mode=interleave_bottom,setfield=bff",
+    *("-c:v", "dvvideo", "-pix_fmt", "yuv420p", "-flags", "+ilme+ildct"),
+)
 _from_film("full_range.mp4", "-vf", "scale=out_range=pc", *_H264[:-1], "yuvj420p", "-an")
 _PQ = "setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc"
 #: Bright white lies at 58 % in PQ; the rest of the curve does not matter here.

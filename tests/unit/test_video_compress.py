@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageChops
 
 from darkroom import filters, samples, tags
 from darkroom.contracts import Operation, VideoCompressParams, parse_params
@@ -76,7 +77,8 @@ def a_probe() -> Probe:
     """What a probe finds in a film with sound."""
     return parse(
         b'{"format": {"tags": {"TITLE": "A film", "location": "+48.8577+002.2950/"}}, "streams": ['
-        b'{"index": 0, "codec_type": "video", "width": 1280, "height": 720, "avg_frame_rate": "25/1"},'
+        b'{"index": 0, "codec_type": "video", "width": 1280, "height": 720, "avg_frame_rate": "25/1",'
+        b'"field_order": "progressive"},'
         b'{"index": 1, "codec_type": "audio", "codec_name": "aac", "profile": "LC", "channels": 2,'
         b'"sample_rate": "48000", "bit_rate": "128000",'
         b'"tags": {"language": "eng"}}]}'
@@ -279,6 +281,20 @@ def test_odd_and_tiny_films_become_even_ones(clips: Clips, tmp_path: Path, name:
     picture = stream(compressed(clips(name), tmp_path), "video")
 
     assert (picture["width"] % 2, picture["height"] % 2) == (0, 0)
+
+
+def test_a_camcorders_lines_are_put_together(clips: Clips, tmp_path: Path) -> None:
+    film = clips("camcorder.avi")
+
+    made = compressed(film, tmp_path)
+
+    assert combing(frame(made, 0.2, folder=tmp_path)) < combing(frame(film, 0.2, folder=tmp_path)) / 4
+
+
+def combing(picture: Image.Image) -> float:
+    """How much neighbouring lines differ, from 0 to 255."""
+    grey = picture.convert("L")
+    return difference(grey, ImageChops.offset(grey, 0, 1))
 
 
 def test_a_film_without_sound_stays_without(clips: Clips, tmp_path: Path) -> None:

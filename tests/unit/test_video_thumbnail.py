@@ -44,6 +44,7 @@ def a_film(**values: object) -> Stream:
         "kind": "video",
         "tags": {},
         "color_space": "bt709",
+        "interlaced": False,
     }
     return Stream(**{**settings, **values})  # type: ignore[arg-type]
 
@@ -73,6 +74,7 @@ def test_pictures_that_no_other_needs_are_left_out_when_no_exact_time_was_asked(
 def test_hdr_and_interlaced_films_and_hd_colours_are_cared_for() -> None:
     assert "out_transfer=bt709" in filters.still(a_film(color_transfer="smpte2084"), Size(2, 2), at_s=0)
     assert filters.still(a_film(interlaced=True), Size(2, 2), at_s=0).startswith("bwdif=")
+    assert filters.still(a_film(interlaced=None), Size(2, 2), at_s=0).startswith("bwdif=")
     assert "in_color_matrix=bt709" in filters.still(a_film(color_space=None, coded_width_px=1280), Size(2, 2), at_s=0)
     assert "matrix" not in filters.still(a_film(color_space=None, coded_width_px=640), Size(2, 2), at_s=0)
 

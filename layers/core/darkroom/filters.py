@@ -69,7 +69,8 @@ def _is_hd(film: Stream) -> bool:
 
 
 def _progressive(film: Stream) -> list[str]:
-    return ["bwdif=mode=send_frame:deint=interlaced"] if film.interlaced else []
+    # Where the file does not say it, as DV and MPEG-4 in AVI, each picture does when it is decoded.
+    return [] if film.interlaced is False else ["bwdif=mode=send_frame:deint=interlaced"]
 
 
 def _rgb(film: Stream, size: Size) -> str:
