@@ -289,7 +289,8 @@ def levels(path: Path) -> list[int]:
 @pytest.mark.parametrize(("track", "index"), [(1, 1), (2, 2), ("eng", 2), ("FRE", 1), (None, 2)])
 def test_a_track_is_chosen_by_number_or_language(track: int | str | None, index: int) -> None:
     sounds = b"".join(
-        b'{"index": %d, "codec_type": "audio", "tags": {"language": "%s"}, "disposition": {"default": %d}},' % entry
+        b'{"index": %d, "codec_type": "audio", "channels": 2, "tags": {"language": "%s"},'
+        b'"disposition": {"default": %d}},' % entry
         for entry in ((1, b"fre", 0), (2, b"eng", 1))
     )
     found = parse(b'{"streams": [{"index": 0, "codec_type": "video"},' + sounds[:-1] + b"]}")

@@ -25,6 +25,13 @@ def test_the_default_film_and_sound_are_taken() -> None:
     assert (found.video().index, found.audio().index) == (2, 3)
 
 
+def test_a_sound_that_is_only_announced_is_not_taken() -> None:
+    announced = {"codec_type": "audio", "codec_name": "aac", "sample_rate": "0", "channels": 0}
+
+    assert probe_of(FILM, announced, SOUND | {"channels": 1}).audio().index == 2
+    assert probe_of(FILM, announced).sound() is None
+
+
 def test_without_a_default_the_largest_is_taken() -> None:
     found = probe_of({**FILM, "width": 2}, FILM, FILM, SOUND, SOUND | {"channels": 6}, SOUND)
 

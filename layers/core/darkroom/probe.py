@@ -90,8 +90,12 @@ class Probe:
         return max(films, key=lambda film: (film.default, (film.width_px or 0) * (film.height_px or 0)))
 
     def sound(self) -> Stream | None:
-        """The default audio stream, else the one with the most channels."""
-        sounds = [stream for stream in self.streams if stream.kind == "audio"]
+        """The default audio stream, else the one with the most channels; none that is announced and not there.
+
+        A broadcast lists the sounds it might have. Where nothing of one was found, not even its form is known.
+        """
+        audio = (stream for stream in self.streams if stream.kind == "audio")
+        sounds = [stream for stream in audio if stream.channels or stream.sample_rate_hz]
         return max(sounds, key=lambda sound: (sound.default, sound.channels or 0), default=None)
 
     def audio(self, track: int | str | None = None) -> Stream:
