@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from darkroom import decoded
+from darkroom.apng import SIGNATURE, chunks
 from darkroom.contracts import MAX_FRAMES, ResizeParams
-from darkroom.decoded import PNG_SIGNATURE, chunks
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError, TooLongError, TooManyPixelsError
 from darkroom.task import Rendition
 from functions.resize.app import resize
@@ -146,7 +146,7 @@ def test_frames_without_any_change_are_kept_with_their_times(tmp_path: Path) -> 
 
 def _png_film(film: list[Image.Image], times: list[int]) -> bytes:
     """An animated PNG whose every frame is stored whole."""
-    file = [PNG_SIGNATURE]
+    file = [SIGNATURE]
     sequence = 0
 
     def add(kind: bytes, body: bytes) -> None:
@@ -266,7 +266,7 @@ def test_the_frames_of_a_png_film_are_laid_as_the_format_says(
 
 def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *, in_front: bool) -> bytes:
     """A PNG film of plain squares; `in_front` is whether a blue picture that is none of its frames comes first."""
-    file, sequence, begun = [PNG_SIGNATURE], 0, in_front
+    file, sequence, begun = [SIGNATURE], 0, in_front
 
     def add(kind: bytes, body: bytes) -> None:
         file.append(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))

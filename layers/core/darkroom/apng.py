@@ -13,11 +13,15 @@ from typing import NamedTuple
 import pyvips
 
 from darkroom import decoded
-from darkroom.decoded import PNG_SIGNATURE, chunks
 from darkroom.errors import CorruptMediaError
 from darkroom.geometry import Box, Size
 from darkroom.task import Limits, Task
 from darkroom.vips import LOOK_EVERY_S, film, translated
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+#: Chunks of a file that are looked at for the times of its frames.
+_MOST_CHUNKS = 100_000
 
 #: What a GIF without times is shown at, in milliseconds.
 _DEFAULT_DELAY_MS = 100
@@ -34,6 +38,39 @@ _COLOURS = (b"PLTE", b"tRNS")
 
 #: What libvips calls the rest that a file tells, beside the single tags of its EXIF.
 _TOLD = ("icc-profile-data", "exif-data", "xmp-data", "orientation")
+
+
+# What a file says ---------------------------------------------------------------------------------------------------
+
+
+def frame_count(content: bytes) -> int:
+    """How many frames a PNG says it has: 1 unless it is an animation."""
+    for kind, body in chunks(content):
+        if kind == b"acTL" and len(body) == 8:
+            return max(1, int.from_bytes(body[:4]))
+        if kind == b"IDAT":
+            break
+    return 1
+
+
+def times(content: bytes) -> tuple[list[float], int]:
+    """How long each frame of an animated PNG is shown, in seconds, and how often it plays; 0 is for ever."""
+    delays, plays = list[float](), 0
+    for kind, body in islice(chunks(content), _MOST_CHUNKS):
+        if kind == b"acTL" and len(body) == 8:
+            plays = int.from_bytes(body[4:])
+        elif kind == b"fcTL" and len(body) == 26:
+            delays.append(int.from_bytes(body[20:22]) / (int.from_bytes(body[22:24]) or 100))
+    return delays, plays
+
+
+def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of the chunks of a PNG, as far as they are there."""
+    at = len(SIGNATURE)
+    while at + 12 <= len(content):
+        length = int.from_bytes(content[at : at + 4])
+        yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
+        at += 12 + length
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
@@ -72,7 +109,7 @@ def opened(content: bytes, header: pyvips.Image, count: int, limits: Limits) -> 
                 canvas = images[-1]
         if len(images) < count:
             raise CorruptMediaError("The picture is damaged or cut short (its last frames are missing).")
-        delays_s, plays = decoded.png_times(content)
+        delays_s, plays = times(content)
         return _telling(film(images, [round(delay_s * 1000) for delay_s in delays_s[:count]], plays), header)
 
 
@@ -114,7 +151,7 @@ def _stored(content: bytes) -> Iterator[_Frame]:
 def _frame(header: bytes, colours: list[bytes], control: bytes, pixels: list[bytes]) -> _Frame:
     width, height, left, top = struct.unpack(">IIII", control[4:20])
     head = _chunk(b"IHDR", control[4:12] + header)
-    png = b"".join([PNG_SIGNATURE, head, *colours, _chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")])
+    png = b"".join([SIGNATURE, head, *colours, _chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")])
     return _Frame(png, Box(left, top, width, height), *control[24:26])
 
 
@@ -131,7 +168,7 @@ def encoded(strip: pyvips.Image, encode: Callable[[pyvips.Image], bytes], task: 
     plays = int(strip.get("loop")) if strip.get_typeof("loop") else 0
     written = list(_parts(frames, _delays(strip, len(frames))))
 
-    file = [PNG_SIGNATURE]
+    file = [SIGNATURE]
     sequence = 0
     next_look = time.monotonic() + LOOK_EVERY_S
     for number, (image, box, delay_ms) in enumerate(written):

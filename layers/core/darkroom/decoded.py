@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 
 #: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 12 bytes for a moment.
 MAX_PIXELS = 80_000_000
-
-#: Chunks of a PNG that are looked at for the times of its frames.
-_MOST_CHUNKS = 100_000
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def check_pixels(size: Size, frames: int, limit: int, subject: str) -> None:
@@ -194,39 +188,6 @@ def exif_tags(exif: bytes) -> dict[str, str]:
             name: value.strip("\0 ") for name, value in told.items() if isinstance(value, str) and value.strip("\0 ")
         }
     return {}
-
-
-# Animated PNG ------------------------------------------------------------------------------------------------------
-
-
-def png_frames(content: bytes) -> int:
-    """How many frames a PNG says it has: 1 unless it is an animation."""
-    for kind, body in chunks(content):
-        if kind == b"acTL" and len(body) == 8:
-            return max(1, int.from_bytes(body[:4]))
-        if kind == b"IDAT":
-            break
-    return 1
-
-
-def png_times(content: bytes) -> tuple[list[float], int]:
-    """How long each frame of an animated PNG is shown, in seconds, and how often it plays; 0 is for ever."""
-    delays, plays = list[float](), 0
-    for kind, body in islice(chunks(content), _MOST_CHUNKS):
-        if kind == b"acTL" and len(body) == 8:
-            plays = int.from_bytes(body[4:])
-        elif kind == b"fcTL" and len(body) == 26:
-            delays.append(int.from_bytes(body[20:22]) / (int.from_bytes(body[22:24]) or 100))
-    return delays, plays
-
-
-def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of the chunks of a PNG, as far as they are there."""
-    at = len(PNG_SIGNATURE)
-    while at + 12 <= len(content):
-        length = int.from_bytes(content[at : at + 4])
-        yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
-        at += 12 + length
 
 
 # Animated AVIF -----------------------------------------------------------------------------------------------------

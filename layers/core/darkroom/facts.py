@@ -6,7 +6,7 @@ from typing import Any
 
 import pyvips
 
-from darkroom import decoded
+from darkroom import apng, decoded
 from darkroom.colour import profile_name
 from darkroom.decoded import Header
 from darkroom.geometry import SIDEWAYS, Size
@@ -92,8 +92,8 @@ def _by_pillow(source: Source, header: Header) -> Picture:
 def _animation(content: bytes, header: pyvips.Image, media_type: str) -> tuple[int | None, float | None, int | None]:
     """How many frames there are, how many seconds they take together, how often they are shown."""
     if media_type == "image/png":
-        frames = decoded.png_frames(content)
-        delays_s, plays = decoded.png_times(content) if frames > 1 else ([], 0)
+        frames = apng.frame_count(content)
+        delays_s, plays = apng.times(content) if frames > 1 else ([], 0)
         # A picture in front that is none of the frames has no time.
         return (frames, round(sum(delays_s), 6) or None, plays) if frames > 1 else (1, None, None)
     if media_type == "image/avif":

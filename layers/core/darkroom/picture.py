@@ -146,7 +146,7 @@ def open_picture(source: Source, limits: Limits, *, most_frames: int | None = 1,
         return _measured(_upright(decoded.avif_film(content, frames, limits), limits), limits, keep_profile)
     options: dict[str, Any] = {"fail_on": "error"}
     header = _header(content, media_type, options)
-    if media_type == _PNG and most_frames != 1 and (frames := _counted(decoded.png_frames(content), most_frames)) > 1:
+    if media_type == _PNG and most_frames != 1 and (frames := _counted(apng.frame_count(content), most_frames)) > 1:
         return _measured(_upright(apng.opened(content, header, frames, limits), limits), limits, keep_profile)
     if media_type in _ANIMATED_TYPES and most_frames != 1:
         # Not get_n_pages(), which says 1 where there are more than 10,000.
