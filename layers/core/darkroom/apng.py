@@ -16,7 +16,7 @@ from darkroom import decoded
 from darkroom.errors import CorruptMediaError
 from darkroom.geometry import Box, Size
 from darkroom.task import Limits, Task
-from darkroom.vips import LOOK_EVERY_S, film, translated
+from darkroom.vips import LOOK_EVERY_S, film, frames_of, translated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -163,10 +163,9 @@ def encoded(strip: pyvips.Image, encode: Callable[[pyvips.Image], bytes], task: 
 
     Raises ProcessingTimedOutError and Superseded.
     """
-    height = strip.get_page_height()
-    frames = [strip.crop(0, top, strip.width, height) for top in range(0, strip.height, height)]
+    images = frames_of(strip)
     plays = int(strip.get("loop")) if strip.get_typeof("loop") else 0
-    written = list(_parts(frames, _delays(strip, len(frames))))
+    written = list(_parts(images, _delays(strip, len(images))))
 
     file = [SIGNATURE]
     sequence = 0
@@ -196,10 +195,10 @@ def _delays(strip: pyvips.Image, count: int) -> list[int]:
     return [*known, *[_DEFAULT_DELAY_MS] * count][:count]
 
 
-def _parts(frames: list[pyvips.Image], delays: list[int]) -> Iterator[tuple[pyvips.Image, Box, int]]:
+def _parts(images: list[pyvips.Image], delays: list[int]) -> Iterator[tuple[pyvips.Image, Box, int]]:
     """Of each frame what changed, where it lies, and how long it is shown; at least one pixel."""
-    for number, (frame, delay_ms) in enumerate(zip(frames, delays, strict=True)):
-        box = Box(0, 0, frame.width, frame.height) if number == 0 else _changed(frames[number - 1], frame)
+    for number, (frame, delay_ms) in enumerate(zip(images, delays, strict=True)):
+        box = Box(0, 0, frame.width, frame.height) if number == 0 else _changed(images[number - 1], frame)
         yield frame.crop(*box), box, delay_ms
 
 

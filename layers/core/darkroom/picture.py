@@ -27,7 +27,7 @@ from darkroom.errors import (
 )
 from darkroom.geometry import SIDEWAYS, Box, Size, stored
 from darkroom.task import Limits, Source, Task
-from darkroom.vips import each_frame, film, in_memory, set_up, translated
+from darkroom.vips import each_frame, film, frames_of, in_memory, set_up, translated
 
 #: Largest file that is read as a picture. It is held in memory beside what is made of it.
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -249,9 +249,7 @@ def _upright(header: pyvips.Image, limits: Limits) -> pyvips.Image:
         return header
     check_pixels(size, header.height // size.height, min(limits.pixels, decoded.MAX_PIXELS), "The picture")
     with translated():
-        strip = header.copy_memory()
-        tops = range(0, strip.height, size.height)
-        return film([strip.crop(0, top, *size).autorot() for top in tops])
+        return film([frame.autorot() for frame in frames_of(header.copy_memory())])
 
 
 def _measured(header: pyvips.Image, limits: Limits, keep_profile: bool) -> Picture:

@@ -79,10 +79,10 @@ def watched(image: pyvips.Image, task: Task, *, start: float = 0.0, end: float =
         raise stopped[0]
 
 
-def film(frames: Sequence[pyvips.Image], delays_ms: list[int] | None = None, plays: int | None = None) -> pyvips.Image:
+def film(images: Sequence[pyvips.Image], delays_ms: list[int] | None = None, plays: int | None = None) -> pyvips.Image:
     """Frames of one size below each other, with times and loops of the first where none are given."""
-    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
-    strip.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    strip = pyvips.Image.arrayjoin(images, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", images[0].height)
     if delays_ms is not None:
         strip.set_type(pyvips.GValue.array_int_type, "delay", delays_ms)
     if plays is not None:
@@ -98,13 +98,15 @@ def in_memory(image: pyvips.Image, task: Task) -> pyvips.Image:
 
 def each_frame(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image], task: Task) -> pyvips.Image:
     """An animation or a still picture with every frame changed alike."""
-    height = image.get_page_height()
-    if height == image.height:
+    if image.get_page_height() == image.height:
         return change(image)
-    # Every frame is taken out of the same strip, which therefore has to be there as a whole.
-    strip = in_memory(image, task)
-    tops = range(0, strip.height, height)
-    return film([change(strip.crop(0, top, strip.width, height)) for top in tops])
+    return film([change(frame) for frame in frames_of(in_memory(image, task))])
+
+
+def frames_of(strip: pyvips.Image) -> list[pyvips.Image]:
+    """The frames of a film, each a part of it: it has to be there as a whole."""
+    height = strip.get_page_height()
+    return [strip.crop(0, top, strip.width, height) for top in range(0, strip.height, height)]
 
 
 #: Lines of libvips' that complain about a file begin so; lines about writing name the saver ("jpegsave_buffer: ...").
