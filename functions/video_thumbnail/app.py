@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 import pyvips
 
-from darkroom import ffmpeg, filters, storyboard, vips
+from darkroom import ffmpeg, filters, keyframes, storyboard, vips
 from darkroom.contracts import Operation, VideoThumbnailParams
 from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.geometry import Size, contain
@@ -28,10 +28,6 @@ _CANDIDATE_WIDTH_PX = 64
 #: Pixels of all frames that are held at once, and of those that are written one after the other.
 _HELD_PIXELS = 64_000_000
 _WRITTEN_PIXELS = 250_000_000
-
-#: Key frames lie no further apart than this, in seconds, as encoders place them by themselves. Where a picture may be
-#: earlier than its moment by so much, the key frame is taken: no other one needs less reading and decoding.
-_KEY_FRAMES_S = 12.0
 
 #: Part of the film by which a picture at a percentage may be early.
 _PERCENTAGE_SLACK = 0.05
@@ -112,7 +108,7 @@ def take(reel: Reel, size: Size, moment: Moment, task: Task) -> pyvips.Image:
 
 def attempts(reel: Reel, size: Size, moment: Moment) -> Iterator[tuple[list[str], str]]:
     """FFmpeg's arguments before the input and its filters, one pair after the other until a picture comes."""
-    if moment.slack_s >= _KEY_FRAMES_S:
+    if moment.slack_s >= keyframes.LONGEST_S:  # no other picture needs less reading and decoding
         known = ["-nofind_stream_info"] if reel.demuxer in _KNOWN_BY_HEADER else []
         yield [*known, *decoding(moment.at_s, exact=False)], filters.first(reel.film, size)
     for seek_s in seeks(moment.at_s, reel.run_up_s):

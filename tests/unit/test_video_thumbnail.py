@@ -285,7 +285,7 @@ def test_the_first_key_frame_is_the_first_picture_of_every_kind_of_film(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     exact = taken(clips(name), tmp_path, time_s=0, format="png")
-    monkeypatch.setattr("functions.video_thumbnail.app._KEY_FRAMES_S", 0.0)
+    monkeypatch.setattr("darkroom.keyframes.LONGEST_S", 0.0)
     found = taken(clips(name), tmp_path, time_s=0, format="png")
 
     assert found.size == exact.size

@@ -14,9 +14,11 @@ from darkroom.errors import CorruptMediaError, ProcessingTimedOutError
 from darkroom.probe import Probe
 from darkroom.task import Task
 
-#: What is looked at: seconds of the film, a little more than encoders put between key frames, and less where that would
-#: be more bytes at its mean bit rate; seconds where it does not say that.
+#: Seconds between key frames, a little more than encoders put there by themselves.
 LONGEST_S = 12.0
+
+#: What is looked at is so much of the film, and less where that would be more bytes at its mean bit rate; seconds where
+#: it does not say that.
 MOST_BYTES = 3_000_000
 _UNKNOWN_S = 2.0
 
