@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from darkroom import ffmpeg, loudness, tags, waveform
-from darkroom.boxes import check_uncut
 from darkroom.contracts import AudioExtractParams, Operation
 from darkroom.errors import CorruptMediaError, InvalidRequestError
+from darkroom.lengths import check_uncut
 from darkroom.probe import Probe, Stream, check_duration, check_whole, probe
 from darkroom.task import Rendition, Task
 from darkroom.waveform import Waveform

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from darkroom import budget, crf, ffmpeg, filters, loudness, samples, subtitles, tags
-from darkroom.boxes import check_uncut, track_ends
 from darkroom.contracts import MAX_CRF, Operation, VideoCompressParams
 from darkroom.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
 from darkroom.errors import CorruptMediaError, InternalError
 from darkroom.geometry import Size
+from darkroom.lengths import check_uncut, track_ends
 from darkroom.probe import Probe, Stream, check_duration, check_pixels, check_whole, probe
 from darkroom.task import Rendition, Task
 from darkroom.verify import Place, check_audible, check_visible

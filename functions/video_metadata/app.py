@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from darkroom import ffmpeg, keyframes
-from darkroom.boxes import check_uncut
 from darkroom.contracts import MediaKind, Operation, VideoMetadataParams
 from darkroom.filters import is_hdr
+from darkroom.lengths import check_uncut
 from darkroom.probe import Chapter, Probe, Stream, probe
 from darkroom.tags import without_place
 from darkroom.task import Rendition, Task

@@ -28,7 +28,7 @@ STOREYS = [
             "content",
         ),
         "images",
-        *("fonts", "lettering", "boxes", "ffmpeg", "probe", "keyframes", "facts", "filters", "tags"),
+        *("fonts", "lettering", "lengths", "ffmpeg", "probe", "keyframes", "facts", "filters", "tags"),
         *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
     ],
     ["storage", "store", "broker"],

@@ -1,4 +1,4 @@
-"""What the boxes of an MP4 say, or the elements of a Matroska file: whether it is all there, and when tracks end."""
+"""What an MP4 or a Matroska file says of its length, and of when its tracks end: whether it is all there."""
 
 from collections.abc import Iterator
 from pathlib import Path
