@@ -8,12 +8,11 @@ from typing import Any
 
 from darkroom import broker, events, ledger, lifecycle, store
 from darkroom.contracts import Message
-from darkroom.errors import DarkroomError, LambdaUnavailableError, ServiceError, WorkerDiedError
+from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, WorkerDiedError
 from darkroom.log import logger
 from darkroom.trace import new_traceparent
 
-#: Errors that say nothing about the job, by their class.
-_OUTAGES = {kind.__name__: kind for kind in ServiceError.__subclasses__() if kind.outage}
+_OUTAGES = {kind.__name__: kind for kind in OUTAGES}
 
 #: How much of a parked message is shown.
 SHOWN_BYTES = 1000

@@ -285,6 +285,10 @@ class WorkerDiedError(ServiceError):
     outage = False
 
 
+#: Errors that say nothing about a job, only about the time.
+OUTAGES = tuple(kind for kind in ServiceError.__subclasses__() if kind.outage)
+
+
 class ConfigurationError(DarkroomError):
     """The deployment's settings are wrong."""
 

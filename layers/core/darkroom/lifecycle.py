@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from darkroom import broker, ledger, metrics, storage, store
 from darkroom.contracts import MAX_ATTEMPTS, MAX_STARTS, Ending, Failure, Job, Message, Operation, Status, utc_now
 from darkroom.errors import (
+    OUTAGES,
     BrokerUnavailableError,
     ConfigurationError,
     DarkroomError,
@@ -21,7 +22,7 @@ from darkroom.log import logger
 #: The run that an ending carries when no run made it: a refusal, a cancel, or a run that died.
 NO_RUN = "none"
 
-_OUTAGES = {error.code for error in ServiceError.__subclasses__() if error.outage}
+_OUTAGES = {error.code for error in OUTAGES}
 
 
 def accept(job: Job) -> bool:
