@@ -5,11 +5,12 @@ told to go on the size, another line, with the pixels behind it.
 """
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn, cast
 
 from darkroom.errors import CorruptMediaError, WorkerDiedError
 from darkroom.geometry import Size
@@ -68,8 +69,8 @@ def _read(child: subprocess.Popen[bytes], length: int) -> bytes:
     return content if len(content) == length else _failed(child)
 
 
-def _failed(child: subprocess.Popen[bytes]) -> Any:
+def _failed(child: subprocess.Popen[bytes]) -> NoReturn:
     """Raises what the end of the process means."""
-    if child.wait() == -9:
+    if child.wait() == -signal.SIGKILL:
         raise WorkerDiedError("The decoder was killed, most likely because the function ran out of memory.")
     raise CorruptMediaError("The picture is damaged or cut short (HEIC).")
