@@ -100,8 +100,9 @@ def argv_of(engine: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
+    """With bytecode written and used, as the layers bring theirs."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "layers" / "core")])
-    return {**os.environ, "PYTHONPATH": paths, "VIPS_CONCURRENCY": "1"}
+    return {**os.environ, "PYTHONPATH": paths, "VIPS_CONCURRENCY": "1", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 class Worker:
