@@ -6,9 +6,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples
-from darkroom import storage, store
 from darkroom.config import settings
-from darkroom.contracts import Failure, FileSource, MediaKind, Operation, Output, Status
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.jobs import Failure, FileSource, Output, Status
+from darkroom.contracts.operations import Operation
+from darkroom.services import s3
+from darkroom.services.redis import store
 
 
 class Document(BaseModel):
@@ -171,14 +174,14 @@ def summary(view: store.View) -> JobSummary:
 
 def job_document(view: store.View, queue_position: int | None = None) -> JobDocument:
     """A job with everything that is known of it. Makes the presigned links, which takes CPU but no request."""
-    outputs = [_output(output) for output in view.ending.outputs] if view.ending else []
+    outputs = [_output(output) for output in view.result.outputs] if view.result else []
     return JobDocument(
         **_common(view),
         params=view.job.params,
         source=view.job.source,
         download_url=outputs[0].download_url if outputs else None,
         outputs=outputs,
-        document=view.ending.document if view.ending else None,
+        document=view.result.document if view.result else None,
         queue_position=queue_position,
         errors=view.errors,
         timeline=[_moment(moment) for moment in view.timeline],
@@ -190,8 +193,8 @@ def _moment(moment: store.Moment) -> MomentDocument:
 
 
 def _common(view: store.View) -> dict[str, Any]:
-    job, ending = view.job, view.ending
-    started_at = ending.started_at if ending else None
+    job, result = view.job, view.result
+    started_at = result.started_at if result else None
     if started_at is None and view.started_ms is not None:
         started_at = timestamp(view.started_ms / 1000)
     return {
@@ -200,15 +203,15 @@ def _common(view: store.View) -> dict[str, Any]:
         "operation": job.operation,
         "file_id": job.source.file_id,
         "waiting_for": "upload" if view.awaits_upload else None,
-        "attempt": ending.attempt if ending else view.attempt,
+        "attempt": result.attempt if result else view.attempt,
         "progress": 1.0 if view.status is Status.COMPLETED else view.progress,
         "speed": view.speed if view.status is Status.RUNNING else None,
         "remaining_s": remaining_s(view),
         "created_at": job.created_at,
         "started_at": started_at,
-        "finished_at": ending.finished_at if ending else None,
-        "result_path": ending.outputs[0].key if ending and ending.outputs else None,
-        "error": ending.error if ending else None,
+        "finished_at": result.finished_at if result else None,
+        "result_path": result.outputs[0].key if result and result.outputs else None,
+        "error": result.error if result else None,
         "retry_of": job.retry_of,
         "status_url": status_url(job.job_id),
     }
@@ -238,4 +241,4 @@ def _output(output: Output) -> OutputDocument:
 
 def download_link(output: Output) -> str:
     """A presigned GET that saves the output under its name."""
-    return storage.link(output.key, expires_s=settings().link_expiry_s, save_as=output.name)
+    return s3.link(output.key, expires_s=settings().link_expiry_s, save_as=output.name)

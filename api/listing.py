@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from darkroom import store
-from darkroom.contracts import Operation, Status
+from darkroom.contracts.jobs import Status
+from darkroom.contracts.operations import Operation
+from darkroom.services.redis import store
 
 #: Jobs that one request looks at, at most, in search of those that pass the filter.
 SCAN_LIMIT = 1000

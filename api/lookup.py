@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from darkroom import files, ids, ledger, lifecycle, store
-from darkroom.contracts import Ending, MediaKind, Operation, Params, Status, WatermarkParams
+from darkroom import ids
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.image_params import WatermarkParams
+from darkroom.contracts.jobs import JobResult, Status
+from darkroom.contracts.operations import Operation, Params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -14,7 +17,9 @@ from darkroom.errors import (
     StorageUnavailableError,
     WrongMediaKindError,
 )
+from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.log import logger
+from darkroom.services.redis import store
 
 AWAITING = "awaiting"
 REJECTED = "rejected"
@@ -53,10 +58,10 @@ def surviving_file(file_id: str) -> dict[str, Any]:
 
 def stored_file(file_id: str) -> dict[str, Any] | None:
     """What lies in S3 under this id, noted in Redis as well."""
-    file = files.inspect(file_id)
+    file = uploads.inspect(file_id)
     if file is None:
         return None
-    record = files.record_of(file)
+    record = uploads.record_of(file)
     remember_file(record)
     return record
 
@@ -71,7 +76,7 @@ def remember_file(record: dict[str, Any]) -> None:
 
 def require_inputs(operation: Operation, params: Params, record: dict[str, Any]) -> None:
     """Raises unless the file and, for a watermark, the image to lay over it are there and fit for the operation."""
-    files.check_kind(operation, kind_of(record))
+    uploads.check_kind(operation, kind_of(record))
     require_overlay(params)
 
 
@@ -108,24 +113,24 @@ def job_view(job_id: str, wait_s: float = 0) -> store.View:
         job = ledger.read_job(job_id)
         if job is None:
             raise  # it may still await its upload, which only Redis knows
-    return store.recorded(job, ledger.read_ending(job_id))
+    return store.recorded(job, ledger.read_result(job_id))
 
 
 def _seen(job_id: str, wait_s: float) -> store.View | None:
     view = store.view(job_id)
     if view is None or view.status.terminal:
         return view
-    ending = _ending(job_id)
-    if ending is not None:
-        lifecycle.restore(view.job, ending)
-        return store.recorded(view.job, ending)
+    result = read_result(job_id)
+    if result is not None:
+        lifecycle.restore(view.job, result)
+        return store.recorded(view.job, result)
     return store.wait_for_end(job_id, wait_s) if wait_s > 0 else view
 
 
-def _ending(job_id: str) -> Ending | None:
+def read_result(job_id: str) -> JobResult | None:
     """The ledger's end of a job; without S3, Redis alone must do."""
     try:
-        return ledger.read_ending(job_id)
+        return ledger.read_result(job_id)
     except StorageUnavailableError as error:
         logger().warning("asking Redis alone", extra={"job_id": job_id, "reason": error.message})
         return None
@@ -136,9 +141,9 @@ def _restored(job_id: str, wait_s: float) -> store.View:
     job = ledger.read_job(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
-    ending = ledger.read_ending(job_id)
-    lifecycle.restore(job, ending)
-    return _seen(job_id, wait_s) or store.recorded(job, ending)
+    result = ledger.read_result(job_id)
+    lifecycle.restore(job, result)
+    return _seen(job_id, wait_s) or store.recorded(job, result)
 
 
 def queue_position(view: store.View) -> int | None:

@@ -32,7 +32,7 @@ class Module:
 
     @cached_property
     def imports(self) -> set[str]:
-        """Every module that is imported anywhere in it, `from darkroom import store` counting as `darkroom.store`."""
+        """Every module that is imported anywhere in it, `from api import lookup` counting as `api.lookup`."""
         found: set[str] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from darkroom.errors import FileNotFoundInStoreError, UnsupportedMediaTypeError
-from darkroom.sniff import HEAD_BYTES, sniff
-from darkroom.task import Limits, Source, Task
+from darkroom.media.sniff import HEAD_BYTES, sniff
+from darkroom.media.task import Limits, Source, Task
 
 PIXELS = 250_000_000
 DURATION_S = 6 * 3600

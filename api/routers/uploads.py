@@ -13,9 +13,10 @@ from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
 from api.schemas import UploadRequest
-from darkroom import files, sniff, storage, store
 from darkroom.config import settings
-from darkroom.contracts import DEFAULT_TENANT, MediaKind, Operation, Params, Status, UploadedJob
+from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
+from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.operations import Operation, Params
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -31,6 +32,10 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
+from darkroom.jobs import uploads
+from darkroom.media import sniff
+from darkroom.services import s3
+from darkroom.services.redis import store
 
 router = APIRouter(tags=["uploads"])
 
@@ -63,12 +68,12 @@ async def upload_file(
             f"The file has {len(content):,} bytes; {limit_bytes:,} may go through the API. "
             "Ask POST /uploads for a form and send it straight to the store."
         )
-    media = files.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
-    name = files.clean_name(file.filename or "")
+    media = uploads.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
+    name = uploads.clean_name(file.filename or "")
     request = meaning("upload", name, media.name, hashlib.sha256(content).hexdigest())
     [file_id] = reserve(idempotency_key, request, 1).identifiers
-    storage.put(files.key_of(file_id), content, media_type=media.name, metadata=files.metadata_of(name, []))
-    record = files.record_of(files.File(file_id, name, len(content), media, None, []))
+    s3.put(uploads.key_of(file_id), content, media_type=media.name, metadata=uploads.metadata_of(name, []))
+    record = uploads.record_of(uploads.File(file_id, name, len(content), media, None, []))
     lookup.remember_file(record)
     return document(FileDocument(**record), 201, location=f"/files/{file_id}")
 
@@ -103,7 +108,7 @@ async def create_upload(
     kind = _declared_kind(body.media_type)
     max_bytes = _max_bytes(body.size_bytes)
     for work in body.jobs:
-        files.check_kind(Operation(work.operation), kind)
+        uploads.check_kind(Operation(work.operation), kind)
         lookup.require_overlay(work.params)
         capacity.require(Operation(work.operation))
     reserved = reserve(idempotency_key, meaning("uploads", body.model_dump(mode="json")), 1 + len(body.jobs))
@@ -112,15 +117,17 @@ async def create_upload(
         UploadedJob(job_id=job_id, operation=Operation(work.operation), params=_concise(work.params))
         for job_id, work in zip(job_ids, body.jobs, strict=True)
     ]
-    metadata = files.metadata_of(body.name, jobs)
+    metadata = uploads.metadata_of(body.name, jobs)
     _check_metadata(metadata)
     expires_s = settings().link_expiry_s
-    form = storage.upload_form(
-        files.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
+    form = s3.upload_form(
+        uploads.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
     )
     expires_at = timestamp(time.time() + expires_s)
     awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    store.await_file(file_id, {"file_id": file_id, "name": files.clean_name(body.name), **awaited}, expires_s=expires_s)
+    store.await_file(
+        file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **awaited}, expires_s=expires_s
+    )
     for job in jobs:
         awaited_job = job.on(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent)
         store.await_upload(awaited_job, expires_s=expires_s)
@@ -149,10 +156,10 @@ def _max_bytes(size_bytes: int | None) -> int:
 
 def _check_metadata(metadata: dict[str, str]) -> None:
     size_bytes = sum(len(name) + len(value) for name, value in metadata.items())
-    if size_bytes > files.METADATA_LIMIT_BYTES:
+    if size_bytes > uploads.METADATA_LIMIT_BYTES:
         raise InvalidRequestError(
-            f"The name and the jobs take {size_bytes:,} bytes, and only {files.METADATA_LIMIT_BYTES:,} can travel with "
-            "an upload. Attach fewer jobs, and start the others with POST /jobs once the file is there."
+            f"The name and the jobs take {size_bytes:,} bytes; an upload can carry {uploads.METADATA_LIMIT_BYTES:,}. "
+            "Attach fewer jobs, and start the others with POST /jobs once the file is there."
         )
 
 

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from darkroom import ffmpeg, loudness, tags, waveform
-from darkroom.contracts import AudioExtractParams, Operation
+from darkroom.av import ffmpeg, loudness, tags
+from darkroom.av.lengths import check_uncut
+from darkroom.av.probe import Probe, Stream, check_duration, check_whole, probe
+from darkroom.contracts.audio_params import AudioExtractParams
+from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, InvalidRequestError
-from darkroom.lengths import check_uncut
-from darkroom.probe import Probe, Stream, check_duration, check_whole, probe
-from darkroom.task import Rendition, Task
-from darkroom.waveform import Waveform
-from darkroom.worker import bind
+from darkroom.jobs.worker import bind
+from darkroom.media.task import Rendition, Task
+from functions.audio_extract import waveform
+from functions.audio_extract.waveform import Waveform
 
 #: Parts of the work: measuring the loudness, and the encoding; the rest is looking at what it made.
 _MEASURED = 0.3

@@ -2,15 +2,16 @@
 
 import pyvips
 
-from darkroom import geometry
-from darkroom.colour import parse_colour
-from darkroom.contracts import Operation, ResizeParams
-from darkroom.framing import cropped, cut, padded
-from darkroom.geometry import Plan, Size
-from darkroom.images import open_for, written
-from darkroom.picture import Picture
-from darkroom.task import Rendition, Task
-from darkroom.worker import bind
+from darkroom.contracts.image_params import ResizeParams
+from darkroom.contracts.operations import Operation
+from darkroom.images.color import parse_colour
+from darkroom.images.framing import cropped, cut, padded
+from darkroom.images.open import Picture
+from darkroom.images.save import open_for, written
+from darkroom.jobs.worker import bind
+from darkroom.media import geometry
+from darkroom.media.geometry import Plan, Size
+from darkroom.media.task import Rendition, Task
 
 
 def resize(task: Task, params: ResizeParams) -> list[Rendition]:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from itertools import islice, takewhile
 from typing import TypeVar
 
-from darkroom import broker, events, files, ids, intake, ledger, lifecycle, metrics, store
+from darkroom import ids, metrics
 from darkroom.config import settings
-from darkroom.contracts import DEFAULT_TENANT, Operation, Status
+from darkroom.contracts.base import DEFAULT_TENANT
+from darkroom.contracts.jobs import Status
+from darkroom.contracts.operations import Operation
 from darkroom.errors import (
     BrokerUnavailableError,
     CacheUnavailableError,
@@ -21,7 +23,10 @@ from darkroom.errors import (
     ServiceError,
     WorkerDiedError,
 )
+from darkroom.jobs import events, ingestion, ledger, lifecycle, uploads
 from darkroom.log import logger
+from darkroom.services import rabbitmq
+from darkroom.services.redis import store
 
 #: Jobs fetched or compared in one round trip.
 BATCH = 500
@@ -69,7 +74,7 @@ def _report_load(_deadline: float) -> int:
 
 def _mend(_deadline: float) -> int:
     """After the broker has lost its disk: its queues, and at once the messages that were in them."""
-    if not broker.mend_topology():
+    if not rabbitmq.mend_topology():
         return 0
     hurried = store.hurry()
     logger().warning("the broker had lost its queues", extra={"queued": hurried})
@@ -88,15 +93,15 @@ class _Queues:
     def holds(self, operation: Operation) -> int:
         """Messages that waited in the operation's queue. Raises BrokerUnavailableError."""
         if operation not in self._depths:
-            self._depths[operation] = self._ask(lambda: broker.depth(operation))
+            self._depths[operation] = self._ask(lambda: rabbitmq.depth(operation))
         return self._depths[operation]
 
     def start(self, view: store.View) -> None:
         """Publishes a job's next attempt. Raises BrokerUnavailableError."""
         message = lifecycle.message_for(view.job, view.attempt + 1)
-        self._ask(lambda: broker.publish(message, view.job.traceparent))
+        self._ask(lambda: rabbitmq.publish(message, view.job.traceparent))
 
-    def _ask(self, action: Callable[[], broker.Answer]) -> broker.Answer:
+    def _ask(self, action: Callable[[], rabbitmq.Answer]) -> rabbitmq.Answer:
         if self._failure:
             raise self._failure
         try:
@@ -153,9 +158,9 @@ def _move_queued(view: store.View, queues: _Queues) -> int:
 
 def _move_running(view: store.View) -> int:
     job = view.job
-    ending = ledger.read_ending(job.job_id)
-    if ending is not None:
-        lifecycle.restore(job, ending)
+    result = ledger.read_result(job.job_id)
+    if result is not None:
+        lifecycle.restore(job, result)
     else:
         error = WorkerDiedError("The run's lease ended without a result.")
         lifecycle.try_again(job, error, attempt=view.attempt)
@@ -209,7 +214,7 @@ def _restore(job_id: str) -> int:
     job = ledger.read_job(job_id)
     if job is None:
         return 0
-    lifecycle.restore(job, ledger.read_ending(job_id))
+    lifecycle.restore(job, ledger.read_result(job_id))
     return 1
 
 
@@ -218,13 +223,13 @@ def _take_in(deadline: float) -> int:
     taken = 0
     now_ms = int(time.time() * 1000)
     until = ids.first_id(now_ms - ACCEPTING_S * 1000)
-    landed = files.landed_since(ids.first_id(now_ms - _stretch_ms()), DEFAULT_TENANT)
+    landed = uploads.landed_since(ids.first_id(now_ms - _stretch_ms()), DEFAULT_TENANT)
     for batch in _batches(takewhile(lambda file_id: file_id < until, landed)):
         for file_id in store.not_taken_in(batch):
             if time.monotonic() > deadline:
                 return taken
             try:
-                intake.take_in(DEFAULT_TENANT, file_id)
+                ingestion.take_in(DEFAULT_TENANT, file_id)
                 taken += 1
             except InternalError as error:
                 _pass_over(error, file_id=file_id)
@@ -238,12 +243,12 @@ def _tidy(deadline: float) -> int:
         if time.monotonic() > deadline:
             break
         try:
-            job, ending = ledger.read_job(job_id), ledger.read_ending(job_id)
+            job, result = ledger.read_job(job_id), ledger.read_result(job_id)
         except InternalError as error:
             _pass_over(error, job_id=job_id)
             continue
-        if job is not None and ending is not None:
-            tidied += lifecycle.tidy(job, ending)
+        if job is not None and result is not None:
+            tidied += lifecycle.tidy(job, result)
         store.note_tidy(job_id)
     return tidied
 

@@ -7,15 +7,18 @@ from pathlib import Path, PurePath
 
 import pyvips
 
-from darkroom import ffmpeg, filters, keyframes, storyboard, vips
-from darkroom.contracts import Operation, VideoThumbnailParams
+from darkroom.av import ffmpeg, filters, keyframes
+from darkroom.av.probe import Stream, check_duration, check_pixels, probe
+from darkroom.contracts.operations import Operation
+from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.errors import CorruptMediaError, TooManyPixelsError
-from darkroom.geometry import Size, contain
-from darkroom.images import save
-from darkroom.probe import Stream, check_duration, check_pixels, probe
-from darkroom.storyboard import Moment
-from darkroom.task import Rendition, Task
-from darkroom.worker import bind
+from darkroom.images import vips
+from darkroom.images.save import save
+from darkroom.jobs.worker import bind
+from darkroom.media.geometry import Size, contain
+from darkroom.media.task import Rendition, Task
+from functions.video_thumbnail import storyboard
+from functions.video_thumbnail.storyboard import Moment
 
 _DEFAULT_PERCENT = 10.0
 _DEFAULT_COUNT = 25

@@ -5,16 +5,17 @@ from typing import NamedTuple
 
 import pyvips
 
-from darkroom.colour import parse_colour
-from darkroom.contracts import Blend, Operation, WatermarkParams
+from darkroom.contracts.image_params import Blend, WatermarkParams
+from darkroom.contracts.operations import Operation
 from darkroom.errors import MediaError
-from darkroom.geometry import Size, place
-from darkroom.images import open_for, written
-from darkroom.lettering import MEASURING_PX, Lettering, check_letters
-from darkroom.picture import Picture, open_picture
-from darkroom.task import Rendition, Task
-from darkroom.vips import translated
-from darkroom.worker import bind
+from darkroom.images.color import parse_colour
+from darkroom.images.open import Picture, open_picture
+from darkroom.images.save import open_for, written
+from darkroom.images.vips import translated
+from darkroom.jobs.worker import bind
+from darkroom.media.geometry import Size, place
+from darkroom.media.task import Rendition, Task
+from functions.watermark.lettering import MEASURING_PX, Lettering, check_letters
 
 #: The margin gives way on small pictures: it never takes more than this part of the shorter side.
 MOST_MARGIN = 0.25

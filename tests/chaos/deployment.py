@@ -35,11 +35,13 @@ class Change:
     replacement: str
 
 
+_REDIS = "layers/core/darkroom/services/redis/store.py"
+
 #: Waiting times, so that what heals after minutes does so after seconds. What is waited for stays the same.
 QUICK = (
-    Change("layers/core/darkroom/store.py", r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
-    Change("layers/core/darkroom/store.py", r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
-    Change("layers/core/darkroom/broker.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
+    Change(_REDIS, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
+    Change(_REDIS, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
+    Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
     Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
     Change("functions/sweep/app.py", r"^PATIENCE_S = .*$", "PATIENCE_S = 30"),
     Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 600"),
@@ -47,23 +49,27 @@ QUICK = (
     Change("template.yaml", r"TimeoutS: 900", "TimeoutS: 60"),
 )
 
-#: What keeps a job from ending twice: the condition of the write that ends it, and the attempt that a claim must raise.
+#: What keeps a job from result twice: the condition of the write that ends it, and the attempt that a claim must raise.
 BREAKS = {
     "fencing": (
-        Change("layers/core/darkroom/storage.py", r', IfNoneMatch="\*"', ""),
-        Change("layers/core/darkroom/store.py", r"^if seen\[1\] == 'running' then return \{'leased'\} end$", ""),
+        Change("layers/core/darkroom/services/s3.py", r', IfNoneMatch="\*"', ""),
         Change(
-            "layers/core/darkroom/store.py",
+            _REDIS,
+            r"^if seen\[1\] == 'running' then return \{'leased'\} end$",
+            "",
+        ),
+        Change(
+            _REDIS,
             r"^if terminal\[seen\[1\]\] then free_slot\(KEYS\[2\], KEYS\[4\], ARGV\[1\], ARGV\[6\]\); return .*$",
             "",
         ),
         Change(
-            "layers/core/darkroom/store.py",
+            _REDIS,
             r"^if tonumber\(ARGV\[2\]\) <= tonumber\(seen\[2\]\) then$(?=\n  free_slot)",
             "if false then",
         ),
-        Change("layers/core/darkroom/store.py", r"^  if terminal\[seen\[1\]\] then return 'ended' end$", ""),
-        Change("layers/core/darkroom/store.py", r"^  if seen\[1\] == 'running' or .*$", ""),
+        Change(_REDIS, r"^  if terminal\[seen\[1\]\] then return 'ended' end$", ""),
+        Change(_REDIS, r"^  if seen\[1\] == 'running' or .*$", ""),
     ),
     "sweep": (Change("functions/sweep/app.py", r"^    while batch := store\.due.*$", "    while batch := []:"),),
     "tidy": (Change("functions/sweep/app.py", r"^    for job_id in store\.untidy.*$", "    for job_id in []:"),),

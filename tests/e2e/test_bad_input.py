@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.workplace import PREFIX
+from darkroom.jobs.workdir import PREFIX
 from localstack import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from darkroom import aws, broker, config, store
+from darkroom import config
+from darkroom.services import aws, rabbitmq
+from darkroom.services.redis import store
 from tests.gateway import call
 
 SETTING = {
@@ -24,7 +26,7 @@ def silent_port() -> Iterator[int]:
 
 
 def forget_clients() -> None:
-    broker.close()
+    rabbitmq.close()
     for cached in (config.settings, store._client, store._script, aws.client):
         cached.cache_clear()
 

@@ -5,8 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from api import idempotency
-from darkroom import config, files, ids, ledger, lifecycle, storage, store
-from darkroom.contracts import Job, Operation
+from darkroom import config, ids
+from darkroom.contracts.jobs import Job
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.services import s3
+from darkroom.services.redis import store
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
 
@@ -77,7 +81,7 @@ def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
 def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
-    storage.delete([files.key_of(file_id)])
+    s3.delete([uploads.key_of(file_id)])
     store._client().delete(store._FILE.format(file_id))
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
     config.settings.cache_clear()
@@ -91,7 +95,7 @@ def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_a
 def test_a_request_that_was_refused_is_looked_at_anew_when_it_is_repeated(upload):
     file_id = ids.new_id()
     assert start(file_id, headers=KEY).status == 404
-    storage.put(files.key_of(file_id), JPEG, media_type="image/jpeg", metadata=files.metadata_of("a.jpg", []))
+    s3.put(uploads.key_of(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
 
     assert [start(file_id, headers=KEY).status for _ in range(2)] == [202, 202]
     assert len(list(ledger.jobs_after(""))) == 1
@@ -113,11 +117,11 @@ def test_a_repeated_request_for_a_form_promises_the_same_file_and_jobs():
 
 def test_a_form_asked_for_again_after_the_upload_landed_changes_nothing():
     form = ask_form(headers=KEY).json
-    key = files.key_of(form["file_id"])
+    key = uploads.key_of(form["file_id"])
     metadata = {
         name.removeprefix("x-amz-meta-"): text for name, text in form["upload"]["fields"].items() if "meta" in name
     }
-    storage.put(key, JPEG, media_type="image/jpeg", metadata=metadata)
+    s3.put(key, JPEG, media_type="image/jpeg", metadata=metadata)
     ingest.handler({"Records": [{"s3": {"object": {"key": key}}}]}, None)
     job_id = form["jobs"][0]["job_id"]
     call("DELETE", f"/jobs/{job_id}")

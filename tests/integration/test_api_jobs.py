@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
-from darkroom import aws, broker, config, files, ids, ledger, lifecycle, storage, store
-from darkroom.contracts import Ending, Failure, Job, Operation, Output, ResizeParams, Status, spelled_out, utc_now
+from darkroom import config, ids
+from darkroom.contracts.image_params import ResizeParams
+from darkroom.contracts.jobs import Failure, Job, JobResult, Output, Status
+from darkroom.contracts.operations import Operation, spelled_out
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.trace import new_traceparent
+from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis import store
+from darkroom.timestamps import utc_now
+from darkroom.tracing import new_traceparent
 from tests.gateway import Reply, call
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
@@ -26,7 +32,7 @@ Take = Callable[[str], dict[str, Any] | None]
 
 
 def forget_clients() -> None:
-    broker.close()
+    rabbitmq.close()
     for cached in (config.settings, store._client, store._script, aws.client):
         cached.cache_clear()
 
@@ -54,14 +60,14 @@ def start(file_id: str, operation: str = "resize", params: Any = None, **headers
     return call("POST", "/jobs", json_body=body, headers=headers)
 
 
-def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -> Ending:
+def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -> JobResult:
     """Ends a job as its run would."""
     job = ledger.read_job(job_id)
     assert job is not None
     outputs = []
     for name in names:
         key = f"processed/default/{job_id}/run/{name}"
-        storage.put(key, RESULT, media_type="image/webp")
+        s3.put(key, RESULT, media_type="image/webp")
         outputs.append(
             Output(
                 name=name,
@@ -75,7 +81,7 @@ def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -
         )
     return lifecycle.end(
         job,
-        Ending(
+        JobResult(
             job_id=job_id,
             status=Status.COMPLETED,
             attempt=1,
@@ -163,7 +169,7 @@ def test_a_job_on_an_unfit_file_is_refused_and_leaves_nothing(
     reply = start(upload(content), operation)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(storage.keys_after(ledger.PREFIX)) == []
+    assert list(s3.keys_after(ledger.PREFIX)) == []
     assert take(f"darkroom.{operation}") is None
 
 
@@ -198,14 +204,14 @@ def test_a_watermark_needs_an_image_that_is_there(upload: Upload) -> None:
 
 def test_a_completed_job_shows_its_results_with_links_that_work(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    ending = complete(job_id, "Łódź.webp", document={"answer": 42})
+    result = complete(job_id, "Łódź.webp", document={"answer": 42})
 
     job = call("GET", f"/jobs/{job_id}").json
 
     assert (job["status"], job["progress"], job["attempt"]) == ("completed", 1, 1)
-    assert (job["started_at"], job["finished_at"]) == (ending.started_at, ending.finished_at)
+    assert (job["started_at"], job["finished_at"]) == (result.started_at, result.finished_at)
     assert job["document"] == {"answer": 42}
-    assert job["result_path"] == job["outputs"][0]["path"] == ending.outputs[0].key
+    assert job["result_path"] == job["outputs"][0]["path"] == result.outputs[0].key
     assert job["download_url"] == job["outputs"][0]["download_url"]
     assert job["outputs"][0]["sha256"] == "0" * 64
     with urllib.request.urlopen(job["download_url"], timeout=10) as answer:  # noqa: S310
@@ -363,8 +369,8 @@ def test_a_download_of_a_job_without_result_is_refused(upload: Upload) -> None:
 
 def test_a_download_of_a_result_that_was_removed_says_so(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    ending = complete(job_id, "a.webp")
-    storage.delete([ending.outputs[0].key])
+    result = complete(job_id, "a.webp")
+    s3.delete([result.outputs[0].key])
 
     reply = call("GET", f"/jobs/{job_id}/download")
 
@@ -465,9 +471,9 @@ def test_a_canceled_job_has_ended_in_the_ledger_and_in_the_view(upload: Upload) 
 
     assert (reply.status, reply.json["status"]) == (200, "canceled")
     assert reply.json["finished_at"] is not None
-    ending = ledger.read_ending(job_id)
-    assert ending is not None
-    assert ending.status is Status.CANCELED
+    result = ledger.read_result(job_id)
+    assert result is not None
+    assert result.status is Status.CANCELED
     assert call("GET", f"/jobs/{job_id}").json == reply.json
 
 
@@ -494,7 +500,7 @@ def test_a_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
 
 def test_a_cancel_that_comes_after_the_end_but_before_redis_knows_is_refused(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    done = Ending(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
+    done = JobResult(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
     ledger.end(done)
 
     reply = call("DELETE", f"/jobs/{job_id}")
@@ -550,7 +556,7 @@ def test_a_retry_needs_the_file(upload: Upload) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id).json["job_id"]
     fail(job_id)
-    storage.delete([files.key_of(file_id)])
+    s3.delete([uploads.key_of(file_id)])
 
     reply = call("POST", f"/jobs/{job_id}/retry")
 
@@ -564,7 +570,7 @@ def test_a_job_canceled_before_its_upload_can_be_tried_again_once_the_file_is_th
     call("DELETE", url)
 
     early = call("POST", f"{url}/retry")
-    storage.put(files.key_of(asked["file_id"]), JPEG, media_type="image/jpeg")
+    s3.put(uploads.key_of(asked["file_id"]), JPEG, media_type="image/jpeg")
     late = call("POST", f"{url}/retry")
 
     assert (early.status, early.json["code"]) == (409, "file_not_uploaded")

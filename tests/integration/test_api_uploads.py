@@ -8,8 +8,12 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from darkroom import aws, config, files, ids, ledger, storage, store
-from darkroom.contracts import Operation, Status
+from darkroom import config, ids
+from darkroom.contracts.jobs import Status
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import ledger, uploads
+from darkroom.services import aws, s3
+from darkroom.services.redis import store
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
 
@@ -41,7 +45,7 @@ def submit(form: dict[str, Any], content: bytes) -> int:
 
 def announce(file_id: str) -> None:
     """Tells ingest of an upload as S3 does."""
-    ingest.handler({"Records": [{"s3": {"object": {"key": quote_plus(files.key_of(file_id))}}}]}, None)
+    ingest.handler({"Records": [{"s3": {"object": {"key": quote_plus(uploads.key_of(file_id))}}}]}, None)
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_a_small_file_is_stored_and_described() -> None:
         "error": None,
         "expires_at": None,
     }
-    assert storage.get(files.key_of(file["file_id"])) == JPEG
+    assert s3.get(uploads.key_of(file["file_id"])) == JPEG
     assert call("GET", reply.headers["location"]).json == file
 
 
@@ -81,7 +85,7 @@ def test_bytes_of_every_value_arrive_unchanged() -> None:
 
     file_id = send(content).json["file_id"]
 
-    assert storage.get(files.key_of(file_id)) == content
+    assert s3.get(uploads.key_of(file_id)) == content
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_a_file_that_is_not_what_it_says_is_refused_and_not_kept(
     reply = send(content, media_type=media_type)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(storage.keys_after(files.PREFIX)) == []
+    assert list(s3.keys_after(uploads.PREFIX)) == []
 
 
 @pytest.mark.usefixtures("small_limits")
@@ -140,7 +144,7 @@ def test_a_form_takes_the_file_past_the_api() -> None:
     assert reply.status == 201
     assert call("GET", f"/files/{asked['file_id']}").json["status"] == "awaiting"
     assert submit(asked["upload"], JPEG) in (200, 201, 204)
-    assert storage.get(files.key_of(asked["file_id"])) == JPEG
+    assert s3.get(uploads.key_of(asked["file_id"])) == JPEG
     assert call("GET", f"/files/{asked['file_id']}").json["status"] == "ready"
 
 

@@ -10,8 +10,10 @@ import zipfile
 import pytest
 from botocore.exceptions import ClientError
 
-from darkroom import aws, broker, lifecycle, store
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import lifecycle
+from darkroom.services import aws, rabbitmq
+from darkroom.services.redis import store
 from functions.dispatch import app
 
 RESIZE = Operation.RESIZE
@@ -134,7 +136,7 @@ def test_a_message_of_a_job_that_is_over_starts_nothing(make_job):
 def test_a_message_that_is_none_of_ours_is_parked_with_its_reason(take, body):
     assert app.handler(batch(body), Context()) == {"parked": 1}
 
-    parked = take(broker.PARKED_QUEUE)
+    parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["headers"]["x-reason"]
 
 
@@ -147,13 +149,13 @@ def test_without_a_free_slot_the_message_waits_and_starts_when_one_comes_free(
     for job in (holder, waiting):
         store.create(job)
     store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
-    ending = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0)))
-    ending.start()
+    result = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0)))
+    result.start()
 
     assert app.handler(batch(body_of(waiting)), Context()) == {"taken": 1}
 
     assert started(waiting)
-    ending.join()
+    result.join()
 
 
 def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, monkeypatch):
@@ -198,7 +200,7 @@ def test_what_is_parked_holds_up_none_of_its_batch(make_job, operation_function,
     store.create(job)
 
     assert app.handler(batch(b"not json", body_of(job)), Context()) == {"parked": 1, "taken": 1}
-    assert take(broker.PARKED_QUEUE)["body"] == b"not json"
+    assert take(rabbitmq.PARKED_QUEUE)["body"] == b"not json"
 
 
 def test_dispatch_waits_for_a_cache_that_is_down_and_gives_the_message_back(make_job, take, monkeypatch):

@@ -4,9 +4,11 @@ import contextlib
 
 import pytest
 
-from darkroom import broker, ledger, lifecycle, store
-from darkroom.contracts import Status
+from darkroom.contracts.jobs import Status
 from darkroom.errors import StorageUnavailableError
+from darkroom.jobs import ledger, lifecycle
+from darkroom.services import rabbitmq
+from darkroom.services.redis import store
 from functions.sweep import app as sweep
 from tests.integration.conftest import forget_clients
 
@@ -63,4 +65,4 @@ def test_without_the_ledger_nothing_is_accepted(make_job, take, outage):
     assert ledger.read_job(job.job_id) is None
     assert store.view(job.job_id) is None
     assert take("darkroom.resize") is None
-    assert broker.depth(job.operation) == 0
+    assert rabbitmq.depth(job.operation) == 0

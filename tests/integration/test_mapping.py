@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pika
 import pytest
 
-from darkroom import aws
+from darkroom.services import aws
 from localstack import poller
 from localstack.deployed import DeployedMapping
 from localstack.poller import InvocationFailedError, Poller

@@ -22,7 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from darkroom import aws, broker, config, store
+from darkroom import config
+from darkroom.services import aws, rabbitmq
+from darkroom.services.redis import store
 from functions.dispatch import app as dispatch
 from tests.chaos.effects import AFTER, BEFORE
 from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
@@ -52,7 +54,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.forgotten = False
 
     def _queues(self) -> list[str]:
-        return [broker.queue_of(RESIZE), *(broker.retry_queue_of(RESIZE, s) for s in broker.RETRY_DELAYS_S)]
+        return [rabbitmq.queue_of(RESIZE), *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S)]
 
     def _doomed(self, writes: int, when: str) -> None:
         """The next process that makes that many writes dies of it."""

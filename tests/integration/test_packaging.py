@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
 from tests.code import modules, reachable_modules
 from tests.template import Template
 
@@ -111,7 +111,7 @@ def test_operations_have_the_layers_that_they_use_and_no_others() -> None:
         ours = reachable_modules(f"functions.{operation}.app")
         used = {name.partition(".")[0] for module in ours for name in modules()[module].imports}
         assert ("<ImagingLayer>" in FUNCTIONS[function]["Layers"]) == bool(used & ENGINES), function
-        assert ("<FfmpegLayer>" in FUNCTIONS[function]["Layers"]) == ("darkroom.ffmpeg" in ours), function
+        assert ("<FfmpegLayer>" in FUNCTIONS[function]["Layers"]) == ("darkroom.av.ffmpeg" in ours), function
 
 
 @pytest.mark.parametrize("function", ["VideoMetadataFunction", "VideoCompressFunction"])

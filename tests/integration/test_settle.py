@@ -3,9 +3,12 @@ import json
 
 import pytest
 
-from darkroom import broker, ledger, lifecycle, store
-from darkroom.contracts import MAX_ATTEMPTS, Ending, Status, utc_now
-from darkroom.events import MalformedMessageError
+from darkroom.contracts.jobs import MAX_ATTEMPTS, JobResult, Status
+from darkroom.jobs import ledger, lifecycle
+from darkroom.jobs.events import MalformedMessageError
+from darkroom.services import rabbitmq
+from darkroom.services.redis import store
+from darkroom.timestamps import utc_now
 from functions.settle import app
 
 
@@ -38,7 +41,7 @@ def running(make_job):
 
 
 def waiting_for_retry(queue):
-    return broker._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))[2]
+    return rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))[2]
 
 
 def test_a_run_that_died_is_tried_again(running):
@@ -53,7 +56,7 @@ def test_a_run_that_died_is_tried_again(running):
 def test_a_run_that_hit_the_time_limit_fails_since_another_would_too(running):
     app.handler(failed_run(running, reason="2026 Task timed out after 60.00 seconds"), None)
 
-    assert ledger.read_ending(running.job_id).error.code == "processing_timed_out"
+    assert ledger.read_result(running.job_id).error.code == "processing_timed_out"
     assert store.view(running.job_id).status is Status.FAILED
 
 
@@ -65,7 +68,7 @@ def test_the_last_attempt_that_dies_fails_the_job(make_job):
 
     app.handler(failed_run(job, MAX_ATTEMPTS), None)
 
-    assert ledger.read_ending(job.job_id).error.code == "worker_died"
+    assert ledger.read_result(job.job_id).error.code == "worker_died"
 
 
 def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
@@ -90,7 +93,7 @@ def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
 
         app.handler(record, None)
 
-    assert ledger.read_ending(job.job_id) is None
+    assert ledger.read_result(job.job_id) is None
     assert {error.code for error in store.view(job.job_id).errors} == {"lambda_unavailable"}
 
 
@@ -101,7 +104,7 @@ def test_a_run_that_an_outage_ended_uses_up_no_attempt(make_job):
     for attempt in range(1, MAX_ATTEMPTS + 2):
         app.handler(failed_run(job, attempt, error_type="StorageUnavailableError"), None)
 
-    assert ledger.read_ending(job.job_id) is None
+    assert ledger.read_result(job.job_id) is None
     assert {error.code for error in store.view(job.job_id).errors} == {"storage_unavailable"}
 
 
@@ -116,8 +119,8 @@ def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
 
 
 def test_a_run_that_died_after_its_commit_is_completed(running):
-    ending = Ending(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
-    ledger.end(ending)
+    result = JobResult(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
+    ledger.end(result)
 
     assert app.handler(failed_run(running), None) == {"outcome": "ended"}
 
@@ -147,32 +150,32 @@ def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
     app.handler(dead_letter(lifecycle.first_message(make_job()).model_dump_json().encode()), None)
     app.handler(dead_letter(b"nonsense"), None)
 
-    assert "never accepted" in take(broker.PARKED_QUEUE)["headers"]["x-reason"]
-    assert take(broker.PARKED_QUEUE)["body"] == b"nonsense"
+    assert "never accepted" in take(rabbitmq.PARKED_QUEUE)["headers"]["x-reason"]
+    assert take(rabbitmq.PARKED_QUEUE)["body"] == b"nonsense"
 
 
 def test_parked_messages_can_be_listed_again_and_again(take):
-    broker.park(b"nonsense", "an-id", "it is not JSON", since_s=1_795_000_000)
+    rabbitmq.park(b"nonsense", "an-id", "it is not JSON", since_s=1_795_000_000)
 
     for _ in range(3):
         assert app.handler({"parked": "list"}, None)["parked"] == [
             {"reason": "it is not JSON", "message_id": "an-id", "parked_at_s": 1_795_000_000, "body": "nonsense"}
         ]
 
-    assert take(broker.PARKED_QUEUE) is not None
-    assert take(broker.PARKED_QUEUE) is None
+    assert take(rabbitmq.PARKED_QUEUE) is not None
+    assert take(rabbitmq.PARKED_QUEUE) is None
 
 
 def test_parked_messages_are_replayed_when_they_can_be_and_kept_when_not(make_job, take):
     job = make_job()
-    broker.park(lifecycle.first_message(job).model_dump_json().encode(), job.job_id, "never accepted")
-    broker.park(b"nonsense", None, "it is not JSON")
+    rabbitmq.park(lifecycle.first_message(job).model_dump_json().encode(), job.job_id, "never accepted")
+    rabbitmq.park(b"nonsense", None, "it is not JSON")
 
     assert app.handler({"parked": "replay"}, None) == {"replayed": 1, "kept": 1}
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert take(broker.PARKED_QUEUE)["headers"]["x-reason"] == "it is not JSON"
-    assert take(broker.PARKED_QUEUE) is None
+    assert take(rabbitmq.PARKED_QUEUE)["headers"]["x-reason"] == "it is not JSON"
+    assert take(rabbitmq.PARKED_QUEUE) is None
 
 
 @pytest.mark.parametrize("command", [{"parked": "burn"}, {"parked": "list", "limit": 0}])

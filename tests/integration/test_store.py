@@ -5,9 +5,12 @@ import time
 
 import pytest
 
-from darkroom import ids, store
-from darkroom.contracts import Ending, Failure, Operation, Output, Status, utc_now
+from darkroom import ids
+from darkroom.contracts.jobs import Failure, JobResult, Output, Status
+from darkroom.contracts.operations import Operation
 from darkroom.errors import CacheUnavailableError
+from darkroom.services.redis import store
+from darkroom.timestamps import utc_now
 from tests.integration.conftest import forget_clients
 
 RESIZE = Operation.RESIZE
@@ -19,7 +22,7 @@ def claim(job, attempt=1, run="run-1", lease_ms=60_000):
 
 
 def ending_of(job, status=Status.COMPLETED, run="run-1"):
-    return Ending(job_id=job.job_id, status=status, attempt=1, run=run, finished_at=utc_now())
+    return JobResult(job_id=job.job_id, status=status, attempt=1, run=run, finished_at=utc_now())
 
 
 def test_a_created_job_is_queued_and_listed_newest_first(make_job):
@@ -192,29 +195,29 @@ def test_who_waits_for_a_slot_is_woken_when_one_comes_free(make_job):
     store.create(job)
     store.acquire_slot(job.job_id, RESIZE, 1, limit=1)
     claim(job)
-    ending = threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending_of(job)))
-    ending.start()
+    result = threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending_of(job)))
+    result.start()
 
     begun = time.monotonic()
     store.wait_for_slot(RESIZE, 4)
 
     assert time.monotonic() - begun < 2
-    ending.join()
+    result.join()
 
 
 def test_who_waits_for_an_end_hears_of_it_at_once(make_job):
     job = make_job()
     store.create(job)
     output = Output(name="a.jpg", key="processed/a", media_type="image/jpeg", size_bytes=1, sha256="0" * 64)
-    ending = ending_of(job).model_copy(update={"outputs": [output]})
-    end = threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, ending))
+    result = ending_of(job).model_copy(update={"outputs": [output]})
+    end = threading.Timer(0.2, lambda: store.end(job.job_id, RESIZE, result))
     end.start()
 
     begun = time.monotonic()
     view = store.wait_for_end(job.job_id, 10)
 
     assert time.monotonic() - begun < 2
-    assert view.ending == ending
+    assert view.result == result
     end.join()
 
 

@@ -1,7 +1,12 @@
 import time
 
-from darkroom import aws, broker, files, ids, ledger, lifecycle, storage, store
-from darkroom.contracts import Ending, Operation, Output, Status, UploadedJob, utc_now
+from darkroom import ids
+from darkroom.contracts.jobs import JobResult, Output, Status, UploadedJob
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis import store
+from darkroom.timestamps import utc_now
 from functions.sweep import app
 
 
@@ -39,14 +44,14 @@ def test_a_queued_job_whose_message_was_lost_is_published_again(make_job, take):
 
 def test_a_queued_job_whose_queue_is_not_empty_is_left_to_wait(make_job):
     ahead, job = make_job(), make_job()
-    broker.publish(lifecycle.first_message(ahead), ahead.traceparent)
-    while broker.depth(job.operation) == 0:
+    rabbitmq.publish(lifecycle.first_message(ahead), ahead.traceparent)
+    while rabbitmq.depth(job.operation) == 0:
         time.sleep(0.02)
     accept_without_publishing(job)
 
     sweep()
 
-    assert broker.depth(job.operation) == 1
+    assert rabbitmq.depth(job.operation) == 1
     assert store.due(10) == []
 
 
@@ -68,7 +73,7 @@ def test_an_end_that_never_reached_the_view_is_shown(make_job, monkeypatch):
     accept_without_publishing(job)
     monkeypatch.setattr(store, "LEASE_GRACE_S", 0)
     store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
-    ledger.end(Ending(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now()))
+    ledger.end(JobResult(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now()))
     time.sleep(0.02)
 
     sweep()
@@ -101,7 +106,7 @@ def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take)
     jobs = [make_job(job_id=job_id) for job_id in long_ago]
     for job in jobs:
         ledger.accept(job)
-    ledger.end(Ending(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now()))
+    ledger.end(JobResult(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now()))
     store._client().flushdb()
 
     assert sweep()["restored"] == 3
@@ -161,8 +166,8 @@ def test_while_the_broker_is_down_a_queued_job_stays_due(make_job, monkeypatch):
     job = make_job()
     accept_without_publishing(job)
     monkeypatch.setenv("DARKROOM_BROKER_URL", "amqp://127.0.0.1:1/%2F")
-    broker.settings.cache_clear()
-    broker.close()
+    rabbitmq.settings.cache_clear()
+    rabbitmq.close()
 
     sweep()
 
@@ -173,7 +178,7 @@ def test_a_job_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
     broken, job = make_job(), make_job()
     accept_without_publishing(broken)
     store._client().delete(f"darkroom:job:{broken.job_id}")
-    storage.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
+    s3.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
     accept_without_publishing(job)
 
     sweep()
@@ -196,14 +201,14 @@ def test_a_view_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
 def test_an_acceptance_that_cannot_be_read_keeps_no_other_waiting_and_is_looked_for_again(make_job):
     minute_ago = int((time.time() - 60) * 1000)
     broken, job = (make_job(job_id=ids.new_id(at_ms=minute_ago + number)) for number in range(2))
-    storage.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
+    s3.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
     ledger.accept(job)
 
     assert sweep()["restored"] == 1
 
     assert store.view(job.job_id) is not None
     assert store.swept_to() == ""
-    storage.put(ledger.job_key(broken.job_id), broken.model_dump_json().encode(), media_type="application/json")
+    s3.put(ledger.job_key(broken.job_id), broken.model_dump_json().encode(), media_type="application/json")
     assert sweep()["restored"] == 1
     assert store.view(broken.job_id) is not None
 
@@ -212,9 +217,11 @@ def test_an_end_that_cannot_be_read_keeps_no_other_untidy(make_job):
     jobs = [make_job() for _ in range(2)]
     for job in jobs:
         ledger.accept(job)
-        storage.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
-        lifecycle.end(job, Ending(job_id=job.job_id, status=Status.FAILED, attempt=1, run="a", finished_at=utc_now()))
-    storage.put(ledger.result_key(jobs[0].job_id), b"{}", media_type="application/json")
+        s3.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
+        lifecycle.end(
+            job, JobResult(job_id=job.job_id, status=Status.FAILED, attempt=1, run="a", finished_at=utc_now())
+        )
+    s3.put(ledger.result_key(jobs[0].job_id), b"{}", media_type="application/json")
     store._client().zadd("darkroom:tidy", {job.job_id: score for score, job in enumerate(jobs)})
 
     assert sweep()["tidied"] == 1
@@ -259,7 +266,7 @@ def test_lost_queues_are_declared_and_what_was_in_them_is_published_at_once(make
     job = make_job()
     lifecycle.accept(job)
     for queue in ("darkroom.resize", "darkroom.dead"):
-        broker._on_channel(lambda channel, queue=queue: channel.queue_delete(queue))
+        rabbitmq._on_channel(lambda channel, queue=queue: channel.queue_delete(queue))
 
     assert sweep()["mended"] == 1
 
@@ -271,7 +278,7 @@ def test_an_upload_of_which_nobody_was_told_is_taken_in_once(upload, take):
     job = UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
     file_id = ids.new_id(at_ms=int((time.time() - 60) * 1000))
     png = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
-    storage.put(files.key_of(file_id), png, media_type="image/png", metadata=files.metadata_of("a.png", [job]))
+    s3.put(uploads.key_of(file_id), png, media_type="image/png", metadata=uploads.metadata_of("a.png", [job]))
     just_landed = upload(png, "image/png")
 
     assert sweep()["taken_in"] == 1
@@ -287,18 +294,18 @@ def test_what_a_dead_run_left_goes_once_no_run_can_be_under_way(make_job):
     store.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)
     left, kept = f"{lifecycle.outputs_prefix(job)}dead/a.png", f"{lifecycle.outputs_prefix(job)}alive/a.png"
     for key in (left, kept):
-        storage.put(key, b"a", media_type="image/png")
+        s3.put(key, b"a", media_type="image/png")
     output = Output(name="a.png", key=kept, media_type="image/png", size_bytes=1, sha256="0" * 64)
-    ending = Ending(
+    result = JobResult(
         job_id=job.job_id, status=Status.COMPLETED, attempt=2, run="alive", finished_at=utc_now(), outputs=[output]
     )
-    lifecycle.end(job, ending)
+    lifecycle.end(job, result)
 
     assert sweep()["tidied"] == 0
     store._client().zadd("darkroom:tidy", {job.job_id: 0})
     assert sweep()["tidied"] == 1
 
-    assert list(storage.keys_after(lifecycle.outputs_prefix(job))) == [kept]
+    assert list(s3.keys_after(lifecycle.outputs_prefix(job))) == [kept]
     assert store.untidy(10) == []
 
 
@@ -307,7 +314,9 @@ def test_a_job_of_one_run_needs_no_search_for_what_others_left(make_job):
     accept_without_publishing(job)
     store.claim(job.job_id, job.operation, attempt=1, run="only", lease_ms=1)
 
-    lifecycle.end(job, Ending(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="only", finished_at=utc_now()))
+    lifecycle.end(
+        job, JobResult(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="only", finished_at=utc_now())
+    )
 
     assert not store._client().exists("darkroom:tidy")
 

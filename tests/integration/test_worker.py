@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import aws, broker, files, ids, ledger, lifecycle, storage, store, worker
-from darkroom.contracts import MAX_ATTEMPTS, Operation, Status
+from darkroom import ids
+from darkroom.contracts.jobs import MAX_ATTEMPTS, Status
+from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.task import Rendition
+from darkroom.jobs import ledger, lifecycle, uploads, worker
+from darkroom.media.task import Rendition
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis import store
 
 RESIZE = Operation.RESIZE
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
@@ -44,7 +48,7 @@ def run(job, operation=copy, attempt=1):
 
 
 def objects_of(job):
-    return list(storage.keys_after(f"processed/default/{job.job_id}/"))
+    return list(s3.keys_after(f"processed/default/{job.job_id}/"))
 
 
 def scratch():
@@ -54,13 +58,13 @@ def scratch():
 def test_a_run_ends_its_job_and_its_output_is_there(accepted):
     assert run(accepted) == "completed"
 
-    ending = ledger.read_ending(accepted.job_id)
+    result = ledger.read_result(accepted.job_id)
     view = store.view(accepted.job_id)
     assert view.status is Status.COMPLETED
-    assert view.ending == ending
-    [output] = ending.outputs
+    assert view.result == result
+    [output] = result.outputs
     assert (output.name, output.size_bytes, output.media_type) == ("Łódź-resize.png", len(PNG), "image/png")
-    assert storage.get(output.key) == PNG
+    assert s3.get(output.key) == PNG
     assert store.in_flight()[RESIZE] == 0
     assert scratch() == []
 
@@ -71,18 +75,18 @@ def test_several_outputs_of_one_kind_lie_side_by_side(accepted):
 
     assert run(accepted, twice) == "completed"
 
-    outputs = ledger.read_ending(accepted.job_id).outputs
+    outputs = ledger.read_result(accepted.job_id).outputs
     assert [output.name for output in outputs] == ["Łódź-resize-01.png", "Łódź-resize-02.png"]
-    assert [storage.get(output.key) for output in outputs] == [b"one", b"two"]
+    assert [s3.get(output.key) for output in outputs] == [b"one", b"two"]
 
 
 def test_a_second_delivery_of_the_same_message_does_nothing(accepted):
     run(accepted)
-    first = ledger.read_ending(accepted.job_id)
+    first = ledger.read_result(accepted.job_id)
 
     assert run(accepted) == "ended"
 
-    assert ledger.read_ending(accepted.job_id) == first
+    assert ledger.read_result(accepted.job_id) == first
     assert len(objects_of(accepted)) == 1
 
 
@@ -103,8 +107,8 @@ def test_bad_media_fails_the_job_at_once_with_its_code(accepted):
 
     assert run(accepted, broken) == "failed"
 
-    ending = ledger.read_ending(accepted.job_id)
-    assert (ending.status, ending.error.code) == (Status.FAILED, "corrupt_media")
+    result = ledger.read_result(accepted.job_id)
+    assert (result.status, result.error.code) == (Status.FAILED, "corrupt_media")
     assert scratch() == []
 
 
@@ -118,7 +122,7 @@ def test_what_a_program_said_about_bad_media_is_in_the_log(accepted, caplog):
 
     [record] = [record for record in caplog.records if record.getMessage() == "attempt failed"]
     assert record.notes == ["FFmpeg's exit code 1: moov atom not found"]
-    assert "moov" not in ledger.read_ending(accepted.job_id).error.message
+    assert "moov" not in ledger.read_result(accepted.job_id).error.message
 
 
 def test_trouble_that_passes_queues_the_job_again(accepted, take):
@@ -130,7 +134,7 @@ def test_trouble_that_passes_queues_the_job_again(accepted, take):
 
     view = store.view(accepted.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
-    assert broker._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
+    assert rabbitmq._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
     assert run(accepted, attempt=2) == "completed"
 
 
@@ -141,8 +145,8 @@ def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
     outcomes = [run(accepted, defective, attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
 
     assert outcomes == ["retried"] * MAX_ATTEMPTS
-    ending = ledger.read_ending(accepted.job_id)
-    assert (ending.status, ending.error.code, ending.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
+    result = ledger.read_result(accepted.job_id)
+    assert (result.status, result.error.code, result.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
     assert [failure.code for failure in store.view(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
 
 
@@ -158,8 +162,8 @@ def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
     outcomes = [run(accepted, defective, attempt) for attempt in range(8, 8 + MAX_ATTEMPTS)]
 
     assert outcomes == ["retried"] * MAX_ATTEMPTS
-    ending = ledger.read_ending(accepted.job_id)
-    assert (ending.status, ending.error.code) == (Status.FAILED, "internal_error")
+    result = ledger.read_result(accepted.job_id)
+    assert (result.status, result.error.code) == (Status.FAILED, "internal_error")
 
 
 def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
@@ -170,7 +174,7 @@ def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
     for attempt in range(1, 8):
         run(accepted, unlucky, attempt)
 
-    assert ledger.read_ending(accepted.job_id).error.code == "storage_unavailable"
+    assert ledger.read_result(accepted.job_id).error.code == "storage_unavailable"
 
 
 def test_a_canceled_job_never_starts(accepted):
@@ -188,7 +192,7 @@ def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
 
     assert run(accepted, slow) == "superseded"
 
-    assert ledger.read_ending(accepted.job_id).status is Status.CANCELED
+    assert ledger.read_result(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
     assert scratch() == []
 
@@ -226,7 +230,7 @@ def test_a_message_of_a_job_of_which_nothing_is_known_is_parked(make_job, take):
 
     assert run(job) == "missing"
 
-    parked = take(broker.PARKED_QUEUE)
+    parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["body"]["job_id"] == job.job_id
     assert "never accepted" in parked["headers"]["x-reason"]
     assert store.in_flight()[RESIZE] == 0
@@ -239,7 +243,7 @@ def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
         return copy(task, params)
 
     assert run(accepted, forgetful) == "completed"
-    assert ledger.read_ending(accepted.job_id).status is Status.COMPLETED
+    assert ledger.read_result(accepted.job_id).status is Status.COMPLETED
     assert store.view(accepted.job_id).status is Status.COMPLETED
     assert store.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
@@ -247,16 +251,16 @@ def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
 def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):
     real = ledger.end
 
-    def written_but_unanswered(ending):
-        real(ending)
+    def written_but_unanswered(result):
+        real(result)
         raise StorageUnavailableError("The object store did not answer.")
 
     monkeypatch.setattr(ledger, "end", written_but_unanswered)
     with pytest.raises(StorageUnavailableError):
         run(accepted)
 
-    [output] = ledger.read_ending(accepted.job_id).outputs
-    assert storage.exists(output.key)
+    [output] = ledger.read_result(accepted.job_id).outputs
+    assert s3.exists(output.key)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +280,7 @@ def test_a_file_that_is_not_fit_fails_the_job_before_the_operation_sees_it(make_
     lifecycle.accept(job)
 
     assert run(job, never) == "failed"
-    assert ledger.read_ending(job.job_id).error.code == code
+    assert ledger.read_result(job.job_id).error.code == code
 
 
 def test_a_file_that_is_gone_fails_the_job(make_job):
@@ -284,7 +288,7 @@ def test_a_file_that_is_gone_fails_the_job(make_job):
     lifecycle.accept(job)
 
     assert run(job) == "failed"
-    assert ledger.read_ending(job.job_id).error.code == "file_not_found"
+    assert ledger.read_result(job.job_id).error.code == "file_not_found"
 
 
 def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepted, monkeypatch):
@@ -302,4 +306,4 @@ def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepte
     monkeypatch.setattr(worker, "WHOLE_FILE_BYTES", 1)
     run(second, where)
     assert places[1].startswith(aws.client("s3").meta.endpoint_url)
-    assert files.key_of(accepted.source.file_id) in places[1]
+    assert uploads.key_of(accepted.source.file_id) in places[1]

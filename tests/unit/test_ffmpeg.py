@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import ffmpeg
+from darkroom.av import ffmpeg
 from darkroom.errors import (
     ConfigurationError,
     CorruptMediaError,
@@ -24,7 +24,7 @@ from darkroom.errors import (
     WorkerDiedError,
     WrongMediaKindError,
 )
-from darkroom.task import Task
+from darkroom.media.task import Task
 from tests.ranges import served
 from tests.sources import LocalSource, make_task
 

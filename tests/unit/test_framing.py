@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom import geometry
-from darkroom.contracts import FocalPoint, Gravity, Operation, Region, ResizeParams, ThumbnailParams, parse_params
+from darkroom.contracts.image_params import FocalPoint, Gravity, Region, ResizeParams, ThumbnailParams
+from darkroom.contracts.operations import Operation, parse_params
 from darkroom.errors import InvalidRequestError
-from darkroom.geometry import Size
+from darkroom.media import geometry
+from darkroom.media.geometry import Size
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from tests.media.make_images import animation, encode, frames, oriented, photograph, see_through

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom import geometry
-from darkroom.contracts import Position
-from darkroom.geometry import Plan, Size
+from darkroom.contracts.image_params import Position
+from darkroom.media import geometry
+from darkroom.media.geometry import Plan, Size
 
 SIZES = st.builds(Size, st.integers(1, 20_000), st.integers(1, 20_000))
 

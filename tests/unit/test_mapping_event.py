@@ -9,7 +9,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from darkroom import events
+from darkroom.jobs import events
 from localstack import rmq_event
 from localstack.rmq_event import Source
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom.contracts import ResizeParams, ThumbnailParams, WatermarkParams
-from darkroom.geometry import Box, Size, stored
-from darkroom.task import Rendition
+from darkroom.contracts.image_params import ResizeParams, ThumbnailParams, WatermarkParams
+from darkroom.media.geometry import Box, Size, stored
+from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from functions.watermark.app import watermark

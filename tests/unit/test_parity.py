@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from darkroom import contracts
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
 from tests.code import modules
 from tests.template import Template
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.contracts import MediaKind
+from darkroom.contracts.base import MediaKind
 from darkroom.errors import MediaTypeMismatchError
-from darkroom.sniff import HEAD_BYTES, MEDIA_TYPES, check_declared, sniff
+from darkroom.media.sniff import HEAD_BYTES, MEDIA_TYPES, check_declared, sniff
 from tests.media.make_images import encode, photograph
 
 Clips = Callable[[str], Path]

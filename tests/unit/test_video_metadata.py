@@ -6,15 +6,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom import keyframes
-from darkroom.colour import profile_name
-from darkroom.contracts import VideoMetadataParams
-from darkroom.errors import (
-    CorruptMediaError,
-    DarkroomError,
-    TooManyPixelsError,
-    UnsupportedMediaTypeError,
-)
+from darkroom.av import keyframes
+from darkroom.contracts.video_params import VideoMetadataParams
+from darkroom.errors import CorruptMediaError, DarkroomError, TooManyPixelsError, UnsupportedMediaTypeError
+from darkroom.images.color import profile_name
 from functions.video_metadata.app import video_metadata
 from tests.media.make_images import (
     animation,
