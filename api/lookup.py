@@ -3,10 +3,10 @@
 from typing import Any
 
 from darkroom import ids
-from darkroom.contracts.base import MediaKind
+from darkroom.contracts.base import MediaKind, Params
 from darkroom.contracts.image_params import WatermarkParams
 from darkroom.contracts.jobs import JobResult, Status
-from darkroom.contracts.operations import Operation, Params
+from darkroom.contracts.operations import Operation
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,

@@ -3,9 +3,12 @@
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from api.problems import MEDIA_TYPE, Problem, title_of, type_of
-from darkroom.contracts.operations import PARAMS
+from api.schemas import AttachedJobRequest, JobRequest, needs_params
+from darkroom.contracts.base import Params
+from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError, InternalError
 
 _REF = "#/components/schemas/"
@@ -40,14 +43,45 @@ def _example(error: type[DarkroomError]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's own document, with the schemas that `problems` refers to.
+    """FastAPI's own document, with the schemas that `problems` refers to and a request for each operation.
 
-    The operations' parameters are put in anew, since FastAPI drops defaults that are null and turns limits into floats.
+    The operations' parameters come from pydantic, since FastAPI drops defaults that are null and turns limits into
+    floats.
     """
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
-        for model in (*PARAMS.values(), Problem):
+        models: list[type[BaseModel]] = [*(operation.params for operation in Operation), Problem]
+        for model in models:
             schema = model.model_json_schema(ref_template=_REF + "{model}")
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
+        for name in (JobRequest.__name__, AttachedJobRequest.__name__):
+            schemas |= _by_operation(name, schemas[name])
+        del schemas[Params.__name__]
     return app.openapi_schema or {}
+
+
+def _by_operation(name: str, schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A schema with an operation and its parameters as one schema per operation, and the choice between them."""
+    found = {operation: operation.params.__name__.replace("Params", name) for operation in Operation}
+    choice = {
+        "title": schema["title"],
+        "description": schema["description"],
+        "oneOf": [{"$ref": _REF + variant} for variant in found.values()],
+        "discriminator": {
+            "propertyName": "operation",
+            "mapping": {operation: _REF + variant for operation, variant in found.items()},
+        },
+    }
+    return {name: choice} | {variant: _variant(schema, operation) for operation, variant in found.items()}
+
+
+def _variant(schema: dict[str, Any], operation: Operation) -> dict[str, Any]:
+    optional = set() if needs_params(operation) else {"params"}
+    params = {"$ref": _REF + operation.params.__name__}
+    return schema | {
+        "title": f"{schema['title']}: {operation}",
+        "description": operation.summary,
+        "properties": schema["properties"] | {"operation": {"const": operation, "type": "string"}, "params": params},
+        "required": [name for name in schema["required"] if name not in optional],
+    }

@@ -121,21 +121,18 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
 
 
 def _names_no_operation(detail: Mapping[str, Any]) -> bool:
-    is_filter = detail["loc"] == ("query", "operation") and detail["type"] == "enum"
-    return bool(is_filter or detail["type"] == "union_tag_invalid")
+    return detail["loc"][-1] == "operation" and detail["type"] in ("enum", "string_unicode")
 
 
 def _unknown_operation(detail: Mapping[str, Any]) -> str:
     # JSON can hold half a character, which no response could repeat.
-    name = str(detail["ctx"].get("tag", detail["input"]))[:64].encode(errors="replace").decode()
+    name = str(detail["input"])[:64].encode(errors="replace").decode()
     return f"There is no operation '{name}'. Choose one of: {', '.join(Operation)}."
 
 
 def _field(detail: Mapping[str, Any]) -> FieldProblem:
     """The field that is wrong; without a name when it is the body as a whole."""
-    steps = [str(step) for step in detail["loc"][1:] if step not in set(Operation)]
-    if detail["type"] == "union_tag_not_found":
-        return FieldProblem(field=".".join([*steps, "operation"]), message="Field required")
+    steps = [str(step) for step in detail["loc"][1:]]
     if detail["type"] == "json_invalid":
         return FieldProblem(field="", message=f"The body is not JSON: {detail['ctx']['error']} at {steps[0]}")
     if not steps:

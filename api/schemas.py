@@ -1,136 +1,67 @@
-"""What clients send. Unknown fields are refused and nothing is coerced, as everywhere in the contracts."""
+"""What clients send. Unknown fields are refused and nothing is coerced, as in every contract."""
 
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from api import examples
-from darkroom.contracts.audio_params import AudioExtractParams
-from darkroom.contracts.base import Contract
-from darkroom.contracts.image_params import ResizeParams, ThumbnailParams, WatermarkParams
-from darkroom.contracts.operations import PARAMS, Operation
-from darkroom.contracts.video_params import VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
+from darkroom.contracts.base import Contract, Params
+from darkroom.contracts.operations import Operation
 
 #: Characters of a declared media type, parameters included.
 _MEDIA_TYPE_LIMIT = 127
 
-#: Jobs that are looked at, each of which may take a request to Redis and to S3: more than ever fit into an upload.
+#: Jobs that are checked, each of which may take a request to Redis and to S3: more than ever fit into an upload.
 _JOBS_LIMIT = 25
 
 
-class Request(Contract):
-    """Base of what clients send: built at once, since FastAPI asks for it as soon as a route names it."""
+class RequestBody(Contract):
+    """Base of what clients send. Built at once, since FastAPI needs the schema as soon as a route names the model."""
 
     model_config = ConfigDict(defer_build=False)
 
 
-class ResizeWork(Request):
-    """An image in another size."""
-
-    operation: Literal["resize"]
-    params: ResizeParams
-
-
-class ThumbnailWork(Request):
-    """A small picture of exact size."""
-
-    operation: Literal["thumbnail"]
-    params: ThumbnailParams = ThumbnailParams()
+def _parse(raw: Any, info: ValidationInfo) -> Params:
+    """The parameters of the operation named beside them. The errors of its model become errors of this field."""
+    operation: Operation | None = info.data.get("operation")
+    return Params() if operation is None else operation.params.model_validate(raw)
 
 
-class WatermarkWork(Request):
-    """A text or an image laid over an image."""
+class AttachedJobRequest(RequestBody):
+    """A job to start as soon as the upload has arrived: an operation and its parameters."""
 
-    operation: Literal["watermark"]
-    params: WatermarkParams
+    operation: Annotated[Operation, Strict(False)]
+    params: Annotated[SerializeAsAny[Params], BeforeValidator(_parse)]
 
-
-class VideoThumbnailWork(Request):
-    """Pictures of a video: one frame, several, or a moving preview."""
-
-    operation: Literal["video_thumbnail"]
-    params: VideoThumbnailParams = VideoThumbnailParams()
-
-
-class VideoMetadataWork(Request):
-    """What a video, sound or image file is."""
-
-    operation: Literal["video_metadata"]
-    params: VideoMetadataParams = VideoMetadataParams()
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_params(cls, raw: Any) -> Any:
+        """Leaving out `params` means defaults, for an operation that has one for each parameter."""
+        if isinstance(raw, dict) and "params" not in raw:
+            name = raw.get("operation")
+            if any(operation == name and not needs_params(operation) for operation in Operation):
+                return raw | {"params": {}}
+        return raw
 
 
-class VideoCompressWork(Request):
-    """A smaller video."""
+class JobRequest(AttachedJobRequest):
+    """A job to start on an uploaded file: the file, an operation and its parameters."""
 
-    operation: Literal["video_compress"]
-    params: VideoCompressParams = VideoCompressParams()
-
-
-class AudioExtractWork(Request):
-    """The sound of a video, or a sound file in another format."""
-
-    operation: Literal["audio_extract"]
-    params: AudioExtractParams = AudioExtractParams()
+    file_id: str = Field(description="The `file_id` of an uploaded file.", examples=[examples.FILE_ID])
 
 
-AnyWork = (
-    ResizeWork
-    | ThumbnailWork
-    | WatermarkWork
-    | VideoThumbnailWork
-    | VideoMetadataWork
-    | VideoCompressWork
-    | AudioExtractWork
-)
-
-
-class OnFile(Request):
-    """Names the file to work on."""
-
-    file_id: str = Field(description="The file, as an upload returned it.", examples=[examples.FILE_ID])
-
-
-class ResizeRequest(ResizeWork, OnFile):
-    """Scale an image to a width, a height or a box."""
-
-
-class ThumbnailRequest(ThumbnailWork, OnFile):
-    """Make a small picture of exact size."""
-
-
-class WatermarkRequest(WatermarkWork, OnFile):
-    """Lay a text or an image over an image."""
-
-
-class VideoThumbnailRequest(VideoThumbnailWork, OnFile):
-    """Take pictures out of a video: one frame, several, or a moving preview."""
-
-
-class VideoMetadataRequest(VideoMetadataWork, OnFile):
-    """Say what a video, sound or image file is."""
-
-
-class VideoCompressRequest(VideoCompressWork, OnFile):
-    """Encode a video anew, smaller."""
-
-
-class AudioExtractRequest(AudioExtractWork, OnFile):
-    """Take the sound out of a video, or turn a sound file into another format."""
-
-
-JobRequest = (
-    ResizeRequest
-    | ThumbnailRequest
-    | WatermarkRequest
-    | VideoThumbnailRequest
-    | VideoMetadataRequest
-    | VideoCompressRequest
-    | AudioExtractRequest
-)
-
-
-class UploadRequest(Request):
-    """A file that is about to be uploaded, and what shall happen to it then."""
+class UploadRequest(RequestBody):
+    """A file to upload, and the jobs to start when it has arrived."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST]})
 
@@ -139,19 +70,32 @@ class UploadRequest(Request):
         min_length=3,
         max_length=_MEDIA_TYPE_LIMIT,
         pattern=r"^[\x21-\x7e]+(; ?[\x21-\x7e]+)*$",
-        description="The Content-Type that the form will send: an image, video or audio type.",
+        description="Content-Type of the file: an image, video or audio type. The form refuses any other.",
     )
     size_bytes: int | None = Field(
-        None, ge=1, description="Size of the file. When it is given, the form takes nothing larger."
+        None,
+        ge=1,
+        description="Size of the file in bytes. If given, the form refuses a larger file. Default: unknown; the form "
+        "accepts files up to the service's limit.",
     )
-    jobs: list[Annotated[AnyWork, Field(discriminator="operation")]] = Field(
-        [], max_length=_JOBS_LIMIT, description="Jobs that start by themselves when the upload lands."
+    jobs: list[AttachedJobRequest] = Field(
+        [], max_length=_JOBS_LIMIT, description="Jobs to start as soon as the file has arrived."
     )
+
+
+@cache
+def needs_params(operation: Operation) -> bool:
+    """Whether the operation has parameters that a request must give."""
+    try:
+        operation.params()
+    except ValidationError:
+        return True
+    return False
 
 
 def examples_of(operation: Operation) -> list[dict[str, Any]]:
     """Example parameters of an operation."""
-    extra = PARAMS[operation].model_config.get("json_schema_extra")
+    extra = operation.params.model_config.get("json_schema_extra")
     found = extra.get("examples") if isinstance(extra, dict) else None
     return [example for example in found if isinstance(example, dict)] if isinstance(found, list) else []
 

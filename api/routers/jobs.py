@@ -16,7 +16,7 @@ from api.schemas import JobRequest, job_examples
 from darkroom import ids
 from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import FileSource, Job, JobResult, Status
-from darkroom.contracts.operations import Operation, parse_params, spelled_out
+from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -79,15 +79,15 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     ),
 )
 async def create_job(
-    body: Annotated[JobRequest, Body(discriminator="operation", openapi_examples=job_examples())],
+    body: Annotated[JobRequest, Body(openapi_examples=job_examples())],
     request: Request,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Accepts a job. Once this returns, the job is on record and will end, one way or another: ask `Location`."""
-    operation = Operation(body.operation)
+    operation = body.operation
     file_id = ids.parse_id(body.file_id)
-    params = spelled_out(body.params)
+    params = with_defaults(body.params)
     reserved = reserve(idempotency_key, meaning("jobs", file_id, operation, params), 1)
     if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
         lookup.require_inputs(operation, body.params, lookup.file_record(file_id))

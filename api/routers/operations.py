@@ -1,7 +1,6 @@
 """The catalogue of operations."""
 
 from functools import lru_cache
-from inspect import getdoc
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -11,7 +10,7 @@ from api.documents import Document
 from api.openapi import problems
 from api.schemas import examples_of
 from darkroom.contracts.base import MediaKind
-from darkroom.contracts.operations import ACCEPTS, PARAMS, Operation
+from darkroom.contracts.operations import Operation
 
 router = APIRouter(tags=["operations"])
 
@@ -50,11 +49,10 @@ def _catalogue() -> str:
 
 
 def _describe(operation: Operation) -> OperationDocument:
-    schema = PARAMS[operation].model_json_schema()
     return OperationDocument(
         name=operation,
-        summary=(getdoc(PARAMS[operation]) or "").partition("\n")[0],
-        accepts=sorted(ACCEPTS[operation]),
-        params=schema,
+        summary=operation.summary,
+        accepts=sorted(operation.accepts),
+        params=operation.params.model_json_schema(),
         examples=examples_of(operation),
     )

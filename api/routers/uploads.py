@@ -14,9 +14,8 @@ from api.openapi import problems
 from api.responses import document
 from api.schemas import UploadRequest
 from darkroom.config import settings
-from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
-from darkroom.contracts.jobs import Status, UploadedJob
-from darkroom.contracts.operations import Operation, Params
+from darkroom.contracts.base import DEFAULT_TENANT, MediaKind, Params
+from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -108,13 +107,13 @@ async def create_upload(
     kind = _declared_kind(body.media_type)
     max_bytes = _max_bytes(body.size_bytes)
     for work in body.jobs:
-        uploads.check_kind(Operation(work.operation), kind)
+        uploads.check_kind(work.operation, kind)
         lookup.require_overlay(work.params)
-        capacity.require(Operation(work.operation))
+        capacity.require(work.operation)
     reserved = reserve(idempotency_key, meaning("uploads", body.model_dump(mode="json")), 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers
     jobs = [
-        UploadedJob(job_id=job_id, operation=Operation(work.operation), params=_concise(work.params))
+        AttachedJob(job_id=job_id, operation=work.operation, params=_concise(work.params))
         for job_id, work in zip(job_ids, body.jobs, strict=True)
     ]
     metadata = uploads.metadata_of(body.name, jobs)
@@ -167,7 +166,7 @@ def _concise(params: Params) -> dict[str, Any]:
     return params.model_dump(mode="json", exclude_defaults=True)
 
 
-def _announced(job: UploadedJob) -> AwaitedJob:
+def _announced(job: AttachedJob) -> AwaitedJob:
     return AwaitedJob(
         job_id=job.job_id, operation=job.operation, status=Status.QUEUED, status_url=status_url(job.job_id)
     )

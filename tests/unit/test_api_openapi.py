@@ -12,7 +12,7 @@ from api.main import app, handler
 from api.problems import Problem
 from api.routers.health import Health
 from api.schemas import JobRequest, UploadRequest
-from darkroom.contracts.operations import ACCEPTS, PARAMS, Operation
+from darkroom.contracts.operations import Operation
 from tests.gateway import call, context, event
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -134,9 +134,9 @@ def test_every_operation_is_a_kind_of_request_with_all_its_limits(
     document: dict[str, Any], operation: Operation
 ) -> None:
     body = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]
-    request = resolve(document, body["schema"]["discriminator"]["mapping"][operation])
+    request = resolve(document, resolve(document, body["schema"]["$ref"])["discriminator"]["mapping"][operation])
     params = resolve(document, request["properties"]["params"]["$ref"])
-    contract = PARAMS[operation].model_json_schema(ref_template="#/components/schemas/{model}")
+    contract = operation.params.model_json_schema(ref_template="#/components/schemas/{model}")
 
     assert request["properties"]["operation"]["const"] == operation
     assert params["properties"] == contract["properties"]
@@ -147,9 +147,9 @@ def test_every_operation_is_a_kind_of_request_with_all_its_limits(
 @pytest.mark.parametrize("operation", Operation)
 def test_every_operation_can_come_with_an_upload(document: dict[str, Any], operation: Operation) -> None:
     jobs = document["components"]["schemas"]["UploadRequest"]["properties"]["jobs"]
-    work = resolve(document, jobs["items"]["discriminator"]["mapping"][operation])
+    job = resolve(document, resolve(document, jobs["items"]["$ref"])["discriminator"]["mapping"][operation])
 
-    assert set(work["properties"]) == {"operation", "params"}
+    assert set(job["properties"]) == {"operation", "params"}
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -165,10 +165,11 @@ def test_the_catalogue_describes_every_operation() -> None:
 
     assert [entry["name"] for entry in catalogue] == list(Operation)
     for entry in catalogue:
-        model = PARAMS[Operation(entry["name"])]
+        operation = Operation(entry["name"])
+        model = operation.params
         assert entry["params"] == model.model_json_schema()
-        assert set(entry["accepts"]) == ACCEPTS[Operation(entry["name"])]
-        assert entry["summary"].endswith(".")
+        assert set(entry["accepts"]) == operation.accepts
+        assert entry["summary"] == operation.summary
         assert [model.model_validate(example) for example in entry["examples"]]
 
 

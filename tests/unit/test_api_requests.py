@@ -7,7 +7,7 @@ import pytest
 
 from api.examples import FILE_ID
 from api.schemas import examples_of
-from darkroom.contracts.operations import PARAMS, Operation, parse_params, spelled_out
+from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from tests.gateway import Reply, call
 
 
@@ -251,8 +251,8 @@ def test_a_form_whose_file_is_text_is_refused_by_name() -> None:
 @pytest.mark.parametrize("operation", Operation)
 def test_stored_parameters_spell_defaults_out_and_mean_the_same(operation: Operation) -> None:
     for example in examples_of(operation):
-        params = PARAMS[operation].model_validate(example)
-        kept = json.loads(json.dumps(spelled_out(params)))
+        params = operation.params.model_validate(example)
+        kept = json.loads(json.dumps(with_defaults(params)))
 
         assert parse_params(operation, kept) == params
         assert kept.items() >= example.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import api.problems  # noqa: F401 - its errors belong to the tree
-from darkroom.contracts.operations import PARAMS, Operation
+from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError, Superseded
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def test_every_error_code_is_listed():
 def test_operation_is_listed_with_its_parameters(operation):
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `{operation}` |")]
 
-    assert [name for name in PARAMS[operation].model_fields if f"`{name}`" not in row] == []
+    assert [name for name in operation.params.model_fields if f"`{name}`" not in row] == []
 
 
 def test_no_path_of_a_machine_is_named():

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from darkroom.contracts.base import Contract
+from darkroom.contracts.base import Params
 
 Loudness = Annotated[
     Annotated[float, Field(ge=-40, le=-8)] | None,
@@ -17,7 +17,7 @@ TrackNumber = Annotated[int, Field(ge=1, le=99)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
-class AudioExtractParams(Contract):
+class AudioExtractParams(Params):
     """Takes the sound out of a video, or turns a sound file into another format; on request with its waveform."""
 
     model_config = ConfigDict(

@@ -27,8 +27,12 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
-def explain(error: ValidationError) -> str:
-    """One sentence per field that failed validation."""
+class Params(Contract):
+    """Parameters of an operation. The docstring of each subclass describes its operation in the API."""
+
+
+def validation_message(error: ValidationError) -> str:
+    """One sentence that names every field that failed validation and why."""
     parts = []
     for detail in error.errors(include_url=False, include_input=False):
         where = ".".join(str(step) for step in detail["loc"])

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from darkroom.contracts.base import Contract, FileId
+from darkroom.contracts.base import Contract, FileId, Params
 
 ImageFormat = Literal["jpeg", "png", "webp", "avif", "gif"]
 FrameFormat = Literal["jpeg", "png", "webp", "gif"]
@@ -149,7 +149,7 @@ def _check_metadata(metadata: Metadata, gps: str) -> None:
         raise ValueError("gps 'keep' needs metadata 'keep'")
 
 
-class ResizeParams(Contract):
+class ResizeParams(Params):
     """Scales an image to a width, a height or a box, upright and in sRGB."""
 
     model_config = ConfigDict(
@@ -207,7 +207,7 @@ class ResizeParams(Contract):
         return self
 
 
-class ThumbnailParams(Contract):
+class ThumbnailParams(Params):
     """Makes a small picture of exactly the size asked for: scaled to fill the box, the overhang cropped.
 
     An image smaller than the box is enlarged.
@@ -243,7 +243,7 @@ class ThumbnailParams(Contract):
         return self
 
 
-class WatermarkParams(Contract):
+class WatermarkParams(Params):
     """Lays a text or another uploaded image over an image."""
 
     model_config = ConfigDict(

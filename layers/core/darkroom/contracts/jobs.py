@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from darkroom.contracts.base import DEFAULT_TENANT, Contract
-from darkroom.contracts.operations import Operation, parse_params, spelled_out
+from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import InvalidRequestError
 from darkroom.timestamps import utc_now
 
@@ -101,7 +101,7 @@ class Message(Contract):
     attempt: int = Field(ge=1, description="The attempt this message is to start, counted from 1.")
 
 
-class UploadedJob(Contract):
+class AttachedJob(Contract):
     """A job that came with an upload and starts when the upload lands. Travels in the object's own metadata.
 
     There is little room there, so parameters that have their defaults are left out.
@@ -115,7 +115,7 @@ class UploadedJob(Contract):
         """The job itself, once it is known on which file."""
         params = self.params
         with contextlib.suppress(InvalidRequestError):  # they were valid; should they be so no more, the run says it
-            params = spelled_out(parse_params(self.operation, params))
+            params = with_defaults(parse_params(self.operation, params))
         return Job(
             job_id=self.job_id,
             tenant=tenant,

@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from darkroom.contracts.audio_params import Loudness
-from darkroom.contracts.base import Contract
+from darkroom.contracts.base import Params
 from darkroom.contracts.image_params import FrameFormat, Quality, Side
 
 #: The largest width of a frame among others in one picture, in pixels.
 MAX_TILE_PX = 640
 
 
-class VideoThumbnailParams(Contract):
+class VideoThumbnailParams(Params):
     """Takes pictures out of a video: its poster frame, several frames, a sprite sheet, or a short moving preview."""
 
     model_config = ConfigDict(
@@ -86,7 +86,7 @@ class VideoThumbnailParams(Contract):
         return self
 
 
-class VideoMetadataParams(Contract):
+class VideoMetadataParams(Params):
     """Says what a video, sound or image file is: container, duration, streams, tags; takes no parameters.
 
     An image is one stream of type image, with its orientation, profile, transparency and frames, and tags that tell
@@ -104,7 +104,7 @@ VideoPreset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "m
 MAX_CRF: dict[VideoCodec, int] = {"h264": 51, "h265": 51, "av1": 63, "vp9": 63}
 
 
-class VideoCompressParams(Contract):
+class VideoCompressParams(Params):
     """Encodes a video anew, smaller, ready to stream: MP4 with its index in front, or WebM for vp9."""
 
     model_config = ConfigDict(

@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote
 from pydantic import TypeAdapter, ValidationError
 
 from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
-from darkroom.contracts.jobs import UploadedJob
-from darkroom.contracts.operations import ACCEPTS, Operation
+from darkroom.contracts.jobs import AttachedJob
+from darkroom.contracts.operations import Operation
 from darkroom.errors import EmptyFileError, MediaError, UnsupportedMediaTypeError, WrongMediaKindError
 from darkroom.media.sniff import HEAD_BYTES, MediaType, check_declared, sniff
 from darkroom.services import s3
@@ -24,7 +24,7 @@ METADATA_LIMIT_BYTES = 1_900
 #: Characters of a file name that are kept.
 _NAME_LIMIT = 120
 
-_JOBS = TypeAdapter(list[UploadedJob])
+_JOBS = TypeAdapter(list[AttachedJob])
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class File:
     size_bytes: int
     media: MediaType | None
     problem: MediaError | None
-    jobs: list[UploadedJob]
+    jobs: list[AttachedJob]
 
 
 def key_of(file_id: str, tenant: str = DEFAULT_TENANT) -> str:
@@ -56,7 +56,7 @@ def id_of(key: str) -> tuple[str, str]:
     return tenant, file_id
 
 
-def metadata_of(name: str, jobs: list[UploadedJob]) -> dict[str, str]:
+def metadata_of(name: str, jobs: list[AttachedJob]) -> dict[str, str]:
     """An upload's name and jobs as object metadata, which must be ASCII."""
     metadata = {"name": quote(clean_name(name))}
     if jobs:
@@ -107,9 +107,9 @@ def identify(content: bytes, size_bytes: int, declared: str | None) -> MediaType
 
 def check_kind(operation: Operation, kind: MediaKind) -> None:
     """Raises WrongMediaKindError unless the operation works on this kind of media."""
-    if kind not in ACCEPTS[operation]:
-        wanted = " and ".join(sorted(f"{accepted} files" for accepted in ACCEPTS[operation]))
-        raise WrongMediaKindError(f"{operation} works on {wanted}; this is a file of kind {kind}.")
+    if kind not in operation.accepts:
+        accepted = " and ".join(sorted(f"{kind} files" for kind in operation.accepts))
+        raise WrongMediaKindError(f"{operation} accepts {accepted}; this is a file of kind {kind}.")
 
 
 def record_of(file: File) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def name_in(metadata: dict[str, str]) -> str:
     return clean_name(unquote(metadata.get("name", "")))
 
 
-def _jobs_in(metadata: dict[str, str]) -> list[UploadedJob]:
+def _jobs_in(metadata: dict[str, str]) -> list[AttachedJob]:
     try:
         return _JOBS.validate_json(metadata.get("jobs", "[]"))
     except ValidationError:
