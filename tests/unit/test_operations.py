@@ -3,6 +3,7 @@
 import pytest
 
 from darkroom import config
+from darkroom.contracts.image_params import ImageParams
 from darkroom.contracts.operations import Operation
 from functions.dispatch import app as dispatch
 
@@ -40,3 +41,13 @@ def test_the_in_flight_limit_is_that_of_the_operations_concurrency_class(
     operation: Operation, limit: int, settings: config.Settings
 ) -> None:
     assert dispatch._in_flight_limit(operation) == limit
+
+
+@pytest.mark.parametrize("operation", [Operation.RESIZE, Operation.THUMBNAIL, Operation.WATERMARK])
+def test_parameters_of_an_image_operation_are_its_own_first_and_then_those_of_every_image(operation: Operation) -> None:
+    shared = list(ImageParams.model_fields)
+    names = list(operation.params.model_fields)
+
+    assert issubclass(operation.params, ImageParams)
+    assert names[-len(shared) :] == shared
+    assert list(operation.params.model_json_schema()["properties"]) == names
