@@ -33,8 +33,8 @@ from darkroom.log import logger
 from darkroom.media.sniff import HEAD_BYTES, MediaType
 from darkroom.media.task import Limits, Rendition, Source, Task
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
-from darkroom.timestamps import milliseconds, utc_now
+from darkroom.services.redis import leases, slots
+from darkroom.timestamps import epoch_ms, utc_now
 from darkroom.tracing import trace_id
 
 #: Milliseconds of a run that are kept back to upload, commit and clean up after the operation's own deadline.
@@ -75,7 +75,7 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
         return claim.outcome
     job, started_at = claim.job, utc_now()
     metrics.count("started", job.operation)
-    metrics.milliseconds("queue_wait", time.time() * 1000 - milliseconds(job.created_at), job.operation)
+    metrics.duration_ms("queue_wait", time.time() * 1000 - epoch_ms(job.created_at), job.operation)
     begun = time.monotonic()
     try:
         outputs, document = _work(job, run_id, run, remaining_ms)
@@ -88,7 +88,7 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
         logger().exception("the operation has a defect")
         defect = InternalError(f"Something went wrong on our side ({type(error).__name__}).")
         return _fail(job, defect, message.attempt, run_id, started_at)
-    metrics.milliseconds("run_time", (time.monotonic() - begun) * 1000, job.operation)
+    metrics.duration_ms("run_time", (time.monotonic() - begun) * 1000, job.operation)
     result = JobResult(
         job_id=job.job_id,
         status=Status.COMPLETED,
@@ -108,9 +108,9 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
     return holds.status
 
 
-def _claim(message: Message, run_id: str, remaining_ms: int) -> store.Claim:
-    def ask() -> store.Claim:
-        return store.claim(
+def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
+    def ask() -> leases.Claim:
+        return leases.claim(
             message.job_id, message.operation, attempt=message.attempt, run=run_id, lease_ms=remaining_ms
         )
 
@@ -123,7 +123,7 @@ def _claim(message: Message, run_id: str, remaining_ms: int) -> store.Claim:
         rabbitmq.park(
             message.model_dump_json().encode(), message.job_id, "the message names a job that was never accepted"
         )
-        store.release_slot(message.job_id, message.operation)
+        slots.release(message.job_id, message.operation)
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
     return ask()
@@ -166,7 +166,7 @@ class _Report:
 
     def progress(self, fraction: float) -> None:
         try:
-            owned = store.progress(self._job.job_id, self._run_id, fraction, self._speed)
+            owned = leases.report_progress(self._job.job_id, self._run_id, fraction, self._speed)
         except CacheUnavailableError:
             return  # nobody sees the progress; the ledger decides whether the work counts
         if not owned:
