@@ -10,7 +10,7 @@ from darkroom import ids
 from darkroom.contracts.jobs import MAX_ATTEMPTS, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle, uploads, worker
+from darkroom.jobs import ledger, lifecycle, source, uploads, worker
 from darkroom.media.task import Rendition
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import slots, views
@@ -304,7 +304,7 @@ def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepte
 
     second = accepted.model_copy(update={"job_id": ids.new_id()})
     lifecycle.accept(second)
-    monkeypatch.setattr(worker, "WHOLE_FILE_BYTES", 1)
+    monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
     run(second, where)
     assert places[1].startswith(aws.client("s3").meta.endpoint_url)
     assert uploads.key_of(accepted.source.file_id) in places[1]

@@ -22,7 +22,7 @@ LAYERS = {
         *("aws", "s3", "redis.keys", "redis.deadlines", "redis.client", "redis.scripts", "redis.slots", "redis.leases"),
         *("redis.views", "redis.open_jobs", "redis.reconciliation", "redis.files", "rabbitmq"),
     ],
-    "jobs": ["workdir", "events", "uploads", "ledger", "lifecycle", "ingestion", "worker"],
+    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
 }
 
 
