@@ -11,7 +11,7 @@ $(error Python 3.11 or newer is needed and none was found. Install it, or say wh
 endif
 
 STACK  := $(PYTHON) -m localstack.stack
-CHECK  := $(PYTHON) -m localstack.check
+CHECK  := $(PYTHON) -m tools.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 
 .DEFAULT_GOAL := help
@@ -54,7 +54,7 @@ bench: up ## measure the running stack and the operations beside their peers (ha
 	@$(CHECK) bench
 
 deploy: ## build and deploy to AWS with your own credentials (asks before it changes anything)
-	@$(PYTHON) -m localstack.bootstrap
+	@$(PYTHON) -m localstack.services.environments
 	$(SAM) build
 	$(SAM) deploy --guided
 

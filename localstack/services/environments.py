@@ -1,4 +1,4 @@
-"""Two Python environments, made with nothing but Python itself: `python3 -m localstack.bootstrap`.
+"""Two Python environments, made with nothing but Python itself: `python3 -m localstack.services.environments`.
 
 `.darkroom/tools` holds the emulator, the SAM command line and what the stack's own services import; `.darkroom/venv`
 holds the project's dependencies and checkers. They stay apart because they disagree on versions, and because emulated
@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localstack import packages
 from localstack.failure import StackError
+from localstack.services import packages
 from localstack.settings import Settings, load
 
 _STAMP = ".darkroom-requirements"

@@ -1,4 +1,4 @@
-"""Proves that everything works: `python3 -m localstack.check`, which is `make test`. Needs nothing but Python.
+"""Proves that everything works: `python3 -m tools.check`, which is `make test`. Needs nothing but Python.
 
 Lint, types and unit tests first; then a stack of its own comes up on ports of its own, integration and end-to-end tests
 run against it, and it goes down again, whatever happens. A short run of chaos follows on a stack that may be broken. A
@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from localstack import bootstrap, services, stack
+from localstack import stack
 from localstack.failure import StackError
+from localstack.services import environments, native
 from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 
 #: What is typed. Tests are not: they read better without.
-_TYPED = ("layers", "api", "functions", "localstack")
+_TYPED = ("layers", "api", "functions", "localstack", "tools")
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Checks:
 
     def build(self) -> None:
         """The artifacts, which tests of packaging and of FFmpeg use."""
-        self._step("build", [str(self._settings.tools), "-m", "localstack.deploy", "build"])
+        self._step("build", [str(self._settings.tools), "-m", "localstack.aws.sam", "build"])
 
     def unit(self) -> None:
         """Tests that need no service, one process a core."""
@@ -101,7 +102,7 @@ class Checks:
 
     def bench(self) -> None:
         """Measures the running stack beside a home-made service, and the operations beside their peers."""
-        bootstrap.rival(self._settings)
+        environments.rival(self._settings)
         path = os.pathsep.join([str(self._settings.root / "layers" / "core"), str(self._settings.root)])
         for name, module in (
             ("service", "tests.bench"),
@@ -149,7 +150,7 @@ def test_environment(settings: Settings) -> dict[str, str]:
         "SAM_CLI_TELEMETRY": "0",
     }
     color = {name: os.environ[name] for name in ("TERM", "CI", "FORCE_COLOR", "NO_COLOR") if name in os.environ}
-    return services.own_environment(settings) | own | color
+    return native.own_environment(settings) | own | color
 
 
 def everything(checks: Checks) -> None:
@@ -163,8 +164,8 @@ def everything(checks: Checks) -> None:
 
 def prepare(settings: Settings) -> None:
     """Whatever this machine lacks, both environments included."""
-    bootstrap.require_python()
-    stack.install(settings, bootstrap.development)
+    environments.require_python()
+    stack.install(settings, environments.development)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -183,7 +184,7 @@ def main() -> int:
         "bench": Checks.bench,
         "chaos": lambda checks: checks.chaos(*options),
     }
-    parser = argparse.ArgumentParser(prog="python3 -m localstack.check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m tools.check", description=__doc__)
     parser.add_argument("action", choices=actions, nargs="?", default="all")
     arguments, more = parser.parse_known_args()
     action = arguments.action
