@@ -76,7 +76,7 @@ def install(settings: Settings, *more: Callable[[Settings], None], in_containers
         packages.install(needs)  # without it no environment can be made
         needs = []
     with ThreadPoolExecutor() as executor:
-        jobs = [executor.submit(job, settings) for job in (environments.tools, *more)]
+        jobs = [executor.submit(job, settings) for job in (environments.install_tools, *more)]
         if needs:
             jobs.append(executor.submit(packages.install, needs))
     for job in jobs:

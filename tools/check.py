@@ -18,8 +18,10 @@ from types import FrameType
 
 from localstack import stack
 from localstack.failure import StackError
-from localstack.services import environments, native
+from localstack.services import native
+from localstack.services.environments import require_python
 from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
+from tools import environments
 
 #: What is typed. Tests are not: they read better without.
 _TYPED = ("layers", "api", "functions", "localstack", "tools")
@@ -54,7 +56,7 @@ class Checks:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._bin = settings.development.parent
+        self._bin = environments.development(settings).parent
         self.summary = Summary()
 
     def lint(self) -> None:
@@ -81,8 +83,8 @@ class Checks:
 
     def hostile(self) -> None:
         """More damaged files than the tests' run has."""
-        self._step("hostile pictures", [str(self._settings.development), "-m", "tests.hostile.images"])
-        argv = [str(self._settings.development), "-m", "pytest", "-qs", "tests/hostile/test_media.py"]
+        self._step("hostile pictures", [str(environments.development(self._settings)), "-m", "tests.hostile.images"])
+        argv = [str(environments.development(self._settings)), "-m", "pytest", "-qs", "tests/hostile/test_media.py"]
         self._step("hostile films and sounds", argv, DARKROOM_FUZZ="5000")
 
     def with_stack(self) -> None:
@@ -98,18 +100,18 @@ class Checks:
 
     def chaos(self, *options: str) -> None:
         """Jobs while everything fails, on a stack of its own."""
-        self._step("chaos", [str(self._settings.development), "-m", "tests.chaos", *options])
+        self._step("chaos", [str(environments.development(self._settings)), "-m", "tests.chaos", *options])
 
     def bench(self) -> None:
-        """Measures the running stack beside a home-made service, and the operations beside their peers."""
-        environments.rival(self._settings)
+        """Measures the running stack against a baseline, and the operations against other libraries."""
+        environments.install_baseline(self._settings)
         path = os.pathsep.join([str(self._settings.root / "layers" / "core"), str(self._settings.root)])
         for name, module in (
             ("service", "tests.bench"),
             ("pictures", "tests.bench.images"),
             ("film", "tests.bench.video"),
         ):
-            self._step(f"bench: {name}", [str(self._settings.development), "-m", module], PYTHONPATH=path)
+            self._step(f"bench: {name}", [str(environments.development(self._settings)), "-m", module], PYTHONPATH=path)
 
     @contextmanager
     def _stack(self) -> Iterator[None]:
@@ -129,7 +131,7 @@ class Checks:
             self.summary.add("stack down", time.monotonic() - stopping, passed=True)
 
     def _pytest(self, name: str, folder: str, *options: str) -> None:
-        self._step(name, [str(self._settings.development), "-m", "pytest", folder, *options])
+        self._step(name, [str(environments.development(self._settings)), "-m", "pytest", folder, *options])
 
     def _step(self, name: str, argv: list[str], **more: str) -> None:
         print(f"\n=== {name}", flush=True)
@@ -164,8 +166,8 @@ def everything(checks: Checks) -> None:
 
 def prepare(settings: Settings) -> None:
     """Whatever this machine lacks, both environments included."""
-    environments.require_python()
-    stack.install(settings, environments.development)
+    require_python()
+    stack.install(settings, environments.install_development)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

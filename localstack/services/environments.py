@@ -1,8 +1,8 @@
-"""Two Python environments, made with nothing but Python itself: `python3 -m localstack.services.environments`.
+"""Python environments, made with nothing but Python itself: `python3 -m localstack.services.environments`.
 
-`.darkroom/tools` holds the emulator, the SAM command line and what the stack's own services import; `.darkroom/venv`
-holds the project's dependencies and checkers. They stay apart because they disagree on versions, and because emulated
-functions run on the first: what they miss in a layer must not be found there by accident.
+Run as a command it makes `.darkroom/tools`, which holds the emulator, the SAM command line and what the stack's own
+services import. The emulator runs functions on this environment, so it holds no dependency of the project: a package
+that is missing from a layer must not be found there by accident.
 """
 
 import hashlib
@@ -18,40 +18,28 @@ from localstack.settings import Settings, load
 _STAMP = ".darkroom-requirements"
 _OLDEST = (3, 11)
 
-#: Lines of pip's output that a failure shows.
-_SHOWN = 15
+#: Lines of pip's output shown when it fails.
+_SHOWN_LINES = 15
 
 
-def tools(settings: Settings) -> None:
-    """The environment of the local stack."""
-    _ensure(settings.tools.parent.parent, settings.root / "localstack" / "requirements.txt", "the emulator and SAM")
-
-
-def development(settings: Settings) -> None:
-    """The environment of tests and checkers."""
-    _ensure(settings.development.parent.parent, settings.root / "requirements-dev.txt", "the development environment")
+def install_tools(settings: Settings) -> None:
+    """Installs the environment of the local stack."""
+    ensure(settings.tools.parent.parent, settings.root / "localstack" / "requirements.txt", "the emulator and SAM")
 
 
 def main() -> int:
-    """Makes both environments."""
+    """Installs the environment of the local stack; returns the exit code."""
     try:
         require_python()
-        tools(load())
-        development(load())
+        install_tools(load())
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
 
 
-def rival(settings: Settings) -> None:
-    """The environment of what benchmarks compare Darkroom with."""
-    requirements = settings.root / "tests" / "bench" / "requirements.txt"
-    _ensure(settings.rival.parent.parent, requirements, "what Darkroom is compared with")
-
-
 def missing_packages(settings: Settings) -> list[str]:
-    """What this Python lacks to make the tools' environment: on Debian, ensurepip is a package of its own."""
+    """System packages that are missing to make the stack's environment: Debian packages ensurepip separately."""
     complete = importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")
     return [] if complete or (settings.tools.parent.parent / _STAMP).exists() else [packages.VENV]
 
@@ -59,34 +47,37 @@ def missing_packages(settings: Settings) -> list[str]:
 def require_python() -> None:
     """Raises StackError when this Python is too old."""
     if sys.version_info[:2] < _OLDEST:
-        wanted = ".".join(map(str, _OLDEST))
+        required = ".".join(map(str, _OLDEST))
         raise StackError(
-            f"Python {wanted} or newer is needed, this is {sys.version.split()[0]} ({sys.executable}). "
-            f"With a newer one beside it: make PYTHON=python{wanted} …"
+            f"Python {required} or newer is needed, this is {sys.version.split()[0]} ({sys.executable}). "
+            f"To use a newer one that is installed: make PYTHON=python{required} …"
         )
 
 
-def _ensure(directory: Path, requirements: Path, meaning: str) -> None:
-    """Makes the environment unless it holds exactly what the lock file says, for this very Python."""
+def ensure(directory: Path, requirements: Path, contents: str) -> None:
+    """Makes the environment unless it already holds exactly what the lock file lists, for this Python.
+
+    `contents` describes it in messages. Raises StackError when it cannot be made.
+    """
     stamp = directory / _STAMP
     wanted = _stamp_text(requirements)
     if stamp.exists() and stamp.read_text() == wanted and (directory / "bin" / "python").exists():
         return
-    print(f"Installing {meaning} into {directory.relative_to(directory.parent.parent)} …", flush=True)
+    print(f"Installing {contents} into {directory.relative_to(directory.parent.parent)} …", flush=True)
     require_python()
     _require_venv()
     stamp.unlink(missing_ok=True)
     _run([sys.executable, "-m", "venv", "--clear", str(directory)], "make a Python environment")
     pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    # The lock is complete, so there is nothing to resolve, and every file is checked against it.
+    # The lock file is complete, so pip resolves nothing and checks the hash of every file.
     locked = ["--no-deps", "--require-hashes", "--prefer-binary"]
-    _run([*pip, *locked, "--requirement", str(requirements)], f"install {meaning}")
-    stamp.write_text(wanted)  # last, so that an interrupted run starts over
+    _run([*pip, *locked, "--requirement", str(requirements)], f"install {contents}")
+    stamp.write_text(wanted)  # last, so that an interrupted installation starts over
 
 
 def _stamp_text(requirements: Path) -> str:
     if not requirements.exists():
-        raise StackError(f"{requirements} is missing: this checkout is not complete.")
+        raise StackError(f"{requirements} is missing: this checkout is incomplete.")
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     return f"{digest} {sys.version.split()[0]} {Path(sys.base_prefix)}\n"
 
@@ -104,9 +95,9 @@ def _require_venv() -> None:
 
 
 def _run(argv: list[str], purpose: str) -> None:
-    answer = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if answer.returncode:
-        shown = "\n".join(f"    {line}" for line in answer.stdout.splitlines()[-_SHOWN:])
+    completed = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if completed.returncode:
+        shown = "\n".join(f"    {line}" for line in completed.stdout.splitlines()[-_SHOWN_LINES:])
         raise StackError(f"Could not {purpose} (is this machine offline?):\n{shown}")
 
 

@@ -144,13 +144,13 @@ def test_environment_is_made_once_and_again_when_its_lock_file_changes(tmp_path,
         (target / "bin" / "python").touch()
 
     monkeypatch.setattr(environments, "_run", run)
-    environments._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
     assert len(runs) == 2, "an environment, then its packages"
-    environments._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
     assert len(runs) == 2
 
     lock.write_text("# something\n")
-    environments._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
 
     assert len(runs) == 4
 
@@ -165,7 +165,7 @@ def test_environment_that_was_not_finished_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "_run", fail)
     for _ in range(2):
         with pytest.raises(StackError):
-            environments._ensure(tmp_path / "home" / "tools", lock, "it")
+            environments.ensure(tmp_path / "home" / "tools", lock, "it")
 
 
 def test_failed_installation_shows_what_the_installer_said():
