@@ -446,8 +446,8 @@ def test_a_listed_job_is_a_summary(upload: Upload) -> None:
 def test_a_search_stops_after_a_bounded_number_of_jobs_and_says_where_to_go_on(
     many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.listing.SCAN_LIMIT", 4)
-    monkeypatch.setattr("api.listing._BATCH", 2)
+    monkeypatch.setattr("api.job_list.SCAN_LIMIT", 4)
+    monkeypatch.setattr("api.job_list._BATCH", 2)
 
     found = pages("/jobs?status=canceled")
 

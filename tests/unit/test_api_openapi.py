@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from api import documents, examples
+from api import examples, response_models
 from api.main import app, handler
 from api.problems import Problem
+from api.request_models import JobRequest, UploadRequest
 from api.routers.health import Health
-from api.schemas import JobRequest, UploadRequest
 from darkroom.contracts.operations import Operation
 from tests.gateway import call, context, event
 
@@ -91,12 +91,12 @@ def test_every_answer_has_a_described_model_and_an_example(document: dict[str, A
 @pytest.mark.parametrize(
     ("model", "example"),
     [
-        (documents.FileDocument, examples.FILE),
-        (documents.UploadDocument, examples.UPLOAD),
-        (documents.JobSummary, examples.SUMMARY),
-        (documents.JobDocument, examples.JOB),
-        (documents.JobDocument, examples.QUEUED_JOB),
-        (documents.JobPage, examples.JOB_PAGE),
+        (response_models.FileDetails, examples.FILE),
+        (response_models.UploadDetails, examples.UPLOAD),
+        (response_models.JobSummary, examples.SUMMARY),
+        (response_models.JobDetails, examples.JOB),
+        (response_models.JobDetails, examples.QUEUED_JOB),
+        (response_models.JobPage, examples.JOB_PAGE),
         (Health, examples.HEALTH),
         (UploadRequest, examples.UPLOAD_REQUEST),
     ],
@@ -209,9 +209,3 @@ def test_pictures_travel_as_base64() -> None:
 
     assert answer["isBase64Encoded"] is True
     assert base64.b64decode(answer["body"]).startswith(b"\x89PNG")
-
-
-def test_the_root_leads_to_the_documentation() -> None:
-    answer = call("GET", "/")
-
-    assert (answer.status, answer.headers["location"]) == (307, "docs")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.examples import FILE_ID
-from api.schemas import examples_of
+from api.request_models import examples_of
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from tests.gateway import Reply, call
 
@@ -151,7 +151,7 @@ def test_a_malformed_file_identifier_in_a_body_is_refused() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "sentence"),
     [
-        (b"{", "application/json", "not JSON"),
+        (b"{", "application/json", "not valid JSON"),
         (b"", "application/json", "must be a JSON object"),
         (b"[]", "application/json", "must be a JSON object"),
         (b'"resize"', "application/json", "must be a JSON object"),

@@ -32,7 +32,7 @@ class RequestBody(Contract):
 
 
 def _parse(raw: Any, info: ValidationInfo) -> Params:
-    """The parameters of the operation named beside them. The errors of its model become errors of this field."""
+    """The parameters, by the model of the operation named beside them, whose errors become errors of this field."""
     operation: Operation | None = info.data.get("operation")
     return Params() if operation is None else operation.params.model_validate(raw)
 
@@ -40,13 +40,15 @@ def _parse(raw: Any, info: ValidationInfo) -> Params:
 class AttachedJobRequest(RequestBody):
     """A job to start as soon as the upload has arrived: an operation and its parameters."""
 
-    operation: Annotated[Operation, Strict(False)]
-    params: Annotated[SerializeAsAny[Params], BeforeValidator(_parse)]
+    operation: Annotated[Operation, Strict(False)] = Field(description="The operation.")
+    params: Annotated[SerializeAsAny[Params], BeforeValidator(_parse)] = Field(
+        description="Parameters of the operation."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in_params(cls, raw: Any) -> Any:
-        """Leaving out `params` means defaults, for an operation that has one for each parameter."""
+        """Without `params` the defaults apply, if every parameter of the operation has one."""
         if isinstance(raw, dict) and "params" not in raw:
             name = raw.get("operation")
             if any(operation == name and not needs_params(operation) for operation in Operation):
@@ -85,7 +87,7 @@ class UploadRequest(RequestBody):
 
 @cache
 def needs_params(operation: Operation) -> bool:
-    """Whether the operation has parameters that a request must give."""
+    """Whether a request for the operation must give parameters."""
     try:
         operation.params()
     except ValidationError:
@@ -101,10 +103,10 @@ def examples_of(operation: Operation) -> list[dict[str, Any]]:
 
 
 def job_examples() -> dict[str, dict[str, Any]]:
-    """One request per operation, for the documentation."""
+    """A request for each operation, for the API's documentation."""
     return {
         operation: {
-            "summary": operation,
+            "summary": operation.summary,
             "value": {"file_id": examples.FILE_ID, "operation": operation, "params": examples_of(operation)[0]},
         }
         for operation in Operation
