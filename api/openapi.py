@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from api.problems import MEDIA_TYPE, Problem, title_of, type_of
 from api.request_models import AttachedJobRequest, JobRequest, needs_params
 from darkroom.contracts.base import MediaKind, Params, model_title
-from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError, InternalError
 
@@ -59,8 +58,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
         for name in (JobRequest.__name__, AttachedJobRequest.__name__):
             schemas |= _by_operation(name, schemas[name])
-        for enum in (MediaKind, Operation, Status):
-            schemas[enum.__name__]["title"] = model_title(enum)
+        schemas["MediaKind"]["title"] = model_title(MediaKind)
+        schemas["Body_upload_file"] |= {"title": "File upload", "description": "A form with the file."}
         del schemas[Params.__name__]
     return app.openapi_schema or {}
 
@@ -81,11 +80,13 @@ def _by_operation(name: str, schema: dict[str, Any]) -> dict[str, dict[str, Any]
 
 
 def _variant(schema: dict[str, Any], operation: Operation) -> dict[str, Any]:
+    fields = schema["properties"]
+    name = {"const": operation, "type": "string", "description": fields["operation"]["description"]}
+    params = fields["params"] | {"$ref": _REF + operation.params.__name__}
     optional = set() if needs_params(operation) else {"params"}
-    params = {"$ref": _REF + operation.params.__name__}
     return schema | {
         "title": f"{schema['title']}: {operation}",
         "description": operation.summary,
-        "properties": schema["properties"] | {"operation": {"const": operation, "type": "string"}, "params": params},
-        "required": [name for name in schema["required"] if name not in optional],
+        "properties": fields | {"operation": name, "params": params},
+        "required": [field for field in schema["required"] if field not in optional],
     }

@@ -5,10 +5,11 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.response_models import ResponseModel
 from darkroom.contracts.operations import Operation
 from darkroom.errors import (
     DarkroomError,
@@ -45,14 +46,14 @@ class MethodNotAllowedError(RequestError):
     http_status = 405
 
 
-class FieldProblem(BaseModel):
+class FieldProblem(ResponseModel):
     """A field that is invalid."""
 
     field: str = Field(description="Path of the field in the request.", examples=["params.width"])
     message: str = Field(description="What is wrong with it.", examples=["Input should be greater than or equal to 1"])
 
 
-class Problem(BaseModel):
+class Problem(ResponseModel):
     """An error as a problem document (RFC 9457)."""
 
     type: str = Field(description="Type of the problem, as a URI.", examples=["urn:darkroom:problem:job_not_found"])

@@ -56,10 +56,12 @@ class AttachedJobRequest(RequestBody):
         return raw
 
 
-class JobRequest(AttachedJobRequest):
-    """A job to start on an uploaded file: the file, an operation and its parameters."""
+class _OnFile(RequestBody):
+    file_id: str = Field(description="Identifier of an uploaded file.", examples=[examples.FILE_ID])
 
-    file_id: str = Field(description="The `file_id` of an uploaded file.", examples=[examples.FILE_ID])
+
+class JobRequest(AttachedJobRequest, _OnFile):  # in this order, because pydantic puts the fields of the last base first
+    """A job to start on an uploaded file: the file, an operation and its parameters."""
 
 
 class UploadRequest(RequestBody):

@@ -15,7 +15,7 @@ from darkroom.contracts.operations import Operation
 router = APIRouter(tags=["operations"])
 
 
-class OperationDetails(ResponseModel):
+class OperationDescription(ResponseModel):
     """An operation: what it does and which files and parameters it accepts."""
 
     name: Operation = Field(description="Name of the operation, for `operation` in a job.")
@@ -28,7 +28,7 @@ class OperationDetails(ResponseModel):
 class OperationCatalog(ResponseModel):
     """All operations."""
 
-    operations: list[OperationDetails] = Field(description="The operations.")
+    operations: list[OperationDescription] = Field(description="The operations.")
 
 
 @router.get(
@@ -45,11 +45,11 @@ async def list_operations() -> Response:
 
 @lru_cache(maxsize=1)
 def _catalog() -> str:
-    return OperationCatalog(operations=[_details(operation) for operation in Operation]).model_dump_json()
+    return OperationCatalog(operations=[_describe(operation) for operation in Operation]).model_dump_json()
 
 
-def _details(operation: Operation) -> OperationDetails:
-    return OperationDetails(
+def _describe(operation: Operation) -> OperationDescription:
+    return OperationDescription(
         name=operation,
         summary=operation.summary,
         accepts=sorted(operation.accepts),

@@ -121,6 +121,29 @@ def test_every_error_is_a_problem_document_with_an_example(document: dict[str, A
                 assert (problem.code, problem.status) == (code, int(status)), name
 
 
+def test_every_schema_and_each_of_its_fields_is_described(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["title"][0].isupper(), name
+        assert len(schema["description"]) > 10, name
+        for field, property_ in schema.get("properties", {}).items():
+            assert property_.get("description"), (name, field)
+
+
+def test_no_two_schemas_have_the_same_title(document: dict[str, Any]) -> None:
+    titles = [schema["title"] for schema in document["components"]["schemas"].values()]
+
+    assert sorted(titles) == sorted(set(titles))
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_the_default_of_every_parameter_is_in_its_schema_or_its_description(operation: Operation) -> None:
+    schema = operation.params.model_json_schema()
+
+    for name, parameter in schema["properties"].items():
+        if parameter.get("default") is None and name not in ("text", "image_file_id"):  # one of the two is required
+            assert "Default: " in parameter["description"] or "(default)" in parameter["description"], name
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     found = set(references(document))
 

@@ -228,9 +228,9 @@ class ResizeParams(ImageParams):
 
 
 class ThumbnailParams(ImageParams):
-    """Makes a thumbnail of exactly the given size: scaled to fill the box, the overhang cropped.
+    """Makes a thumbnail of an exact size, cropping what does not fit.
 
-    An image smaller than the box is enlarged.
+    The image is scaled to fill the box. An image smaller than the box is enlarged.
     """
 
     model_config = ConfigDict(

@@ -98,11 +98,11 @@ class VideoThumbnailParams(Params):
 
 
 class VideoMetadataParams(Params):
-    """Reads the metadata of a video, audio or image file: container, duration, streams and tags; takes no parameters.
+    """Reads the metadata of a video, audio or image file: container, duration, streams and tags.
 
-    An image is reported as one stream of type `image`, with its orientation, color profile, transparency and frames,
-    and with tags such as the time it was taken and the camera. For a video, key frames are looked for in its first
-    seconds. The position where a file was recorded is never reported.
+    It takes no parameters. An image is reported as one stream of type `image`, with its orientation, color profile,
+    transparency and frames, and with tags such as the time it was taken and the camera. For a video, key frames are
+    looked for in its first seconds. The position where a file was recorded is never reported.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
@@ -116,7 +116,10 @@ MAX_CRF: dict[VideoCodec, int] = {"h264": 51, "h265": 51, "av1": 63, "vp9": 63}
 
 
 class VideoCompressParams(Params):
-    """Re-encodes a video to a smaller file, ready to stream: MP4 with its index in front, or WebM for vp9."""
+    """Re-encodes a video to a smaller file that is ready to stream.
+
+    The result is MP4 with its index in front, or WebM for `vp9`.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
