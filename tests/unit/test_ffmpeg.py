@@ -196,7 +196,7 @@ def test_a_run_is_confined(clips: Clips, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_run_dies_with_its_parent(binaries: Path, tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from tests.sources import make_task; from darkroom import ffmpeg\n"
+        "from pathlib import Path; from tests.sources import make_task; from darkroom.av import ffmpeg\n"
         f"task = make_task(Path(), Path({str(tmp_path)!r}), progress=lambda _: print('running', flush=True))\n"
         f"ffmpeg.run('ffmpeg', {ENDLESS!r}, task)"
     )
