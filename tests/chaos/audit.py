@@ -150,7 +150,7 @@ class Audit:
 
 def queues(copy: Path) -> list[str]:
     """The deployed broker module's own list of its queues."""
-    code = "from darkroom import broker; print('\\n'.join(broker._queues()))"
+    code = "from darkroom.services import rabbitmq; print('\\n'.join(rabbitmq._queues()))"
     environment = {"PYTHONPATH": str(copy / "layers" / "core"), "PATH": ""}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     return answer.stdout.split()
