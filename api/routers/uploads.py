@@ -35,7 +35,7 @@ from darkroom.errors import (
 from darkroom.jobs import uploads
 from darkroom.media import sniff
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import files, views
 
 router = APIRouter(tags=["uploads"])
 
@@ -125,12 +125,12 @@ async def create_upload(
     )
     expires_at = timestamp(time.time() + expires_s)
     awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    store.await_file(
+    files.expect_file(
         file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **awaited}, expires_s=expires_s
     )
     for job in jobs:
         awaited_job = job.on(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent)
-        store.await_upload(awaited_job, expires_s=expires_s)
+        views.await_upload(awaited_job, expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     made = UploadDocument(file_id=file_id, upload=upload, jobs=[_announced(job) for job in jobs])
     return document(made, 201, location=f"/files/{file_id}")
