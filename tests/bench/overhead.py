@@ -97,7 +97,7 @@ def _published() -> tuple[Event, Event]:
     """The message that the API has just published: as the mapping hands it to dispatch, and dispatch to the worker."""
     from darkroom.contracts.operations import Operation
     from darkroom.services import rabbitmq
-    from localstack import rmq_event
+    from localstack.aws import rmq_event
 
     queue = rabbitmq.queue_of(Operation.THUMBNAIL)
     method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localstack import services
-from localstack.processes import MARK, Registry
+from localstack.services import native
+from localstack.services.processes import MARK, Registry
 from localstack.settings import ROOT, Settings, load
 
 #: What is deployed from. The rest of the repository does not count.
@@ -124,9 +124,9 @@ class Deployment:
 
     # Its parts ------------------------------------------------------------------------------------------------------
 
-    def service(self, name: str) -> services.Service:
+    def service(self, name: str) -> native.Service:
         """How a part of the stack is started."""
-        known = [*services.backing(self.settings), *services.own(self.settings), services.emulator(self.settings)]
+        known = [*native.backing(self.settings), *native.own(self.settings), native.emulator(self.settings)]
         return next(service for service in known if service.name == name)
 
     def pid(self, name: str) -> int | None:
@@ -154,7 +154,7 @@ class Deployment:
     def encoders(self) -> list[int]:
         """FFmpeg processes that functions of this stack have started: the program lies where workers unpack layers."""
         found = []
-        layers = Path(self.service(services.EMULATOR).environment["TMPDIR"])
+        layers = Path(self.service(native.EMULATOR).environment["TMPDIR"])
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):  # it ended while we looked, or is somebody else's
                 program = (entry / "exe").readlink()

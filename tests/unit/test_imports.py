@@ -40,6 +40,9 @@ SERVICES = {
     *(f"darkroom.jobs.{name}" for name in LAYERS["jobs"] if name not in ("workdir", "events", "worker")),
 }
 
+#: What ships nowhere.
+LOCAL = ("localstack.", "tools.")
+
 #: The only modules that may import a third-party package, where one place is meant to know it.
 ALLOWED_IMPORTERS = {
     "pika": {"darkroom.services.rabbitmq"},
@@ -91,6 +94,7 @@ def test_package_imports_only_itself_and_what_it_is_built_on(package: str) -> No
         "api": {"api", "darkroom"},
         "functions": {"darkroom", "functions"},
         "localstack": {"localstack", "darkroom"},
+        "tools": {"tools", "localstack"},
     }[package]
 
     for name, module in in_package(package).items():
@@ -133,7 +137,7 @@ def third_party(names: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("package", ALLOWED_IMPORTERS)
 def test_third_party_package_is_known_in_its_place_only(package: str) -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    shipped = {name: module for name, module in modules().items() if not name.startswith(LOCAL)}
     users = {name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}}
 
     assert users == ALLOWED_IMPORTERS[package]
@@ -143,7 +147,7 @@ def test_environment_is_read_in_one_place() -> None:
     readers = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and {"environ", "getenv", "environb"} & mentioned(module)
+        if not name.startswith(LOCAL) and {"environ", "getenv", "environb"} & mentioned(module)
     }
 
     assert readers == {"darkroom.config"}
@@ -157,7 +161,7 @@ def mentioned(module: Module) -> set[str]:
 
 def test_nothing_is_asked_of_a_service_or_the_environment_at_import() -> None:
     for name, module in modules().items():
-        if not name.startswith("localstack"):
+        if not name.startswith(LOCAL):
             at_import = module.called_at_import
             assert not at_import & {
                 "settings",
