@@ -30,8 +30,9 @@ from darkroom.errors import (
 from darkroom.jobs import events, ledger, lifecycle, uploads
 from darkroom.jobs.workdir import workplace
 from darkroom.log import logger
-from darkroom.media.sniff import HEAD_BYTES, MediaType
+from darkroom.media.sniff import HEAD_BYTES
 from darkroom.media.task import Limits, Rendition, Source, Task
+from darkroom.media.types import MediaType
 from darkroom.services import rabbitmq, s3
 from darkroom.services.redis import store
 from darkroom.timestamps import milliseconds, utc_now
@@ -145,8 +146,8 @@ def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
             fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
-            progress=report.progress,
-            pace=report.pace,
+            report_progress=report.progress,
+            report_speed=report.pace,
         )
         renditions = run(task, params)
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
@@ -270,7 +271,7 @@ class StoredSource(Source):
         with s3.translated():
             return head.content + rest.read()
 
-    def path(self) -> Path:
+    def download(self) -> Path:
         """The whole file on local disk, fetched the first time."""
         if self._path is None:
             head, rest = self._opened
@@ -281,8 +282,8 @@ class StoredSource(Source):
             self._path = path
         return self._path
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         """A presigned link, or the local path when the file is small or has been fetched already."""
         if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
-            return str(self.path())
+            return str(self.download())
         return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)
