@@ -188,7 +188,7 @@ def test_a_canceled_job_never_starts(accepted):
 def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
     def slow(task, params):
         lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
-        task.progress(0.5)
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, slow) == "superseded"
@@ -240,7 +240,7 @@ def test_a_message_of_a_job_of_which_nothing_is_known_is_parked(make_job, take):
 def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
     def forgetful(task, params):
         redis_client().flushdb()
-        task.progress(0.5)
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, forgetful) == "completed"
@@ -296,7 +296,7 @@ def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepte
     places = []
 
     def where(task, params):
-        places.append(task.source.locate())
+        places.append(task.source.ffmpeg_input())
         return copy(task, params)
 
     run(accepted, where)

@@ -134,7 +134,7 @@ def test_progress_grows_within_its_span_and_the_length_written_is_known(clips: C
     seen, speeds = list[float](), list[float]()
     slow = ["-re", "-readrate_initial_burst", "0", "-i", str(clips("variable.mp4")), "-f", "null", "-"]
 
-    task = replace(make_task(clips("film.mp4"), tmp_path, progress=seen.append), pace=speeds.append)
+    task = replace(make_task(clips("film.mp4"), tmp_path, progress=seen.append), report_speed=speeds.append)
     finished = ffmpeg.run("ffmpeg", slow, task, duration_s=4.0, span=(0.2, 0.6))
 
     assert seen == sorted(seen)

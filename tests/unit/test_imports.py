@@ -12,7 +12,7 @@ from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 LAYERS = {
     "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
-    "media": ["task", "sniff", "geometry", "subprocesses"],
+    "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
         *("auto_format", "save"),

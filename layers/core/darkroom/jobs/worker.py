@@ -136,8 +136,8 @@ def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
             fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
-            progress=report.progress,
-            pace=report.pace,
+            report_progress=report.progress,
+            report_speed=report.pace,
         )
         renditions = run(task, params)
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
