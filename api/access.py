@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems
 from darkroom.errors import InternalError
 from darkroom.log import logger
-from darkroom.trace import continued, trace_id
+from darkroom.tracing import continued, trace_id
 
 _TRACEPARENT = b"traceparent"
 

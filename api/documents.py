@@ -6,9 +6,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples
-from darkroom import storage, store
 from darkroom.config import settings
-from darkroom.contracts import Failure, FileSource, MediaKind, Operation, Output, Status
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.jobs import Failure, FileSource, Output, Status
+from darkroom.contracts.operations import Operation
+from darkroom.services import s3
+from darkroom.services.redis.views import TimelineEvent, View
 
 
 class Document(BaseModel):
@@ -164,34 +167,34 @@ def status_url(job_id: str) -> str:
     return f"/jobs/{job_id}"
 
 
-def summary(view: store.View) -> JobSummary:
+def summary(view: View) -> JobSummary:
     """A job as lists show it."""
     return JobSummary(**_common(view))
 
 
-def job_document(view: store.View, queue_position: int | None = None) -> JobDocument:
+def job_document(view: View, queue_position: int | None = None) -> JobDocument:
     """A job with everything that is known of it. Makes the presigned links, which takes CPU but no request."""
-    outputs = [_output(output) for output in view.ending.outputs] if view.ending else []
+    outputs = [_output(output) for output in view.result.outputs] if view.result else []
     return JobDocument(
         **_common(view),
         params=view.job.params,
         source=view.job.source,
         download_url=outputs[0].download_url if outputs else None,
         outputs=outputs,
-        document=view.ending.document if view.ending else None,
+        document=view.result.document if view.result else None,
         queue_position=queue_position,
         errors=view.errors,
         timeline=[_moment(moment) for moment in view.timeline],
     )
 
 
-def _moment(moment: store.Moment) -> MomentDocument:
+def _moment(moment: TimelineEvent) -> MomentDocument:
     return MomentDocument(event=moment.event, at=timestamp(moment.at_ms / 1000), attempt=moment.attempt)
 
 
-def _common(view: store.View) -> dict[str, Any]:
-    job, ending = view.job, view.ending
-    started_at = ending.started_at if ending else None
+def _common(view: View) -> dict[str, Any]:
+    job, result = view.job, view.result
+    started_at = result.started_at if result else None
     if started_at is None and view.started_ms is not None:
         started_at = timestamp(view.started_ms / 1000)
     return {
@@ -200,21 +203,21 @@ def _common(view: store.View) -> dict[str, Any]:
         "operation": job.operation,
         "file_id": job.source.file_id,
         "waiting_for": "upload" if view.awaits_upload else None,
-        "attempt": ending.attempt if ending else view.attempt,
+        "attempt": result.attempt if result else view.attempt,
         "progress": 1.0 if view.status is Status.COMPLETED else view.progress,
         "speed": view.speed if view.status is Status.RUNNING else None,
         "remaining_s": remaining_s(view),
         "created_at": job.created_at,
         "started_at": started_at,
-        "finished_at": ending.finished_at if ending else None,
-        "result_path": ending.outputs[0].key if ending and ending.outputs else None,
-        "error": ending.error if ending else None,
+        "finished_at": result.finished_at if result else None,
+        "result_path": result.outputs[0].key if result and result.outputs else None,
+        "error": result.error if result else None,
         "retry_of": job.retry_of,
         "status_url": status_url(job.job_id),
     }
 
 
-def remaining_s(view: store.View) -> float | None:
+def remaining_s(view: View) -> float | None:
     """Seconds from the last report of progress to the end at the same pace; None where nothing is known of it."""
     if view.status is not Status.RUNNING or view.started_ms is None or view.progressed_ms is None:
         return None
@@ -238,4 +241,4 @@ def _output(output: Output) -> OutputDocument:
 
 def download_link(output: Output) -> str:
     """A presigned GET that saves the output under its name."""
-    return storage.link(output.key, expires_s=settings().link_expiry_s, save_as=output.name)
+    return s3.link(output.key, expires_s=settings().link_expiry_s, save_as=output.name)

@@ -10,9 +10,11 @@ import json
 
 from pydantic import Field
 
-from darkroom import ids, storage
-from darkroom.contracts import DEFAULT_TENANT, Contract, utc_now
+from darkroom import ids
+from darkroom.contracts.base import DEFAULT_TENANT, Contract
 from darkroom.errors import IdempotencyKeyReusedError
+from darkroom.services import s3
+from darkroom.timestamps import utc_now
 
 #: Objects below this prefix are removed a day after they were written, which S3 rounds up to midnight.
 PREFIX = "work/idempotency/"
@@ -41,9 +43,9 @@ def reserve(key: str | None, request: bytes, count: int) -> Reservation:
     if key is None:
         return made
     place = f"{PREFIX}{DEFAULT_TENANT}/{hashlib.sha256(key.encode()).hexdigest()}"
-    if storage.put_once(place, made.model_dump_json().encode(), media_type="application/json"):
+    if s3.put_once(place, made.model_dump_json().encode(), media_type="application/json"):
         return made
-    first = storage.get(place)
+    first = s3.get(place)
     if first is None:  # removed between the two requests: its day is over
         return made
     reserved = Reservation.model_validate_json(first)

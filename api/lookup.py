@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from darkroom import files, ids, ledger, lifecycle, store
-from darkroom.contracts import Ending, MediaKind, Operation, Params, Status, WatermarkParams
+from darkroom import ids
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.image_params import WatermarkParams
+from darkroom.contracts.jobs import JobResult, Status
+from darkroom.contracts.operations import Operation, Params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -14,7 +17,10 @@ from darkroom.errors import (
     StorageUnavailableError,
     WrongMediaKindError,
 )
+from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.log import logger
+from darkroom.services.redis import files, views
+from darkroom.services.redis.views import View
 
 AWAITING = "awaiting"
 REJECTED = "rejected"
@@ -30,7 +36,7 @@ def file_record(file_id: str) -> dict[str, Any]:
     silence: DarkroomError = FileNotFoundInStoreError(file_id)
     record = None
     try:
-        record = store.get_file(file_id)
+        record = files.find_record(file_id)
     except CacheUnavailableError as error:
         silence = error  # what S3 does not have may still be awaited, which only Redis knows
     if record is None or record["status"] == AWAITING:
@@ -53,10 +59,10 @@ def surviving_file(file_id: str) -> dict[str, Any]:
 
 def stored_file(file_id: str) -> dict[str, Any] | None:
     """What lies in S3 under this id, noted in Redis as well."""
-    file = files.inspect(file_id)
+    file = uploads.inspect(file_id)
     if file is None:
         return None
-    record = files.record_of(file)
+    record = uploads.record_of(file)
     remember_file(record)
     return record
 
@@ -64,14 +70,14 @@ def stored_file(file_id: str) -> dict[str, Any] | None:
 def remember_file(record: dict[str, Any]) -> None:
     """Notes a file in Redis; without Redis, S3 answers."""
     try:
-        store.put_file(record["file_id"], record)
+        files.save_record(record["file_id"], record)
     except CacheUnavailableError as error:
         logger().warning("file not noted", extra={"file_id": record["file_id"], "reason": error.message})
 
 
 def require_inputs(operation: Operation, params: Params, record: dict[str, Any]) -> None:
     """Raises unless the file and, for a watermark, the image to lay over it are there and fit for the operation."""
-    files.check_kind(operation, kind_of(record))
+    uploads.check_kind(operation, kind_of(record))
     require_overlay(params)
 
 
@@ -94,7 +100,7 @@ def kind_of(record: dict[str, Any]) -> MediaKind:
     return MediaKind(record["kind"])
 
 
-def job_view(job_id: str, wait_s: float = 0) -> store.View:
+def job_view(job_id: str, wait_s: float = 0) -> View:
     """What is known of a job, held until it has ended or `wait_s` is over. Raises JobNotFoundError.
 
     Without Redis, the ledger tells whether the job has ended; an open job then counts as queued. With it, a job that
@@ -108,44 +114,44 @@ def job_view(job_id: str, wait_s: float = 0) -> store.View:
         job = ledger.read_job(job_id)
         if job is None:
             raise  # it may still await its upload, which only Redis knows
-    return store.recorded(job, ledger.read_ending(job_id))
+    return views.from_ledger(job, ledger.read_result(job_id))
 
 
-def _seen(job_id: str, wait_s: float) -> store.View | None:
-    view = store.view(job_id)
+def _seen(job_id: str, wait_s: float) -> View | None:
+    view = views.find(job_id)
     if view is None or view.status.terminal:
         return view
-    ending = _ending(job_id)
-    if ending is not None:
-        lifecycle.restore(view.job, ending)
-        return store.recorded(view.job, ending)
-    return store.wait_for_end(job_id, wait_s) if wait_s > 0 else view
+    result = read_result(job_id)
+    if result is not None:
+        lifecycle.restore(view.job, result)
+        return views.from_ledger(view.job, result)
+    return views.wait_for_end(job_id, wait_s) if wait_s > 0 else view
 
 
-def _ending(job_id: str) -> Ending | None:
+def read_result(job_id: str) -> JobResult | None:
     """The ledger's end of a job; without S3, Redis alone must do."""
     try:
-        return ledger.read_ending(job_id)
+        return ledger.read_result(job_id)
     except StorageUnavailableError as error:
         logger().warning("asking Redis alone", extra={"job_id": job_id, "reason": error.message})
         return None
 
 
-def _restored(job_id: str, wait_s: float) -> store.View:
+def _restored(job_id: str, wait_s: float) -> View:
     """A job that Redis has lost, brought back from the ledger."""
     job = ledger.read_job(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
-    ending = ledger.read_ending(job_id)
-    lifecycle.restore(job, ending)
-    return _seen(job_id, wait_s) or store.recorded(job, ending)
+    result = ledger.read_result(job_id)
+    lifecycle.restore(job, result)
+    return _seen(job_id, wait_s) or views.from_ledger(job, result)
 
 
-def queue_position(view: store.View) -> int | None:
+def queue_position(view: View) -> int | None:
     """A queued job's place, counted from 1; None where it has none or nobody knows it."""
     if view.status is not Status.QUEUED or view.awaits_upload:
         return None
     try:
-        return store.queue_position(view.job.job_id, view.job.operation)
+        return views.position_in_queue(view.job.job_id, view.job.operation)
     except CacheUnavailableError:
         return None

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.problems import MEDIA_TYPE, Problem, title_of, type_of
-from darkroom.contracts import PARAMS
+from darkroom.contracts.operations import PARAMS
 from darkroom.errors import DarkroomError, InternalError
 
 _REF = "#/components/schemas/"

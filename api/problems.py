@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
 from darkroom.errors import (
     DarkroomError,
     FileTooLargeError,
@@ -20,7 +20,7 @@ from darkroom.errors import (
     UnknownOperationError,
 )
 from darkroom.log import logger
-from darkroom.trace import trace_id
+from darkroom.tracing import trace_id
 
 MEDIA_TYPE = "application/problem+json"
 

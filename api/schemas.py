@@ -5,18 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from api import examples
-from darkroom.contracts import (
-    PARAMS,
-    AudioExtractParams,
-    Contract,
-    Operation,
-    ResizeParams,
-    ThumbnailParams,
-    VideoCompressParams,
-    VideoMetadataParams,
-    VideoThumbnailParams,
-    WatermarkParams,
-)
+from darkroom.contracts.audio_params import AudioExtractParams
+from darkroom.contracts.base import Contract
+from darkroom.contracts.image_params import ResizeParams, ThumbnailParams, WatermarkParams
+from darkroom.contracts.operations import PARAMS, Operation
+from darkroom.contracts.video_params import VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
 
 #: Characters of a declared media type, parameters included.
 _MEDIA_TYPE_LIMIT = 127

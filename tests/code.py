@@ -10,7 +10,13 @@ from typing import TypeVar
 ROOT = Path(__file__).parents[1]
 
 #: Where each package lies, relative to the repository.
-PACKAGES = {"darkroom": "layers/core/darkroom", "api": "api", "functions": "functions", "localstack": "localstack"}
+PACKAGES = {
+    "darkroom": "layers/core/darkroom",
+    "api": "api",
+    "functions": "functions",
+    "localstack": "localstack",
+    "tools": "tools",
+}
 
 #: The part of a module that runs when it is imported, beside what has a name.
 IMPORTING = "<import>"
@@ -32,7 +38,7 @@ class Module:
 
     @cached_property
     def imports(self) -> set[str]:
-        """Every module that is imported anywhere in it, `from darkroom import store` counting as `darkroom.store`."""
+        """Every module that is imported anywhere in it, `from api import lookup` counting as `api.lookup`."""
         found: set[str] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):

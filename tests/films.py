@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from darkroom.ffmpeg import binary
+from darkroom.av.ffmpeg import binary
 
 
 def probed(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image, ImageChops, ImageStat
 
-from darkroom.task import Rendition
+from darkroom.media.task import Rendition
 
 
 def opened(rendition: Rendition) -> Image.Image:

@@ -12,8 +12,10 @@ from api import examples
 from api.documents import Document, example_of
 from api.openapi import problems
 from api.responses import document
-from darkroom import broker, ledger, storage, store
+from darkroom.jobs import ledger
 from darkroom.log import logger
+from darkroom.services import rabbitmq, s3
+from darkroom.services.redis.client import ping_redis
 
 router = APIRouter(tags=["health"])
 
@@ -41,12 +43,12 @@ class Health(Document):
 
 
 def _ask_storage() -> None:
-    storage.exists(f"{ledger.PREFIX}health")
+    s3.exists(f"{ledger.PREFIX}health")
 
 
 _PARTS: dict[str, tuple[str, Callable[[], None]]] = {
-    "cache": ("The status cache", store.ping),
-    "broker": ("The message broker", broker.ping),
+    "cache": ("The status cache", ping_redis),
+    "broker": ("The message broker", rabbitmq.ping),
     "storage": ("The object store", _ask_storage),
 }
 

@@ -13,18 +13,10 @@ from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
 from api.schemas import JobRequest, job_examples
-from darkroom import ids, ledger, lifecycle, storage, store
-from darkroom.contracts import (
-    DEFAULT_TENANT,
-    Ending,
-    FileSource,
-    Job,
-    Operation,
-    Status,
-    parse_params,
-    spelled_out,
-    utc_now,
-)
+from darkroom import ids
+from darkroom.contracts.base import DEFAULT_TENANT
+from darkroom.contracts.jobs import FileSource, Job, JobResult, Status
+from darkroom.contracts.operations import Operation, parse_params, spelled_out
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -45,6 +37,10 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
+from darkroom.jobs import ledger, lifecycle
+from darkroom.services import s3
+from darkroom.services.redis import views
+from darkroom.timestamps import utc_now
 
 router = APIRouter(tags=["jobs"])
 
@@ -141,12 +137,12 @@ async def download_result(
 ) -> Response:
     """Redirects to the result itself."""
     view = lookup.job_view(job_id)
-    if view.status is not Status.COMPLETED or view.ending is None:
+    if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no result to download.")
-    outputs = view.ending.outputs
+    outputs = view.result.outputs
     if output >= len(outputs):
         raise InvalidRequestError(f"Job {job_id} has {len(outputs)} outputs, counted from 0: there is no {output}.")
-    if not storage.exists(outputs[output].key):
+    if not s3.exists(outputs[output].key):
         raise ResultGoneError(f"The result of job {job_id} was removed when its retention ended.")
     headers = {"Location": documents.download_link(outputs[output]), "Cache-Control": "no-store"}
     return Response(status_code=307, headers=headers)
@@ -198,20 +194,20 @@ async def cancel_job(job_id: JobId) -> Response:
     if view.awaits_upload:
         # So far the job is only in the upload's form: to be canceled, it must exist.
         ledger.accept(job)
-        store.create(job)
+        views.create(job)
     holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
     if holds.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
-    timeline = [*view.timeline, store.recorded(job, holds).timeline[-1]]
-    shown = replace(view, status=holds.status, awaits_upload=False, timeline=timeline, ending=holds)
+    timeline = [*view.timeline, views.from_ledger(job, holds).timeline[-1]]
+    shown = replace(view, status=holds.status, awaits_upload=False, timeline=timeline, result=holds)
     return document(job_document(shown))
 
 
-def _end(job: Job, ending: Ending) -> Ending:
+def _end(job: Job, result: JobResult) -> JobResult:
     try:
-        return lifecycle.end(job, ending)
+        return lifecycle.end(job, result)
     except CacheUnavailableError:
-        holds = ledger.read_ending(job.job_id)
+        holds = ledger.read_result(job.job_id)
         if holds is None:
             raise
         return holds  # the ledger has it, which is what counts; sweep tells Redis later
@@ -248,5 +244,5 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = store.recorded(job, None) if lifecycle.accept(job) else lookup.job_view(job.job_id)
+    view = views.from_ledger(job, None) if lifecycle.accept(job) else lookup.job_view(job.job_id)
     return document(job_document(view), 202, location=documents.status_url(job.job_id))

@@ -10,7 +10,8 @@ from pydantic import Field
 from api.documents import Document
 from api.openapi import problems
 from api.schemas import examples_of
-from darkroom.contracts import ACCEPTS, PARAMS, MediaKind, Operation
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.operations import ACCEPTS, PARAMS, Operation
 
 router = APIRouter(tags=["operations"])
 

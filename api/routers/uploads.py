@@ -13,9 +13,10 @@ from api.idempotency import meaning, reserve
 from api.openapi import problems
 from api.responses import document
 from api.schemas import UploadRequest
-from darkroom import files, sniff, storage, store
 from darkroom.config import settings
-from darkroom.contracts import DEFAULT_TENANT, MediaKind, Operation, Params, Status, UploadedJob
+from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
+from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.operations import Operation, Params
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -31,6 +32,11 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
+from darkroom.jobs import uploads
+from darkroom.media.sniff import HEAD_BYTES
+from darkroom.media.types import is_supported_type
+from darkroom.services import s3
+from darkroom.services.redis import files, views
 
 router = APIRouter(tags=["uploads"])
 
@@ -63,12 +69,12 @@ async def upload_file(
             f"The file has {len(content):,} bytes; {limit_bytes:,} may go through the API. "
             "Ask POST /uploads for a form and send it straight to the store."
         )
-    media = files.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
-    name = files.clean_name(file.filename or "")
+    media = uploads.identify(content[:HEAD_BYTES], len(content), file.content_type)
+    name = uploads.clean_name(file.filename or "")
     request = meaning("upload", name, media.name, hashlib.sha256(content).hexdigest())
     [file_id] = reserve(idempotency_key, request, 1).identifiers
-    storage.put(files.key_of(file_id), content, media_type=media.name, metadata=files.metadata_of(name, []))
-    record = files.record_of(files.File(file_id, name, len(content), media, None, []))
+    s3.put(uploads.key_of(file_id), content, media_type=media.name, metadata=uploads.metadata_of(name, []))
+    record = uploads.record_of(uploads.File(file_id, name, len(content), media, None, []))
     lookup.remember_file(record)
     return document(FileDocument(**record), 201, location=f"/files/{file_id}")
 
@@ -103,7 +109,7 @@ async def create_upload(
     kind = _declared_kind(body.media_type)
     max_bytes = _max_bytes(body.size_bytes)
     for work in body.jobs:
-        files.check_kind(Operation(work.operation), kind)
+        uploads.check_kind(Operation(work.operation), kind)
         lookup.require_overlay(work.params)
         capacity.require(Operation(work.operation))
     reserved = reserve(idempotency_key, meaning("uploads", body.model_dump(mode="json")), 1 + len(body.jobs))
@@ -112,18 +118,20 @@ async def create_upload(
         UploadedJob(job_id=job_id, operation=Operation(work.operation), params=_concise(work.params))
         for job_id, work in zip(job_ids, body.jobs, strict=True)
     ]
-    metadata = files.metadata_of(body.name, jobs)
+    metadata = uploads.metadata_of(body.name, jobs)
     _check_metadata(metadata)
     expires_s = settings().link_expiry_s
-    form = storage.upload_form(
-        files.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
+    form = s3.upload_form(
+        uploads.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
     )
     expires_at = timestamp(time.time() + expires_s)
     awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    store.await_file(file_id, {"file_id": file_id, "name": files.clean_name(body.name), **awaited}, expires_s=expires_s)
+    files.expect_file(
+        file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **awaited}, expires_s=expires_s
+    )
     for job in jobs:
         awaited_job = job.on(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent)
-        store.await_upload(awaited_job, expires_s=expires_s)
+        views.await_upload(awaited_job, expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     made = UploadDocument(file_id=file_id, upload=upload, jobs=[_announced(job) for job in jobs])
     return document(made, 201, location=f"/files/{file_id}")
@@ -132,7 +140,7 @@ async def create_upload(
 def _declared_kind(media_type: str) -> MediaKind:
     name = media_type.partition(";")[0].strip().lower()
     group = name.partition("/")[0]
-    if group not in set(MediaKind) or not sniff.reads(name):
+    if group not in set(MediaKind) or not is_supported_type(name):
         raise UnsupportedMediaTypeError(f"Darkroom reads no files of type {name}. It takes images, video and sound.")
     return MediaKind(group)
 
@@ -149,10 +157,10 @@ def _max_bytes(size_bytes: int | None) -> int:
 
 def _check_metadata(metadata: dict[str, str]) -> None:
     size_bytes = sum(len(name) + len(value) for name, value in metadata.items())
-    if size_bytes > files.METADATA_LIMIT_BYTES:
+    if size_bytes > uploads.METADATA_LIMIT_BYTES:
         raise InvalidRequestError(
-            f"The name and the jobs take {size_bytes:,} bytes, and only {files.METADATA_LIMIT_BYTES:,} can travel with "
-            "an upload. Attach fewer jobs, and start the others with POST /jobs once the file is there."
+            f"The name and the jobs take {size_bytes:,} bytes; an upload can carry {uploads.METADATA_LIMIT_BYTES:,}. "
+            "Attach fewer jobs, and start the others with POST /jobs once the file is there."
         )
 
 

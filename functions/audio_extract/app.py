@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from darkroom import ffmpeg, loudness, tags, waveform
-from darkroom.contracts import AudioExtractParams, Operation
+from darkroom.av import ffmpeg, loudness, tags
+from darkroom.av.lengths import check_uncut
+from darkroom.av.probe import Probe, Stream, check_duration, check_whole, probe
+from darkroom.contracts.audio_params import AudioExtractParams
+from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, InvalidRequestError
-from darkroom.lengths import check_uncut
-from darkroom.probe import Probe, Stream, check_duration, check_whole, probe
-from darkroom.task import Rendition, Task
-from darkroom.waveform import Waveform
-from darkroom.worker import bind
+from darkroom.jobs.worker import bind
+from darkroom.media.task import Rendition, Task
+from functions.audio_extract import waveform
+from functions.audio_extract.waveform import Waveform
 
 #: Parts of the work: measuring the loudness, and the encoding; the rest is looking at what it made.
 _MEASURED = 0.3
@@ -98,7 +100,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     Cover pictures and tags that do not describe it are left out; title and chapters stay where the format holds them.
     """
     demuxer, form = ffmpeg.demuxer_of(task.source), FORMATS[params.format]
-    source = task.source.path()
+    source = task.source.download()
     check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     sound = found.audio(params.track)
@@ -217,7 +219,7 @@ def _waveforms(
         return []
     points, length_s = params.waveform_points, duration_s or 0.0
     outline = waveform.measure(
-        str(target), form.demuxer, sound, task.part(_ENCODED, 1), points=points, duration_s=length_s
+        str(target), form.demuxer, sound, task.map_progress(_ENCODED, 1), points=points, duration_s=length_s
     )
     return [_drawn(outline, name) for name in params.waveform]
 

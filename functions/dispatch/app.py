@@ -12,12 +12,15 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from darkroom import aws, broker, events, store
 from darkroom.config import settings
-from darkroom.contracts import ACCEPTS, MediaKind, Operation
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.operations import ACCEPTS, Operation
 from darkroom.errors import LambdaUnavailableError, ServiceError
+from darkroom.jobs import events
 from darkroom.log import logger
-from darkroom.trace import continued
+from darkroom.services import aws, rabbitmq
+from darkroom.services.redis import slots
+from darkroom.tracing import continued
 
 #: Milliseconds kept back to give the rest of a batch back to the broker before Lambda stops this function.
 RESERVE_MS = 10_000
@@ -43,7 +46,7 @@ def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int
             outcomes["parked"] += 1
     for run, outcome in zip(runs, _start_all(runs, deadline), strict=True):
         if outcome == _GIVEN_BACK:
-            broker.publish(run.message, run.traceparent)
+            rabbitmq.publish(run.message, run.traceparent)
         outcomes[outcome] += 1
     logger().info("batch dispatched", extra={"outcomes": outcomes})
     return dict(outcomes)
@@ -56,7 +59,7 @@ def _run_of(delivery: events.Delivery) -> events.Invocation:
 
 def _park(delivery: events.Delivery, reason: str) -> None:
     logger().warning("message parked", extra={"reason": reason, "queue": delivery.queue})
-    broker.park(delivery.body, delivery.message_id, reason)
+    rabbitmq.park(delivery.body, delivery.message_id, reason)
 
 
 def _start_all(runs: Sequence[events.Invocation], deadline: float) -> list[str]:
@@ -73,24 +76,24 @@ def _start(run: events.Invocation, deadline: float) -> str:
     while time.monotonic() < deadline:
         try:
             slot = _try_to_start(run)
-            if slot is not store.Slot.FULL:
+            if slot is not slots.Slot.FULL:
                 return slot
-            store.wait_for_slot(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
+            slots.wait_until_freed(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
         except ServiceError as error:
             logger().warning("a part does not answer", extra={"code": error.code, "job_id": run.message.job_id})
             time.sleep(TROUBLE_WAIT_S)
     return _GIVEN_BACK
 
 
-def _try_to_start(run: events.Invocation) -> store.Slot:
+def _try_to_start(run: events.Invocation) -> slots.Slot:
     message = run.message
     limit = _in_flight_limit(message.operation)
-    slot = store.acquire_slot(message.job_id, message.operation, message.attempt, limit=limit)
-    if slot is store.Slot.TAKEN:
+    slot = slots.acquire(message.job_id, message.operation, message.attempt, limit=limit)
+    if slot is slots.Slot.ACQUIRED:
         try:
             _invoke(run)
         except LambdaUnavailableError:
-            store.release_slot(message.job_id, message.operation)
+            slots.release(message.job_id, message.operation)
             raise
     return slot
 

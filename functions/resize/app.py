@@ -2,15 +2,16 @@
 
 import pyvips
 
-from darkroom import geometry
-from darkroom.colour import parse_colour
-from darkroom.contracts import Operation, ResizeParams
-from darkroom.framing import cropped, cut, padded
-from darkroom.geometry import Plan, Size
-from darkroom.images import open_for, written
-from darkroom.picture import Picture
-from darkroom.task import Rendition, Task
-from darkroom.worker import bind
+from darkroom.contracts.image_params import ResizeParams
+from darkroom.contracts.operations import Operation
+from darkroom.images.color import parse_colour
+from darkroom.images.framing import cropped, cut, padded
+from darkroom.images.open import Picture
+from darkroom.images.save import open_for, written
+from darkroom.jobs.worker import bind
+from darkroom.media import geometry
+from darkroom.media.geometry import ResizePlan, Size
+from darkroom.media.task import Rendition, Task
 
 
 def resize(task: Task, params: ResizeParams) -> list[Rendition]:
@@ -19,14 +20,14 @@ def resize(task: Task, params: ResizeParams) -> list[Rendition]:
     return [written(_framed(picture, params, task), params, task)]
 
 
-def plan(image: Size, params: ResizeParams) -> Plan:
+def plan(image: Size, params: ResizeParams) -> ResizePlan:
     """How an image of this size becomes what was asked for."""
     if params.width is None and params.height is None:
-        return Plan(image, image)
+        return ResizePlan(image, image)
     if params.fit in ("contain", "inside") or params.width is None or params.height is None:
-        return geometry.contain(image, params.width, params.height, upscale=params.upscale)
+        return geometry.plan_contain(image, params.width, params.height, upscale=params.upscale)
     box = Size(params.width, params.height)
-    fit = {"cover": geometry.cover, "pad": geometry.pad}.get(params.fit, geometry.fill)
+    fit = {"cover": geometry.plan_cover, "pad": geometry.plan_pad}.get(params.fit, geometry.plan_fill)
     return fit(image, box, upscale=params.upscale)
 
 

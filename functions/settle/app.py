@@ -6,11 +6,13 @@ once more, when what was wrong has been mended, with `{"parked": "replay"}`.
 
 from typing import Any
 
-from darkroom import broker, events, ledger, lifecycle, store
-from darkroom.contracts import Message
+from darkroom.contracts.jobs import Message
 from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, WorkerDiedError
+from darkroom.jobs import events, ledger, lifecycle
 from darkroom.log import logger
-from darkroom.trace import new_traceparent
+from darkroom.services import rabbitmq
+from darkroom.services.redis import views
+from darkroom.tracing import new_traceparent
 
 _OUTAGES = {kind.__name__: kind for kind in OUTAGES}
 
@@ -45,7 +47,7 @@ def _reason_of(failed: events.FailedInvocation) -> DarkroomError:
 def _list_parked(limit: int) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
-    def show(parked: broker.Parked) -> bool:
+    def show(parked: rabbitmq.Parked) -> bool:
         found.append(
             {
                 "reason": parked.reason,
@@ -56,24 +58,24 @@ def _list_parked(limit: int) -> dict[str, Any]:
         )
         return False
 
-    broker.review_parked(limit, show)
+    rabbitmq.review_parked(limit, show)
     return {"parked": found}
 
 
 def _replay_parked(limit: int) -> dict[str, Any]:
     outcomes = {"replayed": 0, "kept": 0}
 
-    def replay(parked: broker.Parked) -> bool:
+    def replay(parked: rabbitmq.Parked) -> bool:
         try:
             message = events.parse_message(parked.body)
         except events.MalformedMessageError:
             outcomes["kept"] += 1
             return False
-        broker.publish(message, new_traceparent())
+        rabbitmq.publish(message, new_traceparent())
         outcomes["replayed"] += 1
         return True
 
-    broker.review_parked(limit, replay)
+    rabbitmq.review_parked(limit, replay)
     return outcomes
 
 
@@ -81,11 +83,11 @@ def _settle_dead_letter(delivery: events.Delivery) -> None:
     try:
         message = events.parse_message(delivery.body)
     except events.MalformedMessageError as error:
-        broker.park(delivery.body, delivery.message_id, str(error))
+        rabbitmq.park(delivery.body, delivery.message_id, str(error))
         return
     outcome = _settle(message, WorkerDiedError("The job's message could not be delivered."))
     if outcome == "unknown":
-        broker.park(delivery.body, delivery.message_id, "the message names a job that was never accepted")
+        rabbitmq.park(delivery.body, delivery.message_id, "the message names a job that was never accepted")
 
 
 def _settle(message: Message, error: DarkroomError) -> str:
@@ -93,11 +95,11 @@ def _settle(message: Message, error: DarkroomError) -> str:
     job = ledger.read_job(message.job_id)
     if job is None:
         return "unknown"
-    ending = ledger.read_ending(message.job_id)
-    if ending is not None:
-        lifecycle.restore(job, ending)
+    result = ledger.read_result(message.job_id)
+    if result is not None:
+        lifecycle.restore(job, result)
         return "ended"
-    view = store.view(message.job_id)
+    view = views.find(message.job_id)
     if view is not None and view.attempt > message.attempt:
         return "stale"
     lifecycle.try_again(job, error, attempt=message.attempt)

@@ -7,8 +7,9 @@ waits until the resource's time-out when none comes; so every path through `hand
 import json
 import urllib.request
 
-from darkroom import broker, events
+from darkroom.jobs import events
 from darkroom.log import logger
+from darkroom.services import rabbitmq
 
 #: One fixed id: with a new one CloudFormation would delete what it takes for the old topology.
 PHYSICAL_ID = "darkroom-topology"
@@ -42,7 +43,7 @@ def _carry_out(request: str) -> tuple[str, str]:
     if request == "Delete":
         return "SUCCESS", "Exchanges and queues stay, because they may hold jobs."
     try:
-        broker.declare_topology()
+        rabbitmq.declare_topology()
     except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it instead of waiting
         logger().exception("topology not declared")
         return "FAILED", f"{type(error).__name__}: {error}"[:_REASON_LIMIT]

@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from darkroom import budget, crf, ffmpeg, filters, loudness, samples, subtitles, tags
-from darkroom.contracts import MAX_CRF, Operation, VideoCompressParams
-from darkroom.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
+from darkroom.av import ffmpeg, filters, loudness, tags
+from darkroom.av.lengths import check_uncut, track_ends
+from darkroom.av.probe import Probe, Stream, check_duration, check_pixels, check_whole, probe
+from darkroom.contracts.operations import Operation
+from darkroom.contracts.video_params import MAX_CRF, VideoCompressParams
 from darkroom.errors import CorruptMediaError, InternalError
-from darkroom.geometry import Size
-from darkroom.lengths import check_uncut, track_ends
-from darkroom.probe import Probe, Stream, check_duration, check_pixels, check_whole, probe
-from darkroom.task import Rendition, Task
-from darkroom.verify import Place, check_audible, check_visible
-from darkroom.worker import bind
+from darkroom.jobs.worker import bind
+from darkroom.media.geometry import Size
+from darkroom.media.task import Rendition, Task
+from functions.video_compress import crf_search, quality, size_search, subtitles
+from functions.video_compress.encoders import ENCODERS, Container, Encoder, quality_arguments, rate_arguments
+from functions.video_compress.output_check import Place, check_audible, check_visible
 
 #: Parts of the work: measuring the loudness, the first pass, taking samples and encoding them, and the encodings; the
 #: rest is looking at what was made.
@@ -67,7 +69,7 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     stay.
     """
     demuxer = ffmpeg.demuxer_of(task.source)
-    source = task.source.path()
+    source = task.source.download()
     check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     size = fit(check_pixels(found.video(), task.limits), params.max_height, params.max_width)
@@ -200,20 +202,20 @@ def _reach(plan: Plan, wanted: float, target: Path, task: Task) -> dict[str, Any
     """
     duration_s, begun, clock = plan.film.duration_s or plan.found.duration_s, _begun(plan.params), time.monotonic()
     timing = timing_arguments(plan.film, plan.params.max_fps)
-    taken = samples.taken(plan.reading, [*filter_arguments(plan), *timing], duration_s, task, span=(begun, _SAMPLED))
+    taken = quality.taken(plan.reading, [*filter_arguments(plan), *timing], duration_s, task, span=(begun, _SAMPLED))
     taking_s, begun, needed_s = time.monotonic() - clock, _SAMPLED, 0.0
 
     def measure(factor: int) -> float:
         nonlocal begun, needed_s
         clock, end = time.monotonic(), begun + (_PROBED - begun) / 2
         encoding = [*encoder_arguments(plan, quality_arguments(plan.encoder, factor)), *timing]
-        found = samples.score(taken, plan.encoder, encoding, plan.size, task, span=(begun, end))
+        found = quality.score(taken, plan.encoder, encoding, plan.size, task, span=(begun, end))
         measuring_s, begun = time.monotonic() - clock, end
         # Another round, and the film at the pace of this one.
         needed_s = measuring_s + (taking_s + measuring_s) * (duration_s or 0.0) / max(taken.media_s, 1.0)
         return found
 
-    found, rounds = crf.search(
+    found, rounds = crf_search.search(
         measure,
         wanted=wanted,
         first=plan.encoder.crf,
@@ -276,7 +278,7 @@ def _fill(plan: Plan, most_bytes: int, target: Path, task: Task) -> None:
             best_bytes = size_bytes
         return size_bytes
 
-    budget.search(
+    size_search.search(
         encode,
         wanted_bytes=wanted_bytes,
         most_bytes=most_bytes,

@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from darkroom import ffmpeg, keyframes
-from darkroom.contracts import MediaKind, Operation, VideoMetadataParams
-from darkroom.filters import is_hdr
-from darkroom.lengths import check_uncut
-from darkroom.probe import Chapter, Probe, Stream, probe
-from darkroom.tags import without_place
-from darkroom.task import Rendition, Task
-from darkroom.worker import bind
+from darkroom.av import ffmpeg, keyframes
+from darkroom.av.filters import is_hdr
+from darkroom.av.lengths import check_uncut
+from darkroom.av.probe import Chapter, Probe, Stream, probe
+from darkroom.av.tags import without_place
+from darkroom.contracts.base import MediaKind
+from darkroom.contracts.operations import Operation
+from darkroom.contracts.video_params import VideoMetadataParams
+from darkroom.jobs.worker import bind
+from darkroom.media.task import Rendition, Task
 
 
 def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]:  # noqa: ARG001 - it takes none
@@ -26,7 +28,7 @@ def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]: 
 
 def _of_recording(task: Task) -> dict[str, Any]:
     demuxer = ffmpeg.demuxer_of(task.source)
-    location = task.source.locate()
+    location = task.source.ffmpeg_input()
     if not ffmpeg.is_link(location):
         check_uncut(Path(location), demuxer)
     found = probe(location, demuxer, task)
@@ -35,9 +37,9 @@ def _of_recording(task: Task) -> dict[str, Any]:
 
 
 def _of_picture(task: Task) -> dict[str, Any]:
-    from darkroom import facts  # with libvips and Pillow, which a film does not wait for
+    from functions.video_metadata import image_facts  # with libvips and Pillow, which a film does not wait for
 
-    picture = facts.picture(task.source, task.limits)
+    picture = image_facts.picture(task.source, task.limits)
     document = describe(picture.found, task.source.media_type, task.source.size_bytes, {})
     (stream,) = document["streams"]
     stream |= {

@@ -5,16 +5,17 @@ from typing import NamedTuple
 
 import pyvips
 
-from darkroom.colour import parse_colour
-from darkroom.contracts import Blend, Operation, WatermarkParams
+from darkroom.contracts.image_params import Blend, WatermarkParams
+from darkroom.contracts.operations import Operation
 from darkroom.errors import MediaError
-from darkroom.geometry import Size, place
-from darkroom.images import open_for, written
-from darkroom.lettering import MEASURING_PX, Lettering, check_letters
-from darkroom.picture import Picture, open_picture
-from darkroom.task import Rendition, Task
-from darkroom.vips import translated
-from darkroom.worker import bind
+from darkroom.images.color import parse_colour
+from darkroom.images.open import Picture, open_picture
+from darkroom.images.save import open_for, written
+from darkroom.images.vips import translated
+from darkroom.jobs.worker import bind
+from darkroom.media.geometry import Size, align
+from darkroom.media.task import Rendition, Task
+from functions.watermark.lettering import MEASURING_PX, Lettering, check_letters
 
 #: The margin gives way on small pictures: it never takes more than this part of the shorter side.
 MOST_MARGIN = 0.25
@@ -88,7 +89,7 @@ def _placed(overlay: pyvips.Image, params: WatermarkParams, canvas: Size, margin
     with translated():
         overlay = _turned(overlay, params.rotation, canvas)
         overlay = overlay.linear([1, 1, 1, params.opacity], [0, 0, 0, 0], uchar=True)
-        left, top = place(canvas, Size(overlay.width, overlay.height), params.position, margin)
+        left, top = align(canvas, Size(overlay.width, overlay.height), params.position, margin)
         if params.tile:
             overlay, left, top = _tiled(overlay, canvas, (left, top), params.tile_gap), 0, 0
     return Stamp(overlay, left, top, _MODES.get(params.blend, params.blend.replace("_", "-")))

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom.contracts import ResizeParams, ThumbnailParams
-from darkroom.task import Limits, Rendition, Source, Task
+from darkroom.contracts.image_params import ResizeParams, ThumbnailParams
+from darkroom.media.task import Limits, Rendition, Source, Task
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from tests.bench.images_worker import serve
@@ -26,10 +26,10 @@ class HeldSource:
     def read(self) -> bytes:
         return self.content
 
-    def path(self) -> Path:
+    def download(self) -> Path:
         raise NotImplementedError
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         raise NotImplementedError
 
 

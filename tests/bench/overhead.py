@@ -52,9 +52,11 @@ class Course:
 
     def __init__(self, photo: bytes) -> None:
         from api.main import handler as api
-        from darkroom import files, ids, storage, worker
-        from darkroom.contracts import Operation
-        from darkroom.task import Rendition
+        from darkroom import ids
+        from darkroom.contracts.operations import Operation
+        from darkroom.jobs import uploads, worker
+        from darkroom.media.task import Rendition
+        from darkroom.services import s3
         from functions.dispatch.app import handler as dispatch
 
         result = os.urandom(RESULT_BYTES)
@@ -66,8 +68,8 @@ class Course:
         self._api, self._dispatch = api, dispatch
         self._run = worker.bind(Operation.THUMBNAIL, read_only)
         self._file_id = ids.new_id()
-        key, metadata = files.key_of(self._file_id), files.metadata_of("photo.jpg", [])
-        storage.put(key, photo, media_type="image/jpeg", metadata=metadata)
+        key, metadata = uploads.key_of(self._file_id), uploads.metadata_of("photo.jpg", [])
+        s3.put(key, photo, media_type="image/jpeg", metadata=metadata)
 
     def steps(self) -> Iterator[tuple[str, Step]]:
         """The parts in order, each with what is to be timed."""
@@ -81,7 +83,7 @@ class Course:
 
         batch, invocation = _published()
         yield _PARTS[1], lambda: answers.append(self._dispatch(batch, Context()))
-        assert answers[1] == {"taken": 1}, answers[1]
+        assert answers[1] == {"acquired": 1}, answers[1]
 
         yield _PARTS[2], lambda: answers.append(self._run(invocation, Context()))
         assert answers[2]["outcome"] == "completed", answers[2]
@@ -93,12 +95,12 @@ class Course:
 
 def _published() -> tuple[Event, Event]:
     """The message that the API has just published: as the mapping hands it to dispatch, and dispatch to the worker."""
-    from darkroom import broker
-    from darkroom.contracts import Operation
-    from localstack import rmq_event
+    from darkroom.contracts.operations import Operation
+    from darkroom.services import rabbitmq
+    from localstack.aws import rmq_event
 
-    queue = broker.queue_of(Operation.THUMBNAIL)
-    method, properties, body = broker._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
+    queue = rabbitmq.queue_of(Operation.THUMBNAIL)
+    method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
     assert method is not None, "nothing was published"
     source = rmq_event.Source("arn:aws:mq:us-east-1:000000000000:broker:local:b-0", queue, "/")
     record = rmq_event.record(properties, body, redelivered=False)
@@ -112,24 +114,25 @@ def surroundings() -> Iterator[None]:
     assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "the Redis database is emptied: give one of its own"
     os.environ["DARKROOM_BUCKET"] = f"{_PREFIX}-{uuid.uuid4().hex[:12]}"
     os.environ["DARKROOM_FUNCTION_PREFIX"] = _PREFIX
-    from darkroom import aws, broker, store
-    from darkroom.contracts import Operation
+    from darkroom.contracts.operations import Operation
+    from darkroom.services import aws, rabbitmq
+    from darkroom.services.redis.client import redis_client
 
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
-    broker.declare_topology()
-    broker._on_channel(lambda channel: channel.queue_purge(broker.queue_of(Operation.THUMBNAIL)))
+    redis_client().flushdb()
+    rabbitmq.declare_topology()
+    rabbitmq._on_channel(lambda channel: channel.queue_purge(rabbitmq.queue_of(Operation.THUMBNAIL)))
     function = _idle_function()
     try:
         yield
     finally:
         aws.client("lambda").delete_function(FunctionName=function)
-        broker.close()
+        rabbitmq.close()
 
 
 def _idle_function() -> str:
     """What dispatch starts: a function that does nothing."""
-    from darkroom import aws
+    from darkroom.services import aws
 
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom.contracts import AudioExtractParams, VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
-from darkroom.ffmpeg import binary
+from darkroom.av.ffmpeg import binary
+from darkroom.contracts.audio_params import AudioExtractParams
+from darkroom.contracts.video_params import VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
 from functions.audio_extract.app import audio_extract
 from functions.video_compress.app import video_compress
 from functions.video_metadata.app import video_metadata
@@ -38,7 +39,7 @@ class Linked(LocalSource):
 
     url: str
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         return self.url
 
 

@@ -43,7 +43,7 @@ class Report:
     wrong: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    endings: Counter[str] = field(default_factory=Counter)
+    results: Counter[str] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
     recovery: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Report:
     def print(self) -> None:
         """For people."""
         print(f"\n{sum(self.jobs.values())} jobs ({_list(self.jobs)}) in {self.seconds:.0f} s")
-        print(f"  ended: {_list(self.endings)}; attempts: {_list(self.attempts)}")
+        print(f"  ended: {_list(self.results)}; attempts: {_list(self.attempts)}")
         kinds = Counter(event.kind for event in self.faults)
         print(f"{len(self.faults)} faults; the longest that a job which was open at one took to end after it:")
         for kind, count in sorted(kinds.items()):
@@ -76,7 +76,7 @@ class Report:
 TITLES = {
     "lost": "lost",
     "stuck": "stuck",
-    "doubles": "double endings",
+    "doubles": "double results",
     "wrong": "contradictions, bad outputs, errors",
     "orphans": "orphan objects",
     "left": "slots, entries, messages, processes left",
@@ -184,8 +184,8 @@ class Chaos:
         report.orphans = audit.orphans(ledger)
         report.left = audit.leftovers()
         report.jobs = Counter(job.kind for job in self._people.tracked.values())
-        report.endings = Counter(_word(ending) for ending in ledger.values() if ending)
-        report.attempts = Counter(ending["attempt"] for ending in ledger.values() if ending)
+        report.results = Counter(_word(result) for result in ledger.values() if result)
+        report.attempts = Counter(result["attempt"] for result in ledger.values() if result)
         report.recovery = self._recovery(ledger)
         report.wrong += self._unjust(ledger)
         missed = set(self._faults.kinds) - {event.kind for event in report.faults}
@@ -199,18 +199,18 @@ class Chaos:
     def _unjust(self, ledger: dict[str, dict[str, Any] | None]) -> list[str]:
         """Jobs on good files that failed, unless their process was killed too often."""
         return [
-            f"{job.job_id} ({job.kind}) failed: {ending['error']}"
+            f"{job.job_id} ({job.kind}) failed: {result['error']}"
             for job in self._people.tracked.values()
-            if job.kind != "bad" and (ending := ledger.get(job.job_id)) and ending["status"] == "failed"
+            if job.kind != "bad" and (result := ledger.get(job.job_id)) and result["status"] == "failed"
         ]
 
     def _recovery(self, ledger: dict[str, dict[str, Any] | None]) -> dict[str, float]:
         """Per kind of fault, the longest time from a fault's beginning to the end of a job that was open at it."""
         longest: dict[str, float] = {}
         spans = [
-            (job.accepted, datetime.fromisoformat(ending["finished_at"]).timestamp())
+            (job.accepted, datetime.fromisoformat(result["finished_at"]).timestamp())
             for job in self._people.tracked.values()
-            if (ending := ledger.get(job.job_id))
+            if (result := ledger.get(job.job_id))
         ]
         for event in self.report.faults:
             times = [ended - event.began for accepted, ended in spans if accepted < event.over and ended > event.began]
@@ -218,8 +218,8 @@ class Chaos:
         return longest
 
 
-def _word(ending: dict[str, Any]) -> str:
-    return ending["status"] if not ending.get("error") else f"failed ({ending['error']['code']})"
+def _word(result: dict[str, Any]) -> str:
+    return result["status"] if not result.get("error") else f"failed ({result['error']['code']})"
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.load import TERMINAL, People
 
 #: Redis keys whose members wait for something; at the end, none may.
-WAITING_KEYS = ("open", "tidy", "inflight:*", "waiting:*")
+WAITING_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
 
 
 class Audit:
@@ -44,10 +44,10 @@ class Audit:
             for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
                 if entry["Key"].endswith("/result.json"):
                     versions[entry["Key"].split("/")[1]] += 1
-        return [f"{job_id} has {count} endings" for job_id, count in versions.items() if count > 1]
+        return [f"{job_id} has {count} results" for job_id, count in versions.items() if count > 1]
 
     def ledger(self) -> dict[str, dict[str, Any] | None]:
-        """Every job that was accepted, known to its owner or not, with its ending."""
+        """Every job that was accepted, known to its owner or not, with its result."""
         found: dict[str, set[str]] = defaultdict(set)
         for key in self.keys("ledger/"):
             _, job_id, name = key.split("/")
@@ -64,10 +64,10 @@ class Audit:
     def outputs(self, ledger: dict[str, dict[str, Any] | None]) -> list[str]:
         """Outputs of completed jobs that are missing, differ from their checksum or cannot be decoded."""
         wrong = []
-        for job_id, ending in ledger.items():
-            if ending is None or ending["status"] != "completed":
+        for job_id, result in ledger.items():
+            if result is None or result["status"] != "completed":
                 continue
-            for output in ending["outputs"]:
+            for output in result["outputs"]:
                 problem = self._problem(output)
                 if problem:
                     wrong.append(f"{job_id}: {output['key']} {problem}")
@@ -98,8 +98,8 @@ class Audit:
             json.loads(content)
 
     def orphans(self, ledger: dict[str, dict[str, Any] | None]) -> list[str]:
-        """Objects that no ending names."""
-        named = {output["key"] for ending in ledger.values() if ending for output in ending["outputs"]}
+        """Objects that no result names."""
+        named = {output["key"] for result in ledger.values() if result for output in result["outputs"]}
         return [key for key in self.keys("processed/") if key not in named]
 
     def leftovers(self) -> list[str]:
@@ -124,8 +124,8 @@ class Audit:
     def make_it_late(self) -> None:
         """Everything in Redis that waits for its time is due: the wait itself is not what is tried here."""
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
-            for member in cache.zrange("darkroom:tidy", 0, -1):
-                cache.zadd("darkroom:tidy", {member: 0}, xx=True)
+            for member in cache.zrange("darkroom:cleanups", 0, -1):
+                cache.zadd("darkroom:cleanups", {member: 0}, xx=True)
 
     def told(self, people: People, ledger: dict[str, dict[str, Any] | None]) -> tuple[list[str], list[str], list[str]]:
         """Jobs that are lost, that are stuck, and that are shown otherwise than the ledger has them."""
@@ -138,11 +138,11 @@ class Audit:
                 elif answer.status_code != 200:
                     wrong.append(f"GET /jobs/{job.job_id} answers {answer.status_code} {answer.text[:120]}")
                 else:
-                    status, ending = answer.json()["status"], ledger[job.job_id]
-                    if status not in TERMINAL or ending is None:
+                    status, result = answer.json()["status"], ledger[job.job_id]
+                    if status not in TERMINAL or result is None:
                         stuck.append(f"{job.job_id} ({job.kind}) is {status}")
-                    elif status != ending["status"]:
-                        wrong.append(f"{job.job_id} is shown {status}, and the ledger has it {ending['status']}")
+                    elif status != result["status"]:
+                        wrong.append(f"{job.job_id} is shown {status}, and the ledger has it {result['status']}")
         unheard = set(ledger) - set(people.tracked)
         stuck += [f"{job_id}, of which nobody was told" for job_id in unheard if ledger[job_id] is None]
         return lost, stuck, wrong
@@ -150,7 +150,7 @@ class Audit:
 
 def queues(copy: Path) -> list[str]:
     """The deployed broker module's own list of its queues."""
-    code = "from darkroom import broker; print('\\n'.join(broker._queues()))"
+    code = "from darkroom.services import rabbitmq; print('\\n'.join(rabbitmq._queues()))"
     environment = {"PYTHONPATH": str(copy / "layers" / "core"), "PATH": ""}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     return answer.stdout.split()

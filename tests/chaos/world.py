@@ -15,11 +15,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from darkroom import aws, broker, config, events, files, ids, ledger, lifecycle, storage, store, worker
-from darkroom.contracts import Ending, FileSource, Job, Operation, Status, UploadedJob, utc_now
+from darkroom import config, ids
+from darkroom.contracts.jobs import FileSource, Job, JobResult, Status, UploadedJob
+from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.task import Rendition, Task
-from darkroom.trace import new_traceparent
+from darkroom.jobs import events, ledger, lifecycle, uploads, worker
+from darkroom.media.task import Rendition, Task
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
+from darkroom.timestamps import utc_now
+from darkroom.tracing import new_traceparent
 from functions.dispatch import app as dispatch
 from functions.ingest import app as ingest
 from functions.settle import app as settle
@@ -70,7 +76,7 @@ class World:
     jobs: list[str] = field(default_factory=list)
     last_error: Exception | None = None
     #: What was seen of a job that had ended, which must never be seen otherwise.
-    endings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    results: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     # What dies ------------------------------------------------------------------------------------------------------
 
@@ -109,8 +115,8 @@ class World:
     def upload(self, content: bytes = PNG, carried: Iterable[UploadedJob] = ()) -> str:
         """Puts a file into the bucket, as a client does with a form."""
         file_id = ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS)
-        metadata = files.metadata_of("photo.png", list(carried))
-        storage.put(files.key_of(file_id), content, media_type="image/png", metadata=metadata)
+        metadata = uploads.metadata_of("photo.png", list(carried))
+        s3.put(uploads.key_of(file_id), content, media_type="image/png", metadata=metadata)
         return file_id
 
     def upload_with_jobs(self, count: int, content: bytes = PNG) -> str:
@@ -129,7 +135,7 @@ class World:
 
     def announce(self, file_id: str) -> bool:
         """S3 tells of an upload, once."""
-        event = {"Records": [{"s3": {"object": {"key": files.key_of(file_id)}}}]}
+        event = {"Records": [{"s3": {"object": {"key": uploads.key_of(file_id)}}}]}
         return self.process(lambda: ingest.handler(event, None))
 
     def cancel(self, job_id: str) -> bool:
@@ -142,7 +148,10 @@ class World:
 
         Messages that wait for their next attempt count as due: time is not what is tried here.
         """
-        for queue in [broker.queue_of(RESIZE), *(broker.retry_queue_of(RESIZE, s) for s in broker.RETRY_DELAYS_S)]:
+        for queue in [
+            rabbitmq.queue_of(RESIZE),
+            *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S),
+        ]:
             method, properties, body = channel().basic_get(queue)
             if method is None:
                 continue
@@ -188,7 +197,7 @@ class World:
 
     def pass_time(self, ms: int = HOUR_MS) -> None:
         """An hour passes for everything in Redis that waits for its time."""
-        redis = store._client()
+        redis = redis_client()
         for key in redis.scan_iter("darkroom:*", count=1000):
             name = key.removeprefix("darkroom:")
             if name in TIMED_SETS or name.startswith("inflight:"):
@@ -210,9 +219,9 @@ class World:
 
     def at_rest(self) -> bool:
         """Whether nothing would happen any more."""
-        redis = store._client()
+        redis = redis_client()
         waiting = self.invocations or self.failures or any(redis.exists(f"darkroom:{name}") for name in TIMED_SETS)
-        return not waiting and all(ledger.read_ending(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
+        return not waiting and all(ledger.read_result(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
 
     # What must hold -------------------------------------------------------------------------------------------------
 
@@ -221,18 +230,18 @@ class World:
         wrong = []
         for job_id in self.jobs:
             etag = etag_of(ledger.result_key(job_id))
-            view = store.view(job_id)
+            view = views.find(job_id)
             if etag:
-                ending = ledger.read_ending(job_id)
-                assert ending is not None
-                seen = self.endings.setdefault(job_id, (etag, ending.status))
-                if seen != (etag, ending.status):
-                    wrong.append(f"{job_id} ended twice: {seen} and {(etag, ending.status)}")
-                wrong += missing_outputs(ending)
+                result = ledger.read_result(job_id)
+                assert result is not None
+                seen = self.results.setdefault(job_id, (etag, result.status))
+                if seen != (etag, result.status):
+                    wrong.append(f"{job_id} ended twice: {seen} and {(etag, result.status)}")
+                wrong += missing_outputs(result)
             if view is not None and view.status.terminal and not etag:
                 wrong.append(f"{job_id} is shown {view.status}, which the ledger does not know")
-            if view is not None and view.status.terminal and etag and view.status != self.endings[job_id][1]:
-                wrong.append(f"{job_id} is shown {view.status}, and the ledger has it {self.endings[job_id][1]}")
+            if view is not None and view.status.terminal and etag and view.status != self.results[job_id][1]:
+                wrong.append(f"{job_id} is shown {view.status}, and the ledger has it {self.results[job_id][1]}")
             if view is not None and view.attempt > 5:
                 wrong.append(f"{job_id} has had {view.attempt} attempts")
         return wrong
@@ -244,29 +253,29 @@ class World:
             if ledger.read_job(job_id) is None:
                 wrong.append(f"{job_id} was accepted and is lost")
         for job_id in self.jobs:
-            job, ending, view = ledger.read_job(job_id), ledger.read_ending(job_id), store.view(job_id)
+            job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), views.find(job_id)
             if job is None:
                 continue
-            if ending is None:
+            if result is None:
                 wrong.append(f"{job_id} is stuck; Redis has it {view and view.status}")
                 continue
-            if view is None or view.ending != ending:
-                wrong.append(f"{job_id} ended {ending.status} and is shown {view and view.status}")
-            kept = {output.key for output in ending.outputs}
-            left = set(storage.keys_after(f"processed/{job.tenant}/{job_id}/")) - kept
+            if view is None or view.result != result:
+                wrong.append(f"{job_id} ended {result.status} and is shown {view and view.status}")
+            kept = {output.key for output in result.outputs}
+            left = set(s3.keys_after(f"processed/{job.tenant}/{job_id}/")) - kept
             if left:
-                wrong.append(f"{job_id} ended {ending.status} by run {ending.run} and left {sorted(left)}")
+                wrong.append(f"{job_id} ended {result.status} by run {result.run} and left {sorted(left)}")
         return wrong + leftovers()
 
 
 #: Sorted sets whose scores are times, in milliseconds since 1970.
-TIMED_SETS = ("open", "tidy")
+TIMED_SETS = ("open", "cleanups")
 
 
 def leftovers() -> list[str]:
     """What no job may leave behind: a slot, an entry among the open ones, a directory."""
-    redis = store._client()
-    wrong = [f"{count} slots of {operation} are taken" for operation, count in store.in_flight().items() if count]
+    redis = redis_client()
+    wrong = [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
     for name in TIMED_SETS:
         if redis.exists(f"darkroom:{name}"):
             wrong.append(f"still in {name}: {redis.zrange(f'darkroom:{name}', 0, -1, withscores=True)}")
@@ -274,23 +283,23 @@ def leftovers() -> list[str]:
     return wrong
 
 
-def missing_outputs(ending: Ending) -> list[str]:
+def missing_outputs(result: JobResult) -> list[str]:
     """Outputs of a completed job that are not there as its record says."""
     wrong = []
-    for output in ending.outputs:
-        content = storage.get(output.key)
+    for output in result.outputs:
+        content = s3.get(output.key)
         if content is None:
-            wrong.append(f"{ending.job_id} completed without its output {output.key}")
+            wrong.append(f"{result.job_id} completed without its output {output.key}")
         elif hashlib.sha256(content).hexdigest() != output.sha256:
-            wrong.append(f"{ending.job_id} completed with another {output.key} than it says")
-    if ending.status is Status.COMPLETED and not ending.outputs:
-        wrong.append(f"{ending.job_id} completed without outputs")
+            wrong.append(f"{result.job_id} completed with another {output.key} than it says")
+    if result.status is Status.COMPLETED and not result.outputs:
+        wrong.append(f"{result.job_id} completed without outputs")
     return wrong
 
 
 def etag_of(key: str) -> str | None:
     """What S3 calls this version of an object, or None without it."""
-    head = storage.head(key, 1)
+    head = s3.head(key, 1)
     if head is None:
         return None
     answer = aws.client("s3").head_object(Bucket=config.settings().bucket, Key=key)
@@ -311,7 +320,7 @@ def batch(queue: str, properties: Any, body: bytes) -> events.Event:
 
 @lru_cache(maxsize=1)
 def _connection() -> Any:
-    return broker._open()
+    return rabbitmq._open()
 
 
 @lru_cache(maxsize=1)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.workplace import PREFIX
-from localstack import scratch
+from darkroom.jobs.workdir import PREFIX
+from localstack.services import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA
 from tests.media.make_images import bomb

@@ -138,7 +138,7 @@ def table(outcomes: list[tuple[str, Outcome]]) -> str:
 
 def main(folder: Path) -> None:
     """Works on the files whose paths it reads, until there are no more."""
-    from darkroom.contracts import Operation, parse_params
+    from darkroom.contracts.operations import Operation, parse_params
     from darkroom.errors import FileTooLargeError, InvalidRequestError, MediaError
     from functions.resize.app import resize
     from functions.thumbnail.app import thumbnail

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.contracts import AudioExtractParams, VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
+from darkroom.av.ffmpeg import binary
+from darkroom.contracts.audio_params import AudioExtractParams
+from darkroom.contracts.video_params import VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
 from darkroom.errors import DarkroomError, MediaError
-from darkroom.ffmpeg import binary
 from functions.audio_extract.app import audio_extract
 from functions.video_compress.app import video_compress
 from functions.video_metadata.app import video_metadata

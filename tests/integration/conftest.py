@@ -13,9 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import aws, broker, config, files, ids, storage, store
-from darkroom.contracts import FileSource, Job, Operation, utc_now
-from darkroom.trace import new_traceparent
+from darkroom import config, ids
+from darkroom.contracts.jobs import FileSource, Job
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import uploads
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis.client import redis_client
+from darkroom.timestamps import utc_now
+from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
 
 REQUIRED = {
@@ -37,8 +42,8 @@ def pytest_configure() -> None:
 
 def forget_clients() -> None:
     """Makes the next call read the environment and connect anew, as a cold start does."""
-    broker.close()
-    for cached in (config.settings, aws.client, aws.secret, store._client, store._script):
+    rabbitmq.close()
+    for cached in (config.settings, aws.client, aws.secret, redis_client):
         cached.cache_clear()
 
 
@@ -53,9 +58,9 @@ def bucket() -> Iterator[str]:
     os.environ["DARKROOM_FUNCTION_PREFIX"] = PREFIX
     forget_clients()
     aws.client("s3").create_bucket(Bucket=name)
-    broker.declare_topology()
+    rabbitmq.declare_topology()
     yield name
-    broker.close()
+    rabbitmq.close()
 
 
 @pytest.fixture(autouse=True)
@@ -63,23 +68,23 @@ def clean(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_BUCKET", f"{bucket}-{uuid.uuid4().hex[:12]}")
     forget_clients()
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     purge()
     yield
-    store._client().close()
+    redis_client().close()
 
 
 def every_queue() -> list[str]:
-    names = [broker.DEAD_QUEUE, broker.PARKED_QUEUE]
+    names = [rabbitmq.DEAD_QUEUE, rabbitmq.PARKED_QUEUE]
     for operation in Operation:
-        names.append(broker.queue_of(operation))
-        names += [broker.retry_queue_of(operation, delay_s) for delay_s in broker.RETRY_DELAYS_S]
+        names.append(rabbitmq.queue_of(operation))
+        names += [rabbitmq.retry_queue_of(operation, delay_s) for delay_s in rabbitmq.RETRY_DELAYS_S]
     return names
 
 
 def purge() -> None:
     for name in every_queue():
-        broker._on_channel(lambda channel, name=name: channel.queue_purge(name))
+        rabbitmq._on_channel(lambda channel, name=name: channel.queue_purge(name))
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def take() -> Callable[[str], dict | None]:
     """Takes one message from a queue: its body, headers and expiration, or None."""
 
     def take(queue: str) -> dict | None:
-        method, properties, body = broker._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
+        method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
         if method is None:
             return None
         return {
@@ -106,7 +111,7 @@ def upload() -> Callable[..., str]:
     def upload(content: bytes | Path, media_type: str = "application/octet-stream", name: str = "photo.jpg") -> str:
         file_id = ids.new_id()
         body = content.read_bytes() if isinstance(content, Path) else content
-        storage.put(files.key_of(file_id), body, media_type=media_type, metadata=files.metadata_of(name, []))
+        s3.put(uploads.key_of(file_id), body, media_type=media_type, metadata=uploads.metadata_of(name, []))
         return file_id
 
     return upload

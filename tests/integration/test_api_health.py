@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from darkroom import aws, broker, config, store
+from darkroom import config
+from darkroom.services import aws, rabbitmq
+from darkroom.services.redis.client import redis_client
 from tests.gateway import call
 
 SETTING = {
@@ -24,8 +26,8 @@ def silent_port() -> Iterator[int]:
 
 
 def forget_clients() -> None:
-    broker.close()
-    for cached in (config.settings, store._client, store._script, aws.client):
+    rabbitmq.close()
+    for cached in (config.settings, redis_client, aws.client):
         cached.cache_clear()
 
 

@@ -5,8 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from api import idempotency
-from darkroom import config, files, ids, ledger, lifecycle, storage, store
-from darkroom.contracts import Job, Operation
+from darkroom import config, ids
+from darkroom.contracts.jobs import Job
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.services import s3
+from darkroom.services.redis import keys, leases, views
+from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
 
@@ -66,19 +71,19 @@ def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     call("DELETE", f"/jobs/{job_id}")
-    store._client().flushdb()
+    redis_client().flushdb()
 
     again = start(file_id, headers=KEY)
 
     assert (again.status, again.json["job_id"], again.json["status"]) == (202, job_id, "canceled")
-    assert store.view(job_id).status == "canceled"
+    assert views.find(job_id).status == "canceled"
 
 
 def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
-    storage.delete([files.key_of(file_id)])
-    store._client().delete(store._FILE.format(file_id))
+    s3.delete([uploads.key_of(file_id)])
+    redis_client().delete(keys.file_of(file_id))
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
     config.settings.cache_clear()
 
@@ -91,7 +96,7 @@ def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_a
 def test_a_request_that_was_refused_is_looked_at_anew_when_it_is_repeated(upload):
     file_id = ids.new_id()
     assert start(file_id, headers=KEY).status == 404
-    storage.put(files.key_of(file_id), JPEG, media_type="image/jpeg", metadata=files.metadata_of("a.jpg", []))
+    s3.put(uploads.key_of(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
 
     assert [start(file_id, headers=KEY).status for _ in range(2)] == [202, 202]
     assert len(list(ledger.jobs_after(""))) == 1
@@ -113,11 +118,11 @@ def test_a_repeated_request_for_a_form_promises_the_same_file_and_jobs():
 
 def test_a_form_asked_for_again_after_the_upload_landed_changes_nothing():
     form = ask_form(headers=KEY).json
-    key = files.key_of(form["file_id"])
+    key = uploads.key_of(form["file_id"])
     metadata = {
         name.removeprefix("x-amz-meta-"): text for name, text in form["upload"]["fields"].items() if "meta" in name
     }
-    storage.put(key, JPEG, media_type="image/jpeg", metadata=metadata)
+    s3.put(key, JPEG, media_type="image/jpeg", metadata=metadata)
     ingest.handler({"Records": [{"s3": {"object": {"key": key}}}]}, None)
     job_id = form["jobs"][0]["job_id"]
     call("DELETE", f"/jobs/{job_id}")
@@ -170,7 +175,7 @@ def test_one_operations_queue_does_not_close_another(upload, room_for_two):
 def test_there_is_room_again_when_a_job_was_taken_up_or_has_ended(upload, room_for_two):
     file_id = upload(JPEG)
     first, second = (start(file_id).json["job_id"] for _ in range(2))
-    store.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert start(file_id).status == 202
     assert start(file_id).status == 429
 
@@ -188,5 +193,5 @@ def test_a_queued_job_shows_its_place_in_the_queue(make_job):
         return call("GET", f"/jobs/{job.job_id}").json["queue_position"]
 
     assert [place(job) for job in jobs] == [1, 2, 3]
-    store.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert [place(job) for job in jobs] == [None, 1, 2]

@@ -9,10 +9,17 @@ from typing import Any
 
 import pytest
 
-from darkroom import aws, broker, config, files, ids, ledger, lifecycle, storage, store
-from darkroom.contracts import Ending, Failure, Job, Operation, Output, ResizeParams, Status, spelled_out, utc_now
+from darkroom import config, ids
+from darkroom.contracts.image_params import ResizeParams
+from darkroom.contracts.jobs import Failure, Job, JobResult, Output, Status
+from darkroom.contracts.operations import Operation, spelled_out
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.trace import new_traceparent
+from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis import files, keys, leases, open_jobs, views
+from darkroom.services.redis.client import redis_client
+from darkroom.timestamps import utc_now
+from darkroom.tracing import new_traceparent
 from tests.gateway import Reply, call
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
@@ -26,8 +33,8 @@ Take = Callable[[str], dict[str, Any] | None]
 
 
 def forget_clients() -> None:
-    broker.close()
-    for cached in (config.settings, store._client, store._script, aws.client):
+    rabbitmq.close()
+    for cached in (config.settings, redis_client, aws.client):
         cached.cache_clear()
 
 
@@ -54,14 +61,14 @@ def start(file_id: str, operation: str = "resize", params: Any = None, **headers
     return call("POST", "/jobs", json_body=body, headers=headers)
 
 
-def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -> Ending:
+def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -> JobResult:
     """Ends a job as its run would."""
     job = ledger.read_job(job_id)
     assert job is not None
     outputs = []
     for name in names:
         key = f"processed/default/{job_id}/run/{name}"
-        storage.put(key, RESULT, media_type="image/webp")
+        s3.put(key, RESULT, media_type="image/webp")
         outputs.append(
             Output(
                 name=name,
@@ -75,7 +82,7 @@ def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -
         )
     return lifecycle.end(
         job,
-        Ending(
+        JobResult(
             job_id=job_id,
             status=Status.COMPLETED,
             attempt=1,
@@ -135,12 +142,12 @@ def test_a_job_that_the_broker_does_not_take_is_accepted_all_the_same(
 
     assert reply.status == 202
     assert ledger.read_job(reply.json["job_id"]) is not None
-    assert store.due(10) == [reply.json["job_id"]]
+    assert open_jobs.due(10) == [reply.json["job_id"]]
 
 
 def test_a_job_on_a_file_that_has_landed_but_was_not_announced_yet_is_accepted(upload: Upload) -> None:
     file_id = upload(JPEG)
-    store.put_file(file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
+    files.save_record(file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
 
     assert start(file_id).status == 202
 
@@ -163,7 +170,7 @@ def test_a_job_on_an_unfit_file_is_refused_and_leaves_nothing(
     reply = start(upload(content), operation)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(storage.keys_after(ledger.PREFIX)) == []
+    assert list(s3.keys_after(ledger.PREFIX)) == []
     assert take(f"darkroom.{operation}") is None
 
 
@@ -198,14 +205,14 @@ def test_a_watermark_needs_an_image_that_is_there(upload: Upload) -> None:
 
 def test_a_completed_job_shows_its_results_with_links_that_work(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    ending = complete(job_id, "Łódź.webp", document={"answer": 42})
+    result = complete(job_id, "Łódź.webp", document={"answer": 42})
 
     job = call("GET", f"/jobs/{job_id}").json
 
     assert (job["status"], job["progress"], job["attempt"]) == ("completed", 1, 1)
-    assert (job["started_at"], job["finished_at"]) == (ending.started_at, ending.finished_at)
+    assert (job["started_at"], job["finished_at"]) == (result.started_at, result.finished_at)
     assert job["document"] == {"answer": 42}
-    assert job["result_path"] == job["outputs"][0]["path"] == ending.outputs[0].key
+    assert job["result_path"] == job["outputs"][0]["path"] == result.outputs[0].key
     assert job["download_url"] == job["outputs"][0]["download_url"]
     assert job["outputs"][0]["sha256"] == "0" * 64
     with urllib.request.urlopen(job["download_url"], timeout=10) as answer:  # noqa: S310
@@ -217,11 +224,11 @@ def test_a_running_job_shows_attempt_progress_and_earlier_failures(upload: Uploa
     job_id = start(upload(JPEG)).json["job_id"]
     job = ledger.read_job(job_id)
     assert job is not None
-    store.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
-    store.release(job, attempt=1, run="a", failure=Failure(code="worker_died", message="It died."), due_in_s=1)
-    store.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
+    leases.requeue(job, attempt=1, run="a", failure=Failure(code="worker_died", message="It died."), due_in_s=1)
+    leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
     time.sleep(0.3)
-    store.progress(job_id, "b", 0.25, 7.5)
+    leases.report_progress(job_id, "b", 0.25, 7.5)
 
     shown = call("GET", f"/jobs/{job_id}").json
 
@@ -273,13 +280,13 @@ def test_a_job_that_redis_has_lost_is_shown_from_the_ledger_and_brought_back(upl
     if ended:
         complete(job_id, "a.webp")
     before = call("GET", f"/jobs/{job_id}").json
-    store._client().flushdb()
+    redis_client().flushdb()
 
     after = call("GET", f"/jobs/{job_id}").json
 
     for name in ("status", "operation", "params", "created_at", "finished_at", "result_path"):
         assert after[name] == before[name], name
-    view = store.view(job_id)
+    view = views.find(job_id)
     assert view is not None
     assert view.status.terminal == ended
 
@@ -363,8 +370,8 @@ def test_a_download_of_a_job_without_result_is_refused(upload: Upload) -> None:
 
 def test_a_download_of_a_result_that_was_removed_says_so(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    ending = complete(job_id, "a.webp")
-    storage.delete([ending.outputs[0].key])
+    result = complete(job_id, "a.webp")
+    s3.delete([result.outputs[0].key])
 
     reply = call("GET", f"/jobs/{job_id}/download")
 
@@ -381,9 +388,9 @@ def many(make_job: Callable[..., Job]) -> list[str]:
     for number in range(7):
         operation = Operation.THUMBNAIL if number % 2 else Operation.RESIZE
         job = make_job(operation, params={} if number % 2 else {"width": 1}, job_id=ids.new_id(first_ms + number))
-        store.create(job)
+        views.create(job)
         if number % 3 == 0:
-            store.end(job.job_id, operation, lifecycle.canceled(job, attempt=0))
+            views.finish(job.job_id, operation, lifecycle.canceled(job, attempt=0))
         made.append(job.job_id)
     return made
 
@@ -419,7 +426,7 @@ def test_a_list_can_be_filtered_and_its_pages_keep_the_filter(many: list[str]) -
 
 
 def test_a_job_that_cannot_be_read_keeps_no_other_from_the_list(many: list[str]) -> None:
-    store._client().hset(store._JOB.format(many[2]), "status", "paused")
+    redis_client().hset(keys.view_of(many[2]), "status", "paused")
 
     assert every("/jobs") == [job_id for job_id in many[::-1] if job_id != many[2]]
 
@@ -465,20 +472,20 @@ def test_a_canceled_job_has_ended_in_the_ledger_and_in_the_view(upload: Upload) 
 
     assert (reply.status, reply.json["status"]) == (200, "canceled")
     assert reply.json["finished_at"] is not None
-    ending = ledger.read_ending(job_id)
-    assert ending is not None
-    assert ending.status is Status.CANCELED
+    result = ledger.read_result(job_id)
+    assert result is not None
+    assert result.status is Status.CANCELED
     assert call("GET", f"/jobs/{job_id}").json == reply.json
 
 
 def test_canceling_a_running_job_takes_it_from_its_run(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    store.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
 
     reply = call("DELETE", f"/jobs/{job_id}")
 
     assert (reply.status, reply.json["attempt"]) == (200, 1)
-    assert store.progress(job_id, "a", 0.5) is False
+    assert leases.report_progress(job_id, "a", 0.5) is False
     assert complete(job_id, "late.webp").status is Status.CANCELED
 
 
@@ -494,7 +501,7 @@ def test_a_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
 
 def test_a_cancel_that_comes_after_the_end_but_before_redis_knows_is_refused(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    done = Ending(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
+    done = JobResult(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
     ledger.end(done)
 
     reply = call("DELETE", f"/jobs/{job_id}")
@@ -550,7 +557,7 @@ def test_a_retry_needs_the_file(upload: Upload) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id).json["job_id"]
     fail(job_id)
-    storage.delete([files.key_of(file_id)])
+    s3.delete([uploads.key_of(file_id)])
 
     reply = call("POST", f"/jobs/{job_id}/retry")
 
@@ -564,7 +571,7 @@ def test_a_job_canceled_before_its_upload_can_be_tried_again_once_the_file_is_th
     call("DELETE", url)
 
     early = call("POST", f"{url}/retry")
-    storage.put(files.key_of(asked["file_id"]), JPEG, media_type="image/jpeg")
+    s3.put(uploads.key_of(asked["file_id"]), JPEG, media_type="image/jpeg")
     late = call("POST", f"{url}/retry")
 
     assert (early.status, early.json["code"]) == (409, "file_not_uploaded")
@@ -581,9 +588,9 @@ def test_an_end_that_redis_has_not_heard_of_is_shown_and_told_to_it(
     os.environ["DARKROOM_CACHE_URL"] = CACHE_URL
     forget_clients()
 
-    assert store.view(job_id).status is Status.QUEUED
+    assert views.find(job_id).status is Status.QUEUED
     assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
-    assert store.view(job_id).status is Status.CANCELED
+    assert views.find(job_id).status is Status.CANCELED
 
 
 def test_an_open_job_is_shown_while_the_object_store_is_down(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:

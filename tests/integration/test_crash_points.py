@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import aws, broker, config, lifecycle, store
+from darkroom import config
+from darkroom.jobs import lifecycle
+from darkroom.services import aws, rabbitmq
+from darkroom.services.redis.client import redis_client
 from tests.chaos.effects import AFTER, BEFORE, Effects
 from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
 
@@ -36,11 +39,11 @@ def renew() -> None:
     os.environ["DARKROOM_BUCKET"] = f"crash-{uuid.uuid4().hex[:16]}"
     config.settings.cache_clear()
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     for queue in (
-        broker.queue_of(RESIZE),
-        broker.DEAD_QUEUE,
-        *(broker.retry_queue_of(RESIZE, s) for s in broker.RETRY_DELAYS_S),
+        rabbitmq.queue_of(RESIZE),
+        rabbitmq.DEAD_QUEUE,
+        *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S),
     ):
         channel().queue_purge(queue)
 
@@ -134,7 +137,7 @@ def redis_emptied_during_the_run(world: World) -> list[str]:
     job = world.new_job()
 
     def forgetful(task, params):
-        store._client().flushdb()
+        redis_client().flushdb()
         return copy(task, params)
 
     world.operation = forgetful
@@ -149,7 +152,7 @@ def redis_emptied_during_the_run(world: World) -> list[str]:
 def redis_emptied_before_the_run(world: World) -> list[str]:
     job = world.new_job()
     heard = world.accept(job)
-    store._client().flushdb()
+    redis_client().flushdb()
     world.drain()
     return [job.job_id] if heard else []
 
@@ -157,7 +160,7 @@ def redis_emptied_before_the_run(world: World) -> list[str]:
 def the_message_lost(world: World) -> list[str]:
     job = world.new_job()
     heard = world.accept(job)
-    channel().queue_purge(broker.queue_of(RESIZE))
+    channel().queue_purge(rabbitmq.queue_of(RESIZE))
     world.drain()
     return [job.job_id] if heard else []
 
@@ -165,7 +168,7 @@ def the_message_lost(world: World) -> list[str]:
 def the_queues_lost(world: World) -> list[str]:
     job = world.new_job()
     heard = world.accept(job)
-    for queue in (broker.queue_of(RESIZE), *(broker.retry_queue_of(RESIZE, s) for s in broker.RETRY_DELAYS_S)):
+    for queue in (rabbitmq.queue_of(RESIZE), *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S)):
         channel().queue_delete(queue)
     world.sweep()
     world.drain()

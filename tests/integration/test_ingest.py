@@ -2,8 +2,12 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from darkroom import files, ids, ledger, storage, store
-from darkroom.contracts import Operation, Status, UploadedJob
+from darkroom import ids
+from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import ledger, uploads
+from darkroom.services import s3
+from darkroom.services.redis import files, views
 from functions.ingest import app
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
@@ -19,8 +23,8 @@ def jobs():
 
 def put(content, media_type, carried=(), name="Łódź ../../etc/photo.png"):
     file_id = ids.new_id()
-    metadata = files.metadata_of(name, list(carried))
-    storage.put(files.key_of(file_id), content, media_type=media_type, metadata=metadata)
+    metadata = uploads.metadata_of(name, list(carried))
+    s3.put(uploads.key_of(file_id), content, media_type=media_type, metadata=metadata)
     return file_id
 
 
@@ -32,9 +36,9 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
     carried = jobs()
     file_id = put(PNG, "image/png", carried)
 
-    assert announce(files.key_of(file_id)) == {"accepted": 2}
+    assert announce(uploads.key_of(file_id)) == {"accepted": 2}
 
-    assert store.get_file(file_id) == {
+    assert files.find_record(file_id) == {
         "file_id": file_id,
         "name": "photo.png",
         "size_bytes": len(PNG),
@@ -43,7 +47,7 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
         "kind": "image",
     }
     assert ledger.read_job(carried[0].job_id).source.file_id == file_id
-    assert store.view(carried[1].job_id).status is Status.QUEUED
+    assert views.find(carried[1].job_id).status is Status.QUEUED
     assert take("darkroom.resize")["body"]["job_id"] == carried[0].job_id
     assert take("darkroom.thumbnail")["body"]["job_id"] == carried[1].job_id
 
@@ -51,13 +55,13 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
 def test_an_upload_told_twice_accepts_its_jobs_once():
     carried = jobs()
     file_id = put(PNG, "image/png", carried)
-    announce(files.key_of(file_id))
+    announce(uploads.key_of(file_id))
     first = ledger.read_job(carried[0].job_id)
 
-    announce(files.key_of(file_id), files.key_of(file_id))
+    announce(uploads.key_of(file_id), uploads.key_of(file_id))
 
     assert ledger.read_job(carried[0].job_id) == first
-    assert len(store.list_ids("default", before=None, limit=10)) == 2
+    assert len(views.list_ids("default", before=None, limit=10)) == 2
 
 
 @pytest.mark.parametrize(
@@ -73,21 +77,21 @@ def test_the_jobs_of_an_unfit_upload_fail_with_the_reason(take, content, media_t
     carried = jobs()
     file_id = put(content, media_type, carried)
 
-    announce(files.key_of(file_id))
+    announce(uploads.key_of(file_id))
 
     for job in carried:
-        assert ledger.read_ending(job.job_id).error.code == code
-        assert store.view(job.job_id).status is Status.FAILED
+        assert ledger.read_result(job.job_id).error.code == code
+        assert views.find(job.job_id).status is Status.FAILED
     assert take("darkroom.resize") is None
     if code != "wrong_media_kind":
-        assert store.get_file(file_id)["status"] == "rejected"
-        assert store.get_file(file_id)["error"]["code"] == code
+        assert files.find_record(file_id)["status"] == "rejected"
+        assert files.find_record(file_id)["error"]["code"] == code
 
 
 def test_objects_that_no_form_made_and_uploads_that_are_gone_are_passed_over():
-    storage.put("uploads/default/readme.txt", b"hello", media_type="text/plain")
+    s3.put("uploads/default/readme.txt", b"hello", media_type="text/plain")
 
-    assert announce("uploads/default/readme.txt", files.key_of(ids.new_id())) == {"accepted": 0}
+    assert announce("uploads/default/readme.txt", uploads.key_of(ids.new_id())) == {"accepted": 0}
 
 
 def test_the_test_event_of_s3_is_harmless():

@@ -3,13 +3,16 @@ import threading
 import httpx
 import pytest
 
-from darkroom import aws, files, ids, ledger, storage
-from darkroom.contracts import Ending, Status, utc_now
+from darkroom import ids
+from darkroom.contracts.jobs import JobResult, Status
 from darkroom.errors import StorageUnavailableError
+from darkroom.jobs import ledger, uploads
+from darkroom.services import aws, s3
+from darkroom.timestamps import utc_now
 
 
 def ending_of(job, status, run):
-    return Ending(job_id=job.job_id, status=status, attempt=1, run=run, finished_at=utc_now())
+    return JobResult(job_id=job.job_id, status=status, attempt=1, run=run, finished_at=utc_now())
 
 
 def test_a_job_is_written_down_once(make_job):
@@ -28,7 +31,7 @@ def test_the_first_end_holds_and_every_other_writer_learns_it(make_job):
 
     assert ledger.end(first) == first
     assert ledger.end(ending_of(job, Status.FAILED, "run-2")) == first
-    assert ledger.read_ending(job.job_id) == first
+    assert ledger.read_result(job.job_id) == first
 
 
 def test_of_many_simultaneous_ends_exactly_one_holds(make_job):
@@ -46,7 +49,7 @@ def test_of_many_simultaneous_ends_exactly_one_holds(make_job):
         thread.join()
 
     assert len(held) == 12
-    assert set(held) == {ledger.read_ending(job.job_id).run}
+    assert set(held) == {ledger.read_result(job.job_id).run}
 
 
 def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
@@ -64,7 +67,7 @@ def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
 
 def test_a_job_that_was_never_accepted_is_none():
     assert ledger.read_job(ids.new_id()) is None
-    assert ledger.read_ending(ids.new_id()) is None
+    assert ledger.read_result(ids.new_id()) is None
 
 
 def test_a_store_that_is_down_is_a_typed_error(monkeypatch):
@@ -76,8 +79,8 @@ def test_a_store_that_is_down_is_a_typed_error(monkeypatch):
 
 
 def test_an_upload_form_takes_the_file_it_was_made_for_and_nothing_else():
-    form = storage.upload_form(
-        files.key_of("a"), media_type="image/png", metadata={"name": "a.png"}, max_bytes=10, expires_s=60
+    form = s3.upload_form(
+        uploads.key_of("a"), media_type="image/png", metadata={"name": "a.png"}, max_bytes=10, expires_s=60
     )
 
     def post(content, **fields):
@@ -87,21 +90,21 @@ def test_an_upload_form_takes_the_file_it_was_made_for_and_nothing_else():
     assert post(b"") == 400
     assert post(b"x", **{"Content-Type": "text/html"}) == 403
     assert post(b"x", **{"x-amz-meta-name": "b.png"}) == 403
-    assert storage.head(files.key_of("a"), 16) is None
+    assert s3.head(uploads.key_of("a"), 16) is None
     assert post(b"x" * 10) == 204
-    head = storage.head(files.key_of("a"), 4)
+    head = s3.head(uploads.key_of("a"), 4)
     assert (head.content, head.size_bytes, head.media_type) == (b"xxxx", 10, "image/png")
     assert head.metadata == {"name": "a.png"}
 
 
 def test_the_head_of_an_empty_object_is_empty(upload):
-    head = storage.head(files.key_of(upload(b"")), 16)
+    head = s3.head(uploads.key_of(upload(b"")), 16)
 
     assert (head.content, head.size_bytes) == (b"", 0)
 
 
 def test_a_link_saves_under_a_name_in_any_script(upload):
-    link = storage.link(files.key_of(upload(b"data")), expires_s=60, save_as="Łódź, фото.jpg")
+    link = s3.link(uploads.key_of(upload(b"data")), expires_s=60, save_as="Łódź, фото.jpg")
 
     answer = httpx.get(link)
 

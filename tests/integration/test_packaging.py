@@ -1,6 +1,6 @@
 """What `sam build` made must run as Lambda runs it: from its artifact, its layers and boto3 alone.
 
-`make test` builds first; by hand, `python -m localstack.deploy build` with the tools' Python.
+`make test` builds first; by hand, `python -m localstack.aws.sam build` with the tools' Python.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
 from tests.code import modules, reachable_modules
 from tests.template import Template
 
@@ -46,7 +46,7 @@ print(json.dumps({{"callable": callable(handler), "loaded": loaded}}))
 @pytest.fixture(scope="session", autouse=True)
 def bucket() -> None:
     """No service is needed here."""
-    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.deploy build`"
+    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.aws.sam build`"
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_operations_have_the_layers_that_they_use_and_no_others() -> None:
         ours = reachable_modules(f"functions.{operation}.app")
         used = {name.partition(".")[0] for module in ours for name in modules()[module].imports}
         assert ("<ImagingLayer>" in FUNCTIONS[function]["Layers"]) == bool(used & ENGINES), function
-        assert ("<FfmpegLayer>" in FUNCTIONS[function]["Layers"]) == ("darkroom.ffmpeg" in ours), function
+        assert ("<FfmpegLayer>" in FUNCTIONS[function]["Layers"]) == ("darkroom.av.ffmpeg" in ours), function
 
 
 @pytest.mark.parametrize("function", ["VideoMetadataFunction", "VideoCompressFunction"])

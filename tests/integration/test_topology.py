@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from darkroom import broker
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
+from darkroom.services import rabbitmq
 from functions.topology.app import handler
 
-QUEUE = broker.queue_of(Operation.RESIZE)
+QUEUE = rabbitmq.queue_of(Operation.RESIZE)
 ANSWERS: list[dict[str, str]] = []
 
 
@@ -49,17 +49,17 @@ def ask() -> Iterator[object]:
 
 @pytest.mark.parametrize("kind", ["Create", "Update"])
 def test_topology_declares_what_is_missing(ask, kind: str) -> None:
-    broker._on_channel(lambda channel: channel.queue_delete(QUEUE))
+    rabbitmq._on_channel(lambda channel: channel.queue_delete(QUEUE))
     try:
         assert ask(kind) == "SUCCESS"
-        assert broker.depth(Operation.RESIZE) == 0
+        assert rabbitmq.depth(Operation.RESIZE) == 0
     finally:
-        broker.declare_topology()
+        rabbitmq.declare_topology()
 
 
 def test_topology_leaves_queues_and_their_jobs_when_the_stack_goes(ask) -> None:
-    broker._on_channel(lambda channel: channel.basic_publish("", QUEUE, b"{}"))
+    rabbitmq._on_channel(lambda channel: channel.basic_publish("", QUEUE, b"{}"))
 
     assert ask("Delete") == "SUCCESS"
 
-    assert broker._on_channel(lambda channel: channel.basic_get(QUEUE, auto_ack=True))[2] == b"{}"
+    assert rabbitmq._on_channel(lambda channel: channel.basic_get(QUEUE, auto_ack=True))[2] == b"{}"

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from darkroom import aws, broker, files, ids, ledger, lifecycle, storage, store, worker
-from darkroom.contracts import MAX_ATTEMPTS, Operation, Status
+from darkroom import ids
+from darkroom.contracts.jobs import MAX_ATTEMPTS, Status
+from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.task import Rendition
+from darkroom.jobs import ledger, lifecycle, source, uploads, worker
+from darkroom.media.task import Rendition
+from darkroom.services import aws, rabbitmq, s3
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
 
 RESIZE = Operation.RESIZE
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
@@ -44,7 +49,7 @@ def run(job, operation=copy, attempt=1):
 
 
 def objects_of(job):
-    return list(storage.keys_after(f"processed/default/{job.job_id}/"))
+    return list(s3.keys_after(f"processed/default/{job.job_id}/"))
 
 
 def scratch():
@@ -54,14 +59,14 @@ def scratch():
 def test_a_run_ends_its_job_and_its_output_is_there(accepted):
     assert run(accepted) == "completed"
 
-    ending = ledger.read_ending(accepted.job_id)
-    view = store.view(accepted.job_id)
+    result = ledger.read_result(accepted.job_id)
+    view = views.find(accepted.job_id)
     assert view.status is Status.COMPLETED
-    assert view.ending == ending
-    [output] = ending.outputs
+    assert view.result == result
+    [output] = result.outputs
     assert (output.name, output.size_bytes, output.media_type) == ("Łódź-resize.png", len(PNG), "image/png")
-    assert storage.get(output.key) == PNG
-    assert store.in_flight()[RESIZE] == 0
+    assert s3.get(output.key) == PNG
+    assert slots.in_flight()[RESIZE] == 0
     assert scratch() == []
 
 
@@ -71,18 +76,18 @@ def test_several_outputs_of_one_kind_lie_side_by_side(accepted):
 
     assert run(accepted, twice) == "completed"
 
-    outputs = ledger.read_ending(accepted.job_id).outputs
+    outputs = ledger.read_result(accepted.job_id).outputs
     assert [output.name for output in outputs] == ["Łódź-resize-01.png", "Łódź-resize-02.png"]
-    assert [storage.get(output.key) for output in outputs] == [b"one", b"two"]
+    assert [s3.get(output.key) for output in outputs] == [b"one", b"two"]
 
 
 def test_a_second_delivery_of_the_same_message_does_nothing(accepted):
     run(accepted)
-    first = ledger.read_ending(accepted.job_id)
+    first = ledger.read_result(accepted.job_id)
 
     assert run(accepted) == "ended"
 
-    assert ledger.read_ending(accepted.job_id) == first
+    assert ledger.read_result(accepted.job_id) == first
     assert len(objects_of(accepted)) == 1
 
 
@@ -103,8 +108,8 @@ def test_bad_media_fails_the_job_at_once_with_its_code(accepted):
 
     assert run(accepted, broken) == "failed"
 
-    ending = ledger.read_ending(accepted.job_id)
-    assert (ending.status, ending.error.code) == (Status.FAILED, "corrupt_media")
+    result = ledger.read_result(accepted.job_id)
+    assert (result.status, result.error.code) == (Status.FAILED, "corrupt_media")
     assert scratch() == []
 
 
@@ -118,7 +123,7 @@ def test_what_a_program_said_about_bad_media_is_in_the_log(accepted, caplog):
 
     [record] = [record for record in caplog.records if record.getMessage() == "attempt failed"]
     assert record.notes == ["FFmpeg's exit code 1: moov atom not found"]
-    assert "moov" not in ledger.read_ending(accepted.job_id).error.message
+    assert "moov" not in ledger.read_result(accepted.job_id).error.message
 
 
 def test_trouble_that_passes_queues_the_job_again(accepted, take):
@@ -128,9 +133,9 @@ def test_trouble_that_passes_queues_the_job_again(accepted, take):
     take("darkroom.resize")
     assert run(accepted, unlucky) == "retried"
 
-    view = store.view(accepted.job_id)
+    view = views.find(accepted.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
-    assert broker._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
+    assert rabbitmq._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
     assert run(accepted, attempt=2) == "completed"
 
 
@@ -141,9 +146,9 @@ def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
     outcomes = [run(accepted, defective, attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
 
     assert outcomes == ["retried"] * MAX_ATTEMPTS
-    ending = ledger.read_ending(accepted.job_id)
-    assert (ending.status, ending.error.code, ending.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
-    assert [failure.code for failure in store.view(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
+    result = ledger.read_result(accepted.job_id)
+    assert (result.status, result.error.code, result.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
+    assert [failure.code for failure in views.find(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
 
 
 def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
@@ -158,8 +163,8 @@ def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
     outcomes = [run(accepted, defective, attempt) for attempt in range(8, 8 + MAX_ATTEMPTS)]
 
     assert outcomes == ["retried"] * MAX_ATTEMPTS
-    ending = ledger.read_ending(accepted.job_id)
-    assert (ending.status, ending.error.code) == (Status.FAILED, "internal_error")
+    result = ledger.read_result(accepted.job_id)
+    assert (result.status, result.error.code) == (Status.FAILED, "internal_error")
 
 
 def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
@@ -170,7 +175,7 @@ def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
     for attempt in range(1, 8):
         run(accepted, unlucky, attempt)
 
-    assert ledger.read_ending(accepted.job_id).error.code == "storage_unavailable"
+    assert ledger.read_result(accepted.job_id).error.code == "storage_unavailable"
 
 
 def test_a_canceled_job_never_starts(accepted):
@@ -183,12 +188,12 @@ def test_a_canceled_job_never_starts(accepted):
 def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
     def slow(task, params):
         lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
-        task.progress(0.5)
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, slow) == "superseded"
 
-    assert ledger.read_ending(accepted.job_id).status is Status.CANCELED
+    assert ledger.read_result(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
     assert scratch() == []
 
@@ -200,63 +205,63 @@ def test_a_run_that_finishes_after_the_cancel_loses(accepted):
 
     assert run(accepted, blind) == "superseded"
 
-    assert store.view(accepted.job_id).status is Status.CANCELED
+    assert views.find(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
 
 
 def test_a_job_whose_view_was_lost_is_restored_from_the_ledger_and_run(accepted):
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert run(accepted) == "completed"
-    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert views.find(accepted.job_id).status is Status.COMPLETED
 
 
 def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
     run(accepted)
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert run(accepted) == "ended"
-    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert views.find(accepted.job_id).status is Status.COMPLETED
     assert len(objects_of(accepted)) == 1
 
 
 def test_a_message_of_a_job_of_which_nothing_is_known_is_parked(make_job, take):
     job = make_job()
-    store.acquire_slot(job.job_id, job.operation, 1, limit=1)
+    slots.acquire(job.job_id, job.operation, 1, limit=1)
 
     assert run(job) == "missing"
 
-    parked = take(broker.PARKED_QUEUE)
+    parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["body"]["job_id"] == job.job_id
     assert "never accepted" in parked["headers"]["x-reason"]
-    assert store.in_flight()[RESIZE] == 0
+    assert slots.in_flight()[RESIZE] == 0
 
 
 def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
     def forgetful(task, params):
-        store._client().flushdb()
-        task.progress(0.5)
+        redis_client().flushdb()
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, forgetful) == "completed"
-    assert ledger.read_ending(accepted.job_id).status is Status.COMPLETED
-    assert store.view(accepted.job_id).status is Status.COMPLETED
-    assert store.list_ids("default", before=None, limit=10) == [accepted.job_id]
+    assert ledger.read_result(accepted.job_id).status is Status.COMPLETED
+    assert views.find(accepted.job_id).status is Status.COMPLETED
+    assert views.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
 
 def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):
     real = ledger.end
 
-    def written_but_unanswered(ending):
-        real(ending)
+    def written_but_unanswered(result):
+        real(result)
         raise StorageUnavailableError("The object store did not answer.")
 
     monkeypatch.setattr(ledger, "end", written_but_unanswered)
     with pytest.raises(StorageUnavailableError):
         run(accepted)
 
-    [output] = ledger.read_ending(accepted.job_id).outputs
-    assert storage.exists(output.key)
+    [output] = ledger.read_result(accepted.job_id).outputs
+    assert s3.exists(output.key)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +281,7 @@ def test_a_file_that_is_not_fit_fails_the_job_before_the_operation_sees_it(make_
     lifecycle.accept(job)
 
     assert run(job, never) == "failed"
-    assert ledger.read_ending(job.job_id).error.code == code
+    assert ledger.read_result(job.job_id).error.code == code
 
 
 def test_a_file_that_is_gone_fails_the_job(make_job):
@@ -284,14 +289,14 @@ def test_a_file_that_is_gone_fails_the_job(make_job):
     lifecycle.accept(job)
 
     assert run(job) == "failed"
-    assert ledger.read_ending(job.job_id).error.code == "file_not_found"
+    assert ledger.read_result(job.job_id).error.code == "file_not_found"
 
 
 def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepted, monkeypatch):
     places = []
 
     def where(task, params):
-        places.append(task.source.locate())
+        places.append(task.source.ffmpeg_input())
         return copy(task, params)
 
     run(accepted, where)
@@ -299,7 +304,7 @@ def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepte
 
     second = accepted.model_copy(update={"job_id": ids.new_id()})
     lifecycle.accept(second)
-    monkeypatch.setattr(worker, "WHOLE_FILE_BYTES", 1)
+    monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
     run(second, where)
     assert places[1].startswith(aws.client("s3").meta.endpoint_url)
-    assert files.key_of(accepted.source.file_id) in places[1]
+    assert uploads.key_of(accepted.source.file_id) in places[1]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from darkroom.ffmpeg import binary
+from darkroom.av.ffmpeg import binary
 
 MEDIA = Path(__file__).parent
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom import decoded
-from darkroom.apng import SIGNATURE, chunks
-from darkroom.contracts import MAX_FRAMES, ResizeParams
+from darkroom.contracts.image_params import MAX_FRAMES, ResizeParams
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError, TooLongError, TooManyPixelsError
-from darkroom.task import Rendition
+from darkroom.images import pillow
+from darkroom.images.apng import SIGNATURE, chunks
+from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from tests.media.make_images import animation, converted, encode, frames, photograph, profile, see_through
 from tests.pictures import changed_box, difference, opened
@@ -387,10 +387,10 @@ def test_pictures_that_are_decoded_as_a_whole_have_a_limit_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fmt: str
 ) -> None:
     content = encode(photograph(), fmt)
-    monkeypatch.setattr(decoded, "MAX_PIXELS", 239_999)
+    monkeypatch.setattr(pillow, "MAX_PIXELS", 239_999)
     with pytest.raises(TooManyPixelsError, match="240,000 pixels in all; at most 239,999"):
         resized(content, tmp_path)
-    monkeypatch.setattr(decoded, "MAX_PIXELS", 240_000)
+    monkeypatch.setattr(pillow, "MAX_PIXELS", 240_000)
     assert resized(content, tmp_path).size == (120, 80)
 
 

@@ -12,7 +12,7 @@ from api.main import app, handler
 from api.problems import Problem
 from api.routers.health import Health
 from api.schemas import JobRequest, UploadRequest
-from darkroom.contracts import ACCEPTS, PARAMS, Operation
+from darkroom.contracts.operations import ACCEPTS, PARAMS, Operation
 from tests.gateway import call, context, event
 
 METHODS = {"get", "post", "put", "patch", "delete"}

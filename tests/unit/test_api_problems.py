@@ -16,7 +16,7 @@ from api.access import RequestLog
 from darkroom import errors
 from darkroom.errors import DarkroomError
 from darkroom.log import logger
-from darkroom.trace import new_traceparent, trace_id
+from darkroom.tracing import new_traceparent, trace_id
 from tests.gateway import call
 
 SECRET = "amqp://darkroom:hunter2@10.0.0.7"

@@ -7,7 +7,7 @@ import pytest
 
 from api.examples import FILE_ID
 from api.schemas import examples_of
-from darkroom.contracts import PARAMS, Operation, parse_params, spelled_out
+from darkroom.contracts.operations import PARAMS, Operation, parse_params, spelled_out
 from tests.gateway import Reply, call
 
 

@@ -9,7 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from darkroom.contracts import AudioExtractParams
+from darkroom.av.ffmpeg import binary
+from darkroom.av.probe import Probe, Stream, parse
+from darkroom.contracts.audio_params import AudioExtractParams
 from darkroom.errors import (
     CorruptMediaError,
     DarkroomError,
@@ -19,8 +21,6 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.ffmpeg import binary
-from darkroom.probe import Probe, Stream, parse
 from functions.audio_extract.app import FORMATS, arguments, audio_extract, codec_arguments
 from tests.films import decoded, duration_s, kinds, loudness_lufs, probed, stream
 from tests.sources import make_task
@@ -266,7 +266,7 @@ def test_the_title_stays_and_the_place_goes(clips: Clips, tmp_path: Path, name: 
 
 
 def test_progress_grows_to_the_end(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkroom.ffmpeg.REPORT_PERIOD_S", 0.02)
+    monkeypatch.setattr("darkroom.av.ffmpeg.REPORT_PERIOD_S", 0.02)
     seen: list[float] = []
     task = make_task(clips("long.mp4"), tmp_path, progress=seen.append)
 
@@ -411,7 +411,7 @@ def test_the_waveform_is_what_can_be_heard(clips: Clips, tmp_path: Path) -> None
 def test_long_steps_are_put_together_of_parts(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = AudioExtractParams(format="wav", waveform=["json"], waveform_points=100)
     whole = audio_extract(make_task(clips("ping.wav"), tmp_path), asked)[1]
-    monkeypatch.setattr("darkroom.waveform._HELD_S", 0.005)
+    monkeypatch.setattr("functions.audio_extract.waveform._HELD_S", 0.005)
 
     assert audio_extract(make_task(clips("ping.wav"), tmp_path), asked)[1].content == whole.content
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from api.main import handler
-from darkroom import broker, events, files, ids
-from darkroom.contracts import Operation
-from darkroom.trace import continued
+from darkroom import ids
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import events, uploads
+from darkroom.services import rabbitmq
+from darkroom.tracing import continued
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
@@ -38,12 +40,12 @@ def test_event_of_an_operation_starts_that_operation(operation):
 def test_ingest_event_announces_one_upload():
     (key,) = events.uploaded_keys(load("ingest"))
 
-    _, file_id = files.id_of(key)
+    _, file_id = uploads.id_of(key)
     assert ids.parse_id(file_id) == file_id
 
 
 def test_an_object_that_somebody_put_beside_the_uploads_has_no_file_id():
-    assert files.id_of("uploads/photo.jpg") == ("photo.jpg", "")
+    assert uploads.id_of("uploads/photo.jpg") == ("photo.jpg", "")
 
 
 def test_settle_event_tells_of_a_run_that_died():
@@ -58,7 +60,7 @@ def test_dispatch_event_carries_a_message_of_ours():
     (delivery,) = events.deliveries(load("dispatch"))
 
     message = events.parse_message(delivery.body)
-    assert (delivery.queue, delivery.message_id) == (broker.queue_of(message.operation), message.job_id)
+    assert (delivery.queue, delivery.message_id) == (rabbitmq.queue_of(message.operation), message.job_id)
     assert continued(delivery.headers["traceparent"]) == delivery.headers["traceparent"]
 
 

@@ -3,8 +3,9 @@ import json
 
 import pytest
 
-from darkroom import events
-from darkroom.contracts import Message, Operation
+from darkroom.contracts.jobs import Message
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import events
 
 MESSAGE = Message(job_id="a-job", tenant="default", operation=Operation.RESIZE, attempt=2)
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from darkroom import lifecycle
-from darkroom.contracts import Failure
+from darkroom.contracts.jobs import Failure
 from darkroom.errors import (
     ConfigurationError,
     CorruptMediaError,
@@ -12,6 +11,7 @@ from darkroom.errors import (
     StorageUnavailableError,
     WorkerDiedError,
 )
+from darkroom.jobs import lifecycle
 
 INSIDES = "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
 

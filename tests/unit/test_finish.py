@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageDraw, IptcImagePlugin
 
-from darkroom import images
-from darkroom.colour import Colour, parse_colour
-from darkroom.contracts import ImageFormat, ResizeParams, WatermarkParams
+from darkroom.contracts.image_params import ImageFormat, ResizeParams, WatermarkParams
 from darkroom.errors import ResultTooLargeError, TooManyPixelsError
-from darkroom.images import Finish, save
-from darkroom.picture import open_picture
-from darkroom.task import Rendition
+from darkroom.images import save as saving
+from darkroom.images.color import Colour, parse_colour
+from darkroom.images.open import open_picture
+from darkroom.images.save import Finish, save
+from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.watermark.app import watermark
 from tests.media.make_images import (
@@ -478,17 +478,17 @@ def test_what_an_encoder_cannot_hold_is_refused_before_anything_is_decoded(
     (tmp_path / "source").write_bytes(content)
     reports: list[float] = []
     task = make_task(tmp_path / "source", tmp_path, progress=reports.append)
-    image = open_picture(task.source, task.limits).scaled(images.Size(side, side))
+    image = open_picture(task.source, task.limits).scaled(saving.Size(side, side))
     with pytest.raises(TooManyPixelsError, match=rf"at most {most},000,000 are encoded as {fmt}"):
         save(image, fmt, quality=80, task=task)
     assert reports == []
 
 
 def test_what_an_encoder_can_hold_is_not_refused() -> None:
-    for fmt, form in images._FORMATS.items():
+    for fmt, form in saving._FORMATS.items():
         for most, alpha in ((form.max_pixels, False), (form.max_pixels_alpha, form.has_alpha)):
             side = min(int(most**0.5), form.max_side_px)
-            images._check_size(images.Size(side, side), fmt, alpha=alpha)
+            saving._check_size(saving.Size(side, side), fmt, alpha=alpha)
 
 
 def test_plain_saving_keeps_nothing_and_is_white_below() -> None:

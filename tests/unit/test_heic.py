@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from darkroom import heic
 from darkroom.errors import CorruptMediaError, DarkroomError, WorkerDiedError
-from darkroom.geometry import Size
+from darkroom.images import heic
+from darkroom.media.geometry import Size
 from tests.media.make_images import encode, oriented, photograph, see_through
 from tests.pictures import difference
 
@@ -81,7 +81,7 @@ def test_what_makes_libheif_crash_costs_the_picture_and_not_this_process() -> No
 def test_an_end_before_its_time_is_an_error(
     monkeypatch: pytest.MonkeyPatch, program: str, error: type[DarkroomError]
 ) -> None:
-    monkeypatch.setattr("darkroom.spawn._program", lambda *_: program)
+    monkeypatch.setattr("darkroom.media.subprocesses._program", lambda *_: program)
 
     with pytest.raises(error):
         decoded(encode(photograph(), "HEIF"))
@@ -90,8 +90,8 @@ def test_an_end_before_its_time_is_an_error(
 
 def test_it_ends_when_its_parent_does() -> None:
     program = (
-        "import os\nfrom darkroom.spawn import spawned\n"
-        "with spawned('libheif') as child:\n    print(child.pid, flush=True)\n    os._exit(0)"
+        "import os\nfrom darkroom.media.subprocesses import spawn_python\n"
+        "with spawn_python('darkroom.images.heic_process') as child:\n    print(child.pid, flush=True)\n    os._exit(0)"
     )
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True)

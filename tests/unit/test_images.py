@@ -13,9 +13,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, TiffImagePlugin, TiffTags
 
-from darkroom import picture as pictures
-from darkroom import vips
-from darkroom.contracts import MAX_FRAMES, ImageFormat
+from darkroom.contracts.image_params import MAX_FRAMES, ImageFormat
 from darkroom.errors import (
     CorruptMediaError,
     EmptyFileError,
@@ -29,10 +27,12 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.geometry import Size
-from darkroom.images import Finish, choose_format, save
-from darkroom.picture import open_picture
-from darkroom.task import Task
+from darkroom.images import open as pictures
+from darkroom.images import vips
+from darkroom.images.open import open_picture
+from darkroom.images.save import Finish, choose_format, save
+from darkroom.media.geometry import Size
+from darkroom.media.task import Task
 from tests.media.make_images import (
     MEDIA,
     animation,
@@ -468,7 +468,7 @@ def test_a_defect_of_ours_is_not_blamed_on_the_file() -> None:
 WARNING_WITHIN_A_WARNING = """
 import gc, logging, sys
 import pyvips
-from darkroom.vips import set_up
+from darkroom.images.vips import set_up
 
 jpeg, png = (open(name, "rb").read() for name in sys.argv[1:])
 set_up()

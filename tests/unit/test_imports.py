@@ -4,71 +4,71 @@ import ast
 
 import pytest
 
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
 from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 
-#: The shared package in storeys: a module may use those below its own, and in its own only what is written before it.
-STOREYS = [
-    ["darkroom", "errors", "trace", "log"],
-    ["config", "contracts", "ids", "task"],
-    ["sniff", "geometry", "events", "metrics", "aws", "workplace"],
-    [
-        *(
-            "colour",
-            "vips",
-            "spawn",
-            "libheif",
-            "heic",
-            "decoded",
-            "apng",
-            "picture",
-            "framing",
-            "metadata",
-            "apart",
-            "content",
-        ),
-        "images",
-        *("fonts", "lettering", "lengths", "ffmpeg", "probe", "keyframes", "facts", "filters", "tags"),
-        *("budget", "crf", "encoders", "samples", "subtitles", "loudness", "verify", "storyboard", "waveform"),
+#: The shared package in layers: a module may import from the layers before its own, and in its own only what is listed
+#: before it.
+LAYERS = {
+    "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
+    "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
+    "media": ["task", "types", "sniff", "geometry", "subprocesses"],
+    "images": [
+        *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
+        *("auto_format", "save"),
     ],
-    ["storage", "store", "broker"],
-    ["files", "ledger"],
-    ["lifecycle"],
-    ["intake"],
-    ["worker"],
-]
-ORDER = [f"darkroom.{name}".removesuffix(".darkroom") for storey in STOREYS for name in storey]
-STOREY = {f"darkroom.{name}".removesuffix(".darkroom"): level for level, names in enumerate(STOREYS) for name in names}
+    "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
+    "services": [
+        *("aws", "s3", "redis.keys", "redis.deadlines", "redis.client", "redis.scripts", "redis.slots", "redis.leases"),
+        *("redis.views", "redis.open_jobs", "redis.reconciliation", "redis.files", "rabbitmq"),
+    ],
+    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
+}
 
-MEDIA = {f"darkroom.{name}" for name in STOREYS[3]}
-SERVICES = {"darkroom.aws", *(f"darkroom.{name}" for storey in STOREYS[4:-1] for name in storey)}
+
+def in_layer(layer: str) -> list[str]:
+    """The modules of one layer, below what its folder says of itself."""
+    folder = f"darkroom.{layer}".rstrip(".")
+    folders = {folder, *(f"{folder}.{name}".rpartition(".")[0] for name in LAYERS[layer])}
+    return [*sorted(folders), *(f"{folder}.{name}" for name in LAYERS[layer])]
+
+
+ORDER = [name for layer in LAYERS for name in in_layer(layer)]
+MEDIA = {*in_layer("images"), *in_layer("av")}
+SERVICES = {
+    *(f"darkroom.services.{name}" for name in LAYERS["services"]),
+    *(f"darkroom.jobs.{name}" for name in LAYERS["jobs"] if name not in ("workdir", "events", "worker")),
+}
+
+#: What ships nowhere.
+LOCAL = ("localstack.", "tools.")
 
 #: The only modules that may import a third-party package, where one place is meant to know it.
-KEEPERS = {
-    "pika": {"darkroom.broker"},
-    "redis": {"darkroom.store"},
+ALLOWED_IMPORTERS = {
+    "pika": {"darkroom.services.rabbitmq"},
+    "redis": {"darkroom.services.redis.client"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
     "pyvips": {
-        "darkroom.colour",
-        "darkroom.vips",
-        "darkroom.decoded",
-        "darkroom.picture",
-        "darkroom.framing",
-        "darkroom.metadata",
-        "darkroom.apart",
-        "darkroom.apng",
-        "darkroom.content",
-        "darkroom.images",
-        "darkroom.lettering",
-        "darkroom.storyboard",
-        "darkroom.facts",
+        "darkroom.images.color",
+        "darkroom.images.vips",
+        "darkroom.images.pillow",
+        "darkroom.images.open",
+        "darkroom.images.framing",
+        "darkroom.images.metadata",
+        "darkroom.images.encode_process",
+        "darkroom.images.apng",
+        "darkroom.images.auto_format",
+        "darkroom.images.save",
+        "functions.watermark.lettering",
+        "functions.video_thumbnail.storyboard",
+        "functions.video_metadata.image_facts",
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",
     },
-    "PIL": {"darkroom.decoded"},
-    "pi_heif": {"darkroom.libheif"},
+    "PIL": {"darkroom.images.pillow"},
+    "pi_heif": {"darkroom.images.heic_process"},
 }
 
 
@@ -76,7 +76,7 @@ def ours(module: Module) -> set[str]:
     return module.imports & modules().keys()
 
 
-def test_every_module_of_the_shared_package_has_a_storey() -> None:
+def test_every_module_of_the_shared_package_has_a_layer() -> None:
     assert set(ORDER) == set(in_package("darkroom"))
 
 
@@ -92,8 +92,9 @@ def test_package_imports_only_itself_and_what_it_is_built_on(package: str) -> No
     allowed = {
         "darkroom": {"darkroom"},
         "api": {"api", "darkroom"},
-        "functions": {"darkroom"},
+        "functions": {"darkroom", "functions"},
         "localstack": {"localstack", "darkroom"},
+        "tools": {"tools", "localstack"},
     }[package]
 
     for name, module in in_package(package).items():
@@ -106,8 +107,8 @@ def test_package_imports_only_itself_and_what_it_is_built_on(package: str) -> No
 def test_operation_knows_media_and_the_worker_but_no_service(operation: Operation) -> None:
     imports = ours(modules()[f"functions.{operation}.app"])
 
-    assert "darkroom.worker" in imports
-    assert not imports & (SERVICES | {"darkroom.events"}), "an operation knows nothing of queues, buckets or jobs"
+    assert "darkroom.jobs.worker" in imports
+    assert not imports & (SERVICES | {"darkroom.jobs.events"}), "an operation knows nothing of queues, buckets or jobs"
 
 
 def test_media_modules_know_no_service() -> None:
@@ -118,7 +119,7 @@ def test_media_modules_know_no_service() -> None:
 def test_api_loads_no_media_engine_and_no_worker() -> None:
     loaded = reachable_modules("api.main")
 
-    assert not loaded & (MEDIA | {"darkroom.worker"})
+    assert not loaded & (MEDIA | {"darkroom.jobs.worker"})
     assert not third_party(loaded) & {"PIL", "pyvips"}
 
 
@@ -126,7 +127,7 @@ def test_api_loads_no_media_engine_and_no_worker() -> None:
 def test_functions_around_the_operations_load_neither_engine_nor_web_framework(name: str) -> None:
     loaded = reachable_modules(f"functions.{name}.app")
 
-    assert not loaded & (MEDIA | {"darkroom.worker"})
+    assert not loaded & (MEDIA | {"darkroom.jobs.worker"})
     assert not third_party(loaded) & {"PIL", "pyvips", "fastapi", "starlette"}
 
 
@@ -134,19 +135,19 @@ def third_party(names: set[str]) -> set[str]:
     return {other.split(".")[0] for name in names for other in modules()[name].imports}
 
 
-@pytest.mark.parametrize("package", KEEPERS)
+@pytest.mark.parametrize("package", ALLOWED_IMPORTERS)
 def test_third_party_package_is_known_in_its_place_only(package: str) -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    shipped = {name: module for name, module in modules().items() if not name.startswith(LOCAL)}
     users = {name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}}
 
-    assert users == KEEPERS[package]
+    assert users == ALLOWED_IMPORTERS[package]
 
 
 def test_environment_is_read_in_one_place() -> None:
     readers = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and {"environ", "getenv", "environb"} & mentioned(module)
+        if not name.startswith(LOCAL) and {"environ", "getenv", "environb"} & mentioned(module)
     }
 
     assert readers == {"darkroom.config"}
@@ -160,6 +161,14 @@ def mentioned(module: Module) -> set[str]:
 
 def test_nothing_is_asked_of_a_service_or_the_environment_at_import() -> None:
     for name, module in modules().items():
-        if not name.startswith("localstack"):
+        if not name.startswith(LOCAL):
             at_import = module.called_at_import
-            assert not at_import & {"settings", "client", "secret", "logger", "Logger", "create_client"}, name
+            assert not at_import & {
+                "settings",
+                "client",
+                "redis_client",
+                "secret",
+                "logger",
+                "Logger",
+                "create_client",
+            }, name

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.av.lengths import check_uncut, track_ends
 from darkroom.errors import CorruptMediaError
-from darkroom.lengths import check_uncut, track_ends
 
 
 def box(name: bytes, content: bytes = b"", *, length: int | None = None) -> bytes:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageStat
 
-from darkroom import fonts
-from darkroom.contracts import WatermarkParams
+from darkroom.contracts.image_params import WatermarkParams
 from darkroom.errors import InvalidRequestError
-from darkroom.geometry import Size
+from darkroom.media.geometry import Size
+from functions.watermark import fonts
 from functions.watermark.app import fitted, watermark
 from tests.media.make_images import MEDIA, animation, encode, frames, photograph
 from tests.pictures import changed_box, difference, opened

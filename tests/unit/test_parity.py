@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from darkroom import contracts
-from darkroom.contracts import Operation
+from darkroom.contracts import operations
+from darkroom.contracts.operations import Operation
 from tests.code import modules
 from tests.template import Template
 
@@ -30,8 +30,8 @@ def test_operation_has_everything_under_its_name(operation: Operation) -> None:
     assert not [str(path.relative_to(ROOT)) for path in wanted if not path.is_file()]
     assert f"{camel(operation)}Function" in Template().functions
     assert f"{camel(operation)}Mapping" in Template().resources
-    assert operation in contracts.ACCEPTS
-    assert operation in contracts.PARAMS
+    assert operation in operations.ACCEPTS
+    assert operation in operations.PARAMS
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -50,7 +50,7 @@ def is_handler(node: ast.Assign) -> bool:
 
 @pytest.mark.parametrize("operation", Operation)
 def test_operation_has_parameters_with_an_example_that_they_accept(operation: Operation) -> None:
-    model = contracts.PARAMS[operation]
+    model = operations.PARAMS[operation]
     examples = model.model_json_schema()["examples"]
 
     assert issubclass(model, BaseModel)
@@ -66,4 +66,4 @@ def test_nothing_is_left_of_an_operation_that_is_gone() -> None:
     assert folders == set(Operation) | AROUND
     assert queues == {camel(operation) for operation in Operation} | {"Dead"}
     assert functions == {camel(word) for word in {*Operation, *AROUND, "api"}}
-    assert set(contracts.ACCEPTS) == set(contracts.PARAMS) == set(Operation)
+    assert set(operations.ACCEPTS) == set(operations.PARAMS) == set(Operation)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.contracts import Operation
+from darkroom.contracts.operations import Operation
 from tests.code import IMPORTING, Node, in_package, modules, reachable
 from tests.template import Template, existing_services, new_network
 
@@ -28,16 +28,16 @@ S3_ACTIONS = {
 
 #: The part of the bucket that each user of `storage` works on.
 PARTS = {
-    ("darkroom.ledger", "accept"): "ledger",
-    ("darkroom.ledger", "end"): "ledger",
-    ("darkroom.ledger", "jobs_after"): "ledger",
-    ("darkroom.ledger", "_read"): "ledger",
-    ("darkroom.files", "inspect"): "uploads",
-    ("darkroom.files", "landed_since"): "uploads",
-    ("darkroom.lifecycle", "tidy"): "processed",
-    ("darkroom.worker", "StoredSource"): "uploads",
-    ("darkroom.worker", "_upload"): "processed",
-    ("darkroom.worker", "_discard"): "processed",
+    ("darkroom.jobs.ledger", "accept"): "ledger",
+    ("darkroom.jobs.ledger", "end"): "ledger",
+    ("darkroom.jobs.ledger", "jobs_after"): "ledger",
+    ("darkroom.jobs.ledger", "_read"): "ledger",
+    ("darkroom.jobs.uploads", "inspect"): "uploads",
+    ("darkroom.jobs.uploads", "landed_since"): "uploads",
+    ("darkroom.jobs.lifecycle", "tidy"): "processed",
+    ("darkroom.jobs.source", "StoredSource"): "uploads",
+    ("darkroom.jobs.worker", "_upload"): "processed",
+    ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",
     ("api.routers.uploads", "create_upload"): "uploads",
     ("api.routers.health", "_ask_storage"): "ledger",
@@ -50,7 +50,7 @@ PARTS = {
 SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn": "DARKROOM_CACHE_SECRET_ARN"}
 
 #: Users of a client other than S3's.
-CLIENTS = {("functions.dispatch.app", "_invoke"): "lambda", ("darkroom.aws", "secret"): "secretsmanager"}
+CLIENTS = {("functions.dispatch.app", "_invoke"): "lambda", ("darkroom.services.aws", "secret"): "secretsmanager"}
 
 VARIANTS = {"with its own network": new_network, "on existing services": existing_services}
 
@@ -75,11 +75,11 @@ def users_of(module: str, *names: str) -> dict[Node, set[str]]:
 
 def s3_methods(verb: str) -> set[str]:
     """The methods of S3's client behind a function of `storage`."""
-    definitions = modules()["darkroom.storage"].definitions
+    definitions = modules()["darkroom.services.s3"].definitions
     statements = [
         statement
-        for where, name in reachable({("darkroom.storage", verb)})
-        if where == "darkroom.storage"
+        for where, name in reachable({("darkroom.services.s3", verb)})
+        if where == "darkroom.services.s3"
         for statement in definitions[name]
     ]
     return {method for statement in statements for method in _called_on_client(statement)}
@@ -95,7 +95,7 @@ def _called_on_client(statement: ast.stmt) -> Iterator[str]:
 
 STORAGE_VERBS = {
     name: methods
-    for name in modules()["darkroom.storage"].definitions
+    for name in modules()["darkroom.services.s3"].definitions
     if not name.startswith("_") and name != IMPORTING and (methods := s3_methods(name))
 }
 
@@ -131,8 +131,8 @@ def secrets_in(node: Node) -> set[str]:
     return {found.attr for found in walked if isinstance(found, ast.Attribute)} & SECRETS.keys()
 
 
-users_of_storage = users_of("darkroom.storage", *STORAGE_VERBS)
-users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.aws", "secret")}
+users_of_storage = users_of("darkroom.services.s3", *STORAGE_VERBS)
+users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.services.aws", "secret")}
 
 
 def needed_by_lambda(function: str, template: Template) -> set[Permission]:
@@ -265,8 +265,8 @@ def test_every_caller_of_aws_is_known_here() -> None:
     assert users_of_storage.keys() == PARTS.keys()
     assert all(users_of_secrets.values())
     assert set().union(*users_of_secrets.values()) == SECRETS.keys()
-    known = CLIENTS.keys() | {("darkroom.storage", name) for name in modules()["darkroom.storage"].definitions}
-    assert users_of("darkroom.aws", "client").keys() <= known
+    known = CLIENTS.keys() | {("darkroom.services.s3", name) for name in modules()["darkroom.services.s3"].definitions}
+    assert users_of("darkroom.services.aws", "client").keys() <= known
     assert set().union(*STORAGE_VERBS.values()) == S3_ACTIONS.keys()
 
 
@@ -277,4 +277,4 @@ def test_no_other_module_makes_clients() -> None:
         if not name.startswith("localstack") and "create_client" in ast.unparse(module.tree)
     }
 
-    assert makers == {"darkroom.aws"}
+    assert makers == {"darkroom.services.aws"}

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from darkroom.av.probe import Probe, check_duration, check_pixels, check_whole, parse
 from darkroom.errors import CorruptMediaError, TooLongError, TooManyPixelsError
-from darkroom.probe import Probe, check_duration, check_pixels, check_whole, parse
-from darkroom.task import Limits
+from darkroom.media.task import Limits
 
 LIMITS = Limits(pixels=1_000_000, duration_s=100)
 FILM = {"codec_type": "video", "width": 1280, "height": 720, "avg_frame_rate": "25/1", "r_frame_rate": "25/1"}

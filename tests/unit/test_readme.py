@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import api.problems  # noqa: F401 - its errors belong to the tree
-from darkroom.contracts import PARAMS, Operation
+from darkroom.contracts.operations import PARAMS, Operation
 from darkroom.errors import DarkroomError, Superseded
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

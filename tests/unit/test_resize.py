@@ -4,7 +4,7 @@ from random import Random
 import pytest
 from PIL import Image
 
-from darkroom.contracts import ImageFormat, ResizeParams
+from darkroom.contracts.image_params import ImageFormat, ResizeParams
 from darkroom.errors import InvalidRequestError, MediaError, TooManyPixelsError
 from functions.resize.app import resize
 from tests.media.make_images import animation, camera_jpeg, encode, frames, photo, photograph, see_through

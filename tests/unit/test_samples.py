@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from darkroom.samples import PART_S, WHOLE_S, Part, parts
+from functions.video_compress.quality import PART_S, WHOLE_S, Part, parts
 
 
 @pytest.mark.parametrize("duration_s", [None, 0.04, 5.0, WHOLE_S])

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from api.main import app
-from darkroom import broker, config, files, ledger
-from darkroom.contracts import Operation
+from darkroom import config
+from darkroom.contracts.operations import Operation
+from darkroom.jobs import ledger, uploads
+from darkroom.services import rabbitmq
 from tests.template import EXISTING, Template, existing_services, new_network
 
 VARIANTS: dict[str, Callable[[], Template]] = {
@@ -154,8 +156,8 @@ def test_every_queue_with_work_is_mapped_once(template: Template) -> None:
     mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
     targets = {spec["Queues"][0]: spec["FunctionName"] for spec in mappings}
 
-    assert targets == {broker.queue_of(operation): "<DispatchFunction>" for operation in Operation} | {
-        broker.DEAD_QUEUE: "<SettleFunction>"
+    assert targets == {rabbitmq.queue_of(operation): "<DispatchFunction>" for operation in Operation} | {
+        rabbitmq.DEAD_QUEUE: "<SettleFunction>"
     }
     assert len(mappings) == len(targets)
     assert all(len(spec["Queues"]) == 1 for spec in mappings)
@@ -208,7 +210,7 @@ def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
     ]
 
     assert notification["Function"] == "<IngestFunction.Arn>"
-    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": files.PREFIX}]
+    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.PREFIX}]
 
 
 def test_functions_are_told_the_name_that_the_bucket_gets(template: Template) -> None:
@@ -233,7 +235,7 @@ def test_every_prefix_ends_its_objects() -> None:
     assert set(days) == {str(value) for value in new_network().raw["Parameters"]["RetentionDays"]["AllowedValues"]}
     for retention, rules in days.items():
         assert rules == {
-            files.PREFIX: int(retention),
+            uploads.PREFIX: int(retention),
             "processed/": int(retention),
             ledger.PREFIX: int(retention) + 1,
             "work/": 1,

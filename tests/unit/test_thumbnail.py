@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from darkroom.contracts import ImageFormat, ThumbnailParams
+from darkroom.contracts.image_params import ImageFormat, ThumbnailParams
 from functions.thumbnail.app import thumbnail
 from tests.media.make_images import animation, encode, frames, oriented, photograph, see_through
 from tests.pictures import difference, opened

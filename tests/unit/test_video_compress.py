@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from darkroom import filters, samples, tags
-from darkroom.contracts import Operation, VideoCompressParams, parse_params
-from darkroom.encoders import ENCODERS, MP4, WEBM, quality_arguments
+from darkroom.av import filters, tags
+from darkroom.av.probe import Probe, parse, probe
+from darkroom.contracts.operations import Operation, parse_params
+from darkroom.contracts.video_params import VideoCompressParams
 from darkroom.errors import (
     CorruptMediaError,
     DarkroomError,
@@ -24,10 +25,11 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.geometry import Size
-from darkroom.probe import Probe, parse, probe
-from darkroom.task import Rendition
+from darkroom.media.geometry import Size
+from darkroom.media.task import Rendition
+from functions.video_compress import quality
 from functions.video_compress.app import Plan, arguments, fit, sound_arguments, sound_kbps, video_compress
+from functions.video_compress.encoders import ENCODERS, MP4, WEBM, quality_arguments
 from tests.films import (
     boxes,
     decoded,
@@ -506,7 +508,7 @@ def test_the_search_ends_in_time_for_the_film(clips: Clips, tmp_path: Path, monk
         time.sleep(2)
         return 0.5
 
-    monkeypatch.setattr(samples, "score", slowly)
+    monkeypatch.setattr(quality, "score", slowly)
     task = make_task(clips("film.mp4"), tmp_path, deadline_s=6)
 
     (rendition,) = video_compress(task, VideoCompressParams(target_ssim=0.95, preset="ultrafast"))
@@ -518,8 +520,8 @@ def test_the_search_ends_in_time_for_the_film(clips: Clips, tmp_path: Path, monk
 def test_a_film_that_cannot_be_sought_in_is_judged_by_its_beginning(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "parts", lambda known_s: [samples.Part(999, 4)] * 2 if known_s else whole)
-    whole = [samples.Part(0, samples.WHOLE_S)]
+    monkeypatch.setattr(quality, "parts", lambda known_s: [quality.Part(999, 4)] * 2 if known_s else whole)
+    whole = [quality.Part(0, quality.WHOLE_S)]
 
     _, told = likened(clips("film.mp4"), tmp_path, target_ssim=0.9)
 
@@ -580,7 +582,7 @@ def test_the_loudness_asked_for_is_reached(clips: Clips, tmp_path: Path) -> None
 def test_a_film_that_came_out_black_does_not_count(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
-    monkeypatch.setattr("darkroom.filters.encoded", lambda *_: "scale=64:36,drawbox=c=black:t=fill,format=yuv420p")
+    monkeypatch.setattr("darkroom.av.filters.encoded", lambda *_: "scale=64:36,drawbox=c=black:t=fill,format=yuv420p")
     with pytest.raises(InternalError, match="black"):
         compressed(clips("silent.mp4"), tmp_path, max_width=64, codec=codec)
 
@@ -597,7 +599,7 @@ def test_a_film_is_not_black_because_its_key_frames_are(clips: Clips, tmp_path: 
 def test_a_film_that_came_out_silent_does_not_count(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkroom.loudness.filters", lambda _: ["volume=0"])
+    monkeypatch.setattr("darkroom.av.loudness.filters", lambda _: ["volume=0"])
     with pytest.raises(InternalError, match="silence"):
         compressed(clips("film.mp4"), tmp_path, loudness=-20)
 
@@ -614,7 +616,7 @@ def test_a_film_that_is_black_stays_black(clips: Clips, tmp_path: Path, codec: s
 def test_progress_grows_to_the_end(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aim: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("darkroom.ffmpeg.REPORT_PERIOD_S", 0.02)
+    monkeypatch.setattr("darkroom.av.ffmpeg.REPORT_PERIOD_S", 0.02)
     seen: list[float] = []
     task = make_task(clips("film.mp4"), tmp_path, progress=seen.append)
 

@@ -6,15 +6,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkroom import keyframes
-from darkroom.colour import profile_name
-from darkroom.contracts import VideoMetadataParams
-from darkroom.errors import (
-    CorruptMediaError,
-    DarkroomError,
-    TooManyPixelsError,
-    UnsupportedMediaTypeError,
-)
+from darkroom.av import keyframes
+from darkroom.contracts.video_params import VideoMetadataParams
+from darkroom.errors import CorruptMediaError, DarkroomError, TooManyPixelsError, UnsupportedMediaTypeError
+from darkroom.images.color import profile_name
 from functions.video_metadata.app import video_metadata
 from tests.media.make_images import (
     animation,
@@ -215,10 +210,10 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
     film = clips("long.mp4")
 
     class Linked(LocalSource):
-        def locate(self) -> str:
+        def ffmpeg_input(self) -> str:
             return server.url
 
-        def path(self) -> Path:
+        def download(self) -> Path:
             raise AssertionError("the whole film was fetched")
 
     with served(film) as server:

@@ -7,8 +7,10 @@ import pytest
 import pyvips
 from PIL import Image, ImageSequence, ImageStat
 
-from darkroom import filters, storyboard
-from darkroom.contracts import FrameFormat, VideoThumbnailParams
+from darkroom.av import filters
+from darkroom.av.probe import Stream
+from darkroom.contracts.image_params import FrameFormat
+from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.errors import (
     CorruptMediaError,
     DarkroomError,
@@ -18,9 +20,9 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.geometry import Size
-from darkroom.probe import Stream
-from darkroom.task import Rendition
+from darkroom.media.geometry import Size
+from darkroom.media.task import Rendition
+from functions.video_thumbnail import storyboard
 from functions.video_thumbnail.app import decoding, seeks, time_of, video_thumbnail, writing
 from tests.films import frame
 from tests.pictures import difference, opened
@@ -186,7 +188,7 @@ def test_more_pixels_than_can_be_held_are_refused_beforehand(clips: Clips, tmp_p
 
 
 def test_progress_of_several_frames_only_grows(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkroom.ffmpeg.REPORT_PERIOD_S", 0.01)
+    monkeypatch.setattr("darkroom.av.ffmpeg.REPORT_PERIOD_S", 0.01)
     seen: list[float] = []
     task = make_task(clips("film.mp4"), tmp_path, progress=seen.append)
 
@@ -285,7 +287,7 @@ def test_the_first_key_frame_is_the_first_picture_of_every_kind_of_film(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     exact = taken(clips(name), tmp_path, time_s=0, format="png")
-    monkeypatch.setattr("darkroom.keyframes.LONGEST_S", 0.0)
+    monkeypatch.setattr("darkroom.av.keyframes.LONGEST_S", 0.0)
     found = taken(clips(name), tmp_path, time_s=0, format="png")
 
     assert found.size == exact.size
@@ -368,10 +370,10 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
     film = clips("long.mp4")
 
     class Linked(LocalSource):
-        def locate(self) -> str:
+        def ffmpeg_input(self) -> str:
             return server.url
 
-        def path(self) -> Path:
+        def download(self) -> Path:
             raise AssertionError("the whole film was fetched")
 
     with served(film) as server:
@@ -432,7 +434,7 @@ def test_a_film_that_is_too_long_is_not_decoded(clips: Clips, tmp_path: Path) ->
 
 
 def test_pixels_hardly_off_square_count_as_square() -> None:
-    from darkroom.probe import displayed
+    from darkroom.av.probe import displayed
 
     assert displayed(1920, 1080, Fraction(405, 404), 0) == (1920, 1080)
     assert displayed(720, 576, Fraction(64, 45), 0) == (1024, 576)

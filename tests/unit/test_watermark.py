@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from darkroom import fonts, lettering
-from darkroom.contracts import ImageFormat, Position, WatermarkParams
+from darkroom.contracts.image_params import ImageFormat, Position, WatermarkParams
 from darkroom.errors import (
     ConfigurationError,
     CorruptMediaError,
@@ -14,7 +13,7 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.ids import new_id
-from functions.watermark import app
+from functions.watermark import app, fonts, lettering
 from functions.watermark.app import watermark
 from tests.media.make_images import (
     MEDIA,

@@ -2,27 +2,25 @@
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from darkroom.contracts import Operation
-
 NAMESPACE = "Darkroom"
 
 
-def count(name: str, operation: Operation, **dimensions: str) -> None:
+def count(name: str, operation: str, **dimensions: str) -> None:
     """Adds one to the counter `name` of an operation."""
     _emit(name, 1, MetricUnit.Count, operation, dimensions)
 
 
-def gauge(name: str, value: float, operation: Operation) -> None:
+def gauge(name: str, value: float, operation: str) -> None:
     """Records how many there are at the moment."""
     _emit(name, value, MetricUnit.Count, operation, {})
 
 
-def milliseconds(name: str, value: float, operation: Operation) -> None:
+def duration_ms(name: str, value: float, operation: str) -> None:
     """Records a duration."""
     _emit(name, value, MetricUnit.Milliseconds, operation, {})
 
 
-def _emit(name: str, value: float, unit: MetricUnit, operation: Operation, dimensions: dict[str, str]) -> None:
+def _emit(name: str, value: float, unit: MetricUnit, operation: str, dimensions: dict[str, str]) -> None:
     with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
         metric.add_dimension(name="operation", value=operation)
         for key, text in dimensions.items():

@@ -1,0 +1,154 @@
+"""What a picture is, from its header alone, in the shape in which ffprobe's findings come: nothing is decoded."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pyvips
+
+from darkroom.av.probe import MAX_TAG_LENGTH, Probe, Stream
+from darkroom.images import apng, pillow
+from darkroom.images.color import profile_name
+from darkroom.images.open import orientation, read_header
+from darkroom.images.pillow import Header
+from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Size
+from darkroom.media.task import Limits, Source
+
+#: How the container and the coding are called, by media type.
+_NAMES = {
+    "image/jpeg": ("JPEG", "jpeg"),
+    "image/png": ("PNG", "png"),
+    "image/gif": ("GIF", "gif"),
+    "image/webp": ("WebP", "webp"),
+    "image/tiff": ("TIFF", "tiff"),
+    "image/bmp": ("BMP", "bmp"),
+    "image/avif": ("AVIF", "av1"),
+    "image/heic": ("HEIC", "hevc"),
+}
+
+#: Kinds of colours by libvips' and by Pillow's names.
+_GREY, _CMYK = {"b-w", "grey16", "L", "LA", "1"}, {"cmyk", "CMYK"}
+
+_BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "uint": 32, "int": 32, "float": 32, "double": 64}
+
+#: Degrees clockwise that turn the stored picture upright, by EXIF orientation; 2, 4, 5 and 7 are mirrored besides.
+_TURNS = {1: 0, 2: 0, 3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+
+#: EXIF's way to write a time, with the offset from UTC where the camera knew it.
+_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)([+-]\d\d:\d\d)?.*")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a file with one stream of the kind `image`, and what only pictures have.
+
+    `orientation` is that of EXIF, 1 to 8; `plays` is how often an animation is shown, 0 for ever, None for a still.
+    """
+
+    found: Probe
+    orientation: int
+    alpha: bool
+    icc_profile: str | None
+    plays: int | None
+
+
+def picture(source: Source, limits: Limits) -> Picture:
+    """What a picture is. Raises as `picture.read_header` does."""
+    content, header = read_header(source, limits)
+    if isinstance(header, Header):
+        return _by_pillow(source, header)
+    frames, duration_s, plays = _animation(content, header, source.media_type)
+    turned = orientation(header)
+    stored = Size(header.width, header.get_page_height())
+    stream = _stream(
+        source.media_type,
+        stored,
+        Size(stored.height, stored.width) if turned in SIDEWAYS_ORIENTATIONS else stored,
+        rotation_degrees=_TURNS.get(turned, 0),
+        frame_count=frames,
+        duration_s=duration_s,
+        frame_rate=round(frames / duration_s, 3) if frames and duration_s else None,
+        bit_depth=_whole(header, "bits-per-sample") or _BITS.get(header.format),
+        color_space=_colours(header.interpretation),
+    )
+    profile = bytes(header.get("icc-profile-data")) if header.get_typeof("icc-profile-data") else b""
+    found = _probe(source, stream, _exif(content, header, source.media_type))
+    return Picture(found, turned, bool(header.hasalpha()), profile_name(profile), plays)
+
+
+def _by_pillow(source: Source, header: Header) -> Picture:
+    stream = _stream(
+        source.media_type,
+        header.size,
+        header.size,
+        frame_count=1,
+        bit_depth=header.bit_depth,
+        color_space=_colours(header.mode),
+    )
+    alpha = header.mode in ("LA", "RGBA", "PA")
+    return Picture(_probe(source, stream, header.exif), 1, alpha, profile_name(header.profile), None)
+
+
+def _animation(content: bytes, header: pyvips.Image, media_type: str) -> tuple[int | None, float | None, int | None]:
+    """How many frames there are, how many seconds they take together, how often they are shown."""
+    if media_type == "image/png":
+        frames = apng.frame_count(content)
+        delays_s, plays = apng.times(content) if frames > 1 else ([], 0)
+        # A picture in front that is none of the frames has no time.
+        return (frames, round(sum(delays_s), 6) or None, plays) if frames > 1 else (1, None, None)
+    if media_type == "image/avif":
+        return (pillow.avif_frames(content) if pillow.is_avif_film(content) else 1), None, None
+    frames = (_whole(header, "n-pages") or 1) if media_type in ("image/gif", "image/webp") else 1
+    if frames == 1:
+        return 1, None, None
+    delays_ms = list(header.get("delay")) if header.get_typeof("delay") else []
+    return frames, sum(delays_ms) / 1000 or None, _whole(header, "loop") or 0
+
+
+def _exif(content: bytes, header: pyvips.Image, media_type: str) -> bytes:
+    if header.get_typeof("exif-data"):
+        return bytes(header.get("exif-data"))
+    return pillow.tiff_exif(content) if media_type == "image/tiff" else b""
+
+
+def _whole(header: pyvips.Image, name: str) -> int | None:
+    return int(header.get(name)) if header.get_typeof(name) else None
+
+
+def _colours(name: str) -> str:
+    return "gray" if name in _GREY else "cmyk" if name in _CMYK else "lab" if name.startswith("lab") else "rgb"
+
+
+def _stream(media_type: str, stored: Size, shown: Size, **details: Any) -> Stream:
+    known: dict[str, Any] = {"profile": None, "bit_rate_bps": None, "duration_s": None, "start_s": None, **details}
+    return Stream(
+        index=0,
+        kind="image",
+        codec=_NAMES[media_type][1],
+        language=None,
+        default=True,
+        forced=False,
+        attached_picture=False,
+        tags={},
+        coded_width_px=stored.width,
+        coded_height_px=stored.height,
+        width_px=shown.width,
+        height_px=shown.height,
+        **known,
+    )
+
+
+def _probe(source: Source, stream: Stream, exif: bytes) -> Probe:
+    tags = {name: value[:MAX_TAG_LENGTH] for name, value in pillow.exif_tags(exif).items()} if exif else {}
+    taken = _TIME.fullmatch(tags.pop("creation_time", ""))
+    if taken and taken[1] != "0000":
+        tags = {"creation_time": f"{taken[1]}-{taken[2]}-{taken[3]}T{taken[4]}{taken[5] or ''}", **tags}
+    return Probe(
+        format_name=_NAMES[source.media_type][0],
+        duration_s=stream.duration_s,
+        bit_rate_bps=None,
+        size_bytes=source.size_bytes,
+        streams=(stream,),
+        chapters=(),
+        tags=tags,
+    )

@@ -1,0 +1,103 @@
+"""What a picture says about itself, and how much of that goes along with a result.
+
+libvips reads EXIF into fields named `exif-ifd<number>-<tag>` and writes those that are still there; XMP and IPTC are
+blobs. The position where a picture was taken can stand in EXIF's fourth directory and in XMP.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pyvips
+
+from darkroom.contracts.image_params import Metadata
+
+_BLOBS = ("exif-data", "xmp-data", "iptc-data")
+_RIGHTS = ("exif-ifd0-Artist", "exif-ifd0-Copyright")
+_GPS = "exif-ifd3-"
+
+#: Directory 1 describes the embedded preview, which shows the picture before it was cropped or marked; a maker's own
+#: notes hold serial numbers, faces and more that nobody has read.
+_NEVER = re.compile(r"exif-ifd1-|exif-ifd\d-(MakerNote|Orientation$)|jpeg-thumbnail-data$|.*(Pixel[XY]Dimension)$")
+
+
+def _in_xmp(names: bytes) -> re.Pattern[bytes]:
+    """How XMP spells properties: as attributes, or as elements with what is in them."""
+    attribute = rb"""\s[\w.-]+:(?:%b)\s*=\s*("[^"]*"|'[^']*')""" % names
+    return re.compile(rb"""%b|<([\w.-]+:(?:%b))\b[^>]*?(/>|>.*?</\2\s*>)""" % (attribute, names), re.DOTALL)
+
+
+_XMP_GPS = _in_xmp(rb"GPS\w*")
+_XMP_NEVER = _in_xmp(rb"Orientation|Thumbnails")
+
+#: How Photoshop's block begins, how each of its parts does, and the kind of the part that is IPTC.
+_PHOTOSHOP, _RESOURCE, _IPTC = b"Photoshop 3.0\0", b"8BIM", b"\x04\x04"
+
+#: What `keep` of a saver is called.
+_FLAGS = {"exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc", "icc-profile-data": "icc"}
+
+
+def reduced(image: pyvips.Image, metadata: Metadata, *, gps: bool, profile: bool) -> tuple[pyvips.Image, str]:
+    """The image with only what shall go along, and the saver's `keep` flags for it ("none", "exif:icc" ...)."""
+    kept = {"icc-profile-data"} if profile else set[str]()
+    if metadata == "copyright":
+        kept |= {"exif-data"}
+    elif metadata == "keep":
+        kept |= set(_BLOBS)
+    if not kept:
+        return image, "none"
+    image = image.copy()
+    for name in list(image.get_fields()):
+        if name.startswith("exif-ifd"):
+            if _NEVER.match(name) or not _allowed(name, metadata, gps=gps):
+                image.remove(name)
+        elif _NEVER.match(name) or (name in _FLAGS and name not in kept):
+            image.remove(name)
+    if "iptc-data" in kept and image.get_typeof("iptc-data"):
+        _reduce_iptc(image)
+    if "xmp-data" in kept and image.get_typeof("xmp-data"):
+        _reduce_xmp(image, gps=gps)
+    flags = [flag for name, flag in _FLAGS.items() if name in kept and image.get_typeof(name)]
+    return image, ":".join(flags) or "none"
+
+
+def _allowed(name: str, metadata: Metadata, *, gps: bool) -> bool:
+    if metadata == "copyright":
+        return name in _RIGHTS
+    return metadata == "keep" and (gps or not name.startswith(_GPS))
+
+
+def _reduce_iptc(image: pyvips.Image) -> None:
+    """Leaves IPTC alone of Photoshop's block, whose other parts hold a preview, and EXIF and XMP once more.
+
+    A TIFF has IPTC without that block, in which a JPEG's readers look for it.
+    """
+    block = bytes(image.get("iptc-data"))
+    image.remove("iptc-data")
+    for kind, content in _resources(block) if block.startswith(_PHOTOSHOP) else [(_IPTC, block)]:
+        if kind == _IPTC:
+            size = len(content).to_bytes(4)
+            block = _PHOTOSHOP + _RESOURCE + _IPTC + b"\0\0" + size + content + bytes(len(content) % 2)
+            image.set_type(pyvips.GValue.blob_type, "iptc-data", block)
+
+
+def _resources(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of the parts of Photoshop's block: each has a name, and both are filled up to even lengths."""
+    at = len(_PHOTOSHOP)
+    while block[at : at + 4] == _RESOURCE and at + 12 <= len(block):
+        kind, name_length = block[at + 4 : at + 6], 1 + block[at + 6]
+        at += 6 + name_length + name_length % 2
+        length = int.from_bytes(block[at : at + 4])
+        yield kind, block[at + 4 : at + 4 + length]
+        at += 4 + length + length % 2
+
+
+def _reduce_xmp(image: pyvips.Image, *, gps: bool) -> None:
+    """Takes what is never told out of XMP, and positions, or all of it where those may be hidden."""
+    packet: Any = _XMP_NEVER.sub(b"", bytes(image.get("xmp-data")))
+    image.remove("xmp-data")
+    if not gps:
+        packet = _XMP_GPS.sub(b"", packet)
+        if b"\0" in packet or b"GPS" in packet or b"<!" in packet or b"&#" in packet:
+            return
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)

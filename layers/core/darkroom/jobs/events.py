@@ -1,0 +1,147 @@
+"""AWS event shapes in, contracts out. No other module knows what AWS's events look like.
+
+Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html (RabbitMQ),
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3),
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html (failed invocations).
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+from urllib.parse import unquote_plus
+
+from pydantic import Field, ValidationError
+
+from darkroom.contracts.base import Contract, explain
+from darkroom.contracts.jobs import Message
+
+Event = dict[str, Any]
+
+_TIMED_OUT = "Task timed out"
+_TOO_OLD = "EventAgeExceeded"
+
+
+class LambdaContext(Protocol):
+    """The part of Lambda's context that functions use."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda stops this invocation."""
+
+
+class MalformedMessageError(ValueError):
+    """A message is not one of ours; the text says what is wrong with it."""
+
+
+class Invocation(Contract):
+    """What dispatch sends to an operation's function."""
+
+    message: Message
+    traceparent: str
+
+
+class ParkedCommand(Contract):
+    """What an operator asks settle to do with parked messages: `{"parked": "list"}` or `{"parked": "replay"}`."""
+
+    parked: Literal["list", "replay"]
+    limit: int = Field(100, ge=1, le=1000)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as a mapping delivers it."""
+
+    queue: str
+    body: bytes
+    message_id: str | None
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FailedInvocation:
+    """A run that ended without an answer, as the on-failure destination reports it.
+
+    `never_began` says that Lambda found no place for it in time; `error_type` is the class of what the function raised,
+    empty where its process died.
+    """
+
+    invocation: Invocation
+    timed_out: bool
+    never_began: bool
+    error_type: str
+    reason: str
+
+
+def is_rabbitmq(event: Event) -> bool:
+    """Whether the event is a batch of messages."""
+    return event.get("eventSource") == "aws:rmq"
+
+
+def deliveries(event: Event) -> list[Delivery]:
+    """The messages of a batch, in order."""
+    return [
+        _delivery(queue.partition("::")[0], raw)
+        for queue, messages in event["rmqMessagesByQueue"].items()
+        for raw in messages
+    ]
+
+
+def _delivery(queue: str, raw: Event) -> Delivery:
+    properties = raw["basicProperties"]
+    headers = {
+        name: bytes(octet & 0xFF for octet in value["bytes"]).decode(errors="replace")  # AWS sends them signed
+        for name, value in (properties.get("headers") or {}).items()
+        if isinstance(value, dict) and "bytes" in value
+    }
+    return Delivery(queue, base64.b64decode(raw["data"]), properties.get("messageId"), headers)
+
+
+def parse_message(body: bytes) -> Message:
+    """The message in a delivery's body. Raises MalformedMessageError."""
+    try:
+        return Message.model_validate_json(body)
+    except ValidationError as error:
+        raise MalformedMessageError(explain(error)) from error
+
+
+def invocation_payload(invocation: Invocation) -> bytes:
+    """The payload with which dispatch starts a run."""
+    return invocation.model_dump_json().encode()
+
+
+def parse_invocation(event: Event) -> Invocation:
+    """What an operation's function was started with. Raises MalformedMessageError."""
+    try:
+        return Invocation.model_validate_json(json.dumps(event))
+    except ValidationError as error:
+        raise MalformedMessageError(explain(error)) from error
+
+
+def parse_failed_invocation(event: Event) -> FailedInvocation:
+    """A failed asynchronous run. Raises MalformedMessageError when the run was not one of ours."""
+    answer = event.get("responsePayload") or {}
+    condition = event.get("requestContext", {}).get("condition", "")
+    reason = str(answer.get("errorMessage") or condition)
+    invocation = parse_invocation(event["requestPayload"])
+    return FailedInvocation(
+        invocation,
+        timed_out=_TIMED_OUT in reason,
+        never_began=condition == _TOO_OLD,
+        error_type=str(answer.get("errorType") or ""),
+        reason=reason,
+    )
+
+
+def parse_parked_command(event: Event) -> ParkedCommand | None:
+    """An operator's command, or None when the event is something else. Raises MalformedMessageError."""
+    if "parked" not in event:
+        return None
+    try:
+        return ParkedCommand.model_validate(event)
+    except ValidationError as error:
+        raise MalformedMessageError(explain(error)) from error
+
+
+def uploaded_keys(event: Event) -> list[str]:
+    """Keys of the objects that an S3 event announces. The test event that S3 sends at set-up announces none."""
+    return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", [])]

@@ -1,0 +1,211 @@
+"""S3, the one bucket: plain reads and writes, presigned forms and links. Knows keys, not what the objects mean.
+
+A missing object is `None`; everything else that goes wrong is StorageUnavailableError, which is tried again.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from darkroom.config import settings
+from darkroom.errors import FileTooLargeError, StorageUnavailableError
+from darkroom.services import aws
+
+_MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
+_EMPTY = "InvalidRange"
+_EXISTS = frozenset({"PreconditionFailed", "412"})
+_RACE = "ConditionalRequestConflict"
+
+#: S3 takes up to 5 GiB in one request.
+PUT_MAX_BYTES = 5 * 1024**3
+
+#: S3 takes up to 1,000 keys in one delete request.
+_DELETE_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of an object and what S3 knows of it. `metadata` is the uploader's own."""
+
+    content: bytes
+    size_bytes: int
+    media_type: str
+    etag: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns what botocore raises, while a body is read as well, into StorageUnavailableError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StorageUnavailableError(f"The object store did not answer as it should: {error}") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def put(key: str, content: bytes, *, media_type: str, metadata: dict[str, str] | None = None) -> None:
+    """Writes `content`, replacing what was there."""
+    with translated():
+        aws.client("s3").put_object(
+            Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, Metadata=metadata or {}
+        )
+
+
+def put_file(key: str, path: Path, *, media_type: str) -> None:
+    """Writes the file at `path`. Raises FileTooLargeError above PUT_MAX_BYTES, which S3 would refuse each time anew."""
+    size_bytes = path.stat().st_size
+    if size_bytes > PUT_MAX_BYTES:
+        raise FileTooLargeError(f"The result has {size_bytes:,} bytes; at most {PUT_MAX_BYTES:,} can be stored.")
+    with translated(), path.open("rb") as body:
+        aws.client("s3").put_object(Bucket=settings().bucket, Key=key, Body=body, ContentType=media_type)
+
+
+def put_once(key: str, content: bytes, *, media_type: str) -> bool:
+    """Writes `content` unless the object exists, as one atomic step. Whether this call wrote it."""
+    try:
+        aws.client("s3").put_object(
+            Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*"
+        )
+    except ClientError as error:
+        if _code(error) in _EXISTS:
+            return False
+        if _code(error) == _RACE:
+            raise StorageUnavailableError("Two writers met at one object; try again.") from error
+        raise StorageUnavailableError(f"The object store refused a write: {error}") from error
+    except BotoCoreError as error:
+        raise StorageUnavailableError(f"The object store did not answer: {error}") from error
+    return True
+
+
+def get(key: str) -> bytes | None:
+    """The whole object in memory."""
+    answer = _get(key)
+    if answer is None:
+        return None
+    with translated():
+        return bytes(answer["Body"].read())
+
+
+def head(key: str, size_bytes: int) -> Head | None:
+    """The first `size_bytes` of an object, in one request."""
+    try:
+        answer = _get(key, Range=f"bytes=0-{size_bytes - 1}")
+    except StorageUnavailableError as error:
+        if isinstance(error.__cause__, ClientError) and _code(error.__cause__) == _EMPTY:
+            return _empty_head(key)
+        raise
+    if answer is None:
+        return None
+    with translated():
+        content = answer["Body"].read()
+    total = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(content)
+    return _head_of(answer, content, total)
+
+
+def _empty_head(key: str) -> Head | None:
+    """The head of an object without bytes, which has no range to read."""
+    answer = _get(key)
+    return None if answer is None else _head_of(answer, b"", 0)
+
+
+def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
+    return Head(
+        content=content,
+        size_bytes=size_bytes,
+        media_type=answer.get("ContentType", ""),
+        etag=answer.get("ETag", "").strip('"'),
+        metadata=dict(answer.get("Metadata", {})),
+    )
+
+
+def open_stream(key: str, head_bytes: int, whole_bytes: int) -> tuple[Head, IO[bytes]] | None:
+    """An object as its head and the stream of what follows the head, in one request. Close the stream.
+
+    Of an object of up to `whole_bytes` the head is all, since reading it in two parts would mean to copy it once more.
+    """
+    answer = _get(key)
+    if answer is None:
+        return None
+    size_bytes = answer["ContentLength"]
+    with translated():
+        content = answer["Body"].read(None if size_bytes <= whole_bytes else head_bytes)
+    return _head_of(answer, content, size_bytes), answer["Body"]
+
+
+def _get(key: str, **options: str) -> dict[str, Any] | None:
+    try:
+        return dict(aws.client("s3").get_object(Bucket=settings().bucket, Key=key, **options))
+    except ClientError as error:
+        if _code(error) in _MISSING:
+            return None
+        raise StorageUnavailableError(f"The object store refused a read: {error}") from error
+    except BotoCoreError as error:
+        raise StorageUnavailableError(f"The object store did not answer: {error}") from error
+
+
+def exists(key: str) -> bool:
+    """Whether the object is there."""
+    try:
+        aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
+    except ClientError as error:
+        if _code(error) in _MISSING:
+            return False
+        raise StorageUnavailableError(f"The object store refused a read: {error}") from error
+    except BotoCoreError as error:
+        raise StorageUnavailableError(f"The object store did not answer: {error}") from error
+    return True
+
+
+def delete(keys: list[str]) -> None:
+    """Removes objects; those that are not there count as removed."""
+    for start in range(0, len(keys), _DELETE_BATCH):
+        batch = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
+        with translated():
+            answer = aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
+        refused = answer.get("Errors", [])  # each object may be refused by itself, in an answer of 200
+        if refused:
+            raise StorageUnavailableError(
+                f"The object store did not remove {len(refused)} of {len(batch)} objects: {refused[0].get('Code')}."
+            )
+
+
+def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
+    """Keys below `prefix` in order, beginning after the key `start_after`."""
+    with translated():
+        pages = aws.client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=settings().bucket, Prefix=prefix, StartAfter=start_after):
+            for entry in page.get("Contents", []):
+                yield entry["Key"]
+
+
+def upload_form(
+    key: str, *, media_type: str, metadata: dict[str, str], max_bytes: int, expires_s: int
+) -> dict[str, Any]:
+    """A presigned POST: `{"url", "fields"}`. S3 itself refuses another type and any size outside 1..max_bytes."""
+    fields = {"Content-Type": media_type} | {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+    conditions: list[Any] = [{name: value} for name, value in fields.items()]
+    conditions.append(["content-length-range", 1, max_bytes])
+    with translated():
+        return dict(
+            aws.client("s3").generate_presigned_post(
+                Bucket=settings().bucket, Key=key, Fields=fields, Conditions=conditions, ExpiresIn=expires_s
+            )
+        )
+
+
+def link(key: str, *, expires_s: int, save_as: str | None = None) -> str:
+    """A presigned GET. With `save_as` the browser saves it under that name, whatever script it is written in."""
+    request = {"Bucket": settings().bucket, "Key": key}
+    if save_as is not None:
+        request["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(save_as, safe='')}"
+    with translated():
+        return str(aws.client("s3").generate_presigned_url("get_object", Params=request, ExpiresIn=expires_s))

@@ -1,0 +1,50 @@
+import pytest
+from botocore.stub import Stubber
+
+from darkroom import config
+from darkroom.errors import FileTooLargeError, StorageUnavailableError
+from darkroom.services import aws, s3
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    variables = ("BUCKET", "CACHE_URL", "BROKER_URL", "BROKER_SECRET_ARN", "FUNCTION_PREFIX")
+    for name in variables:
+        monkeypatch.setenv(f"{config.PREFIX}{name}", "a")
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    for cached in (config.settings, aws.client):
+        cached.cache_clear()
+    with Stubber(aws.client("s3")) as stubber:
+        yield stubber
+    for cached in (config.settings, aws.client):
+        cached.cache_clear()
+
+
+def test_an_object_that_is_not_removed_is_an_error_though_the_request_succeeds(stub):
+    stub.add_response("delete_objects", {"Errors": [{"Key": "b", "Code": "InternalError"}]})
+
+    with pytest.raises(StorageUnavailableError, match="1 of 2 objects: InternalError"):
+        s3.delete(["a", "b"])
+
+
+def test_a_file_that_s3_would_refuse_each_time_is_not_an_outage(stub, tmp_path):
+    path = tmp_path / "film.mp4"
+    with path.open("wb") as file:
+        file.truncate(s3.PUT_MAX_BYTES + 1)
+
+    with pytest.raises(FileTooLargeError) as raised:
+        s3.put_file("a", path, media_type="video/mp4")
+
+    assert not raised.value.retryable
+
+
+def test_objects_are_removed_in_batches_that_s3_takes(stub):
+    keys = [f"{number:04}" for number in range(1001)]
+    for batch in (keys[:1000], keys[1000:]):
+        objects = [{"Key": key} for key in batch]
+        stub.add_response("delete_objects", {}, {"Bucket": "a", "Delete": {"Objects": objects, "Quiet": True}})
+
+    s3.delete(keys)
+
+    stub.assert_no_pending_responses()
