@@ -208,6 +208,18 @@ def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: 
     assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 
+def test_every_parameter_has_a_description_a_label_and_one_group() -> None:
+    parameters = new_network().raw["Parameters"]
+    interface = new_network().raw["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(parameters)
+    assert interface["ParameterLabels"].keys() == parameters.keys()
+    assert all(parameter["Description"] for parameter in parameters.values())
+    labels = [entry["default"] for entry in interface["ParameterLabels"].values()]
+    assert len(set(labels)) == len(labels)
+
+
 @pytest.mark.parametrize(
     ("address", "accepted"),
     [
