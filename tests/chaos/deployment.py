@@ -35,12 +35,14 @@ class Change:
     replacement: str
 
 
-_REDIS = "layers/core/darkroom/services/redis/store.py"
+_DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
+_CLAIM = "layers/core/darkroom/services/redis/scripts/claim_job.lua"
+_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slot.lua"
 
 #: Waiting times, so that what heals after minutes does so after seconds. What is waited for stays the same.
 QUICK = (
-    Change(_REDIS, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
-    Change(_REDIS, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
+    Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
+    Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
     Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
     Change("functions/sweep/app.py", r"^PATIENCE_S = .*$", "PATIENCE_S = 30"),
@@ -53,26 +55,16 @@ QUICK = (
 BREAKS = {
     "fencing": (
         Change("layers/core/darkroom/services/s3.py", r', IfNoneMatch="\*"', ""),
-        Change(
-            _REDIS,
-            r"^if seen\[1\] == 'running' then return \{'leased'\} end$",
-            "",
-        ),
-        Change(
-            _REDIS,
-            r"^if terminal\[seen\[1\]\] then free_slot\(KEYS\[2\], KEYS\[4\], ARGV\[1\], ARGV\[6\]\); return .*$",
-            "",
-        ),
-        Change(
-            _REDIS,
-            r"^if tonumber\(ARGV\[2\]\) <= tonumber\(seen\[2\]\) then$(?=\n  free_slot)",
-            "if false then",
-        ),
-        Change(_REDIS, r"^  if terminal\[seen\[1\]\] then return 'ended' end$", ""),
-        Change(_REDIS, r"^  if seen\[1\] == 'running' or .*$", ""),
+        Change(_CLAIM, r"^if status == 'running' then return \{'leased'\} end$", ""),
+        Change(_CLAIM, r"^if TERMINAL\[status\] then$", "if false then"),
+        Change(_CLAIM, r"^if attempt <= tonumber\(last_attempt\) then$", "if false then"),
+        Change(_ACQUIRE, r"^  if TERMINAL\[status\] then return 'ended' end$", ""),
+        Change(_ACQUIRE, r"^  if status == 'running' or .*$", ""),
     ),
-    "sweep": (Change("functions/sweep/app.py", r"^    while batch := store\.due.*$", "    while batch := []:"),),
-    "tidy": (Change("functions/sweep/app.py", r"^    for job_id in store\.untidy.*$", "    for job_id in []:"),),
+    "sweep": (Change("functions/sweep/app.py", r"^    while batch := open_jobs\.due\(.*$", "    while batch := []:"),),
+    "tidy": (
+        Change("functions/sweep/app.py", r"^    for job_id in open_jobs\.due_for_cleanup.*$", "    for job_id in []:"),
+    ),
 }
 
 

@@ -12,14 +12,17 @@ from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 LAYERS = {
     "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
-    "media": ["task", "sniff", "geometry", "subprocesses"],
+    "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
         *("auto_format", "save"),
     ],
     "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
-    "services": ["aws", "s3", "redis.store", "rabbitmq"],
-    "jobs": ["workdir", "events", "uploads", "ledger", "lifecycle", "ingestion", "worker"],
+    "services": [
+        *("aws", "s3", "redis.keys", "redis.deadlines", "redis.client", "redis.scripts", "redis.slots", "redis.leases"),
+        *("redis.views", "redis.open_jobs", "redis.reconciliation", "redis.files", "rabbitmq"),
+    ],
+    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
 }
 
 
@@ -43,7 +46,7 @@ LOCAL = ("localstack.", "tools.")
 #: The only modules that may import a third-party package, where one place is meant to know it.
 ALLOWED_IMPORTERS = {
     "pika": {"darkroom.services.rabbitmq"},
-    "redis": {"darkroom.services.redis.store"},
+    "redis": {"darkroom.services.redis.client"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
     "pyvips": {
@@ -160,4 +163,12 @@ def test_nothing_is_asked_of_a_service_or_the_environment_at_import() -> None:
     for name, module in modules().items():
         if not name.startswith(LOCAL):
             at_import = module.called_at_import
-            assert not at_import & {"settings", "client", "secret", "logger", "Logger", "create_client"}, name
+            assert not at_import & {
+                "settings",
+                "client",
+                "redis_client",
+                "secret",
+                "logger",
+                "Logger",
+                "create_client",
+            }, name
