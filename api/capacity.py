@@ -3,7 +3,7 @@
 from darkroom.config import settings
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CacheUnavailableError, TooManyJobsError
-from darkroom.services.redis import store
+from darkroom.services.redis import views
 
 
 def require(operation: Operation) -> None:
@@ -13,7 +13,7 @@ def require(operation: Operation) -> None:
     """
     limit = settings().max_waiting
     try:
-        waiting = store.waiting(operation)
+        waiting = views.count_queued(operation)
     except CacheUnavailableError:
         return
     if waiting >= limit:

@@ -11,7 +11,7 @@ from darkroom.contracts.base import MediaKind
 from darkroom.contracts.jobs import Failure, FileSource, Output, Status
 from darkroom.contracts.operations import Operation
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis.views import TimelineEvent, View
 
 
 class Document(BaseModel):
@@ -167,12 +167,12 @@ def status_url(job_id: str) -> str:
     return f"/jobs/{job_id}"
 
 
-def summary(view: store.View) -> JobSummary:
+def summary(view: View) -> JobSummary:
     """A job as lists show it."""
     return JobSummary(**_common(view))
 
 
-def job_document(view: store.View, queue_position: int | None = None) -> JobDocument:
+def job_document(view: View, queue_position: int | None = None) -> JobDocument:
     """A job with everything that is known of it. Makes the presigned links, which takes CPU but no request."""
     outputs = [_output(output) for output in view.result.outputs] if view.result else []
     return JobDocument(
@@ -188,11 +188,11 @@ def job_document(view: store.View, queue_position: int | None = None) -> JobDocu
     )
 
 
-def _moment(moment: store.Moment) -> MomentDocument:
+def _moment(moment: TimelineEvent) -> MomentDocument:
     return MomentDocument(event=moment.event, at=timestamp(moment.at_ms / 1000), attempt=moment.attempt)
 
 
-def _common(view: store.View) -> dict[str, Any]:
+def _common(view: View) -> dict[str, Any]:
     job, result = view.job, view.result
     started_at = result.started_at if result else None
     if started_at is None and view.started_ms is not None:
@@ -217,7 +217,7 @@ def _common(view: store.View) -> dict[str, Any]:
     }
 
 
-def remaining_s(view: store.View) -> float | None:
+def remaining_s(view: View) -> float | None:
     """Seconds from the last report of progress to the end at the same pace; None where nothing is known of it."""
     if view.status is not Status.RUNNING or view.started_ms is None or view.progressed_ms is None:
         return None

@@ -19,7 +19,8 @@ from darkroom.errors import (
 )
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.log import logger
-from darkroom.services.redis import store
+from darkroom.services.redis import files, views
+from darkroom.services.redis.views import View
 
 AWAITING = "awaiting"
 REJECTED = "rejected"
@@ -35,7 +36,7 @@ def file_record(file_id: str) -> dict[str, Any]:
     silence: DarkroomError = FileNotFoundInStoreError(file_id)
     record = None
     try:
-        record = store.get_file(file_id)
+        record = files.find_record(file_id)
     except CacheUnavailableError as error:
         silence = error  # what S3 does not have may still be awaited, which only Redis knows
     if record is None or record["status"] == AWAITING:
@@ -69,7 +70,7 @@ def stored_file(file_id: str) -> dict[str, Any] | None:
 def remember_file(record: dict[str, Any]) -> None:
     """Notes a file in Redis; without Redis, S3 answers."""
     try:
-        store.put_file(record["file_id"], record)
+        files.save_record(record["file_id"], record)
     except CacheUnavailableError as error:
         logger().warning("file not noted", extra={"file_id": record["file_id"], "reason": error.message})
 
@@ -99,7 +100,7 @@ def kind_of(record: dict[str, Any]) -> MediaKind:
     return MediaKind(record["kind"])
 
 
-def job_view(job_id: str, wait_s: float = 0) -> store.View:
+def job_view(job_id: str, wait_s: float = 0) -> View:
     """What is known of a job, held until it has ended or `wait_s` is over. Raises JobNotFoundError.
 
     Without Redis, the ledger tells whether the job has ended; an open job then counts as queued. With it, a job that
@@ -113,18 +114,18 @@ def job_view(job_id: str, wait_s: float = 0) -> store.View:
         job = ledger.read_job(job_id)
         if job is None:
             raise  # it may still await its upload, which only Redis knows
-    return store.recorded(job, ledger.read_result(job_id))
+    return views.from_ledger(job, ledger.read_result(job_id))
 
 
-def _seen(job_id: str, wait_s: float) -> store.View | None:
-    view = store.view(job_id)
+def _seen(job_id: str, wait_s: float) -> View | None:
+    view = views.find(job_id)
     if view is None or view.status.terminal:
         return view
     result = read_result(job_id)
     if result is not None:
         lifecycle.restore(view.job, result)
-        return store.recorded(view.job, result)
-    return store.wait_for_end(job_id, wait_s) if wait_s > 0 else view
+        return views.from_ledger(view.job, result)
+    return views.wait_for_end(job_id, wait_s) if wait_s > 0 else view
 
 
 def read_result(job_id: str) -> JobResult | None:
@@ -136,21 +137,21 @@ def read_result(job_id: str) -> JobResult | None:
         return None
 
 
-def _restored(job_id: str, wait_s: float) -> store.View:
+def _restored(job_id: str, wait_s: float) -> View:
     """A job that Redis has lost, brought back from the ledger."""
     job = ledger.read_job(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
     result = ledger.read_result(job_id)
     lifecycle.restore(job, result)
-    return _seen(job_id, wait_s) or store.recorded(job, result)
+    return _seen(job_id, wait_s) or views.from_ledger(job, result)
 
 
-def queue_position(view: store.View) -> int | None:
+def queue_position(view: View) -> int | None:
     """A queued job's place, counted from 1; None where it has none or nobody knows it."""
     if view.status is not Status.QUEUED or view.awaits_upload:
         return None
     try:
-        return store.queue_position(view.job.job_id, view.job.operation)
+        return views.position_in_queue(view.job.job_id, view.job.operation)
     except CacheUnavailableError:
         return None

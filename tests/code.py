@@ -10,7 +10,13 @@ from typing import TypeVar
 ROOT = Path(__file__).parents[1]
 
 #: Where each package lies, relative to the repository.
-PACKAGES = {"darkroom": "layers/core/darkroom", "api": "api", "functions": "functions", "localstack": "localstack"}
+PACKAGES = {
+    "darkroom": "layers/core/darkroom",
+    "api": "api",
+    "functions": "functions",
+    "localstack": "localstack",
+    "tools": "tools",
+}
 
 #: The part of a module that runs when it is imported, beside what has a name.
 IMPORTING = "<import>"

@@ -15,7 +15,7 @@ from api.responses import document
 from darkroom.jobs import ledger
 from darkroom.log import logger
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis.client import ping_redis
 
 router = APIRouter(tags=["health"])
 
@@ -47,7 +47,7 @@ def _ask_storage() -> None:
 
 
 _PARTS: dict[str, tuple[str, Callable[[], None]]] = {
-    "cache": ("The status cache", store.ping),
+    "cache": ("The status cache", ping_redis),
     "broker": ("The message broker", rabbitmq.ping),
     "storage": ("The object store", _ask_storage),
 }

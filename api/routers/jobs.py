@@ -39,7 +39,7 @@ from darkroom.errors import (
 )
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import views
 from darkroom.timestamps import utc_now
 
 router = APIRouter(tags=["jobs"])
@@ -194,11 +194,11 @@ async def cancel_job(job_id: JobId) -> Response:
     if view.awaits_upload:
         # So far the job is only in the upload's form: to be canceled, it must exist.
         ledger.accept(job)
-        store.create(job)
+        views.create(job)
     holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
     if holds.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
-    timeline = [*view.timeline, store.recorded(job, holds).timeline[-1]]
+    timeline = [*view.timeline, views.from_ledger(job, holds).timeline[-1]]
     shown = replace(view, status=holds.status, awaits_upload=False, timeline=timeline, result=holds)
     return document(job_document(shown))
 
@@ -244,5 +244,5 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = store.recorded(job, None) if lifecycle.accept(job) else lookup.job_view(job.job_id)
+    view = views.from_ledger(job, None) if lifecycle.accept(job) else lookup.job_view(job.job_id)
     return document(job_document(view), 202, location=documents.status_url(job.job_id))

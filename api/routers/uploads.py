@@ -33,9 +33,10 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.jobs import uploads
-from darkroom.media import sniff
+from darkroom.media.sniff import HEAD_BYTES
+from darkroom.media.types import is_supported_type
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import files, views
 
 router = APIRouter(tags=["uploads"])
 
@@ -68,7 +69,7 @@ async def upload_file(
             f"The file has {len(content):,} bytes; {limit_bytes:,} may go through the API. "
             "Ask POST /uploads for a form and send it straight to the store."
         )
-    media = uploads.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
+    media = uploads.identify(content[:HEAD_BYTES], len(content), file.content_type)
     name = uploads.clean_name(file.filename or "")
     request = meaning("upload", name, media.name, hashlib.sha256(content).hexdigest())
     [file_id] = reserve(idempotency_key, request, 1).identifiers
@@ -125,12 +126,12 @@ async def create_upload(
     )
     expires_at = timestamp(time.time() + expires_s)
     awaited = {"status": lookup.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    store.await_file(
+    files.expect_file(
         file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **awaited}, expires_s=expires_s
     )
     for job in jobs:
         awaited_job = job.on(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent)
-        store.await_upload(awaited_job, expires_s=expires_s)
+        views.await_upload(awaited_job, expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     made = UploadDocument(file_id=file_id, upload=upload, jobs=[_announced(job) for job in jobs])
     return document(made, 201, location=f"/files/{file_id}")
@@ -139,7 +140,7 @@ async def create_upload(
 def _declared_kind(media_type: str) -> MediaKind:
     name = media_type.partition(";")[0].strip().lower()
     group = name.partition("/")[0]
-    if group not in set(MediaKind) or not sniff.reads(name):
+    if group not in set(MediaKind) or not is_supported_type(name):
         raise UnsupportedMediaTypeError(f"Darkroom reads no files of type {name}. It takes images, video and sound.")
     return MediaKind(group)
 

@@ -19,7 +19,7 @@ from darkroom.errors import LambdaUnavailableError, ServiceError
 from darkroom.jobs import events
 from darkroom.log import logger
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import slots
 from darkroom.tracing import continued
 
 #: Milliseconds kept back to give the rest of a batch back to the broker before Lambda stops this function.
@@ -76,24 +76,24 @@ def _start(run: events.Invocation, deadline: float) -> str:
     while time.monotonic() < deadline:
         try:
             slot = _try_to_start(run)
-            if slot is not store.Slot.FULL:
+            if slot is not slots.Slot.FULL:
                 return slot
-            store.wait_for_slot(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
+            slots.wait_until_freed(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
         except ServiceError as error:
             logger().warning("a part does not answer", extra={"code": error.code, "job_id": run.message.job_id})
             time.sleep(TROUBLE_WAIT_S)
     return _GIVEN_BACK
 
 
-def _try_to_start(run: events.Invocation) -> store.Slot:
+def _try_to_start(run: events.Invocation) -> slots.Slot:
     message = run.message
     limit = _in_flight_limit(message.operation)
-    slot = store.acquire_slot(message.job_id, message.operation, message.attempt, limit=limit)
-    if slot is store.Slot.TAKEN:
+    slot = slots.acquire(message.job_id, message.operation, message.attempt, limit=limit)
+    if slot is slots.Slot.ACQUIRED:
         try:
             _invoke(run)
         except LambdaUnavailableError:
-            store.release_slot(message.job_id, message.operation)
+            slots.release(message.job_id, message.operation)
             raise
     return slot
 

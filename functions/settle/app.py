@@ -11,7 +11,7 @@ from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, Work
 from darkroom.jobs import events, ledger, lifecycle
 from darkroom.log import logger
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import views
 from darkroom.tracing import new_traceparent
 
 _OUTAGES = {kind.__name__: kind for kind in OUTAGES}
@@ -99,7 +99,7 @@ def _settle(message: Message, error: DarkroomError) -> str:
     if result is not None:
         lifecycle.restore(job, result)
         return "ended"
-    view = store.view(message.job_id)
+    view = views.find(message.job_id)
     if view is not None and view.attempt > message.attempt:
         return "stale"
     lifecycle.try_again(job, error, attempt=message.attempt)

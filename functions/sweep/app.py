@@ -26,7 +26,8 @@ from darkroom.errors import (
 from darkroom.jobs import events, ingestion, ledger, lifecycle, uploads
 from darkroom.log import logger
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import client, deadlines, files, open_jobs, reconciliation, slots, views
+from darkroom.services.redis.views import View
 
 #: Jobs fetched or compared in one round trip.
 BATCH = 500
@@ -66,9 +67,9 @@ def _step(name: str, work: Callable[[float], int], deadline: float) -> int:
 
 
 def _report_load(_deadline: float) -> int:
-    for operation, running in store.in_flight().items():
+    for operation, running in slots.in_flight().items():
         metrics.gauge("in_flight", running, operation)
-        metrics.gauge("waiting", store.waiting(operation), operation)
+        metrics.gauge("waiting", views.count_queued(operation), operation)
     return 0
 
 
@@ -76,7 +77,7 @@ def _mend(_deadline: float) -> int:
     """After the broker has lost its disk: its queues, and at once the messages that were in them."""
     if not rabbitmq.mend_topology():
         return 0
-    hurried = store.hurry()
+    hurried = open_jobs.make_queued_due_now()
     logger().warning("the broker had lost its queues", extra={"queued": hurried})
     return 1
 
@@ -96,7 +97,7 @@ class _Queues:
             self._depths[operation] = self._ask(lambda: rabbitmq.depth(operation))
         return self._depths[operation]
 
-    def start(self, view: store.View) -> None:
+    def start(self, view: View) -> None:
         """Publishes a job's next attempt. Raises BrokerUnavailableError."""
         message = lifecycle.message_for(view.job, view.attempt + 1)
         self._ask(lambda: rabbitmq.publish(message, view.job.traceparent))
@@ -114,8 +115,8 @@ class _Queues:
 def _move_due(deadline: float) -> int:
     moved = stuck = 0
     queues = _Queues()
-    began_ms = store.now_ms()
-    while batch := store.due(BATCH, skip=stuck, as_of_ms=began_ms):
+    began_ms = client.now_ms()
+    while batch := open_jobs.due(BATCH, skip=stuck, as_of_ms=began_ms):
         for job_id in batch:
             if time.monotonic() > deadline:
                 return moved
@@ -130,33 +131,33 @@ def _move_due(deadline: float) -> int:
 
 
 def _move(job_id: str, queues: _Queues) -> int:
-    view = store.view(job_id)
+    view = views.find(job_id)
     if view is None or view.awaits_upload:
         moved = _restore(job_id)
         if not moved:
-            store.forget_open(job_id)
+            open_jobs.forget(job_id)
         return moved
     if view.status is Status.QUEUED:
         return _move_queued(view, queues)
     if view.status is Status.RUNNING:
         return _move_running(view)
-    store.forget_open(job_id)
+    open_jobs.forget(job_id)
     return 0
 
 
-def _move_queued(view: store.View, queues: _Queues) -> int:
+def _move_queued(view: View, queues: _Queues) -> int:
     job = view.job
     waited_s = time.time() - view.published_ms / 1000
     if queues.holds(job.operation) and waited_s < PATIENCE_S:
-        store.postpone(job.job_id, store.START_WITHIN_S, published=False)
+        open_jobs.postpone(job.job_id, deadlines.START_WITHIN_S, published=False)
         return 0
     queues.start(view)
-    store.postpone(job.job_id, store.START_WITHIN_S, published=True)
+    open_jobs.postpone(job.job_id, deadlines.START_WITHIN_S, published=True)
     metrics.count("swept", job.operation)
     return 1
 
 
-def _move_running(view: store.View) -> int:
+def _move_running(view: View) -> int:
     job = view.job
     result = ledger.read_result(job.job_id)
     if result is not None:
@@ -170,24 +171,24 @@ def _move_running(view: store.View) -> int:
 def _catch_up(deadline: float) -> int:
     """Shows what the ledger has and Redis has not: acceptances cut short, or everything after Redis came up empty."""
     restored = passed_over = 0
-    generation = store.generation()
+    generation = reconciliation.dataset_id()
     until = ids.first_id(int((time.time() - ACCEPTING_S) * 1000))
     for batch in _batches(takewhile(lambda found: found[0] < until, ledger.jobs_after(_start()))):
-        standings = store.standings([job_id for job_id, _ in batch])
+        standings = reconciliation.presences([job_id for job_id, _ in batch])
         for (job_id, over), standing in zip(batch, standings, strict=True):
             if time.monotonic() > deadline:
                 return restored
-            if standing is store.Standing.UNKNOWN or (over and standing is store.Standing.OPEN):
+            if standing is reconciliation.Presence.UNKNOWN or (over and standing is reconciliation.Presence.OPEN):
                 try:
                     restored += _restore(job_id)
                 except InternalError as error:
                     passed_over += 1
                     _pass_over(error, job_id=job_id)
         # What was passed over is looked for again, so the comparison counts as ended before it.
-        if not passed_over and not store.note_swept(batch[-1][0], generation):
+        if not passed_over and not reconciliation.advance_cursor(batch[-1][0], generation):
             return restored  # Redis was emptied meanwhile: the next pass begins anew
     if not passed_over:
-        store.note_swept(until, generation)
+        reconciliation.advance_cursor(until, generation)
     return restored
 
 
@@ -198,7 +199,7 @@ def _pass_over(error: InternalError, **what: str) -> None:
 
 def _start() -> str:
     """Where the comparison begins: a stretch before the last one ended, or with the oldest job that is kept."""
-    position = store.swept_to()
+    position = reconciliation.cursor()
     oldest = ids.first_id(int((time.time() - settings().retention_days * 86_400) * 1000))
     if not position:
         return oldest
@@ -225,7 +226,7 @@ def _take_in(deadline: float) -> int:
     until = ids.first_id(now_ms - ACCEPTING_S * 1000)
     landed = uploads.landed_since(ids.first_id(now_ms - _stretch_ms()), DEFAULT_TENANT)
     for batch in _batches(takewhile(lambda file_id: file_id < until, landed)):
-        for file_id in store.not_taken_in(batch):
+        for file_id in files.not_ingested(batch):
             if time.monotonic() > deadline:
                 return taken
             try:
@@ -239,7 +240,7 @@ def _take_in(deadline: float) -> int:
 def _tidy(deadline: float) -> int:
     """Removes outputs of runs that did not end their job, once all of them must be over."""
     tidied = 0
-    for job_id in store.untidy(BATCH):
+    for job_id in open_jobs.due_for_cleanup(BATCH):
         if time.monotonic() > deadline:
             break
         try:
@@ -249,7 +250,7 @@ def _tidy(deadline: float) -> int:
             continue
         if job is not None and result is not None:
             tidied += lifecycle.tidy(job, result)
-        store.note_tidy(job_id)
+        open_jobs.mark_cleaned(job_id)
     return tidied
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from localstack.settings import Settings, load
-from tests.bench import cases, cold, overhead, rival, versus
+from tests.bench import baseline, cases, cold, overhead, versus
 from tests.bench.service import Darkroom
 
 WHAT = ("service", "overhead", "cold")
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=[], help=f"what to measure: {', '.join(WHAT)}; all when left out")
     parser.add_argument("--operation", action="append", help="only this operation; may be repeated")
     parser.add_argument("--turns", type=int, default=versus.TURNS, help="turns of each contestant (%(default)s)")
-    parser.add_argument("--alone", action="store_true", help="without the home-made service beside it")
+    parser.add_argument("--alone", action="store_true", help="without the baseline")
     arguments = parser.parse_args()
     wanted = arguments.what or WHAT
     settings = load()
@@ -35,11 +35,11 @@ def main() -> None:
 def compare(
     settings: Settings, files: dict[str, Path], chosen: Sequence[cases.Case], turns: int, *, alone: bool
 ) -> None:
-    """The service from outside, beside the home-made one."""
+    """Compares the service with the baseline, from outside."""
     with ExitStack() as stack:
         contestants: list[versus.Contestant] = [Darkroom(settings, files)]
         if not alone:
-            contestants.append(stack.enter_context(rival.running(settings, files)))
+            contestants.append(stack.enter_context(baseline.running(settings, files)))
         versus.compare(chosen, contestants, turns)
 
 

@@ -1,4 +1,4 @@
-"""The home-made service's client: reads what to ask for from standard input, writes seconds to standard output.
+"""The baseline's client: reads what to ask for from standard input, writes seconds to standard output.
 
 A line in is `{"operation", "key", "count", "at_once"}`, a line out a list of seconds: one per task when they are asked
 for one after another, one for all of them when they are asked for at once.

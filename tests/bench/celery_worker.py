@@ -1,7 +1,7 @@
-"""The service that one would make at home: Celery, boto3, Pillow, FFmpeg. What Darkroom is compared with.
+"""The baseline that Darkroom is compared with: a service made of Celery, boto3, Pillow and FFmpeg.
 
-The obvious code, in its quicker variants: the thumbnail is scaled while it is decoded, FFmpeg seeks before it reads,
-sound is copied. It checks nothing, survives nothing and cleans up by `with` alone.
+It does the obvious in its faster variant: the thumbnail is scaled while it is decoded, FFmpeg seeks before it reads,
+audio is copied. It validates no input, does not recover from crashes and cleans up only through `with`.
 """
 
 import json
@@ -17,12 +17,12 @@ import boto3
 from celery import Celery
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-app = Celery("rival", broker=os.environ["RIVAL_BROKER_URL"], backend=os.environ["RIVAL_CACHE_URL"])
+app = Celery("baseline", broker=os.environ["BASELINE_BROKER_URL"], backend=os.environ["BASELINE_CACHE_URL"])
 app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_prefetch_multiplier = 1
-app.conf.task_default_queue = "rival"
+app.conf.task_default_queue = "baseline"
 
-_BUCKET = os.environ["RIVAL_BUCKET"]
+_BUCKET = os.environ["BASELINE_BUCKET"]
 _FFMPEG = Path(os.environ["DARKROOM_BIN_DIR"])
 _FONT = Path(__file__).parents[1] / "media" / "fonts" / "DejaVuSans.ttf"
 

@@ -83,7 +83,7 @@ class Course:
 
         batch, invocation = _published()
         yield _PARTS[1], lambda: answers.append(self._dispatch(batch, Context()))
-        assert answers[1] == {"taken": 1}, answers[1]
+        assert answers[1] == {"acquired": 1}, answers[1]
 
         yield _PARTS[2], lambda: answers.append(self._run(invocation, Context()))
         assert answers[2]["outcome"] == "completed", answers[2]
@@ -97,7 +97,7 @@ def _published() -> tuple[Event, Event]:
     """The message that the API has just published: as the mapping hands it to dispatch, and dispatch to the worker."""
     from darkroom.contracts.operations import Operation
     from darkroom.services import rabbitmq
-    from localstack import rmq_event
+    from localstack.aws import rmq_event
 
     queue = rabbitmq.queue_of(Operation.THUMBNAIL)
     method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
@@ -116,10 +116,10 @@ def surroundings() -> Iterator[None]:
     os.environ["DARKROOM_FUNCTION_PREFIX"] = _PREFIX
     from darkroom.contracts.operations import Operation
     from darkroom.services import aws, rabbitmq
-    from darkroom.services.redis import store
+    from darkroom.services.redis.client import redis_client
 
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     rabbitmq.declare_topology()
     rabbitmq._on_channel(lambda channel: channel.queue_purge(rabbitmq.queue_of(Operation.THUMBNAIL)))
     function = _idle_function()

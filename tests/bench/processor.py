@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from localstack import services
-from localstack.processes import Registry, table
+from localstack.services import native
+from localstack.services.processes import Registry, table
 from localstack.settings import Settings
 
 #: What every contestant uses.
-SHARED = (services.EMULATOR, services.BROKER, services.CACHE)
+SHARED = (native.EMULATOR, native.BROKER, native.CACHE)
 
 #: What Darkroom's local stack runs besides.
-OWN = (services.MAPPING, services.GATEWAY)
+OWN = (native.MAPPING, native.GATEWAY)
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _WORKER = re.compile(r"ministack-lambda-(?P<function>.+)-[a-z0-9_]{8}/")
@@ -36,7 +36,7 @@ class Stack:
     def functions(self) -> Counter[str]:
         """Seconds of the environments that live now, programs that they have called included, by function."""
         seconds: Counter[str] = Counter()
-        emulator = self._pids[services.EMULATOR]
+        emulator = self._pids[native.EMULATOR]
         for row in table().values():
             worker = _WORKER.search(_command(row.pid)) if row.parent == emulator else None
             if worker:

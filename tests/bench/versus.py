@@ -1,4 +1,4 @@
-"""Darkroom and the home-made service in one run, turn by turn, so that what else the machine does hits both alike."""
+"""Measures Darkroom and the baseline in turn, so that other load on the machine affects both alike."""
 
 import statistics
 import time

@@ -21,7 +21,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.load import TERMINAL, People
 
 #: Redis keys whose members wait for something; at the end, none may.
-WAITING_KEYS = ("open", "tidy", "inflight:*", "waiting:*")
+WAITING_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
 
 
 class Audit:
@@ -124,8 +124,8 @@ class Audit:
     def make_it_late(self) -> None:
         """Everything in Redis that waits for its time is due: the wait itself is not what is tried here."""
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
-            for member in cache.zrange("darkroom:tidy", 0, -1):
-                cache.zadd("darkroom:tidy", {member: 0}, xx=True)
+            for member in cache.zrange("darkroom:cleanups", 0, -1):
+                cache.zadd("darkroom:cleanups", {member: 0}, xx=True)
 
     def told(self, people: People, ledger: dict[str, dict[str, Any] | None]) -> tuple[list[str], list[str], list[str]]:
         """Jobs that are lost, that are stuck, and that are shown otherwise than the ledger has them."""
@@ -150,7 +150,7 @@ class Audit:
 
 def queues(copy: Path) -> list[str]:
     """The deployed broker module's own list of its queues."""
-    code = "from darkroom import broker; print('\\n'.join(broker._queues()))"
+    code = "from darkroom.services import rabbitmq; print('\\n'.join(rabbitmq._queues()))"
     environment = {"PYTHONPATH": str(copy / "layers" / "core"), "PATH": ""}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     return answer.stdout.split()

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localstack import services
-from localstack.processes import MARK, Registry
+from localstack.services import native
+from localstack.services.processes import MARK, Registry
 from localstack.settings import ROOT, Settings, load
 
 #: What is deployed from. The rest of the repository does not count.
@@ -35,12 +35,14 @@ class Change:
     replacement: str
 
 
-_REDIS = "layers/core/darkroom/services/redis/store.py"
+_DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
+_CLAIM = "layers/core/darkroom/services/redis/scripts/claim_job.lua"
+_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slot.lua"
 
 #: Waiting times, so that what heals after minutes does so after seconds. What is waited for stays the same.
 QUICK = (
-    Change(_REDIS, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
-    Change(_REDIS, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
+    Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
+    Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
     Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
     Change("functions/sweep/app.py", r"^PATIENCE_S = .*$", "PATIENCE_S = 30"),
@@ -53,26 +55,16 @@ QUICK = (
 BREAKS = {
     "fencing": (
         Change("layers/core/darkroom/services/s3.py", r', IfNoneMatch="\*"', ""),
-        Change(
-            _REDIS,
-            r"^if seen\[1\] == 'running' then return \{'leased'\} end$",
-            "",
-        ),
-        Change(
-            _REDIS,
-            r"^if terminal\[seen\[1\]\] then free_slot\(KEYS\[2\], KEYS\[4\], ARGV\[1\], ARGV\[6\]\); return .*$",
-            "",
-        ),
-        Change(
-            _REDIS,
-            r"^if tonumber\(ARGV\[2\]\) <= tonumber\(seen\[2\]\) then$(?=\n  free_slot)",
-            "if false then",
-        ),
-        Change(_REDIS, r"^  if terminal\[seen\[1\]\] then return 'ended' end$", ""),
-        Change(_REDIS, r"^  if seen\[1\] == 'running' or .*$", ""),
+        Change(_CLAIM, r"^if status == 'running' then return \{'leased'\} end$", ""),
+        Change(_CLAIM, r"^if TERMINAL\[status\] then$", "if false then"),
+        Change(_CLAIM, r"^if attempt <= tonumber\(last_attempt\) then$", "if false then"),
+        Change(_ACQUIRE, r"^  if TERMINAL\[status\] then return 'ended' end$", ""),
+        Change(_ACQUIRE, r"^  if status == 'running' or .*$", ""),
     ),
-    "sweep": (Change("functions/sweep/app.py", r"^    while batch := store\.due.*$", "    while batch := []:"),),
-    "tidy": (Change("functions/sweep/app.py", r"^    for job_id in store\.untidy.*$", "    for job_id in []:"),),
+    "sweep": (Change("functions/sweep/app.py", r"^    while batch := open_jobs\.due\(.*$", "    while batch := []:"),),
+    "tidy": (
+        Change("functions/sweep/app.py", r"^    for job_id in open_jobs\.due_for_cleanup.*$", "    for job_id in []:"),
+    ),
 }
 
 
@@ -132,9 +124,9 @@ class Deployment:
 
     # Its parts ------------------------------------------------------------------------------------------------------
 
-    def service(self, name: str) -> services.Service:
+    def service(self, name: str) -> native.Service:
         """How a part of the stack is started."""
-        known = [*services.backing(self.settings), *services.own(self.settings), services.emulator(self.settings)]
+        known = [*native.backing(self.settings), *native.own(self.settings), native.emulator(self.settings)]
         return next(service for service in known if service.name == name)
 
     def pid(self, name: str) -> int | None:
@@ -162,7 +154,7 @@ class Deployment:
     def encoders(self) -> list[int]:
         """FFmpeg processes that functions of this stack have started: the program lies where workers unpack layers."""
         found = []
-        layers = Path(self.service(services.EMULATOR).environment["TMPDIR"])
+        layers = Path(self.service(native.EMULATOR).environment["TMPDIR"])
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):  # it ended while we looked, or is somebody else's
                 program = (entry / "exe").readlink()

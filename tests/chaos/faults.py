@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import redis
 from botocore.client import BaseClient
 
-from localstack import readiness, services
-from localstack.processes import tail
+from localstack.services import native, readiness
+from localstack.services.processes import tail
 from tests.chaos.deployment import Deployment
 
 OPERATIONS = (
@@ -54,11 +54,11 @@ class Faults:
             "sweep killed": lambda: self._kill_function("sweep"),
             "ingest killed": lambda: self._kill_function("ingest"),
             "the API killed": lambda: self._kill_function("api"),
-            "the mapping killed": lambda: self._restart(services.MAPPING),
-            "the gateway killed": lambda: self._restart(services.GATEWAY),
-            "RabbitMQ killed": lambda: self._restart(services.BROKER),
+            "the mapping killed": lambda: self._restart(native.MAPPING),
+            "the gateway killed": lambda: self._restart(native.GATEWAY),
+            "RabbitMQ killed": lambda: self._restart(native.BROKER),
             "RabbitMQ's disk lost": self._lose_broker,
-            "Redis killed": lambda: self._restart(services.CACHE),
+            "Redis killed": lambda: self._restart(native.CACHE),
             "Redis' data lost": self._lose_cache,
             "Redis flushed": self._flush,
             "S3 refuses": self._refuse,
@@ -117,17 +117,17 @@ class Faults:
             raise RuntimeError(f"{name} ended as it started:\n{tail(self._deployment.registry.log(name))}")
 
     def _lose_broker(self) -> bool:
-        home = self._deployment.settings.directory / services.BROKER
-        return self._restart(services.BROKER, lambda: shutil.rmtree(home / "data", ignore_errors=True))
+        home = self._deployment.settings.directory / native.BROKER
+        return self._restart(native.BROKER, lambda: shutil.rmtree(home / "data", ignore_errors=True))
 
     def _lose_cache(self) -> bool:
-        home = self._deployment.settings.directory / services.CACHE
+        home = self._deployment.settings.directory / native.CACHE
 
         def lose() -> None:
             for path in home.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-        return self._restart(services.CACHE, lose)
+        return self._restart(native.CACHE, lose)
 
     def _flush(self) -> bool:
         with redis.Redis.from_url(self._deployment.settings.cache_url()) as cache:
@@ -147,7 +147,7 @@ class Faults:
         return True
 
     def _stand_still(self) -> bool:
-        pid = self._deployment.pid(services.EMULATOR)
+        pid = self._deployment.pid(native.EMULATOR)
         if pid is None:
             return False
         os.kill(pid, signal.SIGSTOP)

@@ -22,7 +22,8 @@ from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import events, ledger, lifecycle, uploads, worker
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from functions.dispatch import app as dispatch
@@ -196,7 +197,7 @@ class World:
 
     def pass_time(self, ms: int = HOUR_MS) -> None:
         """An hour passes for everything in Redis that waits for its time."""
-        redis = store._client()
+        redis = redis_client()
         for key in redis.scan_iter("darkroom:*", count=1000):
             name = key.removeprefix("darkroom:")
             if name in TIMED_SETS or name.startswith("inflight:"):
@@ -218,7 +219,7 @@ class World:
 
     def at_rest(self) -> bool:
         """Whether nothing would happen any more."""
-        redis = store._client()
+        redis = redis_client()
         waiting = self.invocations or self.failures or any(redis.exists(f"darkroom:{name}") for name in TIMED_SETS)
         return not waiting and all(ledger.read_result(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
 
@@ -229,7 +230,7 @@ class World:
         wrong = []
         for job_id in self.jobs:
             etag = etag_of(ledger.result_key(job_id))
-            view = store.view(job_id)
+            view = views.find(job_id)
             if etag:
                 result = ledger.read_result(job_id)
                 assert result is not None
@@ -252,7 +253,7 @@ class World:
             if ledger.read_job(job_id) is None:
                 wrong.append(f"{job_id} was accepted and is lost")
         for job_id in self.jobs:
-            job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), store.view(job_id)
+            job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), views.find(job_id)
             if job is None:
                 continue
             if result is None:
@@ -268,13 +269,13 @@ class World:
 
 
 #: Sorted sets whose scores are times, in milliseconds since 1970.
-TIMED_SETS = ("open", "tidy")
+TIMED_SETS = ("open", "cleanups")
 
 
 def leftovers() -> list[str]:
     """What no job may leave behind: a slot, an entry among the open ones, a directory."""
-    redis = store._client()
-    wrong = [f"{count} slots of {operation} are taken" for operation, count in store.in_flight().items() if count]
+    redis = redis_client()
+    wrong = [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
     for name in TIMED_SETS:
         if redis.exists(f"darkroom:{name}"):
             wrong.append(f"still in {name}: {redis.zrange(f'darkroom:{name}', 0, -1, withscores=True)}")

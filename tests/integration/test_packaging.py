@@ -1,6 +1,6 @@
 """What `sam build` made must run as Lambda runs it: from its artifact, its layers and boto3 alone.
 
-`make test` builds first; by hand, `python -m localstack.deploy build` with the tools' Python.
+`make test` builds first; by hand, `python -m localstack.aws.sam build` with the tools' Python.
 """
 
 import json
@@ -45,7 +45,7 @@ print(json.dumps({{"callable": callable(handler), "loaded": loaded}}))
 @pytest.fixture(scope="session", autouse=True)
 def bucket() -> None:
     """No service is needed here."""
-    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.deploy build`"
+    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.aws.sam build`"
 
 
 @pytest.fixture(autouse=True)

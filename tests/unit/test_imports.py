@@ -12,14 +12,17 @@ from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 LAYERS = {
     "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
-    "media": ["task", "sniff", "geometry", "subprocesses"],
+    "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
         *("auto_format", "save"),
     ],
     "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
-    "services": ["aws", "s3", "redis.store", "rabbitmq"],
-    "jobs": ["workdir", "events", "uploads", "ledger", "lifecycle", "ingestion", "worker"],
+    "services": [
+        *("aws", "s3", "redis.keys", "redis.deadlines", "redis.client", "redis.scripts", "redis.slots", "redis.leases"),
+        *("redis.views", "redis.open_jobs", "redis.reconciliation", "redis.files", "rabbitmq"),
+    ],
+    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
 }
 
 
@@ -37,10 +40,13 @@ SERVICES = {
     *(f"darkroom.jobs.{name}" for name in LAYERS["jobs"] if name not in ("workdir", "events", "worker")),
 }
 
+#: What ships nowhere.
+LOCAL = ("localstack.", "tools.")
+
 #: The only modules that may import a third-party package, where one place is meant to know it.
 ALLOWED_IMPORTERS = {
     "pika": {"darkroom.services.rabbitmq"},
-    "redis": {"darkroom.services.redis.store"},
+    "redis": {"darkroom.services.redis.client"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
     "pyvips": {
@@ -88,6 +94,7 @@ def test_package_imports_only_itself_and_what_it_is_built_on(package: str) -> No
         "api": {"api", "darkroom"},
         "functions": {"darkroom", "functions"},
         "localstack": {"localstack", "darkroom"},
+        "tools": {"tools", "localstack"},
     }[package]
 
     for name, module in in_package(package).items():
@@ -130,7 +137,7 @@ def third_party(names: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("package", ALLOWED_IMPORTERS)
 def test_third_party_package_is_known_in_its_place_only(package: str) -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    shipped = {name: module for name, module in modules().items() if not name.startswith(LOCAL)}
     users = {name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}}
 
     assert users == ALLOWED_IMPORTERS[package]
@@ -140,7 +147,7 @@ def test_environment_is_read_in_one_place() -> None:
     readers = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and {"environ", "getenv", "environb"} & mentioned(module)
+        if not name.startswith(LOCAL) and {"environ", "getenv", "environb"} & mentioned(module)
     }
 
     assert readers == {"darkroom.config"}
@@ -154,6 +161,14 @@ def mentioned(module: Module) -> set[str]:
 
 def test_nothing_is_asked_of_a_service_or_the_environment_at_import() -> None:
     for name, module in modules().items():
-        if not name.startswith("localstack"):
+        if not name.startswith(LOCAL):
             at_import = module.called_at_import
-            assert not at_import & {"settings", "client", "secret", "logger", "Logger", "create_client"}, name
+            assert not at_import & {
+                "settings",
+                "client",
+                "redis_client",
+                "secret",
+                "logger",
+                "Logger",
+                "create_client",
+            }, name

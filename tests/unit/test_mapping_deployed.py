@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from localstack import deployed
-from localstack.deployed import DeployedMapping, UnsupportedMappingError
+from localstack.aws import deployed
+from localstack.aws.deployed import DeployedMapping, UnsupportedMappingError
 
 ARN = "arn:aws:mq:us-east-1:000000000000:broker:darkroom:b-1"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:darkroom-dispatch"

@@ -35,7 +35,7 @@ PARTS = {
     ("darkroom.jobs.uploads", "inspect"): "uploads",
     ("darkroom.jobs.uploads", "landed_since"): "uploads",
     ("darkroom.jobs.lifecycle", "tidy"): "processed",
-    ("darkroom.jobs.worker", "StoredSource"): "uploads",
+    ("darkroom.jobs.source", "StoredSource"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
     ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",

@@ -8,7 +8,7 @@ import pytest
 
 from darkroom.jobs.workdir import workplace
 
-RUN = "from darkroom.workplace import workplace\nwith workplace() as folder:\n print(folder, flush=True)\n input()"
+RUN = "from darkroom.jobs.workdir import workplace\nwith workplace() as folder:\n print(folder, flush=True)\n input()"
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ def gauge(name: str, value: float, operation: str) -> None:
     _emit(name, value, MetricUnit.Count, operation, {})
 
 
-def milliseconds(name: str, value: float, operation: str) -> None:
+def duration_ms(name: str, value: float, operation: str) -> None:
     """Records a duration."""
     _emit(name, value, MetricUnit.Milliseconds, operation, {})
 

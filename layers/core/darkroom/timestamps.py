@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 
-def milliseconds(timestamp: str) -> int:
+def epoch_ms(timestamp: str) -> int:
     """A time as `utc_now` writes it in milliseconds since 1970."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 

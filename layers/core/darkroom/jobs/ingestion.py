@@ -8,7 +8,7 @@ from darkroom.contracts.jobs import Job
 from darkroom.errors import CacheUnavailableError, InvalidIdError, MediaError
 from darkroom.jobs import lifecycle, uploads
 from darkroom.log import logger
-from darkroom.services.redis import store
+from darkroom.services.redis import files
 from darkroom.tracing import new_traceparent
 
 
@@ -26,8 +26,8 @@ def take_in(tenant: str, file_id: str) -> int:
     for uploaded in file.jobs:
         _accept(uploaded.on(file_id, tenant=tenant, traceparent=new_traceparent()), file)
     try:
-        store.put_file(file_id, uploads.record_of(file))
-        store.note_taken_in(file_id)  # last, so that sweep repeats what was cut short
+        files.save_record(file_id, uploads.record_of(file))
+        files.mark_ingested(file_id)  # last, so that sweep repeats what was cut short
     except CacheUnavailableError as error:
         logger().warning("file not noted", extra={"file_id": file_id, "reason": error.message})
     logger().info("upload taken in", extra={"file_id": file_id, "jobs": len(file.jobs)})

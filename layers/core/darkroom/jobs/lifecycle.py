@@ -21,7 +21,7 @@ from darkroom.errors import (
 from darkroom.jobs import ledger
 from darkroom.log import logger
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import deadlines, leases, open_jobs, views
 from darkroom.timestamps import utc_now
 
 #: The run that an result carries when no run made it: a refusal, a cancel, or a run that died.
@@ -39,7 +39,7 @@ def accept(job: Job) -> bool:
     new = ledger.accept(job)
     result = None if new else ledger.read_result(job.job_id)
     with _left_to_sweep(job):
-        _show(job, result, due_in_s=store.START_WITHIN_S, restored=not new)
+        _show(job, result, due_in_s=deadlines.START_WITHIN_S, restored=not new)
     if result is None:
         with _left_to_sweep(job):
             _publish(first_message(job), job.traceparent)
@@ -60,7 +60,7 @@ def _publish(message: Message, traceparent: str) -> None:
     try:
         rabbitmq.publish(message, traceparent)
     except BrokerUnavailableError:
-        store.postpone(message.job_id, 0, published=False)
+        open_jobs.postpone(message.job_id, 0, published=False)
         raise
 
 
@@ -68,7 +68,7 @@ def refuse(job: Job, error: DarkroomError) -> None:
     """Accepts a job that came with an upload only to end it at once: its file is not fit for it."""
     new = ledger.accept(job)
     with _left_to_sweep(job):
-        store.create(job, restored=not new)
+        views.create(job, restored=not new)
         end(job, failed(job, error, attempt=0, run=NO_RUN))
 
 
@@ -85,7 +85,7 @@ def message_for(job: Job, attempt: int) -> Message:
 def end(job: Job, result: JobResult) -> JobResult:
     """Ends the job in the ledger, then in the view. Returns the end that holds, which may be somebody else's."""
     holds = ledger.end(result)
-    news = store.end(job.job_id, job.operation, holds)
+    news = views.finish(job.job_id, job.operation, holds)
     if news is None:  # Redis has lost the job while it ran
         restore(job, holds)
     if news is not False and holds == result:
@@ -136,25 +136,25 @@ def try_again(job: Job, error: DarkroomError, *, attempt: int, run: str | None =
         end(job, failed(job, error, attempt=attempt, run=run or NO_RUN))
         return
     delay_s = rabbitmq.retry_delay_s(attempt)
-    due_in_s = delay_s + store.START_WITHIN_S
-    released = store.release(job, attempt=attempt, run=run, failure=failure_of(error), due_in_s=due_in_s)
+    due_in_s = delay_s + deadlines.START_WITHIN_S
+    released = leases.requeue(job, attempt=attempt, run=run, failure=failure_of(error), due_in_s=due_in_s)
     if released is None:
         restore(job, ledger.read_result(job.job_id))
-        released = store.release(job, attempt=attempt, run=None, failure=failure_of(error), due_in_s=due_in_s)
+        released = leases.requeue(job, attempt=attempt, run=None, failure=failure_of(error), due_in_s=due_in_s)
     if not released:
         return
     metrics.count("retried", job.operation, code=error.code)
     try:
         rabbitmq.publish_later(message_for(job, attempt + 1), job.traceparent, delay_s)
     except ServiceError:
-        store.postpone(job.job_id, delay_s, published=False)
+        open_jobs.postpone(job.job_id, delay_s, published=False)
 
 
 def _used_up(job: Job, error: DarkroomError, attempt: int) -> bool:
     """Whether the failure of this attempt is the last that the job may have. Outages are waited out."""
     if error.outage or attempt < MAX_ATTEMPTS:
         return attempt >= MAX_STARTS
-    view = store.view(job.job_id)
+    view = views.find(job.job_id)
     outages = sum(failure.code in _OUTAGES for failure in view.errors) if view else 0
     return attempt - outages >= MAX_ATTEMPTS
 
@@ -187,6 +187,6 @@ def outputs_prefix(job: Job) -> str:
 
 
 def _show(job: Job, result: JobResult | None, *, due_in_s: float, restored: bool) -> None:
-    store.create(job, due_in_s=due_in_s, restored=restored)
+    views.create(job, due_in_s=due_in_s, restored=restored)
     if result is not None:
-        store.end(job.job_id, job.operation, result)
+        views.finish(job.job_id, job.operation, result)

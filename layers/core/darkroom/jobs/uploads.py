@@ -13,7 +13,8 @@ from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
 from darkroom.contracts.jobs import UploadedJob
 from darkroom.contracts.operations import ACCEPTS, Operation
 from darkroom.errors import EmptyFileError, MediaError, UnsupportedMediaTypeError, WrongMediaKindError
-from darkroom.media.sniff import HEAD_BYTES, MediaType, check_declared, sniff
+from darkroom.media.sniff import HEAD_BYTES, sniff_type
+from darkroom.media.types import MediaType, check_declared_type
 from darkroom.services import s3
 
 PREFIX = "uploads/"
@@ -98,10 +99,10 @@ def identify(content: bytes, size_bytes: int, declared: str | None) -> MediaType
     """The type of a file by its first bytes. Raises a MediaError when it has none, or contradicts the declared one."""
     if size_bytes == 0:
         raise EmptyFileError("The file is empty.")
-    media = sniff(content)
+    media = sniff_type(content)
     if media is None:
         raise UnsupportedMediaTypeError("The file is of no type that Darkroom reads, whatever its name says.")
-    check_declared(media, declared)
+    check_declared_type(media, declared)
     return media
 
 

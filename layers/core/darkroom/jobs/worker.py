@@ -6,14 +6,11 @@ else.
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path, PurePath
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from darkroom import ids, metrics
 from darkroom.config import settings
@@ -22,28 +19,22 @@ from darkroom.contracts.operations import Operation, Params, parse_params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
-    FileNotFoundInStoreError,
     InternalError,
     ServiceError,
     Superseded,
 )
 from darkroom.jobs import events, ledger, lifecycle, uploads
+from darkroom.jobs.source import StoredSource
 from darkroom.jobs.workdir import workplace
 from darkroom.log import logger
-from darkroom.media.sniff import HEAD_BYTES, MediaType
-from darkroom.media.task import Limits, Rendition, Source, Task
+from darkroom.media.task import Limits, Rendition, Task
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
-from darkroom.timestamps import milliseconds, utc_now
+from darkroom.services.redis import leases, slots
+from darkroom.timestamps import epoch_ms, utc_now
 from darkroom.tracing import trace_id
 
 #: Milliseconds of a run that are kept back to upload, commit and clean up after the operation's own deadline.
 COMMIT_RESERVE_MS = 10_000
-
-#: Files up to this size are fetched whole where parts would do: one request instead of several.
-WHOLE_FILE_BYTES = 8 * 1024 * 1024
-
-_COPY_BYTES = 1024 * 1024
 
 OperationParams = TypeVar("OperationParams", bound=Params)
 Run = Callable[[Task, OperationParams], list[Rendition]]
@@ -75,7 +66,7 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
         return claim.outcome
     job, started_at = claim.job, utc_now()
     metrics.count("started", job.operation)
-    metrics.milliseconds("queue_wait", time.time() * 1000 - milliseconds(job.created_at), job.operation)
+    metrics.duration_ms("queue_wait", time.time() * 1000 - epoch_ms(job.created_at), job.operation)
     begun = time.monotonic()
     try:
         outputs, document = _work(job, run_id, run, remaining_ms)
@@ -88,7 +79,7 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
         logger().exception("the operation has a defect")
         defect = InternalError(f"Something went wrong on our side ({type(error).__name__}).")
         return _fail(job, defect, message.attempt, run_id, started_at)
-    metrics.milliseconds("run_time", (time.monotonic() - begun) * 1000, job.operation)
+    metrics.duration_ms("run_time", (time.monotonic() - begun) * 1000, job.operation)
     result = JobResult(
         job_id=job.job_id,
         status=Status.COMPLETED,
@@ -108,9 +99,9 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
     return holds.status
 
 
-def _claim(message: Message, run_id: str, remaining_ms: int) -> store.Claim:
-    def ask() -> store.Claim:
-        return store.claim(
+def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
+    def ask() -> leases.Claim:
+        return leases.claim(
             message.job_id, message.operation, attempt=message.attempt, run=run_id, lease_ms=remaining_ms
         )
 
@@ -123,7 +114,7 @@ def _claim(message: Message, run_id: str, remaining_ms: int) -> store.Claim:
         rabbitmq.park(
             message.model_dump_json().encode(), message.job_id, "the message names a job that was never accepted"
         )
-        store.release_slot(message.job_id, message.operation)
+        slots.release(message.job_id, message.operation)
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
     return ask()
@@ -145,8 +136,8 @@ def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
             fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
-            progress=report.progress,
-            pace=report.pace,
+            report_progress=report.progress,
+            report_speed=report.pace,
         )
         renditions = run(task, params)
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
@@ -166,7 +157,7 @@ class _Report:
 
     def progress(self, fraction: float) -> None:
         try:
-            owned = store.progress(self._job.job_id, self._run_id, fraction, self._speed)
+            owned = leases.report_progress(self._job.job_id, self._run_id, fraction, self._speed)
         except CacheUnavailableError:
             return  # nobody sees the progress; the ledger decides whether the work counts
         if not owned:
@@ -217,72 +208,3 @@ def _discard(job: Job, run_id: str) -> None:
 
 def _run_prefix(job: Job, run_id: str) -> str:
     return f"{lifecycle.outputs_prefix(job)}{run_id}/"
-
-
-@dataclass
-class StoredSource(Source):
-    """A file in the bucket. Opened once: its head tells what it is, and the same response carries the rest."""
-
-    file_id: str
-    tenant: str
-    directory: Path
-    stack: ExitStack
-    _path: Path | None = field(default=None, init=False)
-
-    @cached_property
-    def _opened(self) -> tuple[s3.Head, IO[bytes]]:
-        opened = s3.open_stream(uploads.key_of(self.file_id, self.tenant), HEAD_BYTES, WHOLE_FILE_BYTES)
-        if opened is None:
-            raise FileNotFoundInStoreError(self.file_id)
-        self.stack.callback(opened[1].close)
-        return opened
-
-    @cached_property
-    def media(self) -> MediaType:
-        """What the bytes are. Raises a MediaError when they are nothing that Darkroom reads."""
-        head, _ = self._opened
-        return uploads.identify(head.content[:HEAD_BYTES], head.size_bytes, head.media_type)
-
-    @property
-    def name(self) -> str:
-        """The file name the upload gave."""
-        return uploads.name_in(self._opened[0].metadata)
-
-    @property
-    def media_type(self) -> str:
-        """The sniffed media type."""
-        return self.media.name
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of the whole file."""
-        return self._opened[0].size_bytes
-
-    def read(self) -> bytes:
-        """The whole file in memory."""
-        return self._path.read_bytes() if self._path is not None else self._whole
-
-    @cached_property
-    def _whole(self) -> bytes:
-        head, rest = self._opened
-        if len(head.content) == head.size_bytes:
-            return head.content
-        with s3.translated():
-            return head.content + rest.read()
-
-    def path(self) -> Path:
-        """The whole file on local disk, fetched the first time."""
-        if self._path is None:
-            head, rest = self._opened
-            path = self.directory / f"source-{self.file_id}"
-            with s3.translated(), path.open("wb") as file:
-                file.write(head.content)
-                shutil.copyfileobj(rest, file, _COPY_BYTES)
-            self._path = path
-        return self._path
-
-    def locate(self) -> str:
-        """A presigned link, or the local path when the file is small or has been fetched already."""
-        if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
-            return str(self.path())
-        return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)

@@ -16,8 +16,8 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError
 
-from localstack import rmq_event
-from localstack.deployed import DeployedMapping
+from localstack.aws import rmq_event
+from localstack.aws.deployed import DeployedMapping
 
 log = logging.getLogger("mapping")
 

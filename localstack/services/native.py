@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from localstack import readiness, scratch
 from localstack.failure import StackError
+from localstack.services import readiness, scratch
 from localstack.settings import ACCOUNT, BROKER_PASSWORD, BROKER_USER, REGION, VIRTUAL_HOSTS, Settings
 
 #: Seconds until a service must be ready. The broker needs 5 on a quick machine.
@@ -267,7 +267,7 @@ def own(settings: Settings) -> list[Service]:
     return [
         Service(
             MAPPING,
-            [str(settings.tools), "-m", "localstack.mapping"],
+            [str(settings.tools), "-m", "localstack.aws.mapping"],
             [],
             lambda: None,
             environment,
@@ -275,7 +275,7 @@ def own(settings: Settings) -> list[Service]:
         ),
         Service(
             GATEWAY,
-            [str(settings.tools), "-m", "localstack.gateway"],
+            [str(settings.tools), "-m", "localstack.aws.gateway"],
             ["api"],
             partial(readiness.tcp, "127.0.0.1", settings.ports.api),
             environment,

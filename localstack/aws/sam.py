@@ -1,6 +1,6 @@
 """Builds the real template with `sam build` and deploys it with `sam deploy` to the emulator.
 
-Runs on the tools' Python, as a process of its own: `python -m localstack.deploy build|deploy`. Nothing is built or
+Runs on the tools' Python, as a process of its own: `python -m localstack.aws.sam build|deploy`. Nothing is built or
 deployed that has been built or deployed before.
 """
 
@@ -20,10 +20,10 @@ from typing import Any
 import botocore.session
 from botocore.exceptions import ClientError
 
-from localstack import artifacts
+from localstack.aws import artifacts
 from localstack.failure import StackError
-from localstack.processes import tail
-from localstack.services import own_environment
+from localstack.services.native import own_environment
+from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 
 #: What a build depends on. Tests, documents and the local stack itself do not count.

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from localstack import compose, services
-from localstack.processes import Registry
+from localstack.services import compose, native
+from localstack.services.processes import Registry
 from localstack.settings import Settings
 
 _PAUSE_S = 0.3
@@ -15,7 +15,7 @@ _PAUSE_S = 0.3
 _RECENT_BYTES = 4000
 
 
-def logs(settings: Settings) -> None:
+def follow(settings: Settings) -> None:
     """Follows all logs until interrupted; a part that starts later joins."""
     directory = Registry(settings.directory).log("any").parent
     others = [compose.follow(settings)] if compose.runs(settings) else []
@@ -38,8 +38,8 @@ def logs(settings: Settings) -> None:
 
 
 def _follow_functions(settings: Settings) -> subprocess.Popen[bytes]:
-    argv = [str(settings.tools), "-m", "localstack.function_logs"]
-    return subprocess.Popen(argv, cwd=settings.root, env=services.own_environment(settings), stdin=subprocess.DEVNULL)
+    argv = [str(settings.tools), "-m", "localstack.aws.function_logs"]
+    return subprocess.Popen(argv, cwd=settings.root, env=native.own_environment(settings), stdin=subprocess.DEVNULL)
 
 
 def _open_near_end(path: Path) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""The API's address: `http://localhost:8000` leads to the emulated API Gateway. `python -m localstack.gateway`.
+"""The API's address: `http://localhost:8000` leads to the emulated API Gateway. `python -m localstack.aws.gateway`.
 
 A reverse proxy that adds what API Gateway adds (X-Forwarded-*) and refuses what API Gateway refuses (bodies over
 10 MB); everything else passes untouched in both directions, as a stream.
@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError
 from multidict import CIMultiDict
 from yarl import URL
 
-from localstack import deployed
+from localstack.aws import deployed
 from localstack.settings import REGION, Settings, load
 
 log = logging.getLogger("gateway")

@@ -1,4 +1,4 @@
-"""The home-made service of celery_worker.py, run on the same machine, broker, cache and S3 as Darkroom."""
+"""Runs the Celery service of celery_worker.py on the same machine, broker, cache and S3 as Darkroom."""
 
 import json
 import os
@@ -15,12 +15,13 @@ import botocore.session
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, VIRTUAL_HOSTS, Settings
 from tests.bench import processor
 from tests.bench.cases import Case
+from tools import environments
 
 _MODULE = "tests.bench.celery_worker"
 
 
-class Rival:
-    """The other contestant. It is asked by a process of its own, which has Celery's packages."""
+class Baseline:
+    """The Celery service as a contestant, driven through a client process that has Celery's packages."""
 
     name = "Celery"
 
@@ -53,39 +54,49 @@ class Rival:
 
 
 @contextmanager
-def running(settings: Settings, inputs: dict[str, Path]) -> Iterator[Rival]:
+def running(settings: Settings, inputs: dict[str, Path]) -> Iterator[Baseline]:
     """Worker and client for as long as the context lasts. The worker has as many processes as there are cores."""
-    bucket = f"rival-{uuid.uuid4().hex[:12]}"
+    bucket = f"baseline-{uuid.uuid4().hex[:12]}"
     store = botocore.session.Session().create_client("s3")
     store.create_bucket(Bucket=bucket)
     for name, path in inputs.items():
         store.put_object(Bucket=bucket, Key=name, Body=path.read_bytes())
     environment = os.environ | {
-        "RIVAL_BROKER_URL": settings.broker_url(VIRTUAL_HOSTS[1]).replace(
+        "BASELINE_BROKER_URL": settings.broker_url(VIRTUAL_HOSTS[1]).replace(
             "://", f"://{BROKER_USER}:{BROKER_PASSWORD}@"
         ),
-        "RIVAL_CACHE_URL": settings.cache_url(1),
-        "RIVAL_BUCKET": bucket,
+        "BASELINE_CACHE_URL": settings.cache_url(1),
+        "BASELINE_BUCKET": bucket,
     }
     options: dict[str, Any] = {"cwd": settings.root, "env": environment, "text": True}
     workers = ["--pool", "prefork", "--concurrency", str(os.cpu_count())]
-    with (settings.directory / "logs" / "rival.log").open("w") as log:
+    with (settings.directory / "logs" / "baseline.log").open("w") as log:
         worker = subprocess.Popen(
-            [str(settings.rival), "-m", "celery", "-A", _MODULE, "worker", *workers, "--loglevel", "WARNING"],
+            [
+                str(environments.baseline(settings)),
+                "-m",
+                "celery",
+                "-A",
+                _MODULE,
+                "worker",
+                *workers,
+                "--loglevel",
+                "WARNING",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             **options,
         )
         client = subprocess.Popen(
-            [str(settings.rival), "-m", "tests.bench.celery_client"],
+            [str(environments.baseline(settings)), "-m", "tests.bench.celery_client"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             **options,
         )
         try:
-            yield Rival(settings, worker, client)
+            yield Baseline(settings, worker, client)
         finally:
             for process in (client, worker):
                 process.terminate()

@@ -1,4 +1,4 @@
-"""What the functions of the deployed stack write, read from CloudWatch Logs: `python -m localstack.function_logs`."""
+"""What the deployed functions write, read from CloudWatch Logs: `python -m localstack.aws.function_logs`."""
 
 import time
 from typing import Any

@@ -5,8 +5,8 @@ import os
 import subprocess
 from functools import partial
 
-from localstack import readiness, services
 from localstack.failure import StackError
+from localstack.services import native, readiness
 from localstack.settings import Settings
 
 #: Seconds to wait for the engine's answer, and for the containers, whose images may have to be fetched.
@@ -42,8 +42,8 @@ def _engine_answers() -> bool:
 
 def up(settings: Settings) -> None:
     """Starts the containers and waits for them. Containers that run already with these settings are left alone."""
-    files = settings.directory / services.BROKER
-    services.write_broker_files(files, f"0.0.0.0:{settings.ports.amqp}", "/etc/rabbitmq/definitions.json")
+    files = settings.directory / native.BROKER
+    native.write_broker_files(files, f"0.0.0.0:{settings.ports.amqp}", "/etc/rabbitmq/definitions.json")
     for path in files.iterdir():
         path.chmod(0o644)  # the container's user is another one
     wait = ["--wait", "--wait-timeout", str(_START_TIMEOUT_S)]
@@ -57,7 +57,7 @@ def down(settings: Settings) -> None:
 
 def runs(settings: Settings) -> bool:
     """Whether this stack has containers."""
-    files = settings.directory / services.BROKER / "rabbitmq.conf"
+    files = settings.directory / native.BROKER / "rabbitmq.conf"
     return files.exists() and chosen(settings) and bool(states(settings))
 
 
@@ -76,11 +76,11 @@ def follow(settings: Settings) -> subprocess.Popen[bytes]:
 def probes(settings: Settings) -> dict[str, readiness.Probe]:
     """How each container tells that it is ready."""
     found: dict[str, readiness.Probe] = {
-        services.BROKER: partial(readiness.amqp, "127.0.0.1", settings.ports.amqp),
-        services.CACHE: partial(readiness.redis, "127.0.0.1", settings.ports.redis),
+        native.BROKER: partial(readiness.amqp, "127.0.0.1", settings.ports.amqp),
+        native.CACHE: partial(readiness.redis, "127.0.0.1", settings.ports.redis),
     }
     if settings.emulator == "localstack":
-        found[services.EMULATOR] = partial(readiness.http, f"{settings.endpoint_url}/_localstack/health")
+        found[native.EMULATOR] = partial(readiness.http, f"{settings.endpoint_url}/_localstack/health")
     return found
 
 
@@ -96,13 +96,13 @@ def _compose(settings: Settings, arguments: list[str], purpose: str) -> str:
 
 def _command(settings: Settings) -> list[str]:
     files = ["compose.yaml"] + (["compose.localstack.yaml"] if settings.emulator == "localstack" else [])
-    options = [part for name in files for part in ("--file", str(settings.root / "localstack" / name))]
+    options = [part for name in files for part in ("--file", str(settings.root / "localstack" / "services" / name))]
     return ["docker", "compose", "--project-name", settings.stack, *options]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     own = {
-        "DARKROOM_BROKER_FILES": str(settings.directory / services.BROKER),
+        "DARKROOM_BROKER_FILES": str(settings.directory / native.BROKER),
         "LOCALSTACK_AUTH_TOKEN": settings.auth_token,
     }
     return {**os.environ, **settings.environment(), **own}

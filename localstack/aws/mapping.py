@@ -1,4 +1,4 @@
-"""AWS's side of an event source mapping on RabbitMQ, which no emulator brings: `python -m localstack.mapping`.
+"""AWS's side of an event source mapping on RabbitMQ, which no emulator brings: `python -m localstack.aws.mapping`.
 
 Reads the mappings of the deployed stack and behaves as AWS does with each: one invocation at a time, batches of the
 size and window that were deployed, acknowledged when the function succeeds and given back when it does not. It waits
@@ -22,9 +22,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localstack import deployed
-from localstack.deployed import DeployedMapping, UnsupportedMappingError
-from localstack.poller import STOP_GRACE_S, InvocationFailedError, Poller
+from localstack.aws import deployed
+from localstack.aws.deployed import DeployedMapping, UnsupportedMappingError
+from localstack.aws.poller import STOP_GRACE_S, InvocationFailedError, Poller
 from localstack.settings import REGION, Settings, load
 
 log = logging.getLogger("mapping")

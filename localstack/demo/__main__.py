@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from localstack import board, engines, samples
-from localstack.api_client import Client, Json, NoAnswerError, Upload, post_form
+from localstack.demo import board, engines, samples
+from localstack.demo.api_client import Client, Json, NoAnswerError, Upload, post_form
 from localstack.failure import StackError
 from localstack.settings import ROOT, load
 
