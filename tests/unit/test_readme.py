@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from api.main import create_app
+import api.problems  # noqa: F401 - its errors belong to the tree
 from darkroom.config import PREFIX, Settings
-from darkroom.contracts.operations import PARAMS, Operation
-from darkroom.errors import DarkroomError, Superseded
-from darkroom.media.sniff import MEDIA_TYPES
+from darkroom.contracts.operations import Operation
+from darkroom.errors import DarkroomError
+from darkroom.media.types import MEDIA_TYPES
 from localstack.settings import load
+from tests.gateway import call
 from tests.template import Template
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")), *DOCS.glob("*.md")]
+PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")), *sorted(DOCS.glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 #: Words of README, counted as `wc -w` counts them.
@@ -34,7 +35,7 @@ LIMITS = (
     *("minLength", "maxLength", "minItems", "maxItems"),
 )
 
-#: Paths of the repository in inline code, and where commands put what they make.
+#: Paths of the repository in inline code.
 PATH = re.compile(r"(?:api|docs|functions|layers|localstack|tests|tools)/[\w./-]*")
 
 
@@ -66,7 +67,8 @@ def errors(kind: type[DarkroomError] = DarkroomError) -> Iterator[type[DarkroomE
         yield from errors(child)
 
 
-CODES = {error.code: error for error in errors() if error is not Superseded and "code" in vars(error)}
+#: The errors that clients can see. The base classes, and the signal that stops a run, have no code of their own.
+CODES = {error.code: error for error in errors() if "code" in vars(error)}
 
 
 def test_readme_is_short() -> None:
@@ -194,26 +196,30 @@ def test_readme_has_the_operation_in_one_line(operation: Operation) -> None:
     assert len(row("README.md", operation)) == 3
 
 
+@cache
+def published() -> dict[str, dict[str, Any]]:
+    """The parameters of every operation as JSON Schema, as the API publishes them."""
+    return {entry["name"]: entry["params"] for entry in call("GET", "/operations").json["operations"]}
+
+
 @pytest.mark.parametrize("operation", Operation)
 def test_every_parameter_of_the_operation_is_described(operation: Operation) -> None:
-    assert sorted(parameters(operation)) == sorted(PARAMS[operation].model_fields)
+    assert sorted(parameters(operation)) == sorted(published()[operation]["properties"])
 
 
 @pytest.mark.parametrize("operation", Operation)
 def test_defaults_choices_and_limits_of_parameters_are_those_of_the_code(operation: Operation) -> None:
-    model = PARAMS[operation]
-    schema = model.model_json_schema()
-    definitions = schema.get("$defs", {})
+    definitions = published()[operation].get("$defs", {})
     for name, (_, values, default, meaning) in parameters(operation).items():
-        stated = model.model_fields[name].default
+        schema = published()[operation]["properties"][name]
+        stated = schema.get("default")
         written = stated if isinstance(stated, str) else json.dumps(stated)
-        described = schema["properties"][name]
-        numbers = re.findall(r"-?\d+(?:\.\d+)?", f"{values} {meaning}".replace(",", ""))
         listed = re.findall(r"`([^`]+)`", f"{values} {meaning}")
+        numbers = re.findall(r"-?\d+(?:\.\d+)?", f"{values} {meaning}".replace(",", ""))
 
         assert (default == "none") if stated is None else (f"`{written}`" in default), f"{name}: {written}"
-        assert choices(described, definitions) <= set(listed), name
-        assert limits(described, definitions) <= set(numbers), name
+        assert choices(schema, definitions) <= set(listed), name
+        assert limits(schema, definitions) <= set(numbers), name
 
 
 def test_every_type_that_is_read_is_listed() -> None:
@@ -240,8 +246,8 @@ def test_error_has_its_status(code: str) -> None:
 
 
 def test_every_route_is_described() -> None:
-    document = create_app().openapi()
-    routes = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    paths = call("GET", "/openapi.json").json["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     listed = {cells[0].strip("`") for cells in rows("docs/api.md") if re.match(r"`[A-Z]+ /", cells[0])}
 
     assert listed == routes
