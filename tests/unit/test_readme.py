@@ -19,9 +19,8 @@ from tests.gateway import call
 from tests.template import Template
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "CHANGELOG")), *sorted(DOCS.glob("*.md"))]
-NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+NAMES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", *DOCS]
 
 #: Words of README, counted as `wc -w` counts them.
 MOST_WORDS = 1_800
