@@ -118,7 +118,7 @@ def job_view(job_id: str, wait_s: float = 0) -> View:
 
 
 def _seen(job_id: str, wait_s: float) -> View | None:
-    view = views.find(job_id)
+    view = views.fetch(job_id)
     if view is None or view.status.terminal:
         return view
     result = read_result(job_id)

@@ -193,13 +193,13 @@ async def cancel_job(job_id: JobId) -> Response:
     job = view.job
     if view.awaits_upload:
         # So far the job is only in the upload's form: to be canceled, it must exist.
-        ledger.accept(job)
+        ledger.write_job(job)
         views.create(job)
-    holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
-    if holds.status is not Status.CANCELED:
-        raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
-    timeline = [*view.timeline, views.from_ledger(job, holds).timeline[-1]]
-    shown = replace(view, status=holds.status, awaits_upload=False, timeline=timeline, result=holds)
+    winning_result = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
+    if winning_result.status is not Status.CANCELED:
+        raise JobAlreadyEndedError(f"Job {job_id} is {winning_result.status} already.")
+    timeline = [*view.timeline, views.from_ledger(job, winning_result).timeline[-1]]
+    shown = replace(view, status=winning_result.status, awaits_upload=False, timeline=timeline, result=winning_result)
     return document(job_document(shown))
 
 
@@ -207,10 +207,10 @@ def _end(job: Job, result: JobResult) -> JobResult:
     try:
         return lifecycle.end(job, result)
     except CacheUnavailableError:
-        holds = ledger.read_result(job.job_id)
-        if holds is None:
+        winning_result = ledger.read_result(job.job_id)
+        if winning_result is None:
             raise
-        return holds  # the ledger has it, which is what counts; sweep tells Redis later
+        return winning_result  # the ledger has it, which is what counts; sweep tells Redis later
 
 
 @router.post(

@@ -45,7 +45,7 @@ QUICK = (
     Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
     Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
-    Change("functions/sweep/app.py", r"^PATIENCE_S = .*$", "PATIENCE_S = 30"),
+    Change("functions/sweep/app.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
     Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 600"),
     Change("template.yaml", r"TimeoutS: 120}", "TimeoutS: 40}"),
     Change("template.yaml", r"TimeoutS: 900", "TimeoutS: 60"),
