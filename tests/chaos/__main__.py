@@ -22,7 +22,7 @@ from botocore.config import Config
 
 from localstack.settings import ROOT
 from tests.chaos.audit import Audit
-from tests.chaos.deployment import BREAKS, STACK, Deployment
+from tests.chaos.deployment import BREAKS, NAME, Deployment
 from tests.chaos.faults import Event, Faults
 from tests.chaos.load import People
 
@@ -155,7 +155,7 @@ class Chaos:
 
     def _sweep(self) -> None:
         try:
-            self._lambda.invoke(FunctionName=f"{STACK}-sweep", Payload=b"{}")
+            self._lambda.invoke(FunctionName=f"{NAME}-sweep", Payload=b"{}")
         except Exception as error:  # noqa: BLE001 - the function or the emulator may be what is being killed
             print(f"  sweep: {type(error).__name__}", flush=True)
 

@@ -117,7 +117,7 @@ class Audit:
         parameters.credentials = pika.PlainCredentials(BROKER_USER, BROKER_PASSWORD)
         connection = pika.BlockingConnection(parameters)
         channel = connection.channel()
-        for queue in queues(self._deployment.copy):
+        for queue in queues(self._deployment.sources):
             yield queue, channel.queue_declare(queue, passive=True).method.message_count
         connection.close()
 

@@ -5,35 +5,14 @@ waiting, and a guard can be taken out, so that a run is known to be able to fail
 """
 
 import contextlib
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localstack.services import native
-from localstack.services.processes import MARK, Registry
-from localstack.settings import ROOT, Settings, load
+from localstack.services.processes import MARK
+from tests.copied_stack import Change, CopiedStack
 
-#: What is deployed from. The rest of the repository does not count.
-SOURCES = ("api", "functions", "layers", "localstack", "template.yaml", "samconfig.toml", "LICENSE")
-
-STACK = "darkroom-chaos"
-#: Where its parts listen, counted from the port of the API.
-PORTS = {"API": 0, "EMULATOR": 566, "AMQP": 672, "REDIS": 379}
-
-
-@dataclass(frozen=True)
-class Change:
-    """A line of the sources, by pattern, and what takes its place."""
-
-    path: str
-    pattern: str
-    replacement: str
-
+NAME = "darkroom-chaos"
 
 _DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
 _CLAIM = "layers/core/darkroom/services/redis/scripts/claim_job.lua"
@@ -68,59 +47,16 @@ BREAKS = {
 }
 
 
-class Deployment:
-    """One stack, from a copy of the sources."""
+class Deployment(CopiedStack):
+    """The stack under test. `quick` shortens delays, `broken` names the guard that is removed."""
 
     def __init__(self, *, quick: bool, broken: str | None, port: int) -> None:
-        self.copy = ROOT / ".darkroom" / "chaos-copy"
         self._changes = (QUICK if quick else ()) + (BREAKS[broken] if broken else ())
-        environment = {f"DARKROOM_{name}_PORT": str(port + offset) for name, offset in PORTS.items()}
-        environment |= {"DARKROOM_STACK": STACK, "DARKROOM_RUNNER": "native", "DARKROOM_IN_FLIGHT": "2"}
-        self._environment = environment
-        self.settings: Settings = replace(load(environment), root=self.copy)
-        self.registry = Registry(self.settings.directory)
-        self.bucket = f"{STACK}-000000000000-us-east-1"
+        super().__init__(NAME, port, self._change, {"DARKROOM_IN_FLIGHT": "2"})
 
-    def up(self) -> None:
-        """Copies, changes, builds, deploys and starts. Raises CalledProcessError with what the stack printed."""
-        self._make_copy()
-        self._stack("up")
-
-    def down(self) -> None:
-        """Ends everything that was started."""
-        if self.copy.exists():
-            self._stack("down")
-
-    def _make_copy(self) -> None:
-        fresh = self.copy.with_name("chaos-copy.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
-        for name in SOURCES:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, fresh / name, ignore=ignored)
-            else:
-                shutil.copy2(source, fresh / name)
+    def _change(self, sources: Path) -> None:
         for change in self._changes:
-            change_file(fresh / change.path, change)
-        (self.copy / ".darkroom").mkdir(parents=True, exist_ok=True)
-        for name in SOURCES:
-            old = self.copy / name
-            if old.is_dir():
-                shutil.rmtree(old)
-            (fresh / name).replace(old)
-        fresh.rmdir()
-        tools = self.copy / ".darkroom" / "tools"
-        if not tools.is_symlink():
-            tools.symlink_to(ROOT / ".darkroom" / "tools")
-
-    def _stack(self, command: str) -> None:
-        argv = [sys.executable, "-m", "localstack.stack", command]
-        others = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
-        environment = others | self._environment
-        answer = subprocess.run(argv, cwd=self.copy, env=environment, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            raise RuntimeError(f"stack {command} failed:\n{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}")
+            change.apply(sources)
 
     # Its parts ------------------------------------------------------------------------------------------------------
 
@@ -145,8 +81,8 @@ class Deployment:
         found = {}
         for pid, environment in _environments():
             name = environment.get("AWS_LAMBDA_FUNCTION_NAME", "")
-            if name.startswith(f"{STACK}-") and environment.get(MARK, "").startswith(f"{self.settings.directory}#"):
-                word = name.removeprefix(f"{STACK}-")
+            if name.startswith(f"{NAME}-") and environment.get(MARK, "").startswith(f"{self.settings.directory}#"):
+                word = name.removeprefix(f"{NAME}-")
                 if function in ("", word):
                     found[pid] = word
         return found
@@ -161,14 +97,6 @@ class Deployment:
                 if program.name in ("ffmpeg", "ffprobe") and program.is_relative_to(layers):
                     found.append(int(entry.name))
         return found
-
-
-def change_file(path: Path, change: Change) -> None:
-    """Changes every match. Raises ValueError when there is none, since the run would not be what it says it is."""
-    text, count = re.subn(change.pattern, change.replacement, path.read_text(), flags=re.MULTILINE)
-    if not count:
-        raise ValueError(f"nothing in {change.path} matches {change.pattern}")
-    path.write_text(text)
 
 
 def _environments() -> list[tuple[int, Mapping[str, str]]]:
