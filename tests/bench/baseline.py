@@ -13,8 +13,8 @@ from typing import Any
 import botocore.session
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, VIRTUAL_HOSTS, Settings
-from tests.bench import processor
-from tests.bench.cases import Case
+from tests.bench import cpu_time
+from tests.bench.workloads import Case
 from tools import environments
 
 _MODULE = "tests.bench.celery_worker"
@@ -26,7 +26,7 @@ class Baseline:
     name = "Celery"
 
     def __init__(self, settings: Settings, worker: "subprocess.Popen[str]", client: "subprocess.Popen[str]") -> None:
-        self._stack = processor.Stack(settings)
+        self._stack = cpu_time.Stack(settings)
         self._worker = worker
         self._client = client
 
@@ -40,8 +40,8 @@ class Baseline:
 
     def processor_seconds(self) -> Counter[str]:
         """What every part has used so far."""
-        used = self._stack.services(processor.SHARED)
-        used["worker"], used["client"] = processor.family(self._worker.pid), processor.family(self._client.pid)
+        used = self._stack.services(cpu_time.SHARED)
+        used["worker"], used["client"] = cpu_time.family(self._worker.pid), processor.family(self._client.pid)
         return used
 
     def _measure(self, case: Case, count: int, *, at_once: bool) -> list[float]:

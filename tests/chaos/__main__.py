@@ -22,9 +22,9 @@ from botocore.config import Config
 
 from localstack.settings import ROOT
 from tests.chaos.audit import Audit
+from tests.chaos.clients import People
 from tests.chaos.deployment import BREAKS, NAME, Deployment
 from tests.chaos.faults import Event, Faults
-from tests.chaos.load import People
 
 #: Seconds between two calls of sweep, which a deployment calls once a minute, and in which everything must end at last.
 SWEEP_EVERY_S = 4.0

@@ -17,8 +17,8 @@ from botocore.client import BaseClient
 from PIL import Image
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER
+from tests.chaos.clients import TERMINAL, People
 from tests.chaos.deployment import Deployment
-from tests.chaos.load import TERMINAL, People
 
 #: Redis keys whose members wait for something; at the end, none may.
 WAITING_KEYS = ("open", "cleanups", "inflight:*", "queued:*")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.bench.cases import Case
+from tests.bench.workloads import Case
 
 #: Jobs per turn and turns: 30 jobs each, one after another.
 TURN = 10

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from localstack.settings import Settings
-from tests.bench import processor
-from tests.bench.cases import MEDIA_TYPES, Case
-from tests.bench.client import Service
+from tests.bench import cpu_time
+from tests.bench.darkroom_client import Service
+from tests.bench.workloads import MEDIA_TYPES, Case
 
 #: Connections that throw in jobs at the same time.
 SUBMITTERS = 4
@@ -21,7 +21,7 @@ class Darkroom:
 
     def __init__(self, settings: Settings, inputs: dict[str, Path]) -> None:
         self._service = Service(settings.api_url, SUBMITTERS)
-        self._stack = processor.Stack(settings)
+        self._stack = cpu_time.Stack(settings)
         self._files = {name: self._service.upload(path, MEDIA_TYPES[name]) for name, path in inputs.items()}
 
     def one_by_one(self, case: Case, count: int) -> list[float]:
@@ -45,8 +45,8 @@ class Darkroom:
 
     def processor_seconds(self) -> Counter[str]:
         """What every part has used so far."""
-        used = self._stack.services((*processor.SHARED, *processor.OWN)) + self._stack.functions()
-        used["client"] = processor.own()
+        used = self._stack.services((*cpu_time.SHARED, *processor.OWN)) + self._stack.functions()
+        used["client"] = cpu_time.own()
         return used
 
     def _submit(self, case: Case) -> str:
