@@ -2,43 +2,43 @@
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.bench.workloads import Case
+from tests.bench import cpu_time
+from tests.bench.workloads import Workload
 
-#: Jobs per turn and turns: 30 jobs each, one after another.
-TURN = 10
-TURNS = 3
+#: Sequential jobs per round, and rounds.
+ROUND_JOBS = 10
+ROUNDS = 3
 
-#: Jobs before anything counts, enough for every process that will work to have started.
-WARM_UP = 12
+#: Jobs before the measurement: enough to start every worker process.
+WARM_UP_JOBS = 12
 
-#: Seconds after the last job in which parts finish what no client waits for, such as their logs.
-_AFTERMATH_S = 0.3
+#: Seconds after the last job in which services finish work that no client waits for, such as logging.
+_SETTLE_S = 0.3
 
 
-class Contestant(Protocol):
-    """Who is measured."""
+class Service(Protocol):
+    """A service that can be measured."""
 
     name: str
 
-    def one_by_one(self, case: Case, count: int) -> list[float]: ...
+    def sequential(self, workload: Workload, count: int) -> list[float]: ...
 
-    def at_once(self, case: Case, count: int) -> float: ...
+    def concurrent(self, workload: Workload, count: int) -> float: ...
 
-    def processor_seconds(self) -> Counter[str]: ...
+    def cpu_seconds(self) -> cpu_time.Seconds: ...
 
 
 @dataclass
 class Figures:
-    """What was measured of one contestant in one case. `processor` is of the jobs at once."""
+    """The measurements of one service on one workload. Latencies are of sequential jobs, the rest of concurrent ones."""
 
     latencies_s: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
-    processor_s: Counter[str] = field(default_factory=Counter)
+    cpu_s: cpu_time.Seconds = field(default_factory=dict)
     jobs: int = 0
 
     @property
@@ -51,80 +51,83 @@ class Figures:
 
     @property
     def rate(self) -> float:
-        """Jobs a second."""
+        """Jobs per second."""
         return statistics.median(self.rates)
 
-    def processor_ms(self) -> dict[str, float]:
-        """Milliseconds on the processor per job, by part, the largest first."""
-        return {part: seconds * 1000 / self.jobs for part, seconds in self.processor_s.most_common() if seconds > 0}
+    def cpu_ms(self) -> dict[str, float]:
+        """CPU milliseconds per job, by process, largest first."""
+        used = sorted(self.cpu_s.items(), key=lambda item: -item[1])
+        return {name: seconds * 1000 / self.jobs for name, seconds in used if seconds > 0}
+
+    @property
+    def total_cpu_ms(self) -> float:
+        return sum(self.cpu_ms().values())
 
 
-def compare(cases: Sequence[Case], contestants: Sequence[Contestant], turns: int) -> None:
-    """Measures and prints: a table, a row as soon as it is there, and where the processor time went."""
+def compare(workloads: Sequence[Workload], services: Sequence[Service], rounds: int) -> None:
+    """Measures, and prints a table row by row, then the CPU time of each process."""
     print(
-        f"\nOne job after another ({turns * TURN}): ms from submitted to completed. 100 at once: jobs a second, median "
-        f"of {turns} times, and ms on the processor per job, all parts together. Turn by turn.\n"
+        f"\np50 / p95: milliseconds from submitting a job until it has completed, {rounds * ROUND_JOBS} sequential "
+        f"jobs. jobs/s: 100 concurrent jobs, median of {rounds} rounds. CPU: milliseconds per concurrent job, all "
+        "processes.\n"
     )
-    _row(
+    _print_row(
         "operation",
-        *(f"{each.name} {what}" for each in contestants for what in ("p50 / p95", "jobs/s", "CPU")),
-        *_ratios(contestants),
+        *(f"{each.name} {figure}" for each in services for figure in ("p50 / p95", "jobs/s", "CPU")),
+        *_ratio_titles(services),
     )
-    _row("---", *["---:"] * (3 * len(contestants) + len(_ratios(contestants))))
+    _print_row("---", *["---:"] * (3 * len(services) + len(_ratio_titles(services))))
     measured = {}
-    for case in cases:
-        measured[case.operation] = figures = _measure(case, contestants, turns)
-        _row(case.operation + ("" if case.at_once == 100 else f" ({case.at_once} at once)"), *_cells(figures))
-    _print_parts(measured, contestants)
+    for workload in workloads:
+        measured[workload.operation] = figures = _measure(workload, services, rounds)
+        note = "" if workload.concurrent == 100 else f" ({workload.concurrent} concurrent)"
+        _print_row(workload.operation + note, *_cells(figures))
+    _print_processes(measured, services)
 
 
-def _ratios(contestants: Sequence[Contestant]) -> list[str]:
-    return ["p50 ratio", "jobs/s ratio", "CPU ratio"] if len(contestants) == 2 else []
+def _ratio_titles(services: Sequence[Service]) -> list[str]:
+    return ["p50 ratio", "jobs/s ratio", "CPU ratio"] if len(services) == 2 else []
 
 
-def _row(*cells: str) -> None:
+def _print_row(*cells: str) -> None:
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def _measure(case: Case, contestants: Sequence[Contestant], turns: int) -> list[Figures]:
-    for contestant in contestants:
-        contestant.at_once(case, min(WARM_UP, case.at_once))
-    figures = [Figures() for _ in contestants]
-    for _ in range(turns):
-        for contestant, own in zip(contestants, figures, strict=True):
-            own.latencies_s += contestant.one_by_one(case, TURN)
-        for contestant, own in zip(contestants, figures, strict=True):
-            _throw_in(case, contestant, own)
+def _measure(workload: Workload, services: Sequence[Service], rounds: int) -> list[Figures]:
+    for service in services:
+        service.concurrent(workload, min(WARM_UP_JOBS, workload.concurrent))
+    figures = [Figures() for _ in services]
+    for _ in range(rounds):
+        for service, own in zip(services, figures, strict=True):
+            own.latencies_s += service.sequential(workload, ROUND_JOBS)
+        for service, own in zip(services, figures, strict=True):
+            _measure_concurrent(workload, service, own)
     return figures
 
 
-def _throw_in(case: Case, contestant: Contestant, figures: Figures) -> None:
-    time.sleep(_AFTERMATH_S)
-    before = contestant.processor_seconds()
-    figures.rates.append(case.at_once / contestant.at_once(case, case.at_once))
-    time.sleep(_AFTERMATH_S)
-    figures.processor_s += contestant.processor_seconds() - before
-    figures.jobs += case.at_once
+def _measure_concurrent(workload: Workload, service: Service, figures: Figures) -> None:
+    time.sleep(_SETTLE_S)
+    before = service.cpu_seconds()
+    figures.rates.append(workload.concurrent / service.concurrent(workload, workload.concurrent))
+    time.sleep(_SETTLE_S)
+    cpu_time.add(figures.cpu_s, cpu_time.difference(service.cpu_seconds(), before))
+    figures.jobs += workload.concurrent
 
 
 def _cells(figures: Sequence[Figures]) -> list[str]:
     cells = []
     for own in figures:
-        cells += [f"{own.p50_ms:.0f} / {own.p95_ms:.0f}", f"{own.rate:.1f}", f"{_total_ms(own):.0f}"]
+        cells += [f"{own.p50_ms:.0f} / {own.p95_ms:.0f}", f"{own.rate:.1f}", f"{own.total_cpu_ms:.0f}"]
     if len(figures) == 2:
-        one, other = figures
-        pairs = ((one.p50_ms, other.p50_ms), (one.rate, other.rate), (_total_ms(one), _total_ms(other)))
-        cells += [f"{own / others:.2f}" for own, others in pairs]
+        ours, theirs = figures
+        pairs = ((ours.p50_ms, theirs.p50_ms), (ours.rate, theirs.rate), (ours.total_cpu_ms, theirs.total_cpu_ms))
+        cells += [f"{own / other:.2f}" for own, other in pairs]
     return cells
 
 
-def _total_ms(figures: Figures) -> float:
-    return sum(figures.processor_ms().values())
-
-
-def _print_parts(measured: dict[str, list[Figures]], contestants: Sequence[Contestant]) -> None:
-    print("\nMilliseconds on the processor per job, by part, of the jobs at once:\n")
+def _print_processes(measured: dict[str, list[Figures]], services: Sequence[Service]) -> None:
+    print("\nCPU milliseconds per concurrent job, by process:\n")
     for operation, figures in measured.items():
-        for contestant, own in zip(contestants, figures, strict=True):
-            parts = ", ".join(f"{part} {spent:.1f}" for part, spent in own.processor_ms().items())
-            print(f"- {operation}, {contestant.name}: {parts}")
+        for service, own in zip(services, figures, strict=True):
+            used = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in own.cpu_ms().items())
+            print(f"- {operation}, {service.name}: {used}")

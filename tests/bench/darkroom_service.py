@@ -1,53 +1,51 @@
-"""Darkroom, measured from outside: over HTTP, against a stack that runs."""
+"""Measures Darkroom over HTTP, on a running stack."""
 
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from localstack.settings import Settings
 from tests.bench import cpu_time
-from tests.bench.darkroom_client import Service
-from tests.bench.workloads import MEDIA_TYPES, Case
+from tests.bench.darkroom_client import DarkroomClient
+from tests.bench.workloads import MEDIA_TYPES, Workload
 
-#: Connections that throw in jobs at the same time.
+#: Connections that submit concurrent jobs.
 SUBMITTERS = 4
 
 
-class Darkroom:
-    """One of the two contestants."""
+class DarkroomService:
+    """The deployed service, with the workloads' files uploaded."""
 
     name = "Darkroom"
 
     def __init__(self, settings: Settings, inputs: dict[str, Path]) -> None:
-        self._service = Service(settings.api_url, SUBMITTERS)
-        self._stack = cpu_time.Stack(settings)
-        self._files = {name: self._service.upload(path, MEDIA_TYPES[name]) for name, path in inputs.items()}
+        self._client = DarkroomClient(settings.api_url, SUBMITTERS)
+        self._processes = cpu_time.StackProcesses(settings)
+        self._files = {name: self._client.upload(path, MEDIA_TYPES[name]) for name, path in inputs.items()}
 
-    def one_by_one(self, case: Case, count: int) -> list[float]:
-        """Seconds from before POST /jobs until a waiting GET has said that the job is completed, for each job."""
+    def sequential(self, workload: Workload, count: int) -> list[float]:
+        """Seconds per job, from before POST /jobs until a long-polling GET has returned the completed job."""
         seconds = []
         for _ in range(count):
-            begun = time.perf_counter()
-            self._service.wait(self._submit(case))
-            seconds.append(time.perf_counter() - begun)
+            started = time.perf_counter()
+            self._client.wait(self._submit(workload))
+            seconds.append(time.perf_counter() - started)
         return seconds
 
-    def at_once(self, case: Case, count: int) -> float:
-        """Seconds from before the first POST /jobs until the API shows that all of `count` jobs are completed."""
-        begun = time.perf_counter()
+    def concurrent(self, workload: Workload, count: int) -> float:
+        """Seconds from before the first POST /jobs until the API lists all `count` jobs as completed."""
+        started = time.perf_counter()
         with ThreadPoolExecutor(SUBMITTERS) as submitters:
-            job_ids = list(submitters.map(self._submit, [case] * count))
-        self._service.wait(job_ids[-1])
-        while not self._service.completed(count):
+            job_ids = list(submitters.map(self._submit, [workload] * count))
+        self._client.wait(job_ids[-1])
+        while not self._client.completed(count):
             time.sleep(0.02)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
-    def processor_seconds(self) -> Counter[str]:
-        """What every part has used so far."""
-        used = self._stack.services((*cpu_time.SHARED, *processor.OWN)) + self._stack.functions()
-        used["client"] = cpu_time.own()
-        return used
+    def cpu_seconds(self) -> cpu_time.Seconds:
+        """CPU time so far, by service and function."""
+        services = self._processes.services((*cpu_time.SHARED, *cpu_time.DARKROOM_ONLY))
+        return services | self._processes.functions() | {"client": cpu_time.this_process()}
 
-    def _submit(self, case: Case) -> str:
-        return self._service.submit(self._files[case.source], case.operation, dict(case.params))
+    def _submit(self, workload: Workload) -> str:
+        return self._client.submit(self._files[workload.source], workload.operation, dict(workload.params))

@@ -1,4 +1,4 @@
-"""What is measured: each operation with usual parameters, on a photo of 12 megapixels or on 20 seconds of 720p."""
+"""The measured workloads: each operation with common parameters, on a 12-megapixel photo or 20 seconds of 720p."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,36 +9,36 @@ from tests.media.make_clips import clip
 from tests.media.make_images import camera_jpeg
 
 PHOTO = "photo-12mp.jpg"
-FILM = "bench_20s_720p.mp4"
-MEDIA_TYPES = {PHOTO: "image/jpeg", FILM: "video/mp4"}
+VIDEO = "bench_20s_720p.mp4"
+MEDIA_TYPES = {PHOTO: "image/jpeg", VIDEO: "video/mp4"}
 
 
 @dataclass(frozen=True)
-class Case:
-    """One operation. `at_once` is how many jobs are thrown in together."""
+class Workload:
+    """One operation on one file. `concurrent` is how many jobs are submitted together."""
 
     operation: str
     source: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    at_once: int = 100
+    concurrent: int = 100
 
 
-CASES = (
-    Case("thumbnail", PHOTO),
-    Case("resize", PHOTO, {"width": 1600, "height": 1600}),
-    Case("watermark", PHOTO, {"text": "Darkroom"}),
-    Case("video_thumbnail", FILM, {"time_s": 10, "width": 640}),
-    Case("video_metadata", FILM),
-    Case("audio_extract", FILM),
-    # 100 of them would take minutes of pure encoding and tell nothing more.
-    Case("video_compress", FILM, {"preset": "ultrafast", "max_height": 360}, at_once=20),
+WORKLOADS = (
+    Workload("thumbnail", PHOTO),
+    Workload("resize", PHOTO, {"width": 1600, "height": 1600}),
+    Workload("watermark", PHOTO, {"text": "Darkroom"}),
+    Workload("video_thumbnail", VIDEO, {"time_s": 10, "width": 640}),
+    Workload("video_metadata", VIDEO),
+    Workload("audio_extract", VIDEO),
+    # 100 jobs would spend minutes on encoding alone and give the same result.
+    Workload("video_compress", VIDEO, {"preset": "ultrafast", "max_height": 360}, concurrent=20),
 )
 
 
 def inputs(folder: Path) -> dict[str, Path]:
-    """The two files by name, made on first use: it takes some seconds."""
+    """The two files by name. The first call makes them, which takes some seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     photo = folder / PHOTO
     if not photo.exists():
         photo.write_bytes(camera_jpeg())
-    return {PHOTO: photo, FILM: clip(FILM, folder)}
+    return {PHOTO: photo, VIDEO: clip(VIDEO, folder)}
