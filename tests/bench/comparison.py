@@ -34,7 +34,7 @@ class Service(Protocol):
 
 @dataclass
 class Figures:
-    """The measurements of one service on one workload. Latencies are of sequential jobs, the rest of concurrent ones."""
+    """The measurements of one service on one workload: latencies of sequential jobs, the rest of concurrent ones."""
 
     latencies_s: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)

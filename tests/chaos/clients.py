@@ -1,7 +1,8 @@
-"""The people: they upload, submit, attach, cancel and watch, over HTTP and with presigned forms only."""
+"""The clients: they upload, submit, attach, cancel and watch jobs, through HTTP and presigned forms only."""
 
 import contextlib
 import io
+import itertools
 import random
 import threading
 import time
@@ -15,241 +16,239 @@ from PIL import Image
 
 TERMINAL = frozenset({"completed", "failed", "canceled"})
 
-#: Answers that mean "not now": people try again.
-NOT_NOW = frozenset({429, 500, 502, 503, 504})
-TRY_FOR_S = 120.0
+#: Status codes of a response after which a client tries again.
+UNAVAILABLE = frozenset({429, 500, 502, 503, 504})
+RETRY_FOR_S = 120.0
 
-#: How many hand in jobs at the same time.
-PEOPLE = 4
+#: Clients that submit jobs at the same time.
+CLIENTS = 4
+
+#: Kinds of jobs, and how many of 100 jobs are of each. A "bad" job has a truncated file.
+KINDS = {"image": 58, "video": 9, "attached": 14, "bad": 6, "canceled": 8, "watermark": 5}
+
+
+class GaveUpError(Exception):
+    """No usable response within RETRY_FOR_S. Whether the job exists is unknown."""
 
 
 @dataclass
-class Tracked:
-    """One job, as its owner sees it. Times are seconds of `time.time()`."""
+class TrackedJob:
+    """One job as its client knows it. Times are `time.time()`.
+
+    `document` is the last response to GET. A job attached to an upload is accepted when S3 has received the file.
+    """
 
     job_id: str
     kind: str
-    accepted: float
-    ended: float | None = None
+    accepted_at: float
+    ended_at: float | None = None
     status: str = "queued"
-    cancel: bool = False
-    #: A job that came with an upload is accepted when S3 has taken the file.
     document: dict[str, Any] = field(default_factory=dict)
 
 
-class People:
-    """Submits a number of jobs and watches them all. What is wrong goes to `wrong`."""
+class Clients:
+    """Submits jobs and watches them all. Responses that contradict each other or the API are added to `errors`."""
 
-    def __init__(self, api: str, seed: int, clip: Path) -> None:
-        self._api = api
+    def __init__(self, api_url: str, seed: int, clip: Path) -> None:
+        self._api_url = api_url
         self._seed = seed
         self._clip = clip.read_bytes()
-        self.tracked: dict[str, Tracked] = {}
-        self.wrong: list[str] = []
-        self.refused = 0
-        self.given_up = 0
         self._lock = threading.Lock()
-        self._numbers = iter(range(10**9))
-        self.done = threading.Event()
-        #: The share of the jobs that may be handed in by now, so that they are spread over the faults.
-        self.share = 1.0
+        self._numbers = itertools.count()
+        self.jobs: dict[str, TrackedJob] = {}
+        self.errors: list[str] = []
+        #: Responses after which a client tried again, and requests that it gave up.
+        self.unavailable = 0
+        self.given_up = 0
+        self.stop = threading.Event()
+        #: The share of the jobs that may be submitted so far. It spreads the jobs over the faults.
+        self.allowed_share = 1.0
 
     # Submitting -----------------------------------------------------------------------------------------------------
 
     def submit(self, count: int, per_s: float) -> None:
-        """Hands in `count` jobs, no faster than `per_s`, from several people at a time."""
-        threads = [threading.Thread(target=self._submit, args=(count, per_s), daemon=True) for _ in range(PEOPLE)]
+        """Submits `count` jobs, at most `per_s` a second, from several clients at a time."""
+        threads = [threading.Thread(target=self._submit, args=(count, per_s), daemon=True) for _ in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
     def _submit(self, count: int, per_s: float) -> None:
-        with httpx.Client(base_url=self._api, timeout=40) as http:
+        with httpx.Client(base_url=self._api_url, timeout=40) as http:
             while True:
                 with self._lock:
                     number = next(self._numbers)
                 if number >= count:
                     return
-                while number > self.share * count and not self.done.is_set():
+                while number > self.allowed_share * count and not self.stop.is_set():
                     time.sleep(0.05)
-                chance = random.Random(self._seed * 1_000_003 + number)
+                randomness = random.Random(self._seed * 1_000_003 + number)
                 try:
-                    self._one(http, chance)
-                except GivenUpError:
+                    self._submit_one(http, randomness)
+                except GaveUpError:
                     with self._lock:
                         self.given_up += 1
-                time.sleep(chance.uniform(0.5, 1.5) * PEOPLE / per_s)
+                time.sleep(randomness.uniform(0.5, 1.5) * CLIENTS / per_s)
 
-    def _one(self, http: httpx.Client, chance: random.Random) -> None:
-        kind = chance.choices(
-            ["image", "video", "attached", "bad", "canceled", "watermark"], [58, 9, 14, 6, 8, 5], k=1
-        )[0]
+    def _submit_one(self, http: httpx.Client, randomness: random.Random) -> None:
+        kind = randomness.choices(list(KINDS), list(KINDS.values()), k=1)[0]
         if kind == "attached":
-            self._attached(http, chance)
+            self._upload_with_jobs(http, randomness)
             return
-        file_id = self._upload(http, chance, kind)
-        operation, params = self._work(chance, kind)
+        file_id = self._upload(http, randomness, kind)
+        operation, params = _operation(randomness, kind)
         body = {"file_id": file_id, "operation": operation, "params": params}
-        answer = self._ask(http, "POST", "/jobs", json=body)
-        if answer.status_code != 202:
-            self._complain(f"POST /jobs answered {answer.status_code} {answer.text[:200]}")
+        response = self._send(http, "POST", "/jobs", json=body)
+        if response.status_code != 202:
+            self._add_error(f"POST /jobs returned {response.status_code} {response.text[:200]}")
             return
-        job_id = answer.json()["job_id"]
-        self._track(Tracked(job_id, kind, time.time(), cancel=kind == "canceled"))
+        job_id = response.json()["job_id"]
+        self._track(TrackedJob(job_id, kind, time.time()))
         if kind == "canceled":
-            time.sleep(chance.uniform(0, 1.5))
+            time.sleep(randomness.uniform(0, 1.5))
             self._cancel(http, job_id)
 
-    def _work(self, chance: random.Random, kind: str) -> tuple[str, dict[str, Any]]:
-        if kind == "watermark":
-            return "watermark", {"text": "chaos"}
-        if kind == "video":
-            return chance.choice(
-                [
-                    ("video_thumbnail", {}),
-                    ("video_metadata", {}),
-                    ("audio_extract", {}),
-                    ("video_compress", {}),
-                ]
-            )
-        images = [("resize", {"width": chance.randint(16, 200)}), ("thumbnail", {"width": 64, "height": 64})]
-        return chance.choice(images)
-
-    def _upload(self, http: httpx.Client, chance: random.Random, kind: str) -> str:
+    def _upload(self, http: httpx.Client, randomness: random.Random, kind: str) -> str:
         name, media_type = ("clip.mp4", "video/mp4") if kind == "video" else ("photo.png", "image/png")
-        content = self._clip if kind == "video" else picture(chance)
+        content = self._clip if kind == "video" else unique_image(randomness)
         if kind == "bad":
             content = content[: len(content) // 2]
-        answer = self._ask(http, "POST", "/upload", files={"file": (name, content, media_type)})
-        if answer.status_code != 201:
-            raise GivenUpError
-        return str(answer.json()["file_id"])
+        response = self._send(http, "POST", "/upload", files={"file": (name, content, media_type)})
+        if response.status_code != 201:
+            raise GaveUpError
+        return str(response.json()["file_id"])
 
-    def _attached(self, http: httpx.Client, chance: random.Random) -> None:
+    def _upload_with_jobs(self, http: httpx.Client, randomness: random.Random) -> None:
         jobs = [
-            {"operation": "resize", "params": {"width": chance.randint(16, 200)}},
+            {"operation": "resize", "params": {"width": randomness.randint(16, 200)}},
             {"operation": "thumbnail", "params": {"width": 48, "height": 48}},
         ]
-        body = {"name": "photo.png", "media_type": "image/png", "jobs": jobs[: chance.randint(1, 2)]}
-        made = self._ask(http, "POST", "/uploads", json=body).json()
-        form, content = made["upload"], picture(chance)
-        until = time.monotonic() + TRY_FOR_S
-        while time.monotonic() < until:
+        body = {"name": "photo.png", "media_type": "image/png", "jobs": jobs[: randomness.randint(1, 2)]}
+        created = self._send(http, "POST", "/uploads", json=body).json()
+        form, content = created["upload"], unique_image(randomness)
+        deadline = time.monotonic() + RETRY_FOR_S
+        while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                answer = httpx.post(form["url"], data=form["fields"], files={"file": content}, timeout=40)
-                if answer.status_code == 204:
-                    for job in made["jobs"]:
-                        self._track(Tracked(job["job_id"], "attached", time.time()))
+                response = httpx.post(form["url"], data=form["fields"], files={"file": content}, timeout=40)
+                if response.status_code == 204:
+                    for job in created["jobs"]:
+                        self._track(TrackedJob(job["job_id"], "attached", time.time()))
                     return
             time.sleep(0.5)
-        raise GivenUpError
+        raise GaveUpError
 
     def _cancel(self, http: httpx.Client, job_id: str) -> None:
-        until = time.monotonic() + TRY_FOR_S
-        while time.monotonic() < until:
-            asked = time.time()
+        deadline = time.monotonic() + RETRY_FOR_S
+        while time.monotonic() < deadline:
+            sent_at = time.time()
             with contextlib.suppress(httpx.HTTPError):
-                answer = http.delete(f"/jobs/{job_id}")
-                if answer.status_code == 200:
-                    self._saw(job_id, answer.json()["status"], {}, asked)
+                response = http.delete(f"/jobs/{job_id}")
+                if response.status_code == 200:
+                    self._update(job_id, response.json()["status"], {}, sent_at)
                     return
-                if answer.status_code == 409:
+                if response.status_code == 409:
                     return
-                if answer.status_code not in NOT_NOW:
-                    self._complain(f"DELETE /jobs/{job_id} answered {answer.status_code} {answer.text[:200]}")
+                if response.status_code not in UNAVAILABLE:
+                    self._add_error(f"DELETE /jobs/{job_id} returned {response.status_code} {response.text[:200]}")
                     return
             time.sleep(0.3)
 
-    def _ask(self, http: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
-        """Asks until there is an answer; the key makes it one request, however often it is sent."""
+    def _send(self, http: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
+        """Sends until there is a usable response. All tries carry one idempotency key, so they count as one request."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
-        until = time.monotonic() + TRY_FOR_S
-        while time.monotonic() < until:
+        deadline = time.monotonic() + RETRY_FOR_S
+        while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                answer = http.request(method, path, headers=headers, **request)
-                if answer.status_code not in NOT_NOW:
-                    return answer
+                response = http.request(method, path, headers=headers, **request)
+                if response.status_code not in UNAVAILABLE:
+                    return response
                 with self._lock:
-                    self.refused += 1
+                    self.unavailable += 1
             time.sleep(0.4)
-        raise GivenUpError
+        raise GaveUpError
 
     # Watching -------------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Asks for jobs, the open ones more often than those that have ended, until `done` is set."""
-        chance = random.Random(self._seed)
-        with httpx.Client(base_url=self._api, timeout=40) as http:
-            while not self.done.is_set():
+        """Polls jobs, open ones more often than ended ones, until `stop` is set."""
+        randomness = random.Random(self._seed)
+        with httpx.Client(base_url=self._api_url, timeout=40) as http:
+            while not self.stop.is_set():
                 with self._lock:
-                    jobs = list(self.tracked.values())
+                    jobs = list(self.jobs.values())
                 open_jobs = [job for job in jobs if job.status not in TERMINAL]
-                over = [job for job in jobs if job.status in TERMINAL]
+                ended = [job for job in jobs if job.status in TERMINAL]
                 for job in [
-                    *chance.sample(open_jobs, min(30, len(open_jobs))),
-                    *chance.sample(over, min(4, len(over))),
+                    *randomness.sample(open_jobs, min(30, len(open_jobs))),
+                    *randomness.sample(ended, min(4, len(ended))),
                 ]:
-                    self.look(http, job.job_id)
-                self.done.wait(0.3)
+                    self._poll(http, job.job_id)
+                self.stop.wait(0.3)
 
-    def look(self, http: httpx.Client, job_id: str) -> int:
-        """Asks for one job, once. Returns the status code of the answer, 0 without one."""
-        asked = time.time()
+    def _poll(self, http: httpx.Client, job_id: str) -> None:
+        sent_at = time.time()
         try:
-            answer = http.get(f"/jobs/{job_id}")
+            response = http.get(f"/jobs/{job_id}")
         except httpx.HTTPError:
-            return 0
-        if answer.status_code == 200:
-            self._saw(job_id, answer.json()["status"], answer.json(), asked)
-        elif answer.status_code == 404 and not self._taken_in(job_id):
-            pass  # the upload has landed and nobody was told yet; Redis, which knew of its form, has lost everything
-        elif answer.status_code not in NOT_NOW or "internal_error" in answer.text:
-            self._complain(f"GET /jobs/{job_id} answered {answer.status_code} {answer.text[:200]}")
-        return answer.status_code
+            return
+        if response.status_code == 200:
+            self._update(job_id, response.json()["status"], response.json(), sent_at)
+        elif response.status_code == 404 and not self._must_be_known(job_id):
+            pass  # the file has landed but is not ingested yet, and Redis has lost the record of its form
+        elif response.status_code not in UNAVAILABLE or "internal_error" in response.text:
+            self._add_error(f"GET /jobs/{job_id} returned {response.status_code} {response.text[:200]}")
 
-    def _taken_in(self, job_id: str) -> bool:
-        """Whether the job is on record as far as people know: one that comes with an upload is when it is taken in."""
-        job = self.tracked[job_id]
+    def _must_be_known(self, job_id: str) -> bool:
+        """Whether the ledger must have the job. It has a job attached to an upload once the upload is ingested."""
+        job = self.jobs[job_id]
         return job.kind != "attached" or (bool(job.document) and job.document["waiting_for"] is None)
 
-    def _track(self, job: Tracked) -> None:
+    def _track(self, job: TrackedJob) -> None:
         with self._lock:
-            self.tracked.setdefault(job.job_id, job)
+            self.jobs.setdefault(job.job_id, job)
 
-    def _saw(self, job_id: str, status: str, document: dict[str, Any], asked: float) -> None:
+    def _update(self, job_id: str, status: str, document: dict[str, Any], sent_at: float) -> None:
         with self._lock:
-            job = self.tracked[job_id]
-            if job.ended is not None and status != job.status:
-                # An answer that was under way when somebody else was told of the end may be older than the end.
-                if asked > job.ended or status in TERMINAL:
-                    self.wrong.append(f"{job_id} was {job.status} and is {status}")
+            job = self.jobs[job_id]
+            if job.ended_at is not None and status != job.status:
+                # A response to a request that was sent before the end was known may be older than the end.
+                if sent_at > job.ended_at or status in TERMINAL:
+                    self.errors.append(f"{job_id} was {job.status} and is {status}")
                 return
             job.status = status
             if document:
                 job.document = document
-            if status in TERMINAL and job.ended is None:
-                job.ended = time.time()
+            if status in TERMINAL and job.ended_at is None:
+                job.ended_at = time.time()
 
-    def _complain(self, text: str) -> None:
+    def _add_error(self, text: str) -> None:
         with self._lock:
-            self.wrong.append(text)
+            self.errors.append(text)
 
-    def open(self) -> list[Tracked]:
-        """Jobs that have not ended as far as their owners know."""
+    def open_jobs(self) -> list[TrackedJob]:
+        """Jobs that have not ended as far as their clients know."""
         with self._lock:
-            return [job for job in self.tracked.values() if job.status not in TERMINAL]
+            return [job for job in self.jobs.values() if job.status not in TERMINAL]
 
 
-class GivenUpError(Exception):
-    """Nobody answered for two minutes; whether the job exists is not known."""
-
-
-def picture(chance: random.Random) -> bytes:
-    """A picture that nobody else has; one in five is large enough to keep a worker busy for a while."""
-    large = chance.random() < 0.2
-    size = (chance.randint(1200, 2000), chance.randint(900, 1500)) if large else (chance.randint(60, 240), 160)
-    noise = Image.frombytes("RGB", (8, 8), chance.randbytes(192)).resize(size, Image.Resampling.BICUBIC)
+def unique_image(randomness: random.Random) -> bytes:
+    """A PNG that no other job has. One in five is large enough to keep a worker busy for a while."""
+    large = randomness.random() < 0.2
+    size = (
+        (randomness.randint(1200, 2000), randomness.randint(900, 1500)) if large else (randomness.randint(60, 240), 160)
+    )
+    noise = Image.frombytes("RGB", (8, 8), randomness.randbytes(192)).resize(size, Image.Resampling.BICUBIC)
     out = io.BytesIO()
     noise.save(out, "PNG")
     return out.getvalue()
+
+
+def _operation(randomness: random.Random, kind: str) -> tuple[str, dict[str, Any]]:
+    """An operation for a file of this kind, with parameters."""
+    if kind == "watermark":
+        return "watermark", {"text": "chaos"}
+    if kind == "video":
+        return randomness.choice(["video_thumbnail", "video_metadata", "audio_extract", "video_compress"]), {}
+    images = [("resize", {"width": randomness.randint(16, 200)}), ("thumbnail", {"width": 64, "height": 64})]
+    return randomness.choice(images)
