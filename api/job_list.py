@@ -46,7 +46,7 @@ def find_jobs(tenant: str, *, before: str | None, limit: int, wanted: JobFilter)
     batch = limit if wanted.matches_all else _BATCH
     while scanned < SCAN_LIMIT:
         job_ids = views.list_ids(tenant, before=cursor, limit=batch)
-        for job_id, view in zip(job_ids, views.find_all(job_ids), strict=True):
+        for job_id, view in zip(job_ids, views.fetch_all(job_ids), strict=True):
             cursor = job_id
             if view is not None and wanted.matches(view):
                 found.append(view)

@@ -26,7 +26,7 @@ def find_job_view(job_id: str, wait_s: float = 0) -> View:
 
 
 def _find(job_id: str, wait_s: float) -> View | None:
-    view = views.find(job_id)
+    view = views.fetch(job_id)
     if view is None or view.status.terminal:
         return view
     result = _read_result(job_id)

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import problem_response
 from darkroom.errors import InternalError
 from darkroom.log import logger
-from darkroom.tracing import continued, trace_id
+from darkroom.tracing import continue_trace, trace_id
 
 _TRACEPARENT = b"traceparent"
 
@@ -27,7 +27,7 @@ class RequestLog:
             return
         started = time.perf_counter()
         state = scope.setdefault("state", {})
-        state["traceparent"] = continued(_header(scope, _TRACEPARENT))
+        state["traceparent"] = continue_trace(_header(scope, _TRACEPARENT))
         status = 0
 
         async def observe(message: Message) -> None:

@@ -43,7 +43,7 @@ class Health(ResponseModel):
 
 
 def _check_storage() -> None:
-    s3.exists(f"{ledger.PREFIX}health")
+    s3.exists(f"{ledger.LEDGER_PREFIX}health")
 
 
 _PARTS: dict[str, tuple[str, Callable[[], None]]] = {

@@ -33,7 +33,8 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.jobs import uploads
-from darkroom.media import sniff
+from darkroom.media.sniff import HEAD_BYTES
+from darkroom.media.types import is_supported_type
 from darkroom.services import s3
 from darkroom.services.redis import files, views
 from darkroom.timestamps import iso_utc
@@ -69,7 +70,7 @@ async def upload_file(
             f"The file has {len(content):,} bytes; this route accepts up to {limit_bytes:,}. "
             "Use POST /uploads, whose form accepts larger files."
         )
-    media = uploads.identify(content[: sniff.HEAD_BYTES], len(content), file.content_type)
+    media = uploads.identify(content[:HEAD_BYTES], len(content), file.content_type)
     name = uploads.clean_name(file.filename or "")
     request = canonical_request("upload", name, media.name, hashlib.sha256(content).hexdigest())
     [file_id] = reserve_ids(idempotency_key, request, 1).identifiers
@@ -139,7 +140,7 @@ async def create_upload(
 def _declared_kind(media_type: str) -> MediaKind:
     name = media_type.partition(";")[0].strip().lower()
     group = name.partition("/")[0]
-    if group not in set(MediaKind) or not sniff.reads(name):
+    if group not in set(MediaKind) or not is_supported_type(name):
         raise UnsupportedMediaTypeError(
             f"The media type {name} is not supported. Darkroom accepts images, video and audio."
         )

@@ -78,7 +78,7 @@ def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
     again = start(file_id, headers=KEY)
 
     assert (again.status, again.json["job_id"], again.json["status"]) == (202, job_id, "canceled")
-    assert views.find(job_id).status == "canceled"
+    assert views.fetch(job_id).status == "canceled"
 
 
 def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):

@@ -28,13 +28,13 @@ S3_ACTIONS = {
 
 #: The part of the bucket that each user of `storage` works on.
 PARTS = {
-    ("darkroom.jobs.ledger", "accept"): "ledger",
-    ("darkroom.jobs.ledger", "end"): "ledger",
+    ("darkroom.jobs.ledger", "write_job"): "ledger",
+    ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "jobs_after"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
-    ("darkroom.jobs.uploads", "landed_since"): "uploads",
-    ("darkroom.jobs.lifecycle", "tidy"): "processed",
+    ("darkroom.jobs.uploads", "uploaded_after"): "uploads",
+    ("darkroom.jobs.lifecycle", "clean_up"): "processed",
     ("darkroom.jobs.source", "StoredSource"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
     ("darkroom.jobs.worker", "_discard"): "processed",

@@ -10,8 +10,9 @@ from typing import IO
 from darkroom.config import settings
 from darkroom.errors import FileNotFoundInStoreError
 from darkroom.jobs import uploads
-from darkroom.media.sniff import HEAD_BYTES, MediaType
+from darkroom.media.sniff import HEAD_BYTES
 from darkroom.media.task import Source
+from darkroom.media.types import MediaType
 from darkroom.services import s3
 
 #: Files up to this size are fetched whole even where parts would do: one request instead of several.
@@ -50,7 +51,7 @@ class StoredSource(Source):
     @property
     def name(self) -> str:
         """The file name of the upload."""
-        return uploads.name_in(self._opened[0].metadata)
+        return uploads.name_from(self._opened[0].metadata)
 
     @property
     def media_type(self) -> str:
@@ -71,22 +72,22 @@ class StoredSource(Source):
         head, rest = self._opened
         if len(head.content) == head.size_bytes:
             return head.content
-        with s3.translated():
+        with s3.map_storage_errors():
             return head.content + rest.read()
 
-    def path(self) -> Path:
+    def download(self) -> Path:
         """The whole file on local disk, fetched the first time."""
         if self._path is None:
             head, rest = self._opened
             path = self.directory / f"source-{self.file_id}"
-            with s3.translated(), path.open("wb") as file:
+            with s3.map_storage_errors(), path.open("wb") as file:
                 file.write(head.content)
                 shutil.copyfileobj(rest, file, _COPY_BYTES)
             self._path = path
         return self._path
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         """A presigned link, or the local path when the file is small or was fetched already."""
         if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
-            return str(self.path())
+            return str(self.download())
         return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)
