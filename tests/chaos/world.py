@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import FileSource, Job, JobResult, Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import events, ledger, lifecycle, uploads, worker
@@ -112,7 +112,7 @@ class World:
         self.jobs.append(job.job_id)
         return job
 
-    def upload(self, content: bytes = PNG, carried: Iterable[UploadedJob] = ()) -> str:
+    def upload(self, content: bytes = PNG, carried: Iterable[AttachedJob] = ()) -> str:
         """Puts a file into the bucket, as a client does with a form."""
         file_id = ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS)
         metadata = uploads.metadata_of("photo.png", list(carried))
@@ -122,7 +122,7 @@ class World:
     def upload_with_jobs(self, count: int, content: bytes = PNG) -> str:
         """An upload that carries jobs."""
         carried = [
-            UploadedJob(job_id=ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS), operation=RESIZE, params={})
+            AttachedJob(job_id=ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS), operation=RESIZE, params={})
             for _ in range(count)
         ]
         carried = [job.model_copy(update={"params": {"width": 10}}) for job in carried]
