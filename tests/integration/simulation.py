@@ -30,7 +30,7 @@ from functions.dispatch import app as dispatch
 from functions.ingest import app as ingest
 from functions.settle import app as settle
 from functions.sweep import app as sweep
-from tests.chaos.effects import Effects, Killed, watched
+from tests.integration.crash_injection import Effects, Killed, watched
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000
