@@ -10,7 +10,13 @@ from typing import TypeVar
 ROOT = Path(__file__).parents[1]
 
 #: The folder of each package, relative to the repository.
-PACKAGES = {"darkroom": "layers/core/darkroom", "api": "api", "functions": "functions", "localstack": "localstack"}
+PACKAGES = {
+    "darkroom": "layers/core/darkroom",
+    "api": "api",
+    "functions": "functions",
+    "localstack": "localstack",
+    "tools": "tools",
+}
 
 #: The name for the statements of a module that define nothing and run at import.
 IMPORTING = "<import>"

@@ -100,7 +100,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     Cover pictures and tags that do not describe it are left out; title and chapters stay where the format holds them.
     """
     demuxer, form = ffmpeg.demuxer_of(task.source), FORMATS[params.format]
-    source = task.source.path()
+    source = task.source.download()
     check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     sound = found.audio(params.track)
@@ -219,7 +219,7 @@ def _waveforms(
         return []
     points, length_s = params.waveform_points, duration_s or 0.0
     outline = waveform.measure(
-        str(target), form.demuxer, sound, task.part(_ENCODED, 1), points=points, duration_s=length_s
+        str(target), form.demuxer, sound, task.map_progress(_ENCODED, 1), points=points, duration_s=length_s
     )
     return [_drawn(outline, name) for name in params.waveform]
 

@@ -69,7 +69,7 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     stay.
     """
     demuxer = ffmpeg.demuxer_of(task.source)
-    source = task.source.path()
+    source = task.source.download()
     check_uncut(source, demuxer)
     found = probe(str(source), demuxer, task)
     size = fit(check_pixels(found.video(), task.limits), params.max_height, params.max_width)

@@ -152,7 +152,7 @@ def _ssim_of_av1(made: Path, sample: Path, size: Size, task: Task, *, fraction: 
     sequence, pictures = made.with_suffix(".avif"), made.with_suffix(".gray")
     copying = ["-map", "0:v:0", "-c", "copy", "-f", "avif", ffmpeg.file_url(sequence)]
     ffmpeg.run("ffmpeg", [*_opened(made, _DEMUXER, task), *copying], task, span=(fraction, fraction))
-    look = task.reporter(fraction, ffmpeg.REPORT_PERIOD_S)
+    look = task.heartbeat(fraction, ffmpeg.REPORT_PERIOD_S)
     step = pillow.write_brightness(sequence, pictures, most_bytes=_BRIGHTNESS_BYTES, look=look)
     raw = ["-protocol_whitelist", "file", "-f", "rawvideo", "-pixel_format", "gray"]
     reading = [*raw, "-video_size", f"{size.width}x{size.height}", "-i", ffmpeg.file_url(pictures)]

@@ -28,7 +28,7 @@ def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]: 
 
 def _of_recording(task: Task) -> dict[str, Any]:
     demuxer = ffmpeg.demuxer_of(task.source)
-    location = task.source.locate()
+    location = task.source.ffmpeg_input()
     if not ffmpeg.is_link(location):
         check_uncut(Path(location), demuxer)
     found = probe(location, demuxer, task)

@@ -11,7 +11,7 @@ from darkroom.images import apng, pillow
 from darkroom.images.color import profile_name
 from darkroom.images.open import orientation, read_header
 from darkroom.images.pillow import Header
-from darkroom.media.geometry import SIDEWAYS, Size
+from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Size
 from darkroom.media.task import Limits, Source
 
 #: How the container and the coding are called, by media type.
@@ -63,7 +63,7 @@ def picture(source: Source, limits: Limits) -> Picture:
     stream = _stream(
         source.media_type,
         stored,
-        Size(stored.height, stored.width) if turned in SIDEWAYS else stored,
+        Size(stored.height, stored.width) if turned in SIDEWAYS_ORIENTATIONS else stored,
         rotation_degrees=_TURNS.get(turned, 0),
         frame_count=frames,
         duration_s=duration_s,

@@ -15,7 +15,7 @@ from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.images import vips
 from darkroom.images.save import save
 from darkroom.jobs.worker import bind
-from darkroom.media.geometry import Size, contain
+from darkroom.media.geometry import Size, plan_contain
 from darkroom.media.task import Rendition, Task
 from functions.video_thumbnail import storyboard
 from functions.video_thumbnail.storyboard import Moment
@@ -53,7 +53,7 @@ def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]
     is, a percentage takes the first picture. Only the parts of the file that are needed are read. Pictures are never
     enlarged.
     """
-    demuxer, location = ffmpeg.demuxer_of(task.source), task.source.locate()
+    demuxer, location = ffmpeg.demuxer_of(task.source), task.source.ffmpeg_input()
     found = probe(location, demuxer, task)
     film = found.video()
     shown = check_pixels(film, task.limits)
@@ -86,7 +86,7 @@ class Reel:
 
     def size(self, width: int | None) -> Size:
         """The size of a picture of that width, never larger than the film."""
-        return contain(self.shown, width, None, upscale=False).scaled if width else self.shown
+        return plan_contain(self.shown, width, None, upscale=False).scaled_size if width else self.shown
 
     @cached_property
     def known_duration_s(self) -> float:
@@ -124,15 +124,15 @@ def attempts(reel: Reel, size: Size, moment: Moment) -> Iterator[tuple[list[str]
 def _frames(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
     size = reel.size(params.width)
     if params.mode == "best" and reel.duration_s is not None:
-        moments = [_best(reel, task.part(0, 0.9))]
-        task = task.part(0.9, 1)
+        moments = [_best(reel, task.map_progress(0, 0.9))]
+        task = task.map_progress(0.9, 1)
     else:
         moments = _moments(reel, params)
     _check_total(size, len(moments), _WRITTEN_PIXELS)
     renditions = []
     for number, (step, moment) in enumerate(zip(_steps(task, len(moments)), moments, strict=True), 1):
-        image = take(reel, size, moment, step.part(0, 0.5))
-        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.part(0.5, 1))
+        image = take(reel, size, moment, step.map_progress(0, 0.5))
+        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.map_progress(0.5, 1))
         name = f"{number:0{len(str(len(moments)))}}" if len(moments) > 1 else None
         renditions.append(replace(rendition, name=name))
     return renditions
@@ -160,17 +160,17 @@ def _taken(reel: Reel, size: Size, moments: list[Moment], task: Task) -> list[py
 
 
 def _steps(task: Task, count: int) -> Iterator[Task]:
-    return (task.part(index / count, (index + 1) / count) for index in range(count))
+    return (task.map_progress(index / count, (index + 1) / count) for index in range(count))
 
 
 def _sprite(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
     count, tile = params.count or _DEFAULT_COUNT, reel.size(params.width or _DEFAULT_WIDTH_PX["sprite"])
     _check_total(tile, count, _HELD_PIXELS)
     duration_s = reel.known_duration_s
-    frames = _taken(reel, tile, storyboard.evenly(count, duration_s), task.part(0, 0.9))
+    frames = _taken(reel, tile, storyboard.evenly(count, duration_s), task.map_progress(0, 0.9))
     with vips.translated():
         sheet = storyboard.sheet(frames)
-    picture = save(sheet, params.format or "jpeg", quality=params.quality, task=task.part(0.9, 1))
+    picture = save(sheet, params.format or "jpeg", quality=params.quality, task=task.map_progress(0.9, 1))
     name = picture.file_name(f"{PurePath(task.source.name).stem}-{Operation.VIDEO_THUMBNAIL}")
     cues = storyboard.cues(count, tile, duration_s, name)
     return [picture, Rendition(cues.encode(), "vtt", "text/vtt", duration_s=duration_s)]
@@ -193,13 +193,13 @@ def _preview(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendi
         filters.moving(reel.film, size, fps),
     ]
     after = [*showing, "-f", "rawvideo", ffmpeg.file_url(pictures)]
-    ffmpeg.read("ffmpeg", reel.location, reel.demuxer, task.part(0, 0.5), before=before, after=after)
+    ffmpeg.read("ffmpeg", reel.location, reel.demuxer, task.map_progress(0, 0.5), before=before, after=after)
     frames = images_of(pictures, size) if pictures.exists() else []
     if not frames:
         raise CorruptMediaError("The file is damaged or cut short: there is no picture at this time.")
     with vips.translated():
         animation = vips.film(frames, [round(1000 / fps)] * len(frames), plays=0)
-    made = save(animation, params.format or "webp", quality=params.quality, task=task.part(0.5, 1))
+    made = save(animation, params.format or "webp", quality=params.quality, task=task.map_progress(0.5, 1))
     return [replace(made, duration_s=round(len(frames) / fps, 3))]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.jobs.workdir import RUN_PREFIX
-from localstack import scratch
+from localstack.services import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA
 from tests.media.make_images import bomb

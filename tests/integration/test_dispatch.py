@@ -183,6 +183,23 @@ def test_message_that_found_no_slot_in_time_is_requeued(make_job: MakeJob, take:
     assert take("darkroom.resize")["body"]["job_id"] == waiting.job_id
 
 
+def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_images(
+    make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "2")
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_VIDEO", "1")
+    config.settings.cache_clear()
+    holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
+    for job in (holder, waiting):
+        views.create(job)
+    slots.acquire(holder.job_id, Operation.VIDEO_METADATA, 1, limit=1)
+
+    outcomes = app.handler(batch(body_of(waiting)), almost_over())
+
+    assert outcomes == {"requeued": 1}
+    assert take("darkroom.video_metadata")["body"]["job_id"] == waiting.job_id
+
+
 def test_message_whose_function_cannot_be_invoked_is_requeued_and_its_slot_released(
     make_job: MakeJob, take: Take
 ) -> None:

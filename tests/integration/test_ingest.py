@@ -5,7 +5,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
@@ -16,15 +16,15 @@ from tests.integration.conftest import Take, failure_code_of, view_of
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
-def two_jobs() -> list[UploadedJob]:
+def two_jobs() -> list[AttachedJob]:
     return [
-        UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
-        UploadedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
+        AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
+        AttachedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
     ]
 
 
 def put(
-    content: bytes, media_type: str, jobs: list[UploadedJob] | None = None, name: str = "Łódź ../../etc/photo.png"
+    content: bytes, media_type: str, jobs: list[AttachedJob] | None = None, name: str = "Łódź ../../etc/photo.png"
 ) -> str:
     file_id = ids.new_id()
     metadata = uploads.metadata_of(name, jobs or [])

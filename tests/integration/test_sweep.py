@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import Job, JobResult, Output, Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, Job, JobResult, Output, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
@@ -292,7 +292,7 @@ def test_missing_queues_are_declared_and_their_messages_published_at_once(make_j
 
 
 def test_upload_whose_event_was_lost_is_ingested_once(upload: Upload, take: Take) -> None:
-    job = UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
+    job = AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
     file_id = id_of_age(60)
     s3.put(uploads.key_of(file_id), PNG, media_type="image/png", metadata=uploads.metadata_of("a.png", [job]))
     just_uploaded = upload(PNG, "image/png")

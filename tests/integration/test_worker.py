@@ -190,7 +190,7 @@ def test_canceled_job_never_starts(accepted: Job) -> None:
 def test_cancel_stops_the_run_and_removes_its_outputs(accepted: Job) -> None:
     def cancel_and_report(task: Task, params: Any) -> list[Rendition]:
         lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
-        task.progress(0.5)
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, cancel_and_report) == "superseded"
@@ -242,7 +242,7 @@ def test_message_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> N
 def test_run_continues_when_the_view_is_lost_meanwhile(accepted: Job) -> None:
     def lose_the_view(task: Task, params: Any) -> list[Rendition]:
         redis_client().flushdb()
-        task.progress(0.5)
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, lose_the_view) == "completed"
@@ -302,7 +302,7 @@ def test_large_source_is_read_through_a_link_and_a_small_one_from_disk(
     locations: list[str] = []
 
     def locate(task: Task, params: Any) -> list[Rendition]:
-        locations.append(task.source.locate())
+        locations.append(task.source.ffmpeg_input())
         return copy(task, params)
 
     run(accepted, locate)

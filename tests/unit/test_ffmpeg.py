@@ -134,7 +134,7 @@ def test_progress_grows_within_its_span_and_the_length_written_is_known(clips: C
     seen, speeds = list[float](), list[float]()
     slow = ["-re", "-readrate_initial_burst", "0", "-i", str(clips("variable.mp4")), "-f", "null", "-"]
 
-    task = replace(make_task(clips("film.mp4"), tmp_path, progress=seen.append), pace=speeds.append)
+    task = replace(make_task(clips("film.mp4"), tmp_path, progress=seen.append), report_speed=speeds.append)
     finished = ffmpeg.run("ffmpeg", slow, task, duration_s=4.0, span=(0.2, 0.6))
 
     assert seen == sorted(seen)
@@ -196,7 +196,7 @@ def test_a_run_is_confined(clips: Clips, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_run_dies_with_its_parent(binaries: Path, tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from tests.sources import make_task; from darkroom import ffmpeg\n"
+        "from pathlib import Path; from tests.sources import make_task; from darkroom.av import ffmpeg\n"
         f"task = make_task(Path(), Path({str(tmp_path)!r}), progress=lambda _: print('running', flush=True))\n"
         f"ffmpeg.run('ffmpeg', {ENDLESS!r}, task)"
     )

@@ -12,7 +12,7 @@ from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 LAYERS = {
     "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
-    "media": ["task", "sniff", "geometry", "subprocesses"],
+    "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
         *("auto_format", "save"),
@@ -42,6 +42,9 @@ SERVICES = {
     *(f"darkroom.services.{name}" for name in LAYERS["services"]),
     *(f"darkroom.jobs.{name}" for name in LAYERS["jobs"] if name not in ("workdir", "events", "worker")),
 }
+
+#: The packages that do not ship.
+LOCAL = ("localstack.", "tools.")
 
 #: The only modules that may import a third-party package, where it belongs to few.
 ALLOWED_IMPORTERS = {
@@ -77,6 +80,7 @@ ALLOWED_PACKAGES = {
     "api": {"api", "darkroom"},
     "functions": {"functions", "darkroom"},
     "localstack": {"localstack", "darkroom"},
+    "tools": {"tools", "localstack"},
 }
 
 #: Calls that read the environment or connect to a service.
@@ -160,7 +164,7 @@ def third_party(loaded: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("package", ALLOWED_IMPORTERS)
 def test_third_party_package_is_imported_only_where_it_belongs(package: str) -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    shipped = {name: module for name, module in modules().items() if not name.startswith(LOCAL)}
     importers = {
         name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}
     }
@@ -176,7 +180,7 @@ def test_environment_is_read_in_one_module() -> None:
     readers = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and {"environ", "getenv", "environb"} & mentioned(module)
+        if not name.startswith(LOCAL) and {"environ", "getenv", "environb"} & mentioned(module)
     }
 
     assert readers == {"darkroom.config"}, "only darkroom.config reads the environment: add a setting there"
@@ -190,6 +194,6 @@ def mentioned(module: Module) -> set[str]:
 
 def test_no_module_connects_or_reads_the_environment_at_import() -> None:
     for name, module in modules().items():
-        if not name.startswith("localstack"):
+        if not name.startswith(LOCAL):
             calls = module.called_at_import & CONNECTING_CALLS
             assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"

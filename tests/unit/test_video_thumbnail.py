@@ -370,10 +370,10 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
     film = clips("long.mp4")
 
     class Linked(LocalSource):
-        def locate(self) -> str:
+        def ffmpeg_input(self) -> str:
             return server.url
 
-        def path(self) -> Path:
+        def download(self) -> Path:
             raise AssertionError("the whole film was fetched")
 
     with served(film) as server:

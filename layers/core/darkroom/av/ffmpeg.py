@@ -35,8 +35,8 @@ from darkroom.errors import (
     WorkerDiedError,
     WrongMediaKindError,
 )
-from darkroom.media.sniff import MEDIA_TYPES
 from darkroom.media.task import Source, Task
+from darkroom.media.types import MEDIA_TYPES
 
 Program = Literal["ffmpeg", "ffprobe"]
 
@@ -300,8 +300,8 @@ def _follow(child: subprocess.Popen[bytes], sink: _Sink, complaints: _Tail, task
         if time.monotonic() >= next_report:
             next_report = time.monotonic() + REPORT_PERIOD_S
             if sink.speed is not None:
-                task.pace(sink.speed)
-            task.progress(sink.fraction)
+                task.report_speed(sink.speed)
+            task.report_progress(sink.fraction)
         return max(min(next_report - time.monotonic(), task.remaining_s()), 0.0)
 
     with selectors.DefaultSelector() as selector:

@@ -10,8 +10,9 @@ from typing import IO
 from darkroom.config import settings
 from darkroom.errors import FileNotFoundInStoreError
 from darkroom.jobs import uploads
-from darkroom.media.sniff import HEAD_BYTES, MediaType
+from darkroom.media.sniff import HEAD_BYTES
 from darkroom.media.task import Source
+from darkroom.media.types import MediaType
 from darkroom.services import s3
 
 #: Files up to this size are fetched whole even where parts would do: one request instead of several.
@@ -74,7 +75,7 @@ class StoredSource(Source):
         with s3.map_storage_errors():
             return head.content + rest.read()
 
-    def path(self) -> Path:
+    def download(self) -> Path:
         """The whole file on local disk, fetched the first time."""
         if self._path is None:
             head, rest = self._opened
@@ -85,8 +86,8 @@ class StoredSource(Source):
             self._path = path
         return self._path
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         """A presigned link, or the local path when the file is small or was fetched already."""
         if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
-            return str(self.path())
+            return str(self.download())
         return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)

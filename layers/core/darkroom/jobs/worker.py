@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from darkroom import ids, metrics
 from darkroom.config import settings
+from darkroom.contracts.base import Params
 from darkroom.contracts.jobs import Job, JobResult, Message, Output, Status
-from darkroom.contracts.operations import Operation, Params, parse_params
+from darkroom.contracts.operations import Operation, parse_params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
@@ -137,8 +138,8 @@ def _process(
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
             fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
-            progress=reporter.progress,
-            pace=reporter.set_speed,
+            report_progress=reporter.progress,
+            report_speed=reporter.set_speed,
         )
         renditions = operate(task, params)
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
