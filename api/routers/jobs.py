@@ -201,13 +201,11 @@ async def cancel_job(job_id: JobIdInPath) -> Response:
         # So far the job exists only in the upload form.
         ledger.write_job(job)
         views.create(job)
-    winning_result = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
-    if winning_result.status is not Status.CANCELED:
-        raise JobAlreadyEndedError(f"Job {job_id} is {winning_result.status} already.")
-    timeline = [*view.timeline, views.from_ledger(job, winning_result).timeline[-1]]
-    canceled = replace(
-        view, status=winning_result.status, awaits_upload=False, timeline=timeline, result=winning_result
-    )
+    final = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
+    if final.status is not Status.CANCELED:
+        raise JobAlreadyEndedError(f"Job {job_id} is {final.status} already.")
+    timeline = [*view.timeline, views.from_ledger(job, final).timeline[-1]]
+    canceled = replace(view, status=final.status, awaits_upload=False, timeline=timeline, result=final)
     return json_response(job_details(canceled))
 
 
@@ -215,10 +213,10 @@ def _end(job: Job, result: JobResult) -> JobResult:
     try:
         return lifecycle.end(job, result)
     except CacheUnavailableError:
-        winning_result = ledger.read_result(job.job_id)
-        if winning_result is None:
+        recorded = ledger.read_result(job.job_id)
+        if recorded is None:
             raise
-        return winning_result  # the ledger has it, which is what counts; sweep updates Redis later
+        return recorded  # the ledger has it, which is what counts; sweep updates Redis later
 
 
 @router.post(
