@@ -94,8 +94,8 @@ def not_empty(condition: dict[str, Any]) -> str:
 
 def test_environment_has_every_required_variable_and_no_unknown_one(template: Template) -> None:
     variables = template.function_defaults["Environment"]["Variables"]
-    settings = {name: str(value) for name, value in variables.items() if name.startswith(config.PREFIX)}
-    known = {config.PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
+    settings = {name: str(value) for name, value in variables.items() if name.startswith(config.ENVIRONMENT_PREFIX)}
+    known = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
 
     assert config.load(settings).bucket
     assert settings.keys() <= known
@@ -254,7 +254,7 @@ def test_only_uploads_invoke_ingest(template: Template) -> None:
     ]
 
     assert notification["Function"] == "<IngestFunction.Arn>"
-    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.PREFIX}]
+    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.UPLOADS_PREFIX}]
 
 
 def test_functions_know_the_name_of_the_bucket(template: Template) -> None:
@@ -279,9 +279,9 @@ def test_objects_of_every_prefix_expire() -> None:
     assert set(days) == {str(value) for value in new_network().raw["Parameters"]["RetentionDays"]["AllowedValues"]}
     for retention, rules in days.items():
         assert rules == {
-            uploads.PREFIX: int(retention),
+            uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
-            ledger.PREFIX: int(retention) + 1,
+            ledger.LEDGER_PREFIX: int(retention) + 1,
             "work/": 1,
         }
 
