@@ -101,8 +101,9 @@ def _facts(facts: Sequence[tuple[str, str]], x: int, y: int, font: Path) -> Iter
 
 def _fitted(path: Path) -> pyvips.Image:
     """The image in RGBA, not larger than a frame."""
-    image = pyvips.Image.thumbnail(str(path), FRAME_WIDTH_PX, height=FRAME_HEIGHT_PX, size="down")
-    image = image.colourspace("srgb")
+    image = pyvips.Image.thumbnail(
+        str(path), FRAME_WIDTH_PX, height=FRAME_HEIGHT_PX, size="down", export_profile="srgb"
+    ).colourspace("srgb")
     return image if image.hasalpha() else image.addalpha()
 
 

@@ -51,8 +51,8 @@ class Finished:
         return self._moment_s("finished_at") - self._moment_s("started_at", "finished_at")
 
     @property
-    def started_cold_s(self) -> float:
-        """Seconds of `waited_s` in which the job was out of the queue while its function was starting."""
+    def starting_s(self) -> float:
+        """Seconds of `waited_s` after the job had left the queue, in which its function was starting."""
         moments = [moment["at"] for moment in self.document.get("timeline", []) if moment["event"] == "dispatched"]
         if not moments or not self.document["started_at"]:
             return 0.0

@@ -49,9 +49,10 @@ def waiting(jobs: Sequence[Finished]) -> str:
     longest = max(jobs, key=lambda job: job.waited_s)
     if longest.waited_s < NOTICEABLE_S:
         return meaning
-    queued = longest.waited_s - longest.started_cold_s
+    queued = longest.waited_s - longest.starting_s
     return (
-        f"{meaning}\n{longest.submitted.operation} waited longest: {board.seconds(queued)} in the queue, "
-        f"{board.seconds(longest.started_cold_s)} for its function to start.\nThe first run of a function is a cold "
-        "start: its code and layers are unpacked and imported. Later runs skip it; run `make demo` again to compare."
+        f"{meaning}\n{longest.submitted.operation} waited longest: {board.seconds(queued)} in the queue and "
+        f"{board.seconds(longest.starting_s)} for its function to start.\nEvery function starts cold on its first run: "
+        "its code and layers are unpacked and imported. This includes the one that\nempties the queue. Run `make demo` "
+        "again to see the times of warm functions."
     )
