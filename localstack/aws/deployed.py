@@ -1,20 +1,30 @@
 """Reads the event source mappings of a deployed stack.
 
-What an emulator lists of a mapping lacks its queue and its account, so these come from the template that was deployed,
-with references and conditions resolved as CloudFormation resolves them.
+The emulator lists a mapping without its queue and its broker account. Both are read from the deployed template.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from localstack.aws.cloudformation import Resolver
+
 _TYPE = "AWS::Lambda::EventSourceMapping"
 
-#: Records and seconds when a template says nothing. Half a second can only be had by saying nothing.
+#: The properties of a mapping that are read from the template; the emulator lists the others.
+_PROPERTIES = (
+    "Queues",
+    "Enabled",
+    "FilterCriteria",
+    "SourceAccessConfigurations",
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+)
+
+#: Lambda's defaults. A window of half a second is only possible as the default: the property takes whole seconds.
 _DEFAULT_BATCH_SIZE = 100
 _DEFAULT_WINDOW_S = 0.5
 
@@ -34,30 +44,30 @@ class DeployedMapping:
 
 
 class UnsupportedMappingError(Exception):
-    """A mapping asks for something that only AWS does."""
+    """A mapping uses a feature that is not emulated."""
 
 
 def read(stack: str, cloudformation: Any, functions: Any) -> list[DeployedMapping] | None:
-    """The stack's enabled mappings on RabbitMQ, or None while the stack is not completely deployed."""
+    """Returns the stack's enabled mappings on RabbitMQ, or None while the stack is not completely deployed."""
     description = _describe(stack, cloudformation)
     if description is None or not description["StackStatus"].endswith("_COMPLETE"):
         return None
-    template = _template(cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"])
-    physical = _physical_ids(stack, cloudformation)
-    scope = _Scope(template, _parameters(description), physical, stack)
+    body = _body(cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"])
+    physical_ids = _physical_ids(stack, cloudformation)
+    template = _DeployedTemplate(body, _parameters(description), stack, physical_ids)
     listed = {row["UUID"]: row for row in _listed(functions)}
     mappings = []
-    for name, resource in template["Resources"].items():
-        row = listed.get(physical.get(name, ""))
+    for name, resource in template.raw["Resources"].items():
+        row = listed.get(physical_ids.get(name, ""))
         if resource["Type"] == _TYPE and row is not None:
-            properties = scope.resolve(resource.get("Properties", {}))
+            properties = template.mapping_properties(name)
             if properties.get("Queues") and properties.get("Enabled", True) not in (False, "false"):
                 mappings.append(_mapping(row, properties))
     return mappings
 
 
 def version(stack: str, cloudformation: Any) -> str:
-    """Changes with every deployment of the stack; empty while there is none."""
+    """Returns a text that changes with every deployment of the stack, empty while there is no stack."""
     description = _describe(stack, cloudformation)
     if description is None:
         return ""
@@ -65,7 +75,7 @@ def version(stack: str, cloudformation: Any) -> str:
 
 
 def physical_id(stack: str, cloudformation: Any, logical_id: str) -> str | None:
-    """What a resource of the stack is called, or None when it is not there."""
+    """Returns the physical ID of a resource, or None when the stack does not have the resource."""
     try:
         detail = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=logical_id)
     except ClientError:
@@ -98,7 +108,7 @@ def _describe(stack: str, cloudformation: Any) -> dict[str, Any] | None:
     return dict(stacks[0]) if stacks else None
 
 
-def _template(body: Any) -> dict[str, Any]:
+def _body(body: Any) -> dict[str, Any]:
     return dict(json.loads(body)) if isinstance(body, str) else dict(body)
 
 
@@ -120,62 +130,25 @@ def _listed(functions: Any) -> list[dict[str, Any]]:
     return rows
 
 
-class _Scope:
-    """Resolves the functions of CloudFormation that a mapping's properties may use."""
+class _DeployedTemplate(Resolver):
+    """The template of a deployed stack, in which a Ref to a resource yields its physical ID."""
 
     def __init__(
-        self, template: Mapping[str, Any], parameters: Mapping[str, Any], physical: Mapping[str, str], stack: str
+        self, template: Mapping[str, Any], parameters: Mapping[str, Any], stack: str, physical_ids: Mapping[str, str]
     ) -> None:
-        defaults = {name: spec.get("Default", "") for name, spec in template.get("Parameters", {}).items()}
-        self._values = {**physical, **defaults, **parameters, "AWS::StackName": stack}
-        self._conditions = template.get("Conditions", {})
-        self._mappings = template.get("Mappings", {})
+        super().__init__(template, parameters, {"AWS::StackName": stack})
+        self._physical_ids = physical_ids
 
-    def resolve(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self.resolve(item) for item in value]
-        if not isinstance(value, Mapping):
-            return value
-        if len(value) == 1:
-            name, argument = next(iter(value.items()))
-            apply = getattr(self, "_" + name.removeprefix("Fn::").lower(), None)
-            if apply and (name.startswith("Fn::") or name in ("Ref", "Condition")):
-                return apply(argument)
-        return {name: self.resolve(item) for name, item in value.items()}
+    def reference(self, resource: str) -> str:
+        """Returns the physical ID of a resource."""
+        if not self._physical_ids.get(resource):
+            raise LookupError(f"{resource} has no physical ID")
+        return self._physical_ids[resource]
 
-    def _ref(self, name: str) -> Any:
-        return self._values.get(name, "")
-
-    def _sub(self, argument: Any) -> str:
-        text, extra = (argument, {}) if isinstance(argument, str) else argument
-        values = {**self._values, **self.resolve(extra)}
-        filled = re.sub(r"\$\{([^!}][^}]*)\}", lambda match: str(values.get(match[1], match[0])), text)
-        return filled.replace("${!", "${")
-
-    def _join(self, argument: Any) -> str:
-        separator, parts = self.resolve(argument)
-        return str(separator).join(map(str, parts))
-
-    def _findinmap(self, argument: Any) -> Any:
-        name, first, second = self.resolve(argument)
-        return self._mappings[name][first][second]
-
-    def _if(self, argument: Any) -> Any:
-        condition, yes, no = argument
-        return self.resolve(yes if self._condition(condition) else no)
-
-    def _condition(self, name: str) -> bool:
-        return bool(self.resolve(self._conditions[name]))
-
-    def _equals(self, argument: Any) -> bool:
-        left, right = self.resolve(argument)
-        return bool(left == right)
-
-    def _not(self, argument: Any) -> bool:
-        return not self.resolve(argument)[0]
-
-    def _and(self, argument: Any) -> bool:
-        return all(self.resolve(argument))
-
-    def _or(self, argument: Any) -> bool:
-        return any(self.resolve(argument))
+    def mapping_properties(self, mapping: str) -> dict[str, Any]:
+        """Returns the resolved `_PROPERTIES` of a mapping. Raises UnsupportedMappingError where that is impossible."""
+        given = self.raw["Resources"][mapping]["Properties"]
+        try:
+            return dict(self.value({name: given[name] for name in _PROPERTIES if name in given}))
+        except LookupError as error:
+            raise UnsupportedMappingError(f"the properties of {mapping} cannot be resolved: {error}") from error

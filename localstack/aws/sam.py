@@ -30,7 +30,7 @@ from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 _SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers")
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 #: What a cached part of a build depends on without SAM knowing it.
-_SHARED = ("layers/artifact.mk", "layers/unpack.py")
+_SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
 
 _SHOWN = 40
 

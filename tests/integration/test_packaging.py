@@ -18,7 +18,8 @@ from darkroom.contracts.operations import Operation
 from tests.code import modules, reachable_modules
 from tests.template import Template
 
-BUILD = Path(__file__).parents[2] / ".darkroom" / "build"
+SOURCES = Path(__file__).parents[2]
+BUILD = SOURCES / ".darkroom" / "build"
 MEBIBYTE = 1024 * 1024
 
 #: Lambda's limit for a function and its layers, unpacked.
@@ -92,6 +93,17 @@ def test_function_starts_from_its_artifact_and_layers_alone(function: str, runti
     assert answer["callable"]
     assert not (loaded & WEB if function != "ApiFunction" else loaded & ENGINES)
     assert function in OPERATIONS or not loaded & ENGINES
+
+
+@pytest.mark.parametrize("function", sorted(FUNCTIONS.keys() - {"ApiFunction"}))
+def test_artifact_holds_the_whole_folder_of_its_function_and_nothing_else(function: str) -> None:
+    folder = Path(*FUNCTIONS[function]["Handler"].split(".")[:2])
+
+    assert files_in(BUILD / function) == {folder / path for path in files_in(SOURCES / folder)}
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
