@@ -18,7 +18,7 @@ def errors(kind: type[DarkroomError] = DarkroomError) -> Iterator[type[DarkroomE
         yield from errors(child)
 
 
-def test_every_error_code_is_listed():
+def test_every_error_code_is_listed() -> None:
     codes = {error.code for error in errors() if error is not Superseded}
 
     assert len(codes) > 25
@@ -26,13 +26,13 @@ def test_every_error_code_is_listed():
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_operation_is_listed_with_its_parameters(operation):
+def test_operation_is_listed_with_its_parameters(operation) -> None:
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `{operation}` |")]
 
     assert [name for name in PARAMS[operation].model_fields if f"`{name}`" not in row] == []
 
 
-def test_no_path_of_a_machine_is_named():
+def test_no_path_of_a_machine_is_named() -> None:
     folders = [f"/{name}/" for name in ("home", "root", Path(__file__).resolve().parts[1])]
 
     assert [line for line in README.splitlines() if any(folder in line for folder in folders)] == []
