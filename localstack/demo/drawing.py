@@ -50,7 +50,7 @@ class Cell:
 
 
 class Placed(NamedTuple):
-    """An image in RGBA, and where its upper left corner belongs."""
+    """An image in RGBA and the position of its upper left corner."""
 
     image: pyvips.Image
     x: int

@@ -83,9 +83,9 @@ def submit_video(api: Client) -> list[Submitted]:
     video = _read(ROOT / samples.VIDEO, "video/mp4")
     print(f"presigned   {video.name} ({board.size(len(video.content))}): POST /uploads, then POST the form to S3")
     jobs = [{"operation": operation, "params": params} for operation, params in samples.VIDEO_JOBS.items()]
-    answer = api.post("/uploads", {"name": video.name, "media_type": video.media_type, "jobs": jobs})
-    post_form(answer["upload"]["url"], answer["upload"]["fields"], video)
-    return [Submitted(job["job_id"], job["operation"], "presigned", ROOT / samples.VIDEO) for job in answer["jobs"]]
+    response = api.post("/uploads", {"name": video.name, "media_type": video.media_type, "jobs": jobs})
+    post_form(response["upload"]["url"], response["upload"]["fields"], video)
+    return [Submitted(job["job_id"], job["operation"], "presigned", ROOT / samples.VIDEO) for job in response["jobs"]]
 
 
 def _read(path: Path, media_type: str) -> Upload:

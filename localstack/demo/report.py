@@ -1,4 +1,4 @@
-"""The demo's report: a table of the results, and where the time of the slowest start went."""
+"""The demo's report: a table of the results, and an explanation of the longest wait."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,7 +44,7 @@ def describe(output: dict[str, Any]) -> str:
 
 
 def waiting(jobs: Sequence[Finished]) -> str:
-    """What `waited` and `worked` mean, and what the job that waited longest waited for."""
+    """Explains the columns of times, and the wait of the job that waited longest."""
     meaning = "waited: in the queue and until the function had started. worked: processing, transfers included."
     longest = max(jobs, key=lambda job: job.waited_s)
     if longest.waited_s < NOTICEABLE_S:

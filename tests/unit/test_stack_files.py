@@ -117,7 +117,7 @@ def test_every_port_has_a_purpose_and_a_variable() -> None:
 
 
 def test_required_docker_engine_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "_engine_answers", lambda: False)
+    monkeypatch.setattr(compose, "_engine_responds", lambda: False)
 
     assert compose.chosen(load({})) is False
     with pytest.raises(StackError, match="DARKROOM_RUNNER=compose"):
@@ -127,7 +127,7 @@ def test_required_docker_engine_that_does_not_answer_is_an_error(monkeypatch: py
 
 
 def test_docker_engine_is_used_if_it_answers_unless_settings_say_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "_engine_answers", lambda: True)
+    monkeypatch.setattr(compose, "_engine_responds", lambda: True)
 
     assert compose.chosen(load({})) is True
     assert compose.chosen(load({"DARKROOM_RUNNER": "native"})) is False
