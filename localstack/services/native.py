@@ -24,7 +24,7 @@ PORT_MAPPER = "epmd"
 MAPPING = "mapping"
 GATEWAY = "gateway"
 
-#: Variables of the caller that processes inherit. Others could change their behavior, AWS settings above all.
+#: Variables of the caller that processes inherit. Others could change their behavior, AWS settings in particular.
 _PASSED_ON = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "XDG_CONFIG_HOME", "SSL_CERT_FILE"} | {
     "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY",
