@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,54 +12,60 @@ from typing import Any
 import botocore.session
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, VIRTUAL_HOSTS, Settings
-from tests.bench import processor
-from tests.bench.cases import Case
+from tests.bench import cpu_time
+from tests.bench.workloads import Workload
 from tools import environments
 
 _MODULE = "tests.bench.celery_worker"
 
 
 class Baseline:
-    """The Celery service as a contestant, driven through a client process that has Celery's packages."""
+    """The Celery service, used through a client process that has Celery's packages."""
 
     name = "Celery"
 
     def __init__(self, settings: Settings, worker: "subprocess.Popen[str]", client: "subprocess.Popen[str]") -> None:
-        self._stack = processor.Stack(settings)
+        self._processes = cpu_time.StackProcesses(settings)
         self._worker = worker
         self._client = client
 
-    def one_by_one(self, case: Case, count: int) -> list[float]:
-        """Seconds from before `apply_async` until `get` has returned, for each task."""
-        return self._measure(case, count, at_once=False)
+    def sequential(self, workload: Workload, count: int) -> list[float]:
+        """Seconds per task, from before `apply_async` until `get` has returned."""
+        return self._measure(workload, count, concurrent=False)
 
-    def at_once(self, case: Case, count: int) -> float:
+    def concurrent(self, workload: Workload, count: int) -> float:
         """Seconds from before the first `apply_async` until the last `get` has returned."""
-        return self._measure(case, count, at_once=True)[0]
+        return self._measure(workload, count, concurrent=True)[0]
 
-    def processor_seconds(self) -> Counter[str]:
-        """What every part has used so far."""
-        used = self._stack.services(processor.SHARED)
-        used["worker"], used["client"] = processor.family(self._worker.pid), processor.family(self._client.pid)
-        return used
+    def cpu_seconds(self) -> cpu_time.Seconds:
+        """CPU time so far, by service and process."""
+        return self._processes.services(cpu_time.SHARED) | {
+            "worker": cpu_time.with_children(self._worker.pid),
+            "client": cpu_time.with_children(self._client.pid),
+        }
 
-    def _measure(self, case: Case, count: int, *, at_once: bool) -> list[float]:
+    def _measure(self, workload: Workload, count: int, *, concurrent: bool) -> list[float]:
         assert self._client.stdin
         assert self._client.stdout
-        wanted = {"operation": case.operation, "key": case.source, "count": count, "at_once": at_once}
-        self._client.stdin.write(json.dumps(wanted) + "\n")
+        request = {
+            "operation": workload.operation,
+            "key": workload.source,
+            "count": count,
+            "concurrent": concurrent,
+        }
+        self._client.stdin.write(json.dumps(request) + "\n")
         self._client.stdin.flush()
         return list(json.loads(self._client.stdout.readline()))
 
 
 @contextmanager
 def running(settings: Settings, inputs: dict[str, Path]) -> Iterator[Baseline]:
-    """Worker and client for as long as the context lasts. The worker has as many processes as there are cores."""
+    """Runs the worker, with a process per core, and the client until the context ends."""
     bucket = f"baseline-{uuid.uuid4().hex[:12]}"
-    store = botocore.session.Session().create_client("s3")
-    store.create_bucket(Bucket=bucket)
+    s3 = botocore.session.Session().create_client("s3")
+    s3.create_bucket(Bucket=bucket)
     for name, path in inputs.items():
-        store.put_object(Bucket=bucket, Key=name, Body=path.read_bytes())
+        s3.put_object(Bucket=bucket, Key=name, Body=path.read_bytes())
     environment = os.environ | {
         "BASELINE_BROKER_URL": settings.broker_url(VIRTUAL_HOSTS[1]).replace(
             "://", f"://{BROKER_USER}:{BROKER_PASSWORD}@"
@@ -69,27 +74,18 @@ def running(settings: Settings, inputs: dict[str, Path]) -> Iterator[Baseline]:
         "BASELINE_BUCKET": bucket,
     }
     options: dict[str, Any] = {"cwd": settings.root, "env": environment, "text": True}
-    workers = ["--pool", "prefork", "--concurrency", str(os.cpu_count())]
+    python = str(environments.baseline(settings))
+    pool = ["--pool", "prefork", "--concurrency", str(os.cpu_count())]
     with (settings.directory / "logs" / "baseline.log").open("w") as log:
         worker = subprocess.Popen(
-            [
-                str(environments.baseline(settings)),
-                "-m",
-                "celery",
-                "-A",
-                _MODULE,
-                "worker",
-                *workers,
-                "--loglevel",
-                "WARNING",
-            ],
+            [python, "-m", "celery", "-A", _MODULE, "worker", *pool, "--loglevel", "WARNING"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             **options,
         )
         client = subprocess.Popen(
-            [str(environments.baseline(settings)), "-m", "tests.bench.celery_client"],
+            [python, "-m", "tests.bench.celery_client"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -62,7 +62,9 @@ def test_the_same_key_with_another_request_is_refused(upload):
 
 def test_of_many_requests_at_once_one_decides_and_the_others_follow():
     with ThreadPoolExecutor(12) as executor:
-        reserved = list(executor.map(lambda _: idempotency.reserve("order-4711", b"the same request", 2), range(12)))
+        reserved = list(
+            executor.map(lambda _: idempotency.reserve_ids("order-4711", b"the same request", 2), range(12))
+        )
 
     assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
 
@@ -76,7 +78,7 @@ def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
     again = start(file_id, headers=KEY)
 
     assert (again.status, again.json["job_id"], again.json["status"]) == (202, job_id, "canceled")
-    assert views.find(job_id).status == "canceled"
+    assert views.fetch(job_id).status == "canceled"
 
 
 def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):

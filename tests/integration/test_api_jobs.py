@@ -12,7 +12,7 @@ import pytest
 from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
 from darkroom.contracts.jobs import Failure, Job, JobResult, Output, Status
-from darkroom.contracts.operations import Operation, spelled_out
+from darkroom.contracts.operations import Operation, with_defaults
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
@@ -98,7 +98,7 @@ def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -
 def fail(job_id: str) -> None:
     job = ledger.read_job(job_id)
     assert job is not None
-    lifecycle.end(job, lifecycle.failed(job, CorruptMediaError("The file is cut short."), attempt=1, run="run"))
+    lifecycle.end(job, lifecycle.failed_result(job, CorruptMediaError("The file is cut short."), attempt=1, run="run"))
 
 
 # POST /jobs --------------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_an_accepted_job_is_on_record_shown_and_queued(upload: Upload, take: Tak
     assert reply.status == 202
     assert reply.headers["location"] == job["status_url"] == f"/jobs/{job['job_id']}"
     assert (job["status"], job["attempt"], job["progress"], job["waiting_for"]) == ("queued", 0, 0, None)
-    assert job["params"] == spelled_out(ResizeParams(width=320, format="webp"))
+    assert job["params"] == with_defaults(ResizeParams(width=320, format="webp"))
     assert job["params"]["fit"] == "contain"
     assert job["source"] == {"type": "file", "file_id": file_id}
     written = ledger.read_job(job["job_id"])
@@ -170,7 +170,7 @@ def test_a_job_on_an_unfit_file_is_refused_and_leaves_nothing(
     reply = start(upload(content), operation)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(s3.keys_after(ledger.PREFIX)) == []
+    assert list(s3.keys_after(ledger.LEDGER_PREFIX)) == []
     assert take(f"darkroom.{operation}") is None
 
 
@@ -286,7 +286,7 @@ def test_a_job_that_redis_has_lost_is_shown_from_the_ledger_and_brought_back(upl
 
     for name in ("status", "operation", "params", "created_at", "finished_at", "result_path"):
         assert after[name] == before[name], name
-    view = views.find(job_id)
+    view = views.fetch(job_id)
     assert view is not None
     assert view.status.terminal == ended
 
@@ -390,7 +390,7 @@ def many(make_job: Callable[..., Job]) -> list[str]:
         job = make_job(operation, params={} if number % 2 else {"width": 1}, job_id=ids.new_id(first_ms + number))
         views.create(job)
         if number % 3 == 0:
-            views.finish(job.job_id, operation, lifecycle.canceled(job, attempt=0))
+            views.finish(job.job_id, operation, lifecycle.canceled_result(job, attempt=0))
         made.append(job.job_id)
     return made
 
@@ -446,8 +446,8 @@ def test_a_listed_job_is_a_summary(upload: Upload) -> None:
 def test_a_search_stops_after_a_bounded_number_of_jobs_and_says_where_to_go_on(
     many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.listing.SCAN_LIMIT", 4)
-    monkeypatch.setattr("api.listing._BATCH", 2)
+    monkeypatch.setattr("api.job_list.SCAN_LIMIT", 4)
+    monkeypatch.setattr("api.job_list._BATCH", 2)
 
     found = pages("/jobs?status=canceled")
 
@@ -502,7 +502,7 @@ def test_a_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
 def test_a_cancel_that_comes_after_the_end_but_before_redis_knows_is_refused(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     done = JobResult(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
-    ledger.end(done)
+    ledger.write_result(done)
 
     reply = call("DELETE", f"/jobs/{job_id}")
 
@@ -588,9 +588,9 @@ def test_an_end_that_redis_has_not_heard_of_is_shown_and_told_to_it(
     os.environ["DARKROOM_CACHE_URL"] = CACHE_URL
     forget_clients()
 
-    assert views.find(job_id).status is Status.QUEUED
+    assert views.fetch(job_id).status is Status.QUEUED
     assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
-    assert views.find(job_id).status is Status.CANCELED
+    assert views.fetch(job_id).status is Status.CANCELED
 
 
 def test_an_open_job_is_shown_while_the_object_store_is_down(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:

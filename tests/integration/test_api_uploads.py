@@ -122,7 +122,7 @@ def test_a_file_that_is_not_what_it_says_is_refused_and_not_kept(
     reply = send(content, media_type=media_type)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(s3.keys_after(uploads.PREFIX)) == []
+    assert list(s3.keys_after(uploads.UPLOADS_PREFIX)) == []
 
 
 @pytest.mark.usefixtures("small_limits")
@@ -273,7 +273,7 @@ def test_as_many_jobs_as_an_upload_can_carry_arrive() -> None:
     assert submit(asked["upload"], JPEG) < 300
     announce(asked["file_id"])
 
-    assert [views.find(job["job_id"]).awaits_upload for job in asked["jobs"]] == [False] * 10  # type: ignore[union-attr]
+    assert [views.fetch(job["job_id"]).awaits_upload for job in asked["jobs"]] == [False] * 10  # type: ignore[union-attr]
 
 
 def test_a_watermark_attached_to_an_upload_needs_an_image_that_is_there() -> None:
@@ -326,7 +326,7 @@ def test_what_a_job_makes_of_an_upload_is_on_record_before_the_answer() -> None:
     reply = call("POST", "/jobs", json_body={"file_id": file_id, "operation": "thumbnail"})
 
     job = ledger.read_job(reply.json["job_id"])
-    view = views.find(reply.json["job_id"])
+    view = views.fetch(reply.json["job_id"])
 
     assert job is not None
     assert view is not None

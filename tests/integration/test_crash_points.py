@@ -20,8 +20,8 @@ from darkroom import config
 from darkroom.jobs import lifecycle
 from darkroom.services import aws, rabbitmq
 from darkroom.services.redis.client import redis_client
-from tests.chaos.effects import AFTER, BEFORE, Effects
-from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
+from tests.integration.crash_injection import AFTER, BEFORE, Effects
+from tests.integration.simulation import RESIZE, World, channel, copy, corrupt, unlucky
 
 Story = Callable[[World], list[str]]
 

@@ -125,7 +125,7 @@ def test_each_message_starts_one_run_with_its_trace(make_job, operation_function
 def test_a_message_of_a_job_that_is_over_starts_nothing(make_job):
     job = make_job()
     views.create(job)
-    lifecycle.end(job, lifecycle.canceled(job, attempt=0))
+    lifecycle.end(job, lifecycle.canceled_result(job, attempt=0))
 
     assert app.handler(batch(body_of(job)), Context()) == {"ended": 1}
     assert slots.in_flight()[RESIZE] == 0
@@ -150,7 +150,7 @@ def test_without_a_free_slot_the_message_waits_and_starts_when_one_comes_free(
     for job in (holder, waiting):
         views.create(job)
     slots.acquire(holder.job_id, RESIZE, 1, limit=1)
-    result = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0)))
+    result = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled_result(holder, attempt=0)))
     result.start()
 
     assert app.handler(batch(body_of(waiting)), Context()) == {"acquired": 1}
@@ -171,6 +171,21 @@ def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, 
 
     assert outcomes == {"given_back": 1}
     assert take("darkroom.resize")["body"]["job_id"] == waiting.job_id
+
+
+def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_images(make_job, take, monkeypatch):
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "2")
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_VIDEO", "1")
+    app.settings.cache_clear()
+    holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
+    for job in (holder, waiting):
+        views.create(job)
+    slots.acquire(holder.job_id, Operation.VIDEO_METADATA, 1, limit=1)
+
+    outcomes = app.handler(batch(body_of(waiting)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1}
+    assert take("darkroom.video_metadata")["body"]["job_id"] == waiting.job_id
 
 
 def test_a_function_that_cannot_be_started_gives_its_slot_and_message_back(make_job, take):

@@ -3,7 +3,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
@@ -12,8 +12,8 @@ from functions.ingest import app
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 JOBS = [
-    UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
-    UploadedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
+    AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
+    AttachedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
 ]
 
 
@@ -47,7 +47,7 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
         "kind": "image",
     }
     assert ledger.read_job(carried[0].job_id).source.file_id == file_id
-    assert views.find(carried[1].job_id).status is Status.QUEUED
+    assert views.fetch(carried[1].job_id).status is Status.QUEUED
     assert take("darkroom.resize")["body"]["job_id"] == carried[0].job_id
     assert take("darkroom.thumbnail")["body"]["job_id"] == carried[1].job_id
 
@@ -81,7 +81,7 @@ def test_the_jobs_of_an_unfit_upload_fail_with_the_reason(take, content, media_t
 
     for job in carried:
         assert ledger.read_result(job.job_id).error.code == code
-        assert views.find(job.job_id).status is Status.FAILED
+        assert views.fetch(job.job_id).status is Status.FAILED
     assert take("darkroom.resize") is None
     if code != "wrong_media_kind":
         assert files.find_record(file_id)["status"] == "rejected"

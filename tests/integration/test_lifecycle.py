@@ -54,7 +54,7 @@ def test_a_job_is_accepted_while_a_part_is_down_and_reaches_its_queue_later(make
     sweep.handler({}, Context())
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert views.find(job.job_id).status is Status.QUEUED
+    assert views.fetch(job.job_id).status is Status.QUEUED
 
 
 def test_without_the_ledger_nothing_is_accepted(make_job, take, outage):
@@ -63,6 +63,6 @@ def test_without_the_ledger_nothing_is_accepted(make_job, take, outage):
         lifecycle.accept(job)
 
     assert ledger.read_job(job.job_id) is None
-    assert views.find(job.job_id) is None
+    assert views.fetch(job.job_id) is None
     assert take("darkroom.resize") is None
     assert rabbitmq.depth(job.operation) == 0

@@ -27,8 +27,8 @@ from darkroom.services import aws, rabbitmq
 from darkroom.services.redis import slots
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app as dispatch
-from tests.chaos.effects import AFTER, BEFORE
-from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
+from tests.integration.crash_injection import AFTER, BEFORE
+from tests.integration.simulation import RESIZE, World, channel, copy, corrupt, unlucky
 
 #: Runs at the same time, in the model's deployment.
 LIMIT = 2

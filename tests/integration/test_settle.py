@@ -35,7 +35,7 @@ def dead_letter(body):
 @pytest.fixture
 def running(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job)
     leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
     return job
@@ -48,7 +48,7 @@ def waiting_for_retry(queue):
 def test_a_run_that_died_is_tried_again(running):
     app.handler(failed_run(running), None)
 
-    view = views.find(running.job_id)
+    view = views.fetch(running.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "worker_died")
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
     assert slots.in_flight()[running.operation] == 0
@@ -58,12 +58,12 @@ def test_a_run_that_hit_the_time_limit_fails_since_another_would_too(running):
     app.handler(failed_run(running, reason="2026 Task timed out after 60.00 seconds"), None)
 
     assert ledger.read_result(running.job_id).error.code == "processing_timed_out"
-    assert views.find(running.job_id).status is Status.FAILED
+    assert views.fetch(running.job_id).status is Status.FAILED
 
 
 def test_the_last_attempt_that_dies_fails_the_job(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job)
     leases.claim(job.job_id, job.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
 
@@ -74,18 +74,18 @@ def test_the_last_attempt_that_dies_fails_the_job(make_job):
 
 def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job)
 
     app.handler(failed_run(job), None)
 
-    assert views.find(job.job_id).attempt == 1
+    assert views.fetch(job.job_id).attempt == 1
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
 
 
 def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job)
     for attempt in range(1, MAX_ATTEMPTS + 2):
         record = failed_run(job, attempt)
@@ -95,18 +95,18 @@ def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
         app.handler(record, None)
 
     assert ledger.read_result(job.job_id) is None
-    assert {error.code for error in views.find(job.job_id).errors} == {"lambda_unavailable"}
+    assert {error.code for error in views.fetch(job.job_id).errors} == {"lambda_unavailable"}
 
 
 def test_a_run_that_an_outage_ended_uses_up_no_attempt(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job)
     for attempt in range(1, MAX_ATTEMPTS + 2):
         app.handler(failed_run(job, attempt, error_type="StorageUnavailableError"), None)
 
     assert ledger.read_result(job.job_id) is None
-    assert {error.code for error in views.find(job.job_id).errors} == {"storage_unavailable"}
+    assert {error.code for error in views.fetch(job.job_id).errors} == {"storage_unavailable"}
 
 
 def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
@@ -116,16 +116,16 @@ def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
     assert app.handler(failed_run(running), None) == {"outcome": "stale"}
     assert app.handler(failed_run(running, reason="Task timed out after 60 s"), None) == {"outcome": "stale"}
 
-    assert views.find(running.job_id).status is Status.RUNNING
+    assert views.fetch(running.job_id).status is Status.RUNNING
 
 
 def test_a_run_that_died_after_its_commit_is_completed(running):
     result = JobResult(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
-    ledger.end(result)
+    ledger.write_result(result)
 
     assert app.handler(failed_run(running), None) == {"outcome": "ended"}
 
-    assert views.find(running.job_id).status is Status.COMPLETED
+    assert views.fetch(running.job_id).status is Status.COMPLETED
 
 
 def test_a_dead_run_whose_view_was_lost_is_tried_again(running):
@@ -133,13 +133,13 @@ def test_a_dead_run_whose_view_was_lost_is_tried_again(running):
 
     app.handler(failed_run(running), None)
 
-    assert views.find(running.job_id).status is Status.QUEUED
+    assert views.fetch(running.job_id).status is Status.QUEUED
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
 
 
 def test_a_dead_letter_puts_its_job_back_to_work(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job)
 
     app.handler(dead_letter(lifecycle.first_message(job).model_dump_json().encode()), None)

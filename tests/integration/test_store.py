@@ -32,8 +32,8 @@ def test_a_created_job_is_queued_and_listed_newest_first(make_job):
     assert views.create(first)
     assert views.create(second)
 
-    assert views.find(first.job_id).status is Status.QUEUED
-    assert views.find(first.job_id).job == first
+    assert views.fetch(first.job_id).status is Status.QUEUED
+    assert views.fetch(first.job_id).job == first
     assert views.list_ids("default", before=None, limit=10) == [second.job_id, first.job_id]
     assert views.list_ids("default", before=second.job_id, limit=10) == [first.job_id]
 
@@ -45,7 +45,7 @@ def test_creating_a_job_twice_changes_nothing(make_job):
 
     assert not views.create(job)
 
-    assert views.find(job.job_id).status is Status.RUNNING
+    assert views.fetch(job.job_id).status is Status.RUNNING
 
 
 def test_only_one_of_many_simultaneous_claims_succeeds(make_job):
@@ -85,7 +85,7 @@ def test_progress_never_goes_backwards_and_belongs_to_the_run(make_job):
     assert leases.report_progress(job.job_id, "run-1", 0.25)
     assert not leases.report_progress(job.job_id, "run-2", 0.9)
 
-    assert views.find(job.job_id).progress == 0.5
+    assert views.fetch(job.job_id).progress == 0.5
 
 
 def test_the_next_attempt_begins_without_the_pace_of_the_last(make_job):
@@ -93,14 +93,14 @@ def test_the_next_attempt_begins_without_the_pace_of_the_last(make_job):
     views.create(job)
     claim(job)
     leases.report_progress(job.job_id, "run-1", 0.5, 2.25)
-    assert views.find(job.job_id).speed == 2.25
+    assert views.fetch(job.job_id).speed == 2.25
     leases.report_progress(job.job_id, "run-1", 0.6)
-    assert views.find(job.job_id).speed is None
+    assert views.fetch(job.job_id).speed is None
 
     leases.requeue(job, attempt=1, run="run-1", failure=FAILURE, due_in_s=1)
     claim(job, attempt=2, run="run-2")
 
-    view = views.find(job.job_id)
+    view = views.fetch(job.job_id)
     assert (view.progress, view.speed, view.progressed_ms) == (0, None, None)
 
 
@@ -127,7 +127,7 @@ def test_a_terminal_job_never_changes_again(make_job):
     assert not leases.requeue(job, attempt=1, run=None, failure=FAILURE, due_in_s=1)
     assert claim(job, attempt=2).outcome == "ended"
 
-    assert views.find(job.job_id).status is Status.COMPLETED
+    assert views.fetch(job.job_id).status is Status.COMPLETED
 
 
 def test_a_released_attempt_leaves_its_error_and_frees_its_slot(make_job):
@@ -138,7 +138,7 @@ def test_a_released_attempt_leaves_its_error_and_frees_its_slot(make_job):
 
     assert leases.requeue(job, attempt=1, run="run-1", failure=FAILURE, due_in_s=60)
 
-    view = views.find(job.job_id)
+    view = views.fetch(job.job_id)
     assert (view.status, view.attempt, view.errors) == (Status.QUEUED, 1, [FAILURE])
     assert slots.in_flight()[RESIZE] == 0
 
@@ -150,7 +150,7 @@ def test_a_release_by_a_run_that_lost_its_job_does_nothing(make_job):
 
     assert not leases.requeue(job, attempt=1, run="run-2", failure=FAILURE, due_in_s=60)
     assert not leases.requeue(job, attempt=2, run="run-1", failure=FAILURE, due_in_s=60)
-    assert views.find(job.job_id).status is Status.RUNNING
+    assert views.fetch(job.job_id).status is Status.RUNNING
 
 
 def test_an_attempt_that_died_before_its_claim_counts_as_made(make_job):
@@ -159,7 +159,7 @@ def test_an_attempt_that_died_before_its_claim_counts_as_made(make_job):
 
     assert leases.requeue(job, attempt=1, run=None, failure=FAILURE, due_in_s=60)
 
-    assert views.find(job.job_id).attempt == 1
+    assert views.fetch(job.job_id).attempt == 1
     assert claim(job, attempt=1).outcome == "stale"
 
 
@@ -249,11 +249,11 @@ def test_a_job_that_awaits_its_upload_can_be_asked_for_but_is_not_listed(make_jo
     job = make_job()
     views.await_upload(job, expires_s=60)
 
-    assert views.find(job.job_id).awaits_upload
+    assert views.fetch(job.job_id).awaits_upload
     assert views.list_ids("default", before=None, limit=10) == []
 
     views.create(job)
-    assert not views.find(job.job_id).awaits_upload
+    assert not views.fetch(job.job_id).awaits_upload
     assert views.list_ids("default", before=None, limit=10) == [job.job_id]
 
 
@@ -264,7 +264,7 @@ def test_a_job_canceled_before_its_upload_stays_canceled_when_it_lands(make_job)
 
     views.create(job)
 
-    assert views.find(job.job_id).status is Status.CANCELED
+    assert views.fetch(job.job_id).status is Status.CANCELED
     assert claim(job).outcome == "ended"
 
 
@@ -294,7 +294,7 @@ def test_the_timeline_tells_what_happened_in_order(make_job):
     uploaded_at = utc_now()
     views.finish(job.job_id, RESIZE, ending_of(job).model_copy(update={"attempt": 2, "uploaded_at": uploaded_at}))
 
-    timeline = views.find(job.job_id).timeline
+    timeline = views.fetch(job.job_id).timeline
 
     assert [(moment.event, moment.attempt) for moment in timeline] == [
         ("accepted", 0),

@@ -1,7 +1,7 @@
 import time
 
 from darkroom import ids
-from darkroom.contracts.jobs import JobResult, Output, Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, JobResult, Output, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
@@ -24,7 +24,7 @@ def sweep(remaining_ms=60_000):
 
 
 def accept_without_publishing(job):
-    ledger.accept(job)
+    ledger.write_job(job)
     views.create(job, due_in_s=0)
 
 
@@ -65,7 +65,7 @@ def test_a_run_whose_lease_ended_is_tried_again(make_job, monkeypatch):
 
     sweep()
 
-    view = views.find(job.job_id)
+    view = views.fetch(job.job_id)
     assert (view.status, view.errors[0].code) == (Status.QUEUED, "worker_died")
 
 
@@ -74,46 +74,50 @@ def test_an_end_that_never_reached_the_view_is_shown(make_job, monkeypatch):
     accept_without_publishing(job)
     monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
     leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
-    ledger.end(JobResult(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now()))
+    ledger.write_result(
+        JobResult(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
+    )
     time.sleep(0.02)
 
     sweep()
 
-    assert views.find(job.job_id).status is Status.COMPLETED
+    assert views.fetch(job.job_id).status is Status.COMPLETED
 
 
 def test_a_job_that_was_written_down_but_never_shown_is_found_and_queued(make_job, take):
     a_minute_ago = ids.new_id(at_ms=int((time.time() - 60) * 1000))
     job = make_job(job_id=a_minute_ago)
-    ledger.accept(job)
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
-    assert views.find(job.job_id).status is Status.QUEUED
+    assert views.fetch(job.job_id).status is Status.QUEUED
     sweep()
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
 
 
 def test_a_job_that_is_being_accepted_right_now_is_not_touched(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 0
-    assert views.find(job.job_id) is None
+    assert views.fetch(job.job_id) is None
 
 
 def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take):
     long_ago = [ids.new_id(at_ms=int((time.time() - 7200 - number) * 1000)) for number in range(3)]
     jobs = [make_job(job_id=job_id) for job_id in long_ago]
     for job in jobs:
-        ledger.accept(job)
-    ledger.end(JobResult(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now()))
+        ledger.write_job(job)
+    ledger.write_result(
+        JobResult(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now())
+    )
     redis_client().flushdb()
 
     assert sweep()["restored"] == 3
 
-    assert views.find(jobs[0].job_id).status is Status.FAILED
-    assert views.find(jobs[1].job_id).status is Status.QUEUED
+    assert views.fetch(jobs[0].job_id).status is Status.FAILED
+    assert views.fetch(jobs[1].job_id).status is Status.QUEUED
     assert set(long_ago) <= set(views.list_ids("default", before=None, limit=1000))
     sweep()
     published = {take("darkroom.resize")["body"]["job_id"] for _ in range(2)}
@@ -124,7 +128,7 @@ def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take)
 def test_after_a_long_outage_of_redis_the_comparison_goes_on_where_it_ended(make_job):
     reconciliation.advance_cursor(ids.new_id(at_ms=int((time.time() - 3600) * 1000)), reconciliation.dataset_id())
     job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 1800) * 1000)))
-    ledger.accept(job)
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
     assert ids.created_ms(reconciliation.cursor()) > (time.time() - app.ACCEPTING_S - 5) * 1000
@@ -132,7 +136,7 @@ def test_after_a_long_outage_of_redis_the_comparison_goes_on_where_it_ended(make
 
 def test_a_comparison_that_runs_out_of_time_goes_on_in_the_next_pass(make_job, monkeypatch):
     for minutes in (3, 2, 1):
-        ledger.accept(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
+        ledger.write_job(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
     monkeypatch.setattr(app, "BATCH", 1)
     restore = app._restore
 
@@ -148,7 +152,7 @@ def test_a_comparison_that_runs_out_of_time_goes_on_in_the_next_pass(make_job, m
 def test_a_job_whose_upload_landed_long_after_its_form_was_given_out_is_found(make_job):
     reconciliation.advance_cursor(ids.new_id(), reconciliation.dataset_id())
     job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 3500) * 1000)))
-    ledger.accept(job)
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
@@ -203,21 +207,21 @@ def test_an_acceptance_that_cannot_be_read_keeps_no_other_waiting_and_is_looked_
     minute_ago = int((time.time() - 60) * 1000)
     broken, job = (make_job(job_id=ids.new_id(at_ms=minute_ago + number)) for number in range(2))
     s3.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
-    ledger.accept(job)
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
-    assert views.find(job.job_id) is not None
+    assert views.fetch(job.job_id) is not None
     assert reconciliation.cursor() == ""
     s3.put(ledger.job_key(broken.job_id), broken.model_dump_json().encode(), media_type="application/json")
     assert sweep()["restored"] == 1
-    assert views.find(broken.job_id) is not None
+    assert views.fetch(broken.job_id) is not None
 
 
 def test_an_end_that_cannot_be_read_keeps_no_other_untidy(make_job):
     jobs = [make_job() for _ in range(2)]
     for job in jobs:
-        ledger.accept(job)
+        ledger.write_job(job)
         s3.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
         lifecycle.end(
             job, JobResult(job_id=job.job_id, status=Status.FAILED, attempt=1, run="a", finished_at=utc_now())
@@ -243,7 +247,7 @@ def test_more_jobs_than_one_batch_move_in_one_pass(make_job, take, monkeypatch):
 
 def test_redis_emptied_during_the_comparison_is_compared_again_from_the_start(make_job, monkeypatch):
     for minutes in (180, 150, 120):
-        ledger.accept(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
+        ledger.write_job(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
     monkeypatch.setattr(app, "BATCH", 1)
     restore, seen = app._restore, []
 
@@ -259,7 +263,7 @@ def test_redis_emptied_during_the_comparison_is_compared_again_from_the_start(ma
 
     sweep()
 
-    assert views.find(seen[0]) is not None
+    assert views.fetch(seen[0]) is not None
     assert len(views.list_ids("default", before=None, limit=10)) == 3
 
 
@@ -276,7 +280,7 @@ def test_lost_queues_are_declared_and_what_was_in_them_is_published_at_once(make
 
 
 def test_an_upload_of_which_nobody_was_told_is_taken_in_once(upload, take):
-    job = UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
+    job = AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
     file_id = ids.new_id(at_ms=int((time.time() - 60) * 1000))
     png = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
     s3.put(uploads.key_of(file_id), png, media_type="image/png", metadata=uploads.metadata_of("a.png", [job]))

@@ -60,7 +60,7 @@ def test_a_run_ends_its_job_and_its_output_is_there(accepted):
     assert run(accepted) == "completed"
 
     result = ledger.read_result(accepted.job_id)
-    view = views.find(accepted.job_id)
+    view = views.fetch(accepted.job_id)
     assert view.status is Status.COMPLETED
     assert view.result == result
     [output] = result.outputs
@@ -133,7 +133,7 @@ def test_trouble_that_passes_queues_the_job_again(accepted, take):
     take("darkroom.resize")
     assert run(accepted, unlucky) == "retried"
 
-    view = views.find(accepted.job_id)
+    view = views.fetch(accepted.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
     assert rabbitmq._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
     assert run(accepted, attempt=2) == "completed"
@@ -148,7 +148,7 @@ def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
     assert outcomes == ["retried"] * MAX_ATTEMPTS
     result = ledger.read_result(accepted.job_id)
     assert (result.status, result.error.code, result.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
-    assert [failure.code for failure in views.find(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
+    assert [failure.code for failure in views.fetch(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
 
 
 def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
@@ -179,7 +179,7 @@ def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
 
 
 def test_a_canceled_job_never_starts(accepted):
-    lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=0))
+    lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=0))
 
     assert run(accepted) == "ended"
     assert objects_of(accepted) == []
@@ -187,7 +187,7 @@ def test_a_canceled_job_never_starts(accepted):
 
 def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
     def slow(task, params):
-        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+        lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
         task.report_progress(0.5)
         return copy(task, params)
 
@@ -200,12 +200,12 @@ def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
 
 def test_a_run_that_finishes_after_the_cancel_loses(accepted):
     def blind(task, params):
-        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+        lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
         return copy(task, params)
 
     assert run(accepted, blind) == "superseded"
 
-    assert views.find(accepted.job_id).status is Status.CANCELED
+    assert views.fetch(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
 
 
@@ -213,7 +213,7 @@ def test_a_job_whose_view_was_lost_is_restored_from_the_ledger_and_run(accepted)
     redis_client().flushdb()
 
     assert run(accepted) == "completed"
-    assert views.find(accepted.job_id).status is Status.COMPLETED
+    assert views.fetch(accepted.job_id).status is Status.COMPLETED
 
 
 def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
@@ -221,7 +221,7 @@ def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
     redis_client().flushdb()
 
     assert run(accepted) == "ended"
-    assert views.find(accepted.job_id).status is Status.COMPLETED
+    assert views.fetch(accepted.job_id).status is Status.COMPLETED
     assert len(objects_of(accepted)) == 1
 
 
@@ -245,18 +245,18 @@ def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
 
     assert run(accepted, forgetful) == "completed"
     assert ledger.read_result(accepted.job_id).status is Status.COMPLETED
-    assert views.find(accepted.job_id).status is Status.COMPLETED
+    assert views.fetch(accepted.job_id).status is Status.COMPLETED
     assert views.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
 
 def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):
-    real = ledger.end
+    real = ledger.write_result
 
     def written_but_unanswered(result):
         real(result)
         raise StorageUnavailableError("The object store did not answer.")
 
-    monkeypatch.setattr(ledger, "end", written_but_unanswered)
+    monkeypatch.setattr(ledger, "write_result", written_but_unanswered)
     with pytest.raises(StorageUnavailableError):
         run(accepted)
 

@@ -83,8 +83,8 @@ def test_what_would_be_ignored_or_fail_later_is_refused_at_once() -> None:
 
 def test_environment_holds_every_variable_that_must_be_set_and_no_unknown_one(template: Template) -> None:
     variables = template.function_defaults["Environment"]["Variables"]
-    ours = {name: str(value) for name, value in variables.items() if name.startswith(config.PREFIX)}
-    known = {config.PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
+    ours = {name: str(value) for name, value in variables.items() if name.startswith(config.ENVIRONMENT_PREFIX)}
+    known = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
 
     assert config.load(ours).bucket
     assert ours.keys() <= known
@@ -242,7 +242,7 @@ def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
     ]
 
     assert notification["Function"] == "<IngestFunction.Arn>"
-    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.PREFIX}]
+    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.UPLOADS_PREFIX}]
 
 
 def test_functions_are_told_the_name_that_the_bucket_gets(template: Template) -> None:
@@ -267,9 +267,9 @@ def test_every_prefix_ends_its_objects() -> None:
     assert set(days) == {str(value) for value in new_network().raw["Parameters"]["RetentionDays"]["AllowedValues"]}
     for retention, rules in days.items():
         assert rules == {
-            uploads.PREFIX: int(retention),
+            uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
-            ledger.PREFIX: int(retention) + 1,
+            ledger.LEDGER_PREFIX: int(retention) + 1,
             "work/": 1,
         }
 

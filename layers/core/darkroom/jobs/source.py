@@ -51,7 +51,7 @@ class StoredSource(Source):
     @property
     def name(self) -> str:
         """The file name of the upload."""
-        return uploads.name_in(self._opened[0].metadata)
+        return uploads.name_from(self._opened[0].metadata)
 
     @property
     def media_type(self) -> str:
@@ -72,7 +72,7 @@ class StoredSource(Source):
         head, rest = self._opened
         if len(head.content) == head.size_bytes:
             return head.content
-        with s3.translated():
+        with s3.map_storage_errors():
             return head.content + rest.read()
 
     def download(self) -> Path:
@@ -80,7 +80,7 @@ class StoredSource(Source):
         if self._path is None:
             head, rest = self._opened
             path = self.directory / f"source-{self.file_id}"
-            with s3.translated(), path.open("wb") as file:
+            with s3.map_storage_errors(), path.open("wb") as file:
                 file.write(head.content)
                 shutil.copyfileobj(rest, file, _COPY_BYTES)
             self._path = path

@@ -117,15 +117,15 @@ def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
     return None if answer == -1 else bool(answer)
 
 
-def find(job_id: str) -> View | None:
+def fetch(job_id: str) -> View | None:
     """The view of a job, or None. Raises InternalError when it cannot be read."""
     with map_redis_errors():
         fields = cast(dict[str, str], redis_client().hgetall(keys.view_of(job_id)))
     return _parse(fields)
 
 
-def find_all(job_ids: Sequence[str]) -> list[View | None]:
-    """`find` for many jobs in one round trip. A view that this version cannot read counts as missing."""
+def fetch_all(job_ids: Sequence[str]) -> list[View | None]:
+    """`fetch` for many jobs in one round trip. A view that this version cannot read counts as missing."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             pipe.hgetall(keys.view_of(job_id))
@@ -203,7 +203,7 @@ def wait_for_end(job_id: str, timeout_s: float) -> View | None:
         channel.subscribe(keys.end_channel_of(job_id))
         channel.get_message(timeout=SOCKET_TIMEOUT_S)
         while True:
-            view = find(job_id)
+            view = fetch(job_id)
             remaining_s = deadline - time.monotonic()
             if view is None or view.status.terminal or remaining_s <= 0:
                 return view

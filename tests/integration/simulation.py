@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import FileSource, Job, JobResult, Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import events, ledger, lifecycle, uploads, worker
@@ -30,7 +30,7 @@ from functions.dispatch import app as dispatch
 from functions.ingest import app as ingest
 from functions.settle import app as settle
 from functions.sweep import app as sweep
-from tests.chaos.effects import Effects, Killed, watched
+from tests.integration.crash_injection import Effects, Killed, watched
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000
@@ -112,7 +112,7 @@ class World:
         self.jobs.append(job.job_id)
         return job
 
-    def upload(self, content: bytes = PNG, carried: Iterable[UploadedJob] = ()) -> str:
+    def upload(self, content: bytes = PNG, carried: Iterable[AttachedJob] = ()) -> str:
         """Puts a file into the bucket, as a client does with a form."""
         file_id = ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS)
         metadata = uploads.metadata_of("photo.png", list(carried))
@@ -122,7 +122,7 @@ class World:
     def upload_with_jobs(self, count: int, content: bytes = PNG) -> str:
         """An upload that carries jobs."""
         carried = [
-            UploadedJob(job_id=ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS), operation=RESIZE, params={})
+            AttachedJob(job_id=ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS), operation=RESIZE, params={})
             for _ in range(count)
         ]
         carried = [job.model_copy(update={"params": {"width": 10}}) for job in carried]
@@ -141,7 +141,7 @@ class World:
     def cancel(self, job_id: str) -> bool:
         """What the API does when the owner calls a job off."""
         job = ledger.read_job(job_id)
-        return job is not None and self.process(lambda: lifecycle.end(job, lifecycle.canceled(job, attempt=0)))
+        return job is not None and self.process(lambda: lifecycle.end(job, lifecycle.canceled_result(job, attempt=0)))
 
     def deliver(self, *, keep: bool = False) -> bool:
         """One message goes to dispatch; afterwards it is gone, unless dispatch died or `keep` has it come again.
@@ -230,7 +230,7 @@ class World:
         wrong = []
         for job_id in self.jobs:
             etag = etag_of(ledger.result_key(job_id))
-            view = views.find(job_id)
+            view = views.fetch(job_id)
             if etag:
                 result = ledger.read_result(job_id)
                 assert result is not None
@@ -253,7 +253,7 @@ class World:
             if ledger.read_job(job_id) is None:
                 wrong.append(f"{job_id} was accepted and is lost")
         for job_id in self.jobs:
-            job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), views.find(job_id)
+            job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), views.fetch(job_id)
             if job is None:
                 continue
             if result is None:
