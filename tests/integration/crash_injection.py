@@ -64,8 +64,10 @@ class CrashInjector:
 @contextmanager
 def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], Any]) -> Iterator[None]:
     """Sends every write of this process through the injector. `invoke` replaces the invocation of a function."""
+    call_aws: Any = BaseClient._make_api_call
+    call_redis: Any = Redis.execute_command
     call_pipeline: Any = Pipeline.execute
-    call_aws, call_redis, publish = BaseClient._make_api_call, Redis.execute_command, BlockingChannel.basic_publish
+    publish: Any = BlockingChannel.basic_publish
 
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation == "Invoke":
