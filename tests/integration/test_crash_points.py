@@ -1,241 +1,241 @@
-"""The life cycle, stopped before and after each of its writes, one by one, and resumed.
+"""A job's life with a crash at each write, one by one.
 
-A story is told once to count its writes; then again for every one of them, with the process that makes it killed
-there. What Lambda, S3 and the mapping then do again, and sweep, must bring every accepted job to one end and leave
-nothing.
+A scenario runs once without a crash, which counts its writes. Then it runs once per write, and the process that makes
+this write is killed. The retries of Lambda, S3 and the mapping, and sweep, must then bring every accepted job to one
+end, with nothing left behind.
 
-To die before a write is to die after the one before it, so each story is told with a death after every write, and with
-one before the first. `DARKROOM_EVERY_POINT=1` tells both for all, and lets only sweep find the dead in every story.
+A crash before a write equals a crash after the previous one, so each scenario runs with a crash after every write and
+one before the first. `DARKROOM_EVERY_POINT=1` runs both for every write, and every scenario also without settle.
 """
 
 import os
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from darkroom import config
 from darkroom.jobs import lifecycle
-from darkroom.services import aws, rabbitmq
+from darkroom.media.task import Rendition, Task
+from darkroom.services import rabbitmq
 from darkroom.services.redis.client import redis_client
-from tests.integration.crash_injection import AFTER, BEFORE, Effects
-from tests.integration.simulation import RESIZE, World, channel, copy, corrupt, unlucky
+from tests.integration.crash_injection import AFTER, BEFORE, CrashInjector
+from tests.integration.simulation import (
+    RESIZE,
+    Simulation,
+    channel,
+    copy_twice,
+    fail_on_corrupt_media,
+    fail_on_outage,
+    start_empty,
+    work_queues,
+)
 
-Story = Callable[[World], list[str]]
+#: Runs one scenario. Returns the ids of the jobs whose client got a response, which must not be lost.
+Scenario = Callable[[Simulation], list[str]]
 
 EVERY_POINT = bool(os.environ.get("DARKROOM_EVERY_POINT"))
 
 
 @pytest.fixture(autouse=True)
-def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(lifecycle, "MAX_ATTEMPTS", 2)  # more would only make the stories longer
+    monkeypatch.setattr(lifecycle, "MAX_ATTEMPTS", 2)  # more would only make the scenarios longer
 
 
-def renew() -> None:
-    """An empty deployment."""
-    os.environ["DARKROOM_BUCKET"] = f"crash-{uuid.uuid4().hex[:16]}"
-    config.settings.cache_clear()
-    aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    redis_client().flushdb()
-    for queue in (
-        rabbitmq.queue_of(RESIZE),
-        rabbitmq.DEAD_QUEUE,
-        *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S),
-    ):
-        channel().queue_purge(queue)
+def submitted(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def accepted_and_done(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
-    world.drain()
-    return [job.job_id] if heard else []
+def uploaded_with_two_jobs(simulation: Simulation) -> list[str]:
+    file_id = simulation.upload_with_jobs(2)
+    if not simulation.notify_ingest(file_id):
+        simulation.notify_ingest(file_id)  # Lambda retries an asynchronous invocation
+    simulation.run_until_idle()
+    return list(simulation.jobs)
 
 
-def uploaded_with_two_jobs(world: World) -> list[str]:
-    file_id = world.upload_with_jobs(2)
-    if not world.announce(file_id):
-        world.announce(file_id)  # Lambda tries an asynchronous invocation again
-    world.drain()
-    return list(world.jobs)
+def uploaded_and_ingest_never_retried(simulation: Simulation) -> list[str]:
+    file_id = simulation.upload_with_jobs(2)
+    simulation.notify_ingest(file_id)
+    simulation.run_until_idle()
+    return list(simulation.jobs)
 
 
-def uploaded_and_never_announced_again(world: World) -> list[str]:
-    file_id = world.upload_with_jobs(2)
-    world.announce(file_id)
-    world.drain()
-    return list(world.jobs)
+def uploaded_with_jobs_that_do_not_accept_the_file(simulation: Simulation) -> list[str]:
+    file_id = simulation.upload_with_jobs(2, b"just text, whatever its name")
+    if not simulation.notify_ingest(file_id):
+        simulation.notify_ingest(file_id)
+    simulation.run_until_idle()
+    return list(simulation.jobs)
 
 
-def uploaded_with_jobs_that_it_is_not_fit_for(world: World) -> list[str]:
-    file_id = world.upload_with_jobs(2, b"just text, whatever its name")
-    if not world.announce(file_id):
-        world.announce(file_id)
-    world.drain()
-    return list(world.jobs)
+def corrupt_media(simulation: Simulation) -> list[str]:
+    simulation.operation = fail_on_corrupt_media
+    return submitted(simulation)
 
 
-def bad_media(world: World) -> list[str]:
-    world.operation = corrupt
-    return accepted_and_done(world)
+def outage_during_the_first_run(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
+    simulation.deliver()
+    simulation.operation = fail_on_outage
+    simulation.run()
+    simulation.operation = copy_twice
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def trouble_that_passes(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
-    world.deliver()
-    world.operation = unlucky
-    world.run()
-    world.operation = copy
-    world.drain()
-    return [job.job_id] if heard else []
-
-
-def defect(_task, _params):
+def raise_zero_division_error(_task: Task, _params: Any) -> list[Rendition]:
     raise ZeroDivisionError
 
 
-def trouble_that_stays(world: World) -> list[str]:
-    world.operation = defect
-    return accepted_and_done(world)
+def defect_in_the_operation(simulation: Simulation) -> list[str]:
+    simulation.operation = raise_zero_division_error
+    return submitted(simulation)
 
 
-def canceled_while_queued(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
-    world.cancel(job.job_id)
-    world.drain()
-    return [job.job_id] if heard else []
+def canceled_while_queued(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
+    simulation.cancel(job.job_id)
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def canceled_during_the_run(world: World) -> list[str]:
-    job = world.new_job()
+def canceled_during_the_run(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
 
-    def unaware(task, params):
-        world.cancel(job.job_id)
-        return copy(task, params)
+    def cancel_then_copy(task: Task, params: Any) -> list[Rendition]:
+        simulation.cancel(job.job_id)
+        return copy_twice(task, params)
 
-    world.operation = unaware
-    heard = world.accept(job)
-    world.drain()
-    return [job.job_id] if heard else []
-
-
-def delivered_twice(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
-    world.deliver(keep=True)
-    world.run(keep=True)
-    world.drain()
-    return [job.job_id] if heard else []
+    simulation.operation = cancel_then_copy
+    responded = simulation.accept(job)
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def redis_emptied_during_the_run(world: World) -> list[str]:
-    job = world.new_job()
+def delivered_twice(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
+    simulation.deliver(again=True)
+    simulation.run(again=True)
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
-    def forgetful(task, params):
+
+def redis_emptied_during_the_run(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+
+    def flush_then_copy(task: Task, params: Any) -> list[Rendition]:
         redis_client().flushdb()
-        return copy(task, params)
+        return copy_twice(task, params)
 
-    world.operation = forgetful
-    heard = world.accept(job)
-    world.deliver()
-    world.run()
-    world.operation = copy
-    world.drain()
-    return [job.job_id] if heard else []
+    simulation.operation = flush_then_copy
+    responded = simulation.accept(job)
+    simulation.deliver()
+    simulation.run()
+    simulation.operation = copy_twice
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def redis_emptied_before_the_run(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
+def redis_emptied_before_the_run(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
     redis_client().flushdb()
-    world.drain()
-    return [job.job_id] if heard else []
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def the_message_lost(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
+def message_lost(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
     channel().queue_purge(rabbitmq.queue_of(RESIZE))
-    world.drain()
-    return [job.job_id] if heard else []
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-def the_queues_lost(world: World) -> list[str]:
-    job = world.new_job()
-    heard = world.accept(job)
-    for queue in (rabbitmq.queue_of(RESIZE), *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S)):
+def queues_lost(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    responded = simulation.accept(job)
+    for queue in work_queues():
         channel().queue_delete(queue)
-    world.sweep()
-    world.drain()
-    return [job.job_id] if heard else []
+    simulation.sweep()
+    simulation.run_until_idle()
+    return [job.job_id] if responded else []
 
 
-STORIES = [
-    accepted_and_done,
+SCENARIOS = [
+    submitted,
     uploaded_with_two_jobs,
-    uploaded_and_never_announced_again,
-    uploaded_with_jobs_that_it_is_not_fit_for,
-    bad_media,
-    trouble_that_passes,
-    trouble_that_stays,
+    uploaded_and_ingest_never_retried,
+    uploaded_with_jobs_that_do_not_accept_the_file,
+    corrupt_media,
+    outage_during_the_first_run,
+    defect_in_the_operation,
     canceled_while_queued,
     canceled_during_the_run,
     delivered_twice,
     redis_emptied_during_the_run,
     redis_emptied_before_the_run,
-    the_message_lost,
-    the_queues_lost,
+    message_lost,
+    queues_lost,
 ]
 
-UNTOLD = [accepted_and_done, uploaded_and_never_announced_again, canceled_during_the_run, redis_emptied_during_the_run]
+WITHOUT_SETTLE = [submitted, uploaded_and_ingest_never_retried, canceled_during_the_run, redis_emptied_during_the_run]
 
 
-def tell(story: Story, number: int, when: str, *, told: bool) -> World:
-    renew()
-    world = World(Effects(number, when), told=told)
-    accepted = story(world)
-    wrong = world.reckon(accepted)
-    died = f"killed {when} write {number} ({world.effects.victim})" if number else "nobody killed"
-    told_text = "settle told" if told else "settle not told"
-    assert not wrong, f"{died}, {told_text}: {'; '.join(wrong)}. Writes: {world.effects.made}. {world.last_error!r}"
-    return world
+def simulate(scenario: Scenario, crash_at: int, when: str, *, invokes_settle: bool) -> Simulation:
+    start_empty("crash")
+    simulation = Simulation(CrashInjector(crash_at, when), invokes_settle=invokes_settle)
+    accepted = scenario(simulation)
+    problems = simulation.final_problems(accepted)
+    crash = f"crash {when} write {crash_at} ({simulation.crashes.crashed_at})" if crash_at else "no crash"
+    settle = "with settle" if invokes_settle else "without settle"
+    assert not problems, (
+        f"{crash}, {settle}: {'; '.join(problems)}. Writes: {simulation.crashes.writes}. {simulation.last_error!r}"
+    )
+    return simulation
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_a_job_survives_a_death_at_every_write(story: Story) -> None:
-    die_at_every_write(story, told=True)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_a_job_survives_a_crash_at_every_write(scenario: Scenario) -> None:
+    crash_at_every_write(scenario, invokes_settle=True)
 
 
-@pytest.mark.parametrize("story", STORIES if EVERY_POINT else UNTOLD, ids=lambda story: story.__name__)
-def test_a_job_survives_a_death_that_only_sweep_finds(story: Story) -> None:
-    die_at_every_write(story, told=False)
+@pytest.mark.parametrize(
+    "scenario", SCENARIOS if EVERY_POINT else WITHOUT_SETTLE, ids=lambda scenario: scenario.__name__
+)
+def test_a_job_survives_a_crash_that_only_sweep_notices(scenario: Scenario) -> None:
+    crash_at_every_write(scenario, invokes_settle=False)
 
 
-def die_at_every_write(story: Story, *, told: bool) -> None:
-    undisturbed = tell(story, 0, BEFORE, told=told)
-    writes = range(1, len(undisturbed.effects.made) + 1)
+def crash_at_every_write(scenario: Scenario, *, invokes_settle: bool) -> None:
+    without_crash = simulate(scenario, 0, BEFORE, invokes_settle=invokes_settle)
+    writes = range(1, len(without_crash.crashes.writes) + 1)
     points = [(number, when) for number in writes for when in ((BEFORE, AFTER) if EVERY_POINT else (AFTER,))]
-    problems = []
+    failures = []
     for number, when in [(1, BEFORE), *points]:
         try:
-            world = tell(story, number, when, told=told)
+            simulation = simulate(scenario, number, when, invokes_settle=invokes_settle)
         except AssertionError as error:
-            problems.append(str(error))
+            failures.append(str(error))
         else:
-            if not world.effects.victim:  # recovery looked around once less than in the undisturbed telling
-                assert number > len(writes) - 3, f"there was no write {number} of {len(writes)} the second time"
+            if not simulation.crashes.crashed_at:  # this run needed fewer passes of sweep, and so fewer writes
+                assert number > len(writes) - 3, f"the second run had no write {number} of {len(writes)}"
                 break
-    assert not problems, "\n".join(problems)
+    assert not failures, "\n".join(failures)
 
 
-def test_the_crash_points_include_every_write_of_the_way() -> None:
-    """So that a seam which no longer sees the writes does not pass for a life cycle without any."""
-    made = " ".join(tell(accepted_and_done, 0, BEFORE, told=True).effects.made)
+def test_every_kind_of_write_is_counted() -> None:
+    """Without this, the other tests would pass if a client library's writes were no longer intercepted."""
+    writes = " ".join(simulate(submitted, 0, BEFORE, invokes_settle=True).crashes.writes)
 
     for write in ("job.json", "redis EVALSHA", "publish darkroom.resize", "Invoke", "processed/", "result.json"):
-        assert write in made
+        assert write in writes

@@ -1,15 +1,15 @@
-"""A model of the life cycle, explored by Hypothesis with the real code under it, against real Redis, RabbitMQ and S3.
+"""A state machine of the life cycle, explored by Hypothesis: the real code on real Redis, RabbitMQ and S3.
 
-The machine takes steps in any order: messages come twice and out of order, runs die at any write and before anybody
-notices, news is late and repeated, Redis is emptied, messages are lost. After every step what a client sees must be
-consistent; in the end every accepted job must have ended, once, with nothing left behind.
+The machine takes steps in any order: messages arrive twice and out of order, processes crash at any write, settle is
+late, repeated or never invoked, Redis is emptied, messages are lost. After every step, the view and the ledger must be
+consistent. At the end, every accepted job must have ended exactly once, with nothing left behind.
 """
 
 import os
 import tempfile
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -23,170 +23,188 @@ from hypothesis.stateful import (
 )
 
 from darkroom import config
-from darkroom.services import aws, rabbitmq
+from darkroom.media.task import Rendition, Task
 from darkroom.services.redis import slots
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app as dispatch
 from tests.integration.crash_injection import AFTER, BEFORE
-from tests.integration.simulation import RESIZE, World, channel, copy, corrupt, unlucky
+from tests.integration.simulation import (
+    RESIZE,
+    Simulation,
+    channel,
+    copy_twice,
+    fail_on_corrupt_media,
+    fail_on_outage,
+    start_empty,
+    work_queues,
+)
 
-#: Runs at the same time, in the model's deployment.
-LIMIT = 2
+#: Slots of the operation in the simulated deployment.
+SLOTS = 2
 
-JOBS = st.integers(0, 5)
+#: The most jobs of one example, so that they interact.
+JOBS = 4
+
+#: Selects a job or an invocation; taken modulo their number.
+INDEXES = st.integers(0, 5)
+
+#: The next process crashes at this write from now, before or after it; 0 is no crash.
+CRASHES = st.integers(0, 9)
 WHEN = st.sampled_from([BEFORE, AFTER])
-#: How many writes from now the process dies; 0 is never.
-DEATH = st.integers(0, 9)
 
 
-class LifeOfJobs(RuleBasedStateMachine):
-    """Steps of everything that takes part in a job's life, and of everything that can happen to it."""
+class JobLifeCycle(RuleBasedStateMachine):
+    """The steps of clients and of AWS, and the faults, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
-        os.environ["DARKROOM_BUCKET"] = f"model-{uuid.uuid4().hex[:16]}"
-        config.settings.cache_clear()
-        aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-        redis_client().flushdb()
-        for queue in self._queues():
-            channel().queue_purge(queue)
-        self.world = World()
+        start_empty("model")
+        self.simulation = Simulation()
         self.accepted: list[str] = []
-        self.forgotten = False
+        self.redis_was_emptied = False
 
-    def _queues(self) -> list[str]:
-        return [rabbitmq.queue_of(RESIZE), *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S)]
+    def _crash(self, at: int, when: str) -> None:
+        """Makes the next process that makes write `at`, counted from now, crash at it."""
+        crashes = self.simulation.crashes
+        crashes.crash_at = len(crashes.writes) + at if at else 0
+        crashes.when = when
 
-    def _doomed(self, writes: int, when: str) -> None:
-        """The next process that makes that many writes dies of it."""
-        effects = self.world.effects
-        effects.number = len(effects.made) + writes if writes else 0
-        effects.when = when
+    # Steps of clients -----------------------------------------------------------------------------------------------
 
-    # What people do -------------------------------------------------------------------------------------------------
-
-    @precondition(lambda self: len(self.world.jobs) < 4)
-    @rule(death=DEATH, when=WHEN)
-    def accept(self, death: int, when: str) -> None:
-        self._doomed(death, when)
-        job = self.world.new_job()
-        if self.world.accept(job):
+    @precondition(lambda self: len(self.simulation.jobs) < JOBS)
+    @rule(crash=CRASHES, when=WHEN)
+    def accept(self, crash: int, when: str) -> None:
+        self._crash(crash, when)
+        job = self.simulation.new_job()
+        if self.simulation.accept(job):
             self.accepted.append(job.job_id)
 
-    @precondition(lambda self: len(self.world.jobs) < 4)
-    @rule(death=DEATH, when=WHEN, told=st.booleans())
-    def upload(self, death: int, when: str, told: bool) -> None:
-        self._doomed(death, when)
-        file_id = self.world.upload_with_jobs(1)
-        self.accepted.append(self.world.jobs[-1])
-        if told:
-            self.world.announce(file_id)
+    @precondition(lambda self: len(self.simulation.jobs) < JOBS)
+    @rule(crash=CRASHES, when=WHEN, notified=st.booleans())
+    def upload(self, crash: int, when: str, notified: bool) -> None:
+        self._crash(crash, when)
+        file_id = self.simulation.upload_with_jobs(1)
+        self.accepted.append(self.simulation.jobs[-1])
+        if notified:
+            self.simulation.notify_ingest(file_id)
 
-    @precondition(lambda self: self.world.jobs)
-    @rule(which=JOBS, death=DEATH, when=WHEN)
-    def cancel(self, which: int, death: int, when: str) -> None:
-        self._doomed(death, when)
-        self.world.cancel(self.world.jobs[which % len(self.world.jobs)])
+    @precondition(lambda self: self.simulation.jobs)
+    @rule(which=INDEXES, crash=CRASHES, when=WHEN)
+    def cancel(self, which: int, crash: int, when: str) -> None:
+        self._crash(crash, when)
+        self.simulation.cancel(self.simulation.jobs[which % len(self.simulation.jobs)])
 
-    # What AWS does --------------------------------------------------------------------------------------------------
+    # Steps of AWS ---------------------------------------------------------------------------------------------------
 
-    @rule(death=DEATH, when=WHEN, again=st.booleans())
-    def deliver(self, death: int, when: str, again: bool) -> None:
-        self._doomed(death, when)
-        self.world.deliver(keep=again)
+    @rule(crash=CRASHES, when=WHEN, again=st.booleans())
+    def deliver(self, crash: int, when: str, again: bool) -> None:
+        self._crash(crash, when)
+        self.simulation.deliver(again=again)
 
     @rule(
-        which=JOBS,
-        death=DEATH,
+        which=INDEXES,
+        crash=CRASHES,
         when=WHEN,
         again=st.booleans(),
-        told=st.booleans(),
-        operation=st.sampled_from([copy, copy, copy, corrupt, unlucky]),
+        invokes_settle=st.booleans(),
+        operation=st.sampled_from([copy_twice, copy_twice, copy_twice, fail_on_corrupt_media, fail_on_outage]),
     )
-    def run(self, which: int, death: int, when: str, again: bool, told: bool, operation) -> None:
-        self._doomed(death, when)
-        self.world.operation, self.world.told = operation, told
-        self.world.run(which, keep=again)
+    def run(
+        self,
+        which: int,
+        crash: int,
+        when: str,
+        again: bool,
+        invokes_settle: bool,
+        operation: Callable[[Task, Any], list[Rendition]],
+    ) -> None:
+        self._crash(crash, when)
+        self.simulation.operation, self.simulation.invokes_settle = operation, invokes_settle
+        self.simulation.run(which, again=again)
 
-    @rule(which=JOBS, during=st.sampled_from(["cancel", "flush", "sweep late", "twin"]), told=st.booleans())
-    def run_while_something_happens(self, which: int, during: str, told: bool) -> None:
-        self._doomed(0, BEFORE)
-        world = self.world
+    @rule(
+        which=INDEXES,
+        event=st.sampled_from(["cancel", "flush", "lease expired", "second run"]),
+        invokes_settle=st.booleans(),
+    )
+    def run_while_something_happens(self, which: int, event: str, invokes_settle: bool) -> None:
+        self._crash(0, BEFORE)
+        simulation = self.simulation
 
-        def disturbed(task, params):
-            world.operation = copy
-            if during == "cancel":
-                for job_id in world.jobs:
-                    world.cancel(job_id)
-            elif during == "flush":
+        def disturbed(task: Task, params: Any) -> list[Rendition]:
+            simulation.operation = copy_twice
+            if event == "cancel":
+                for job_id in simulation.jobs:
+                    simulation.cancel(job_id)
+            elif event == "flush":
                 self.flush()
-            elif during == "sweep late":
-                world.pass_time()
-                world.sweep()
-                world.deliver()
-            world.run(which)
-            return copy(task, params)
+            elif event == "lease expired":
+                simulation.advance_time()
+                simulation.sweep()
+                simulation.deliver()
+            simulation.run(which)
+            return copy_twice(task, params)
 
-        world.operation, world.told = disturbed, told
-        world.run(which)
-        world.operation = copy
+        simulation.operation, simulation.invokes_settle = disturbed, invokes_settle
+        simulation.run(which)
+        simulation.operation = copy_twice
 
-    @rule(which=JOBS, death=DEATH, when=WHEN, again=st.booleans())
-    def settle(self, which: int, death: int, when: str, again: bool) -> None:
-        self._doomed(death, when)
-        self.world.settle(which, keep=again)
+    @rule(which=INDEXES, crash=CRASHES, when=WHEN, again=st.booleans())
+    def settle(self, which: int, crash: int, when: str, again: bool) -> None:
+        self._crash(crash, when)
+        self.simulation.settle(which, again=again)
 
-    @rule(death=DEATH, when=WHEN, late=st.booleans())
-    def sweep(self, death: int, when: str, late: bool) -> None:
-        self._doomed(death, when)
+    @rule(crash=CRASHES, when=WHEN, late=st.booleans())
+    def sweep(self, crash: int, when: str, late: bool) -> None:
+        self._crash(crash, when)
         if late:
-            self.world.pass_time()
-        self.world.sweep()
+            self.simulation.advance_time()
+        self.simulation.sweep()
 
-    # What must not matter -------------------------------------------------------------------------------------------
+    # Faults ---------------------------------------------------------------------------------------------------------
 
     @rule()
     def flush(self) -> None:
         """Redis loses everything."""
         redis_client().flushdb()
-        self.forgotten = True
+        self.redis_was_emptied = True
 
     @rule()
     def purge(self) -> None:
-        """Messages are lost."""
-        for queue in self._queues():
+        """RabbitMQ loses the messages."""
+        for queue in work_queues():
             channel().queue_purge(queue)
 
     @rule()
-    def forget_news(self) -> None:
-        """Lambda loses what it was to tell settle."""
-        self.world.failures.clear()
+    def forget_failures(self) -> None:
+        """Lambda does not invoke settle for the runs that have crashed so far."""
+        self.simulation.failures.clear()
 
-    # What must hold -------------------------------------------------------------------------------------------------
-
-    @invariant()
-    def consistent(self) -> None:
-        wrong = self.world.look()
-        assert not wrong, "; ".join(wrong)
+    # Invariants -----------------------------------------------------------------------------------------------------
 
     @invariant()
-    def within_limits(self) -> None:
+    def view_and_ledger_are_consistent(self) -> None:
+        problems = self.simulation.inconsistencies()
+        assert not problems, "; ".join(problems)
+
+    @invariant()
+    def taken_slots_are_within_the_limit(self) -> None:
         taken = slots.in_flight()[RESIZE]
-        assert taken <= LIMIT or self.forgotten, f"{taken} slots of {LIMIT} are taken"
+        assert taken <= SLOTS or self.redis_was_emptied, f"{taken} of {SLOTS} slots are taken"
 
     def teardown(self) -> None:
-        self._doomed(0, BEFORE)
-        self.world.operation, self.world.told = copy, True
-        self.world.drain()
-        wrong = self.world.reckon(self.accepted)
-        assert not wrong, "; ".join(wrong)
+        self._crash(0, BEFORE)
+        self.simulation.operation, self.simulation.invokes_settle = copy_twice, True
+        self.simulation.run_until_idle()
+        problems = self.simulation.final_problems(self.accepted)
+        assert not problems, "; ".join(problems)
 
 
 @pytest.fixture(autouse=True)
 def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(LIMIT))
-    monkeypatch.setattr(dispatch, "RESERVE_MS", 59_900)  # a full house gives messages back at once
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(SLOTS))
+    monkeypatch.setattr(dispatch, "RESERVE_MS", 59_900)  # dispatch returns a message at once when no slot is free
     monkeypatch.setattr(dispatch, "SLOT_WAIT_S", 0.01)
     config.settings.cache_clear()
     yield
@@ -196,9 +214,9 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "80"))
 
 
-def test_whatever_happens_in_whatever_order_every_accepted_job_ends_once() -> None:
+def test_every_accepted_job_ends_once_after_any_sequence_of_steps_and_faults() -> None:
     run_state_machine_as_test(
-        LifeOfJobs,
+        JobLifeCycle,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=20,
