@@ -13,8 +13,7 @@ from functools import partial
 from botocore.exceptions import BotoCoreError, ClientError
 
 from darkroom.config import settings
-from darkroom.contracts.base import MediaKind
-from darkroom.contracts.operations import ACCEPTS, Operation
+from darkroom.contracts.operations import Operation
 from darkroom.errors import LambdaUnavailableError, ServiceError
 from darkroom.jobs import events
 from darkroom.log import logger
@@ -105,8 +104,8 @@ def _try_to_start(run: events.Invocation) -> slots.Slot:
 
 
 def _in_flight_limit(operation: Operation) -> int:
-    config = settings()
-    return config.in_flight_image if MediaKind.IMAGE in ACCEPTS[operation] else config.in_flight_video
+    limit: int = getattr(settings(), operation.concurrency)
+    return limit
 
 
 def _invoke(run: events.Invocation) -> None:

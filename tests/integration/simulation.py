@@ -1,9 +1,10 @@
-"""A deployment simulated in this process: S3 notifications, the event source mapping, Lambda and time.
+"""Simulates in this process what AWS does around our functions: the mapping, Lambda, S3's events, the passing of time.
 
-Darkroom's handlers run unchanged against real Redis, RabbitMQ and S3. The simulation does what AWS would do between
-them, one step per call, so that a test decides the order of the steps and which process crashes.
+The handlers are our own, against a real Redis, RabbitMQ and S3. Each step between them is a method, so that a test
+decides their order and where a process crashes.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -12,12 +13,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import MAX_ATTEMPTS, FileSource, Job, JobResult, Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import events, ledger, lifecycle, uploads, worker
@@ -31,95 +32,93 @@ from functions.dispatch import app as dispatch
 from functions.ingest import app as ingest
 from functions.settle import app as settle
 from functions.sweep import app as sweep
-from localstack.aws import rmq_event
-from tests.integration.crash_injection import CrashInjector, ProcessKilled, intercept_writes
-from tests.lambda_context import LambdaContext
+from tests.integration.conftest import Context
+from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000
 
-#: The age of new jobs and uploads: sweep leaves younger ones alone, since they may still be being accepted.
+#: Age of the simulated jobs. Sweep ignores younger ones, because they may still be being accepted.
 AGE_MS = 120_000
 
-#: Steps between two passes of sweep while the simulation runs until it is idle.
+#: Steps between two passes of sweep while the simulation runs until nothing is left to do.
 STEPS = 30
 
 RESIZE = Operation.RESIZE
 
+#: The queues of the operation: its own and those that delay retries.
+QUEUES = [
+    rabbitmq.queue_of(RESIZE),
+    *(rabbitmq.retry_queue_of(RESIZE, delay_s) for delay_s in rabbitmq.RETRY_DELAYS_S),
+]
+
 #: Sorted sets whose scores are times, in milliseconds since 1970.
 TIMED_SETS = (keys.OPEN_JOBS, keys.CLEANUPS)
 
-BROKER_ARN = "arn:aws:mq:us-east-1:000000000000:broker:local:b-0"
+Operate = Callable[[Task, Any], list[Rendition]]
 
 
-def copy_twice(task: Task, _params: Any) -> list[Rendition]:
-    """An operation with two outputs, so that a run can crash between their uploads."""
+def copy(task: Task, _params: Any) -> list[Rendition]:
+    """An operation with two outputs, so that a run can crash between them."""
     content = task.source.read()
     return [Rendition(content, "png", "image/png"), Rendition(content + b"2", "second.png", "image/png")]
 
 
-def fail_on_corrupt_media(_task: Task, _params: Any) -> list[Rendition]:
-    raise CorruptMediaError("The file ends in the middle of an image.")
+def find_corrupt(_task: Task, _params: Any) -> list[Rendition]:
+    """An operation whose media is corrupt."""
+    raise CorruptMediaError("The image ends early.")
 
 
-def fail_on_outage(_task: Task, _params: Any) -> list[Rendition]:
-    raise StorageUnavailableError("The object store does not answer.")
+def fail_in_an_outage(_task: Task, _params: Any) -> list[Rendition]:
+    """An operation during an outage of S3."""
+    raise StorageUnavailableError("The object store is unavailable.")
 
 
-def start_empty(prefix: str) -> None:
-    """Makes a new bucket, and empties Redis and the queues of the simulated operation."""
-    os.environ["DARKROOM_BUCKET"] = f"{prefix}-{uuid.uuid4().hex[:16]}"
-    config.settings.cache_clear()
-    aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    redis_client().flushdb()
-    for queue in (*work_queues(), rabbitmq.DEAD_QUEUE):
-        channel().queue_purge(queue)
-
-
-def work_queues() -> list[str]:
-    """The queues of the simulated operation: of jobs that are due, then of later attempts."""
-    delayed = [rabbitmq.retry_queue_of(RESIZE, delay_s) for delay_s in rabbitmq.RETRY_DELAYS_S]
-    return [rabbitmq.queue_of(RESIZE), *delayed]
+def old_id() -> str:
+    """An identifier of the age of the simulated jobs."""
+    return ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS)
 
 
 @dataclass
 class Simulation:
-    """One deployment. Runs execute `operation`; Lambda invokes settle for a crashed run if `invokes_settle`."""
+    """One deployment.
 
-    crashes: CrashInjector = field(default_factory=CrashInjector)
-    operation: Callable[[Task, Any], list[Rendition]] = copy_twice
-    invokes_settle: bool = True
-    #: Events of runs that dispatch started, and of runs that crashed and that settle has not handled.
+    Runs execute `operation`. `failures_reported` is whether Lambda invokes settle for a run that failed.
+    """
+
+    injector: CrashInjector = field(default_factory=CrashInjector)
+    operation: Operate = copy
+    failures_reported: bool = True
     invocations: deque[bytes] = field(default_factory=deque)
     failures: deque[dict[str, Any]] = field(default_factory=deque)
     jobs: list[str] = field(default_factory=list)
     last_error: Exception | None = None
-    #: The result of each ended job as it was first seen: the version of the object, and the status.
+    #: The ETag and the status of each result that was seen. They must not change.
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def run_process(self, work: Callable[[], Any]) -> bool:
-        """Runs one process. Returns False when it was killed or its handler raised."""
+        """Runs one process. Returns False when it crashed, or an error left its handler."""
         try:
-            with intercept_writes(self.crashes, self._record_invocation):
+            with inject_crashes(self.injector, self._invoke):
                 work()
-        except ProcessKilled:
-            self.crashes.start_process()
+        except ProcessCrash:
+            self.injector.start_process()
             return False
-        except Exception as error:  # noqa: BLE001 - for Lambda, an invocation that raises has failed
+        except Exception as error:  # noqa: BLE001 - for Lambda, the invocation failed
             self.last_error = error
             return False
         return True
 
-    def _record_invocation(self, arguments: dict[str, Any]) -> dict[str, int]:
+    def _invoke(self, arguments: dict[str, Any]) -> dict[str, int]:
         self.invocations.append(arguments["Payload"])
         return {"StatusCode": 202}
 
-    # Steps of clients -----------------------------------------------------------------------------------------------
+    # Steps ----------------------------------------------------------------------------------------------------------
 
     def new_job(self, file_id: str | None = None) -> Job:
-        """A job on an uploaded file, not accepted yet."""
+        """A job that was not accepted yet, on a file that exists."""
         job = Job(
-            job_id=_aged_id(),
+            job_id=old_id(),
             operation=RESIZE,
             params={"width": 10},
             source=FileSource(file_id=file_id or self.upload()),
@@ -129,49 +128,46 @@ class Simulation:
         self.jobs.append(job.job_id)
         return job
 
-    def upload(self, content: bytes = PNG, jobs: Iterable[UploadedJob] = ()) -> str:
-        """Puts a file into the bucket, as a client does with a presigned form. Returns its id."""
-        file_id = _aged_id()
-        metadata = uploads.metadata_of("photo.png", list(jobs))
+    def upload(self, content: bytes = PNG, attached: Iterable[AttachedJob] = ()) -> str:
+        """Puts a file into the bucket, as a client does with a form."""
+        file_id = old_id()
+        metadata = uploads.metadata_of("photo.png", list(attached))
         s3.put(uploads.key_of(file_id), content, media_type="image/png", metadata=metadata)
         return file_id
 
     def upload_with_jobs(self, count: int, content: bytes = PNG) -> str:
-        """Uploads a file with jobs attached. Returns the file's id."""
-        jobs = [UploadedJob(job_id=_aged_id(), operation=RESIZE, params={"width": 10}) for _ in range(count)]
-        self.jobs += [job.job_id for job in jobs]
-        return self.upload(content, jobs)
+        """Uploads a file with attached jobs."""
+        attached = [AttachedJob(job_id=old_id(), operation=RESIZE, params={"width": 10}) for _ in range(count)]
+        self.jobs += [job.job_id for job in attached]
+        return self.upload(content, attached)
 
     def accept(self, job: Job) -> bool:
-        """Accepts a job in the API's process. Returns whether the client gets a response."""
+        """The API accepts a job. Returns whether the client got a response."""
         return self.run_process(lambda: lifecycle.accept(job))
 
-    def cancel(self, job_id: str) -> bool:
-        """Cancels a job in the API's process. Returns whether the client gets a response."""
-        job = ledger.read_job(job_id)
-        return job is not None and self.run_process(
-            lambda: lifecycle.end(job, lifecycle.canceled_result(job, attempt=0))
-        )
-
-    # Steps of AWS ---------------------------------------------------------------------------------------------------
-
-    def notify_ingest(self, file_id: str) -> bool:
-        """Sends S3's notification of an upload to ingest, once."""
+    def report_upload(self, file_id: str) -> bool:
+        """S3 sends the event of an upload, once."""
         event = {"Records": [{"s3": {"object": {"key": uploads.key_of(file_id)}}}]}
         return self.run_process(lambda: ingest.handler(event, None))
 
-    def deliver(self, *, again: bool = False) -> bool:
-        """Delivers one message to dispatch. It is acknowledged unless dispatch crashed or `again` is set.
+    def cancel(self, job_id: str) -> bool:
+        """The API cancels a job."""
+        job = ledger.read_job(job_id)
+        if job is None:
+            return False
+        return self.run_process(lambda: lifecycle.end(job, lifecycle.canceled_result(job, attempt=0)))
 
-        Messages that are delayed until their next attempt are delivered as well. Returns whether there was a message.
+    def deliver(self, *, again: bool = False) -> bool:
+        """The mapping delivers one message to dispatch. It is requeued if dispatch crashed, or if `again`.
+
+        Delayed messages are delivered at once, because the delays themselves are not tested here.
         """
-        for queue in work_queues():
+        for queue in QUEUES:
             method, properties, body = channel().basic_get(queue)
             if method is None:
                 continue
-            event = mapping_event(queue, properties, body)
-            done = self.run_process(lambda event=event: dispatch.handler(event, LambdaContext()))  # type: ignore[misc]
-            if done and not again:
+            event = batch(queue, properties, body)
+            if self.run_process(partial(dispatch.handler, event, Context())) and not again:
                 channel().basic_ack(method.delivery_tag)
             else:
                 channel().basic_nack(method.delivery_tag, requeue=True)
@@ -179,25 +175,19 @@ class Simulation:
         return False
 
     def run(self, index: int = 0, *, again: bool = False) -> bool:
-        """Runs one of the invocations that dispatch started. If it crashes, settle is due, if it is invoked at all.
-
-        With `again`, Lambda will run the invocation once more. Returns whether there was an invocation.
-        """
+        """Lambda starts one of the invoked runs, which it keeps to start it again if `again`."""
         if not self.invocations:
             return False
         self.invocations.rotate(-index)
         payload = self.invocations[0] if again else self.invocations.popleft()
         handler = worker.bind(RESIZE, self.operation)
         event = json.loads(payload)
-        if not self.run_process(lambda: handler(event, LambdaContext())) and self.invokes_settle:
+        if not self.run_process(lambda: handler(event, Context())) and self.failures_reported:
             self.failures.append(event)
         return True
 
     def settle(self, index: int = 0, *, again: bool = False) -> bool:
-        """Invokes settle for a crashed run. Lambda repeats this if settle crashes, or with `again`.
-
-        Returns whether there was a crashed run.
-        """
+        """Lambda invokes settle for one of the failed runs. It keeps the record if settle crashed, or if `again`."""
         if not self.failures:
             return False
         self.failures.rotate(-index)
@@ -211,120 +201,137 @@ class Simulation:
         return True
 
     def sweep(self) -> bool:
-        """Invokes sweep, as the schedule does every minute."""
-        return self.run_process(lambda: sweep.handler({}, LambdaContext()))
+        """The schedule invokes sweep."""
+        return self.run_process(lambda: sweep.handler({}, Context()))
 
-    def advance_time(self, ms: int = HOUR_MS) -> None:
-        """Lets time pass for everything in Redis that is due later."""
-        redis = redis_client()
-        for key in redis.scan_iter("darkroom:*", count=1000):
-            if key in TIMED_SETS or key.startswith("darkroom:inflight:"):
+    def pass_time(self, ms: int = HOUR_MS) -> None:
+        """Moves every time in Redis back, as if so much time had passed."""
+        redis: Any = redis_client()
+        slots_prefix, views_prefix = keys.slots_of(RESIZE).removesuffix(RESIZE), keys.view_of("")
+        for key in redis.scan_iter("*", count=1000):
+            if key in TIMED_SETS or key.startswith(slots_prefix):
                 for member in redis.zrange(key, 0, -1):
-                    redis.zincrby(key, -ms, str(member))
-            elif key.startswith("darkroom:job:") and redis.hexists(key, "published_ms"):
+                    redis.zincrby(key, -ms, member)
+            elif key.startswith(views_prefix) and redis.hexists(key, "published_ms"):
                 redis.hincrby(key, "published_ms", -ms)
 
     def run_until_idle(self, rounds: int = 60) -> None:
-        """Takes steps until there is nothing left to do. A step that crashes is repeated, as AWS does."""
+        """Takes steps until nothing is left to do. Every step that crashes is repeated, as AWS does."""
         for _ in range(rounds):
-            for _ in range(STEPS):  # limited: a message without a free slot is delivered again and again
+            for _ in range(STEPS):  # bounded, since a message that finds no slot is requeued at once
                 if not any([self.deliver(), self.run(), self.settle()]):
                     break
-            self.advance_time()
+            self.pass_time()
             self.sweep()
-            if self.idle():
+            if self.is_idle():
                 return
 
-    def idle(self) -> bool:
-        """Whether no step would change anything."""
-        pending = self.invocations or self.failures or any(redis_client().exists(key) for key in TIMED_SETS)
-        return not pending and all(ledger.read_result(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
+    def is_idle(self) -> bool:
+        """Whether nothing is left to do."""
+        redis = redis_client()
+        waiting = self.invocations or self.failures or any(redis.exists(key) for key in TIMED_SETS)
+        return not waiting and all(ledger.read_result(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
 
     # Checks ---------------------------------------------------------------------------------------------------------
 
     def inconsistencies(self) -> list[str]:
-        """Violations of what must hold after every step."""
-        problems = []
+        """What must not be at any time."""
+        wrong = []
         for job_id in self.jobs:
-            version = version_of(ledger.result_key(job_id))
+            etag = etag_of(ledger.result_key(job_id))
             view = views.fetch(job_id)
-            if version:
+            if etag:
                 result = ledger.read_result(job_id)
                 assert result is not None
-                first = self.results.setdefault(job_id, (version, result.status))
-                if first != (version, result.status):
-                    problems.append(f"{job_id} ended twice: {first} and {(version, result.status)}")
-                problems += bad_outputs(result)
-            if view is not None and view.status.terminal and not version:
-                problems.append(f"{job_id} is {view.status} in the view, and has no result in the ledger")
-            if view is not None and view.status.terminal and version and view.status != self.results[job_id][1]:
-                problems.append(f"{job_id} is {view.status} in the view, {self.results[job_id][1]} in the ledger")
-            if view is not None and view.attempt > MAX_ATTEMPTS:
-                problems.append(f"{job_id} has had {view.attempt} attempts")
-        return problems
+                seen = self.results.setdefault(job_id, (etag, result.status))
+                if seen != (etag, result.status):
+                    wrong.append(f"{job_id} ended twice: {seen} and {(etag, result.status)}")
+                wrong += missing_outputs(result)
+            if view is not None and view.status.terminal and not etag:
+                wrong.append(f"{job_id} is shown as {view.status}, but has no result in the ledger")
+            if view is not None and view.status.terminal and etag and view.status != self.results[job_id][1]:
+                wrong.append(f"{job_id} is shown as {view.status}, but is {self.results[job_id][1]} in the ledger")
+            if view is not None and view.attempt > 5:
+                wrong.append(f"{job_id} has had {view.attempt} attempts")
+        return wrong
 
-    def final_problems(self, accepted: Iterable[str]) -> list[str]:
-        """Violations of what must hold at the end: every accepted job has ended once, and nothing is left behind."""
-        problems = self.inconsistencies()
-        problems += [f"{job_id} was accepted and is lost" for job_id in accepted if ledger.read_job(job_id) is None]
+    def problems_at_the_end(self, accepted: Iterable[str]) -> list[str]:
+        """What must not be in the end: every accepted job has ended, once, and has left nothing behind."""
+        wrong = self.inconsistencies()
+        for job_id in accepted:
+            if ledger.read_job(job_id) is None:
+                wrong.append(f"{job_id} was accepted and is lost")
         for job_id in self.jobs:
             job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), views.fetch(job_id)
             if job is None:
                 continue
             if result is None:
-                problems.append(f"{job_id} is stuck, {view and view.status} in the view")
+                wrong.append(f"{job_id} is stuck; its view is {view and view.status}")
                 continue
             if view is None or view.result != result:
-                problems.append(f"{job_id} is {result.status} in the ledger, {view and view.status} in the view")
-            named = {output.key for output in result.outputs}
-            orphans = set(s3.keys_after(f"processed/{job.tenant}/{job_id}/")) - named
-            if orphans:
-                problems.append(f"{job_id} ended {result.status} by run {result.run} and left {sorted(orphans)}")
-        return problems + leftovers()
+                wrong.append(f"{job_id} is {result.status} and is shown as {view and view.status}")
+            kept = {output.key for output in result.outputs}
+            left = set(s3.keys_after(f"processed/{job.tenant}/{job_id}/")) - kept
+            if left:
+                wrong.append(f"{job_id} is {result.status} by run {result.run} and has left {sorted(left)}")
+        return wrong + leftovers()
+
+
+def new_deployment(name: str) -> None:
+    """Makes a new bucket, and empties Redis and the queues."""
+    bucket = f"{name}-{uuid.uuid4().hex[:16]}"
+    os.environ["DARKROOM_BUCKET"] = bucket
+    config.settings.cache_clear()
+    aws.client("s3").create_bucket(Bucket=bucket)
+    redis_client().flushdb()
+    for queue in (*QUEUES, rabbitmq.DEAD_QUEUE):
+        channel().queue_purge(queue)
 
 
 def leftovers() -> list[str]:
-    """Slots, entries of open jobs and temporary directories that are left."""
+    """Slots, entries of timed sets and temporary directories, which no job may leave behind."""
     redis = redis_client()
-    problems = [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
+    wrong = [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
     for key in TIMED_SETS:
         if redis.exists(key):
-            problems.append(f"still in {key}: {redis.zrange(key, 0, -1, withscores=True)}")
-    return problems + [f"{path} was not removed" for path in Path(tempfile.gettempdir()).glob("darkroom-*")]
+            wrong.append(f"still in {key}: {redis.zrange(key, 0, -1, withscores=True)}")
+    wrong += [f"left the directory {path}" for path in Path(tempfile.gettempdir()).glob("darkroom-*")]
+    return wrong
 
 
-def bad_outputs(result: JobResult) -> list[str]:
-    """Outputs of a completed job that are missing or differ from their checksum."""
-    problems = []
+def missing_outputs(result: JobResult) -> list[str]:
+    """Outputs of a completed job that do not exist, or differ from its result."""
+    wrong = []
     for output in result.outputs:
         content = s3.get(output.key)
         if content is None:
-            problems.append(f"{result.job_id} completed without its output {output.key}")
+            wrong.append(f"{result.job_id} completed without its output {output.key}")
         elif hashlib.sha256(content).hexdigest() != output.sha256:
-            problems.append(f"{result.job_id} completed, and {output.key} differs from its checksum")
+            wrong.append(f"{result.job_id} completed, but {output.key} has another SHA-256 than its result")
     if result.status is Status.COMPLETED and not result.outputs:
-        problems.append(f"{result.job_id} completed without outputs")
-    return problems
+        wrong.append(f"{result.job_id} completed without outputs")
+    return wrong
 
 
-def version_of(key: str) -> str | None:
-    """Identifies one write of an object, or None when there is no object."""
+def etag_of(key: str) -> str | None:
+    """The ETag and the time of an object's latest version, or None."""
     head = s3.head(key, 1)
     if head is None:
         return None
-    response = aws.client("s3").head_object(Bucket=config.settings().bucket, Key=key)
-    return f"{head.etag} {response['LastModified']}"
+    answer = aws.client("s3").head_object(Bucket=config.settings().bucket, Key=key)
+    return f"{head.etag} {answer['LastModified']}"
 
 
-def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
-    """The event with which the event source mapping delivers one message."""
-    record = rmq_event.record(properties, body, redelivered=False)
-    event: events.Event = json.loads(rmq_event.event(rmq_event.Source(BROKER_ARN, queue, "/"), [record]))
-    return event
-
-
-def _aged_id() -> str:
-    return ids.new_id(at_ms=ids.created_ms(ids.new_id()) - AGE_MS)
+def batch(queue: str, properties: Any, body: bytes) -> events.Event:
+    """A mapping's event with one message."""
+    texts = {name: text for name, text in (properties.headers or {}).items() if isinstance(text, str)}
+    headers = {name: {"bytes": list(text.encode())} for name, text in texts.items()}
+    message = {
+        "basicProperties": {"headers": headers, "messageId": properties.message_id},
+        "redelivered": False,
+        "data": base64.b64encode(body).decode(),
+    }
+    return {"eventSource": "aws:rmq", "rmqMessagesByQueue": {f"{queue}::/": [message]}}
 
 
 @lru_cache(maxsize=1)
@@ -334,5 +341,5 @@ def _connection() -> Any:
 
 @lru_cache(maxsize=1)
 def channel() -> Any:
-    """The mapping's channel to RabbitMQ, which stays open when a simulated process crashes."""
+    """The mapping's own channel to the broker, which survives the simulated crashes."""
     return _connection().channel()

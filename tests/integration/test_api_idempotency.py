@@ -62,7 +62,9 @@ def test_the_same_key_with_another_request_is_refused(upload):
 
 def test_of_many_requests_at_once_one_decides_and_the_others_follow():
     with ThreadPoolExecutor(12) as executor:
-        reserved = list(executor.map(lambda _: idempotency.reserve("order-4711", b"the same request", 2), range(12)))
+        reserved = list(
+            executor.map(lambda _: idempotency.reserve_ids("order-4711", b"the same request", 2), range(12))
+        )
 
     assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
 

@@ -12,7 +12,7 @@ import pytest
 from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
 from darkroom.contracts.jobs import Failure, Job, JobResult, Output, Status
-from darkroom.contracts.operations import Operation, spelled_out
+from darkroom.contracts.operations import Operation, with_defaults
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
@@ -113,7 +113,7 @@ def test_an_accepted_job_is_on_record_shown_and_queued(upload: Upload, take: Tak
     assert reply.status == 202
     assert reply.headers["location"] == job["status_url"] == f"/jobs/{job['job_id']}"
     assert (job["status"], job["attempt"], job["progress"], job["waiting_for"]) == ("queued", 0, 0, None)
-    assert job["params"] == spelled_out(ResizeParams(width=320, format="webp"))
+    assert job["params"] == with_defaults(ResizeParams(width=320, format="webp"))
     assert job["params"]["fit"] == "contain"
     assert job["source"] == {"type": "file", "file_id": file_id}
     written = ledger.read_job(job["job_id"])
@@ -446,8 +446,8 @@ def test_a_listed_job_is_a_summary(upload: Upload) -> None:
 def test_a_search_stops_after_a_bounded_number_of_jobs_and_says_where_to_go_on(
     many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.listing.SCAN_LIMIT", 4)
-    monkeypatch.setattr("api.listing._BATCH", 2)
+    monkeypatch.setattr("api.job_list.SCAN_LIMIT", 4)
+    monkeypatch.setattr("api.job_list._BATCH", 2)
 
     found = pages("/jobs?status=canceled")
 

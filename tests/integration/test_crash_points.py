@@ -1,11 +1,10 @@
-"""A job's life with a crash at each write, one by one.
+"""Crashes the life cycle at each of its writes, one by one. Recovery must end every accepted job, once.
 
-A scenario runs once without a crash, which counts its writes. Then it runs once per write, and the process that makes
-this write is killed. The retries of Lambda, S3 and the mapping, and sweep, must then bring every accepted job to one
-end, with nothing left behind.
+A scenario first runs undisturbed, to count its writes. Then it runs once per write, and the process that makes this
+write crashes after it, as well as once with a crash before the first write (a crash before any other is one after the
+write before). Lambda, S3 and the mapping repeat what they repeat on AWS, and sweep does the rest.
 
-A crash before a write equals a crash after the previous one, so each scenario runs with a crash after every write and
-one before the first. `DARKROOM_EVERY_POINT=1` runs both for every write, and every scenario also without settle.
+With `DARKROOM_EVERY_POINT=1` processes also crash before each write, and every scenario is also left to sweep alone.
 """
 
 import os
@@ -18,21 +17,19 @@ import pytest
 
 from darkroom.jobs import lifecycle
 from darkroom.media.task import Rendition, Task
-from darkroom.services import rabbitmq
 from darkroom.services.redis.client import redis_client
 from tests.integration.crash_injection import AFTER, BEFORE, CrashInjector
 from tests.integration.simulation import (
-    RESIZE,
+    QUEUES,
     Simulation,
     channel,
-    copy_twice,
-    fail_on_corrupt_media,
-    fail_on_outage,
-    start_empty,
-    work_queues,
+    copy,
+    fail_in_an_outage,
+    find_corrupt,
+    new_deployment,
 )
 
-#: Runs one scenario. Returns the ids of the jobs whose client got a response, which must not be lost.
+#: Runs the steps of a scenario. Returns the ids of the jobs that were accepted.
 Scenario = Callable[[Simulation], list[str]]
 
 EVERY_POINT = bool(os.environ.get("DARKROOM_EVERY_POINT"))
@@ -44,198 +41,203 @@ def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(lifecycle, "MAX_ATTEMPTS", 2)  # more would only make the scenarios longer
 
 
-def submitted(simulation: Simulation) -> list[str]:
+def job_completes(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
+    accepted = simulation.accept(job)
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def uploaded_with_two_jobs(simulation: Simulation) -> list[str]:
+def upload_has_two_jobs(simulation: Simulation) -> list[str]:
     file_id = simulation.upload_with_jobs(2)
-    if not simulation.notify_ingest(file_id):
-        simulation.notify_ingest(file_id)  # Lambda retries an asynchronous invocation
+    if not simulation.report_upload(file_id):
+        simulation.report_upload(file_id)  # Lambda retries an asynchronous invocation
     simulation.run_until_idle()
     return list(simulation.jobs)
 
 
-def uploaded_and_ingest_never_retried(simulation: Simulation) -> list[str]:
+def upload_is_reported_only_once(simulation: Simulation) -> list[str]:
     file_id = simulation.upload_with_jobs(2)
-    simulation.notify_ingest(file_id)
+    simulation.report_upload(file_id)
     simulation.run_until_idle()
     return list(simulation.jobs)
 
 
-def uploaded_with_jobs_that_do_not_accept_the_file(simulation: Simulation) -> list[str]:
+def upload_cannot_be_processed(simulation: Simulation) -> list[str]:
     file_id = simulation.upload_with_jobs(2, b"just text, whatever its name")
-    if not simulation.notify_ingest(file_id):
-        simulation.notify_ingest(file_id)
+    if not simulation.report_upload(file_id):
+        simulation.report_upload(file_id)
     simulation.run_until_idle()
     return list(simulation.jobs)
 
 
-def corrupt_media(simulation: Simulation) -> list[str]:
-    simulation.operation = fail_on_corrupt_media
-    return submitted(simulation)
+def media_is_corrupt(simulation: Simulation) -> list[str]:
+    simulation.operation = find_corrupt
+    return job_completes(simulation)
 
 
-def outage_during_the_first_run(simulation: Simulation) -> list[str]:
+def outage_ends(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
+    accepted = simulation.accept(job)
     simulation.deliver()
-    simulation.operation = fail_on_outage
+    simulation.operation = fail_in_an_outage
     simulation.run()
-    simulation.operation = copy_twice
+    simulation.operation = copy
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def raise_zero_division_error(_task: Task, _params: Any) -> list[Rendition]:
-    raise ZeroDivisionError
+def operation_has_a_defect(simulation: Simulation) -> list[str]:
+    def fail(_task: Task, _params: Any) -> list[Rendition]:
+        raise ZeroDivisionError
+
+    simulation.operation = fail
+    return job_completes(simulation)
 
 
-def defect_in_the_operation(simulation: Simulation) -> list[str]:
-    simulation.operation = raise_zero_division_error
-    return submitted(simulation)
-
-
-def canceled_while_queued(simulation: Simulation) -> list[str]:
+def job_is_canceled_while_queued(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
+    accepted = simulation.accept(job)
     simulation.cancel(job.job_id)
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def canceled_during_the_run(simulation: Simulation) -> list[str]:
+def job_is_canceled_during_its_run(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
 
-    def cancel_then_copy(task: Task, params: Any) -> list[Rendition]:
+    def cancel_and_copy(task: Task, params: Any) -> list[Rendition]:
         simulation.cancel(job.job_id)
-        return copy_twice(task, params)
+        return copy(task, params)
 
-    simulation.operation = cancel_then_copy
-    responded = simulation.accept(job)
+    simulation.operation = cancel_and_copy
+    accepted = simulation.accept(job)
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def delivered_twice(simulation: Simulation) -> list[str]:
+def message_is_delivered_twice(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
+    accepted = simulation.accept(job)
     simulation.deliver(again=True)
     simulation.run(again=True)
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def redis_emptied_during_the_run(simulation: Simulation) -> list[str]:
+def redis_loses_its_data_during_the_run(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
 
-    def flush_then_copy(task: Task, params: Any) -> list[Rendition]:
+    def lose_data_and_copy(task: Task, params: Any) -> list[Rendition]:
         redis_client().flushdb()
-        return copy_twice(task, params)
+        return copy(task, params)
 
-    simulation.operation = flush_then_copy
-    responded = simulation.accept(job)
+    simulation.operation = lose_data_and_copy
+    accepted = simulation.accept(job)
     simulation.deliver()
     simulation.run()
-    simulation.operation = copy_twice
+    simulation.operation = copy
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def redis_emptied_before_the_run(simulation: Simulation) -> list[str]:
+def redis_loses_its_data_before_the_run(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
+    accepted = simulation.accept(job)
     redis_client().flushdb()
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def message_lost(simulation: Simulation) -> list[str]:
+def message_is_lost(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
-    channel().queue_purge(rabbitmq.queue_of(RESIZE))
+    accepted = simulation.accept(job)
+    channel().queue_purge(QUEUES[0])
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
-def queues_lost(simulation: Simulation) -> list[str]:
+def queues_are_lost(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
-    responded = simulation.accept(job)
-    for queue in work_queues():
+    accepted = simulation.accept(job)
+    for queue in QUEUES:
         channel().queue_delete(queue)
     simulation.sweep()
     simulation.run_until_idle()
-    return [job.job_id] if responded else []
+    return [job.job_id] if accepted else []
 
 
 SCENARIOS = [
-    submitted,
-    uploaded_with_two_jobs,
-    uploaded_and_ingest_never_retried,
-    uploaded_with_jobs_that_do_not_accept_the_file,
-    corrupt_media,
-    outage_during_the_first_run,
-    defect_in_the_operation,
-    canceled_while_queued,
-    canceled_during_the_run,
-    delivered_twice,
-    redis_emptied_during_the_run,
-    redis_emptied_before_the_run,
-    message_lost,
-    queues_lost,
+    job_completes,
+    upload_has_two_jobs,
+    upload_is_reported_only_once,
+    upload_cannot_be_processed,
+    media_is_corrupt,
+    outage_ends,
+    operation_has_a_defect,
+    job_is_canceled_while_queued,
+    job_is_canceled_during_its_run,
+    message_is_delivered_twice,
+    redis_loses_its_data_during_the_run,
+    redis_loses_its_data_before_the_run,
+    message_is_lost,
+    queues_are_lost,
 ]
 
-WITHOUT_SETTLE = [submitted, uploaded_and_ingest_never_retried, canceled_during_the_run, redis_emptied_during_the_run]
+#: Without DARKROOM_EVERY_POINT, the scenarios whose failed runs are not reported to settle either.
+UNREPORTED_SCENARIOS = [
+    job_completes,
+    upload_is_reported_only_once,
+    job_is_canceled_during_its_run,
+    redis_loses_its_data_during_the_run,
+]
 
 
-def simulate(scenario: Scenario, crash_at: int, when: str, *, invokes_settle: bool) -> Simulation:
-    start_empty("crash")
-    simulation = Simulation(CrashInjector(crash_at, when), invokes_settle=invokes_settle)
+def run_scenario(scenario: Scenario, number: int, when: str, *, failures_reported: bool) -> Simulation:
+    """Runs a scenario with a crash at write `number` (0: none), and checks what it leaves."""
+    new_deployment("crash")
+    simulation = Simulation(CrashInjector(number, when), failures_reported=failures_reported)
     accepted = scenario(simulation)
-    problems = simulation.final_problems(accepted)
-    crash = f"crash {when} write {crash_at} ({simulation.crashes.crashed_at})" if crash_at else "no crash"
-    settle = "with settle" if invokes_settle else "without settle"
-    assert not problems, (
-        f"{crash}, {settle}: {'; '.join(problems)}. Writes: {simulation.crashes.writes}. {simulation.last_error!r}"
-    )
+    wrong = simulation.problems_at_the_end(accepted)
+    injector = simulation.injector
+    crash = f"crash {when} write {number} ({injector.crashed_write})" if number else "no crash"
+    reported = "failures reported" if failures_reported else "failures not reported"
+    assert not wrong, f"{crash}, {reported}: {'; '.join(wrong)}. Writes: {injector.writes}. {simulation.last_error!r}"
     return simulation
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_a_job_survives_a_crash_at_every_write(scenario: Scenario) -> None:
-    crash_at_every_write(scenario, invokes_settle=True)
+def test_job_ends_after_a_crash_at_any_write(scenario: Scenario) -> None:
+    crash_at_every_write(scenario, failures_reported=True)
 
 
 @pytest.mark.parametrize(
-    "scenario", SCENARIOS if EVERY_POINT else WITHOUT_SETTLE, ids=lambda scenario: scenario.__name__
+    "scenario", SCENARIOS if EVERY_POINT else UNREPORTED_SCENARIOS, ids=lambda scenario: scenario.__name__
 )
-def test_a_job_survives_a_crash_that_only_sweep_notices(scenario: Scenario) -> None:
-    crash_at_every_write(scenario, invokes_settle=False)
+def test_job_ends_after_a_crash_that_only_sweep_detects(scenario: Scenario) -> None:
+    crash_at_every_write(scenario, failures_reported=False)
 
 
-def crash_at_every_write(scenario: Scenario, *, invokes_settle: bool) -> None:
-    without_crash = simulate(scenario, 0, BEFORE, invokes_settle=invokes_settle)
-    writes = range(1, len(without_crash.crashes.writes) + 1)
+def crash_at_every_write(scenario: Scenario, *, failures_reported: bool) -> None:
+    undisturbed = run_scenario(scenario, 0, BEFORE, failures_reported=failures_reported)
+    writes = range(1, len(undisturbed.injector.writes) + 1)
     points = [(number, when) for number in writes for when in ((BEFORE, AFTER) if EVERY_POINT else (AFTER,))]
-    failures = []
+    problems = []
     for number, when in [(1, BEFORE), *points]:
         try:
-            simulation = simulate(scenario, number, when, invokes_settle=invokes_settle)
+            simulation = run_scenario(scenario, number, when, failures_reported=failures_reported)
         except AssertionError as error:
-            failures.append(str(error))
+            problems.append(str(error))
         else:
-            if not simulation.crashes.crashed_at:  # this run needed fewer passes of sweep, and so fewer writes
-                assert number > len(writes) - 3, f"the second run had no write {number} of {len(writes)}"
+            if not simulation.injector.crashed_write:  # recovery needed one pass of sweep less than undisturbed
+                assert number > len(writes) - 3, f"the second run made no write {number} of {len(writes)}"
                 break
-    assert not failures, "\n".join(failures)
+    assert not problems, "\n".join(problems)
 
 
-def test_every_kind_of_write_is_counted() -> None:
-    """Without this, the other tests would pass if a client library's writes were no longer intercepted."""
-    writes = " ".join(simulate(submitted, 0, BEFORE, invokes_settle=True).crashes.writes)
+def test_crash_points_include_every_kind_of_write() -> None:
+    """If a patched transport changes, writes would not be counted, and all scenarios would pass."""
+    made = " ".join(run_scenario(job_completes, 0, BEFORE, failures_reported=True).injector.writes)
 
     for write in ("job.json", "redis EVALSHA", "publish darkroom.resize", "Invoke", "processed/", "result.json"):
-        assert write in writes
+        assert write in made

@@ -173,6 +173,21 @@ def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, 
     assert take("darkroom.resize")["body"]["job_id"] == waiting.job_id
 
 
+def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_images(make_job, take, monkeypatch):
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "2")
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_VIDEO", "1")
+    app.settings.cache_clear()
+    holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
+    for job in (holder, waiting):
+        views.create(job)
+    slots.acquire(holder.job_id, Operation.VIDEO_METADATA, 1, limit=1)
+
+    outcomes = app.handler(batch(body_of(waiting)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1}
+    assert take("darkroom.video_metadata")["body"]["job_id"] == waiting.job_id
+
+
 def test_a_function_that_cannot_be_started_gives_its_slot_and_message_back(make_job, take):
     job = make_job(Operation.WATERMARK)
     views.create(job)

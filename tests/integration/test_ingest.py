@@ -3,7 +3,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
@@ -12,8 +12,8 @@ from functions.ingest import app
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 JOBS = [
-    UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
-    UploadedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
+    AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
+    AttachedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
 ]
 
 

@@ -1,13 +1,13 @@
-"""A state machine of the life cycle, explored by Hypothesis: the real code on real Redis, RabbitMQ and S3.
+"""A stateful property test by Hypothesis: our code against a real Redis, RabbitMQ and S3, with steps in any order.
 
-The machine takes steps in any order: messages arrive twice and out of order, processes crash at any write, settle is
-late, repeated or never invoked, Redis is emptied, messages are lost. After every step, the view and the ledger must be
-consistent. At the end, every accepted job must have ended exactly once, with nothing left behind.
+Messages arrive twice and out of order, processes crash at any write, events are late or repeated, Redis loses its data,
+messages are lost. After every step, clients must see a consistent state. In the end, every accepted job must have
+ended, once, and have left nothing behind.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,182 +29,168 @@ from darkroom.services.redis.client import redis_client
 from functions.dispatch import app as dispatch
 from tests.integration.crash_injection import AFTER, BEFORE
 from tests.integration.simulation import (
+    QUEUES,
     RESIZE,
+    Operate,
     Simulation,
     channel,
-    copy_twice,
-    fail_on_corrupt_media,
-    fail_on_outage,
-    start_empty,
-    work_queues,
+    copy,
+    fail_in_an_outage,
+    find_corrupt,
+    new_deployment,
 )
 
-#: Slots of the operation in the simulated deployment.
-SLOTS = 2
+#: Most runs at the same time.
+LIMIT = 2
 
-#: The most jobs of one example, so that they interact.
-JOBS = 4
-
-#: Selects a job or an invocation; taken modulo their number.
-INDEXES = st.integers(0, 5)
-
-#: The next process crashes at this write from now, before or after it; 0 is no crash.
-CRASHES = st.integers(0, 9)
+JOBS = st.integers(0, 5)
 WHEN = st.sampled_from([BEFORE, AFTER])
+#: How many writes from now the process crashes; 0 is never.
+CRASH = st.integers(0, 9)
 
 
-class JobLifeCycle(RuleBasedStateMachine):
-    """The steps of clients and of AWS, and the faults, in any order."""
+class JobLifecycle(RuleBasedStateMachine):
+    """Every step that clients and AWS can take, and every failure."""
 
     def __init__(self) -> None:
         super().__init__()
-        start_empty("model")
+        new_deployment("model")
         self.simulation = Simulation()
         self.accepted: list[str] = []
-        self.redis_was_emptied = False
+        self.data_lost = False
 
-    def _crash(self, at: int, when: str) -> None:
-        """Makes the next process that makes write `at`, counted from now, crash at it."""
-        crashes = self.simulation.crashes
-        crashes.crash_at = len(crashes.writes) + at if at else 0
-        crashes.when = when
+    def _plan_crash(self, writes: int, when: str) -> None:
+        """The process that makes so many more writes will crash at the last of them."""
+        injector = self.simulation.injector
+        injector.number = len(injector.writes) + writes if writes else 0
+        injector.when = when
 
     # Steps of clients -----------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.simulation.jobs) < JOBS)
-    @rule(crash=CRASHES, when=WHEN)
+    @precondition(lambda self: len(self.simulation.jobs) < 4)
+    @rule(crash=CRASH, when=WHEN)
     def accept(self, crash: int, when: str) -> None:
-        self._crash(crash, when)
+        self._plan_crash(crash, when)
         job = self.simulation.new_job()
         if self.simulation.accept(job):
             self.accepted.append(job.job_id)
 
-    @precondition(lambda self: len(self.simulation.jobs) < JOBS)
-    @rule(crash=CRASHES, when=WHEN, notified=st.booleans())
-    def upload(self, crash: int, when: str, notified: bool) -> None:
-        self._crash(crash, when)
+    @precondition(lambda self: len(self.simulation.jobs) < 4)
+    @rule(crash=CRASH, when=WHEN, reported=st.booleans())
+    def upload(self, crash: int, when: str, reported: bool) -> None:
+        self._plan_crash(crash, when)
         file_id = self.simulation.upload_with_jobs(1)
         self.accepted.append(self.simulation.jobs[-1])
-        if notified:
-            self.simulation.notify_ingest(file_id)
+        if reported:
+            self.simulation.report_upload(file_id)
 
     @precondition(lambda self: self.simulation.jobs)
-    @rule(which=INDEXES, crash=CRASHES, when=WHEN)
+    @rule(which=JOBS, crash=CRASH, when=WHEN)
     def cancel(self, which: int, crash: int, when: str) -> None:
-        self._crash(crash, when)
+        self._plan_crash(crash, when)
         self.simulation.cancel(self.simulation.jobs[which % len(self.simulation.jobs)])
 
     # Steps of AWS ---------------------------------------------------------------------------------------------------
 
-    @rule(crash=CRASHES, when=WHEN, again=st.booleans())
+    @rule(crash=CRASH, when=WHEN, again=st.booleans())
     def deliver(self, crash: int, when: str, again: bool) -> None:
-        self._crash(crash, when)
+        self._plan_crash(crash, when)
         self.simulation.deliver(again=again)
 
     @rule(
-        which=INDEXES,
-        crash=CRASHES,
+        which=JOBS,
+        crash=CRASH,
         when=WHEN,
         again=st.booleans(),
-        invokes_settle=st.booleans(),
-        operation=st.sampled_from([copy_twice, copy_twice, copy_twice, fail_on_corrupt_media, fail_on_outage]),
+        reported=st.booleans(),
+        operation=st.sampled_from([copy, copy, copy, find_corrupt, fail_in_an_outage]),
     )
-    def run(
-        self,
-        which: int,
-        crash: int,
-        when: str,
-        again: bool,
-        invokes_settle: bool,
-        operation: Callable[[Task, Any], list[Rendition]],
-    ) -> None:
-        self._crash(crash, when)
-        self.simulation.operation, self.simulation.invokes_settle = operation, invokes_settle
+    def run(self, which: int, crash: int, when: str, again: bool, reported: bool, operation: Operate) -> None:
+        self._plan_crash(crash, when)
+        self.simulation.operation, self.simulation.failures_reported = operation, reported
         self.simulation.run(which, again=again)
 
     @rule(
-        which=INDEXES,
-        event=st.sampled_from(["cancel", "flush", "lease expired", "second run"]),
-        invokes_settle=st.booleans(),
+        which=JOBS, during=st.sampled_from(["cancel", "lose data", "sweep late", "run again"]), reported=st.booleans()
     )
-    def run_while_something_happens(self, which: int, event: str, invokes_settle: bool) -> None:
-        self._crash(0, BEFORE)
+    def run_during_another_step(self, which: int, during: str, reported: bool) -> None:
+        self._plan_crash(0, BEFORE)
         simulation = self.simulation
 
         def disturbed(task: Task, params: Any) -> list[Rendition]:
-            simulation.operation = copy_twice
-            if event == "cancel":
+            simulation.operation = copy
+            if during == "cancel":
                 for job_id in simulation.jobs:
                     simulation.cancel(job_id)
-            elif event == "flush":
-                self.flush()
-            elif event == "lease expired":
-                simulation.advance_time()
+            elif during == "lose data":
+                self.lose_data()
+            elif during == "sweep late":
+                simulation.pass_time()
                 simulation.sweep()
                 simulation.deliver()
             simulation.run(which)
-            return copy_twice(task, params)
+            return copy(task, params)
 
-        simulation.operation, simulation.invokes_settle = disturbed, invokes_settle
+        simulation.operation, simulation.failures_reported = disturbed, reported
         simulation.run(which)
-        simulation.operation = copy_twice
+        simulation.operation = copy
 
-    @rule(which=INDEXES, crash=CRASHES, when=WHEN, again=st.booleans())
+    @rule(which=JOBS, crash=CRASH, when=WHEN, again=st.booleans())
     def settle(self, which: int, crash: int, when: str, again: bool) -> None:
-        self._crash(crash, when)
+        self._plan_crash(crash, when)
         self.simulation.settle(which, again=again)
 
-    @rule(crash=CRASHES, when=WHEN, late=st.booleans())
+    @rule(crash=CRASH, when=WHEN, late=st.booleans())
     def sweep(self, crash: int, when: str, late: bool) -> None:
-        self._crash(crash, when)
+        self._plan_crash(crash, when)
         if late:
-            self.simulation.advance_time()
+            self.simulation.pass_time()
         self.simulation.sweep()
 
-    # Faults ---------------------------------------------------------------------------------------------------------
+    # Failures -------------------------------------------------------------------------------------------------------
 
     @rule()
-    def flush(self) -> None:
-        """Redis loses everything."""
+    def lose_data(self) -> None:
+        """Redis loses its data."""
         redis_client().flushdb()
-        self.redis_was_emptied = True
+        self.data_lost = True
 
     @rule()
-    def purge(self) -> None:
-        """RabbitMQ loses the messages."""
-        for queue in work_queues():
+    def lose_messages(self) -> None:
+        """RabbitMQ loses its messages."""
+        for queue in QUEUES:
             channel().queue_purge(queue)
 
     @rule()
-    def forget_failures(self) -> None:
-        """Lambda does not invoke settle for the runs that have crashed so far."""
+    def lose_failures(self) -> None:
+        """Lambda loses the records of failed runs."""
         self.simulation.failures.clear()
 
-    # Invariants -----------------------------------------------------------------------------------------------------
+    # Checks ---------------------------------------------------------------------------------------------------------
 
     @invariant()
-    def view_and_ledger_are_consistent(self) -> None:
-        problems = self.simulation.inconsistencies()
-        assert not problems, "; ".join(problems)
+    def consistent(self) -> None:
+        wrong = self.simulation.inconsistencies()
+        assert not wrong, "; ".join(wrong)
 
     @invariant()
-    def taken_slots_are_within_the_limit(self) -> None:
+    def within_limits(self) -> None:
         taken = slots.in_flight()[RESIZE]
-        assert taken <= SLOTS or self.redis_was_emptied, f"{taken} of {SLOTS} slots are taken"
+        assert taken <= LIMIT or self.data_lost, f"{taken} slots of {LIMIT} are taken"
 
     def teardown(self) -> None:
-        self._crash(0, BEFORE)
-        self.simulation.operation, self.simulation.invokes_settle = copy_twice, True
+        self._plan_crash(0, BEFORE)
+        self.simulation.operation, self.simulation.failures_reported = copy, True
         self.simulation.run_until_idle()
-        problems = self.simulation.final_problems(self.accepted)
-        assert not problems, "; ".join(problems)
+        wrong = self.simulation.problems_at_the_end(self.accepted)
+        assert not wrong, "; ".join(wrong)
 
 
 @pytest.fixture(autouse=True)
 def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(SLOTS))
-    monkeypatch.setattr(dispatch, "RESERVE_MS", 59_900)  # dispatch returns a message at once when no slot is free
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(LIMIT))
+    monkeypatch.setattr(dispatch, "REQUEUE_RESERVE_MS", 59_900)  # without a free slot, messages are requeued at once
     monkeypatch.setattr(dispatch, "SLOT_WAIT_S", 0.01)
     config.settings.cache_clear()
     yield
@@ -214,9 +200,9 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "80"))
 
 
-def test_every_accepted_job_ends_once_after_any_sequence_of_steps_and_faults() -> None:
+def test_every_accepted_job_ends_once_whatever_happens_in_whatever_order() -> None:
     run_state_machine_as_test(
-        JobLifeCycle,
+        JobLifecycle,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=20,

@@ -1,7 +1,7 @@
 import time
 
 from darkroom import ids
-from darkroom.contracts.jobs import JobResult, Output, Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, JobResult, Output, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
@@ -280,7 +280,7 @@ def test_lost_queues_are_declared_and_what_was_in_them_is_published_at_once(make
 
 
 def test_an_upload_of_which_nobody_was_told_is_taken_in_once(upload, take):
-    job = UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
+    job = AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
     file_id = ids.new_id(at_ms=int((time.time() - 60) * 1000))
     png = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
     s3.put(uploads.key_of(file_id), png, media_type="image/png", metadata=uploads.metadata_of("a.png", [job]))

@@ -40,10 +40,10 @@ PARTS = {
     ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",
     ("api.routers.uploads", "create_upload"): "uploads",
-    ("api.routers.health", "_ask_storage"): "ledger",
+    ("api.routers.health", "_check_storage"): "ledger",
     ("api.routers.jobs", "download_result"): "processed",
-    ("api.documents", "download_link"): "processed",
-    ("api.idempotency", "reserve"): "work",
+    ("api.job_responses", "download_link"): "processed",
+    ("api.idempotency", "reserve_ids"): "work",
 }
 
 #: The settings that name secrets, and the environment variables behind them.

@@ -1,5 +1,6 @@
 """Times as ISO 8601 text and as milliseconds since 1970."""
 
+import time
 from datetime import UTC, datetime
 
 
@@ -10,4 +11,9 @@ def epoch_ms(timestamp: str) -> int:
 
 def utc_now() -> str:
     """The current time in UTC as ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_utc(time.time())
+
+
+def iso_utc(epoch_s: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

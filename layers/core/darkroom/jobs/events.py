@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import Field, ValidationError
 
-from darkroom.contracts.base import Contract, explain
+from darkroom.contracts.base import Contract, validation_message
 from darkroom.contracts.jobs import Message
 
 Event = dict[str, Any]
@@ -101,7 +101,7 @@ def parse_message(body: bytes) -> Message:
     try:
         return Message.model_validate_json(body)
     except ValidationError as error:
-        raise MalformedMessageError(explain(error)) from error
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def invocation_payload(invocation: Invocation) -> bytes:
@@ -114,7 +114,7 @@ def parse_invocation(event: Event) -> Invocation:
     try:
         return Invocation.model_validate_json(json.dumps(event))
     except ValidationError as error:
-        raise MalformedMessageError(explain(error)) from error
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def parse_failed_invocation(event: Event) -> FailedInvocation:
@@ -139,7 +139,7 @@ def parse_parked_command(event: Event) -> ParkedCommand | None:
     try:
         return ParkedCommand.model_validate(event)
     except ValidationError as error:
-        raise MalformedMessageError(explain(error)) from error
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def uploaded_keys(event: Event) -> list[str]:

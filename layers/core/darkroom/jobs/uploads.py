@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote
 from pydantic import TypeAdapter, ValidationError
 
 from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
-from darkroom.contracts.jobs import UploadedJob
-from darkroom.contracts.operations import ACCEPTS, Operation
+from darkroom.contracts.jobs import AttachedJob
+from darkroom.contracts.operations import Operation
 from darkroom.errors import EmptyFileError, MediaError, UnsupportedMediaTypeError, WrongMediaKindError
 from darkroom.media.sniff import HEAD_BYTES, sniff_type
 from darkroom.media.types import MediaType, check_declared_type
@@ -25,7 +25,7 @@ METADATA_LIMIT_BYTES = 1_900
 #: Characters of a file name that are kept, from its end.
 _NAME_LIMIT = 120
 
-_JOBS = TypeAdapter(list[UploadedJob])
+_JOBS = TypeAdapter(list[AttachedJob])
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class File:
     size_bytes: int
     media: MediaType | None
     problem: MediaError | None
-    jobs: list[UploadedJob]
+    jobs: list[AttachedJob]
 
 
 def key_of(file_id: str, tenant: str = DEFAULT_TENANT) -> str:
@@ -57,8 +57,8 @@ def parse_key(key: str) -> tuple[str, str]:
     return tenant, file_id
 
 
-def metadata_of(name: str, jobs: list[UploadedJob]) -> dict[str, str]:
-    """The name and the jobs of an upload as object metadata, which must be ASCII."""
+def metadata_of(name: str, jobs: list[AttachedJob]) -> dict[str, str]:
+    """An upload's name and jobs as object metadata, which must be ASCII."""
     metadata = {"name": quote(clean_name(name))}
     if jobs:
         metadata["jobs"] = json.dumps([job.model_dump(mode="json") for job in jobs], separators=(",", ":"))
@@ -109,10 +109,10 @@ def identify(content: bytes, size_bytes: int, declared: str | None) -> MediaType
 
 
 def check_kind(operation: Operation, kind: MediaKind) -> None:
-    """Raises WrongMediaKindError unless the operation accepts this kind of media."""
-    if kind not in ACCEPTS[operation]:
-        wanted = " and ".join(sorted(f"{accepted} files" for accepted in ACCEPTS[operation]))
-        raise WrongMediaKindError(f"{operation} accepts {wanted}; this is a file of kind {kind}.")
+    """Raises WrongMediaKindError unless the operation works on this kind of media."""
+    if kind not in operation.accepts:
+        accepted = " and ".join(sorted(f"{kind} files" for kind in operation.accepts))
+        raise WrongMediaKindError(f"{operation} accepts {accepted}; this is a file of kind {kind}.")
 
 
 def record_of(file: File) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def name_from(metadata: dict[str, str]) -> str:
     return clean_name(unquote(metadata.get("name", "")))
 
 
-def _jobs_from(metadata: dict[str, str]) -> list[UploadedJob]:
+def _jobs_from(metadata: dict[str, str]) -> list[AttachedJob]:
     try:
         return _JOBS.validate_json(metadata.get("jobs", "[]"))
     except ValidationError:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from darkroom import ids, metrics
 from darkroom.config import settings
+from darkroom.contracts.base import Params
 from darkroom.contracts.jobs import Job, JobResult, Message, Output, Status
-from darkroom.contracts.operations import Operation, Params, parse_params
+from darkroom.contracts.operations import Operation, parse_params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,

@@ -1,4 +1,4 @@
-"""One structured log line per request, and the last resort for errors that nobody foresaw."""
+"""One structured log line per request, and the response to unhandled exceptions."""
 
 import time
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api.problems import problem_response
 from darkroom.errors import InternalError
 from darkroom.log import logger
 from darkroom.tracing import continue_trace, trace_id
@@ -15,17 +15,17 @@ _TRACEPARENT = b"traceparent"
 
 
 class RequestLog:
-    """ASGI middleware: gives the request its trace, answers 500 where the app raises, logs how it went."""
+    """ASGI middleware: sets the request's trace, responds 500 to an unhandled exception and logs the request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
+        """Handles one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = time.perf_counter()
+        started = time.perf_counter()
         state = scope.setdefault("state", {})
         state["traceparent"] = continue_trace(_header(scope, _TRACEPARENT))
         status = 0
@@ -38,12 +38,12 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, observe)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer
-            logger().exception("the API has a defect", extra={"trace_id": trace_id(state["traceparent"])})
+        except Exception as error:  # noqa: BLE001 - the client gets a response whatever it is
+            logger().exception("unhandled exception in the API", extra={"trace_id": trace_id(state["traceparent"])})
             if not status:
-                response = problems.respond(Request(scope), InternalError(f"{type(error).__name__}: {error}"))
+                response = problem_response(Request(scope), InternalError(f"{type(error).__name__}: {error}"))
                 await response(scope, receive, observe)
-        milliseconds = round((time.perf_counter() - begun) * 1000, 1)
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
         logger().info("request", extra=_line(scope) | {"status": status, "ms": milliseconds})
 
 

@@ -1,7 +1,7 @@
-"""What routes take from a request besides their own parameters.
+"""Parameters that several routes share: identifiers in the path, headers.
 
 Routes are `async def` although they block: a Lambda environment serves one request at a time, so a thread pool would
-cost CPU and give nothing.
+cost CPU and gain nothing.
 """
 
 from typing import Annotated
@@ -11,8 +11,8 @@ from fastapi import Depends, Header, Path, Request
 from api import examples
 from darkroom import ids
 
-_JobIdText = Annotated[str, Path(description="The job's identifier.", examples=[examples.JOB_ID])]
-_FileIdText = Annotated[str, Path(description="The file's identifier.", examples=[examples.FILE_ID])]
+_JobIdText = Annotated[str, Path(description="Identifier of the job.", examples=[examples.JOB_ID])]
+_FileIdText = Annotated[str, Path(description="Identifier of the file.", examples=[examples.FILE_ID])]
 
 
 async def _job_id(job_id: _JobIdText) -> str:
@@ -26,7 +26,11 @@ async def _file_id(file_id: _FileIdText) -> str:
 async def _traceparent(
     request: Request,
     traceparent: Annotated[
-        str | None, Header(description="W3C trace context to continue: the job's log lines carry its trace id.")
+        str | None,
+        Header(
+            description="W3C trace context to continue; the job's log lines then carry its trace id. Default: a new "
+            "trace."
+        ),
     ] = None,
 ) -> str:
     del traceparent  # declared for the documentation; the request log has read it already
@@ -39,10 +43,10 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="Send the same key with a repeated request, and it has its effect once: for at least 24 hours the "
-        "same identifiers come back. The same key with another request is refused.",
+        description="Any unique text. A repeated request with the same key takes effect once and returns the same "
+        "identifiers, for at least 24 hours. The same key with a different request is refused. Use it to retry safely.",
     ),
 ]
-JobId = Annotated[str, Depends(_job_id)]
-FileId = Annotated[str, Depends(_file_id)]
+JobIdInPath = Annotated[str, Depends(_job_id)]
+FileIdInPath = Annotated[str, Depends(_file_id)]
 Traceparent = Annotated[str, Depends(_traceparent)]
