@@ -17,7 +17,10 @@ LAYERS = {
         *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
         *("auto_format", "save"),
     ],
-    "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
+    "av": [
+        *("output", "process", "inputs", "ffmpeg_errors", "ffmpeg", "probe", "mp4", "truncation", "keyframes"),
+        *("filters", "tags", "loudness"),
+    ],
     "services": ["aws", "s3", "redis.store", "rabbitmq"],
     "jobs": ["workdir", "events", "uploads", "ledger", "lifecycle", "ingestion", "worker"],
 }
@@ -60,6 +63,7 @@ ALLOWED_IMPORTERS = {
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",
+        "functions.video_thumbnail.frames",
     },
     "PIL": {"darkroom.images.pillow"},
     "pi_heif": {"darkroom.images.heic_process"},
