@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from localstack import samples
+from localstack.demo import samples
 from localstack.failure import StackError
 from localstack.settings import ACCOUNT, REGION, ROOT, Settings, load
 

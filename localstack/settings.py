@@ -89,16 +89,6 @@ class Settings:
         return self.home / "tools" / "bin" / "python"
 
     @property
-    def development(self) -> Path:
-        """The Python of tests and checkers."""
-        return self.home / "venv" / "bin" / "python"
-
-    @property
-    def rival(self) -> Path:
-        """The Python of what benchmarks compare Darkroom with."""
-        return self.home / "rival" / "bin" / "python"
-
-    @property
     def build(self) -> Path:
         """Where `sam build` puts the template and the artifacts."""
         return self.home / "build"

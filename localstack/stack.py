@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from localstack import bootstrap, compose, follow, packages, ports, readiness, scratch, services
 from localstack.failure import StackError
-from localstack.processes import Registry, tail
-from localstack.services import Service
+from localstack.services import compose, environments, logs, native, packages, ports, readiness, scratch
+from localstack.services.native import Service
+from localstack.services.processes import Registry, tail
 from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
 
 #: Seconds until the API must answer that it is well. The first call makes it import everything.
@@ -51,7 +51,7 @@ def endpoints(settings: Settings) -> Endpoints:
 def up(settings: Settings) -> Endpoints:
     """Brings the stack up, whatever is there of it. Raises StackError with what to do."""
     started = time.monotonic()
-    bootstrap.require_python()
+    environments.require_python()
     with _lock(settings):
         in_containers = _in_containers(settings)
         install(settings, in_containers=in_containers)
@@ -63,7 +63,7 @@ def up(settings: Settings) -> Endpoints:
 
 def _in_containers(settings: Settings) -> bool:
     # What runs decides, so that an engine which was started meanwhile changes nothing.
-    return not Registry(settings.directory).alive(services.BROKER) and compose.chosen(settings)
+    return not Registry(settings.directory).alive(native.BROKER) and compose.chosen(settings)
 
 
 def install(settings: Settings, *more: Callable[[Settings], None], in_containers: bool | None = None) -> None:
@@ -71,12 +71,12 @@ def install(settings: Settings, *more: Callable[[Settings], None], in_containers
     if in_containers is None:
         in_containers = _in_containers(settings)
     needs = [] if in_containers else _missing_packages()
-    needs += bootstrap.missing_packages(settings)
+    needs += environments.missing_packages(settings)
     if packages.VENV in needs:
         packages.install(needs)  # without it no environment can be made
         needs = []
     with ThreadPoolExecutor() as executor:
-        jobs = [executor.submit(job, settings) for job in (bootstrap.tools, *more)]
+        jobs = [executor.submit(job, settings) for job in (environments.install_tools, *more)]
         if needs:
             jobs.append(executor.submit(packages.install, needs))
     for job in jobs:
@@ -84,7 +84,7 @@ def install(settings: Settings, *more: Callable[[Settings], None], in_containers
 
 
 def _missing_packages() -> list[str]:
-    found = {packages.BROKER: services.find_broker(), packages.CACHE: services.find_cache()}
+    found = {packages.BROKER: native.find_broker(), packages.CACHE: native.find_cache()}
     return [name for name, path in found.items() if not path]
 
 
@@ -98,10 +98,10 @@ class _Start:
 
     def run(self) -> None:
         settings = self._settings
-        emulated = [] if settings.emulator == "localstack" else [services.emulator(settings)]
+        emulated = [] if settings.emulator == "localstack" else [native.emulator(settings)]
         if not all(self._runs(service) for service in emulated):
             self._clear()  # the emulator keeps everything in memory: what the others still hold belongs to the past
-        backing = [] if self._in_containers else services.backing(settings)
+        backing = [] if self._in_containers else native.backing(settings)
         self._start([*emulated, *backing])
         with self._deployment("build"):  # while the services start
             if self._in_containers:
@@ -112,7 +112,7 @@ class _Start:
                 self._wait(service.name, service.probe)
         with self._deployment("deploy"):
             pass
-        own = services.own(settings)
+        own = native.own(settings)
         self._start(own)
         for service in own:
             self._wait(service.name, service.probe)
@@ -138,7 +138,7 @@ class _Start:
                 service.name, service.argv, service.environment, service.directory, service.fingerprint
             )
 
-    def _wait(self, name: str, probe: readiness.Probe, timeout_s: float = services.START_TIMEOUT_S) -> None:
+    def _wait(self, name: str, probe: readiness.Probe, timeout_s: float = native.START_TIMEOUT_S) -> None:
         try:
             readiness.wait(probe, timeout_s, partial(self._require_alive, name))
         except readiness.NotReadyError as error:
@@ -150,7 +150,7 @@ class _Start:
     def _wait_for_api(self) -> None:
         probe = partial(readiness.http, f"{self._settings.api_url}/health")
         try:
-            readiness.wait(probe, _API_TIMEOUT_S, partial(self._require_alive, services.GATEWAY))
+            readiness.wait(probe, _API_TIMEOUT_S, partial(self._require_alive, native.GATEWAY))
         except readiness.NotReadyError as error:
             raise StackError(
                 f"Everything runs, but the API is not well after {_API_TIMEOUT_S:.0f} s: {error}.\n"
@@ -165,9 +165,9 @@ class _Start:
     def _deployment(self, action: str) -> Iterator[None]:
         """Builds or deploys beside what is done meanwhile, and has done so in the end."""
         process = subprocess.Popen(
-            [str(self._settings.tools), "-m", "localstack.deploy", action],
+            [str(self._settings.tools), "-m", "localstack.aws.sam", action],
             cwd=self._settings.root,
-            env=services.own_environment(self._settings),
+            env=native.own_environment(self._settings),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -208,16 +208,16 @@ def status(settings: Settings) -> bool:
     """Prints what runs. Returns whether all of it does."""
     registry = Registry(settings.directory)
     wanted = [
-        services.PORT_MAPPER,
-        services.BROKER,
-        services.CACHE,
-        services.EMULATOR,
-        services.MAPPING,
-        services.GATEWAY,
+        native.PORT_MAPPER,
+        native.BROKER,
+        native.CACHE,
+        native.EMULATOR,
+        native.MAPPING,
+        native.GATEWAY,
     ]
     states = compose.states(settings) if compose.runs(settings) else {}
     if states:
-        wanted = [name for name in wanted if name != services.PORT_MAPPER]
+        wanted = [name for name in wanted if name != native.PORT_MAPPER]
     healthy = True
     for name in wanted:
         record = registry.alive(name)
@@ -267,7 +267,7 @@ def _lock(settings: Settings) -> Iterator[None]:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python3 -m localstack.stack", description=__doc__)
-    commands: dict[str, Callable[[Settings], object]] = {"up": up, "down": down, "status": status, "logs": follow.logs}
+    commands: dict[str, Callable[[Settings], object]] = {"up": up, "down": down, "status": status, "logs": logs.follow}
     parser.add_argument("command", choices=commands)
     arguments = parser.parse_args()
     try:

@@ -56,7 +56,9 @@ def serve_file(
             self.end_headers()
             self._send(start, min(end, ends_at or end))
             cut_off = ends_at is not None and end > ends_at
-            self.close_connection |= cut_off or (requests_per_connection is not None and self.count >= requests_per_connection)
+            self.close_connection |= cut_off or (
+                requests_per_connection is not None and self.count >= requests_per_connection
+            )
 
         def _send(self, start: int, end: int) -> None:
             try:

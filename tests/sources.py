@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from darkroom.errors import FileNotFoundInStoreError, UnsupportedMediaTypeError
-from darkroom.media.sniff import HEAD_BYTES, sniff
+from darkroom.media.sniff import HEAD_BYTES, sniff_type
 from darkroom.media.task import Limits, Source, Task
 
 PIXELS = 250_000_000
@@ -31,7 +31,7 @@ class LocalSource:
         if self.declared is not None:
             return self.declared
         with self.local.open("rb") as file:
-            found = sniff(file.read(HEAD_BYTES))
+            found = sniff_type(file.read(HEAD_BYTES))
         if found is None:
             raise UnsupportedMediaTypeError(f"{self.name} is of no type that Darkroom reads.")
         return found.name
@@ -44,10 +44,10 @@ class LocalSource:
         self.reads += 1
         return self.local.read_bytes()
 
-    def path(self) -> Path:
+    def download(self) -> Path:
         return self.local
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         return str(self.local)
 
 
@@ -75,7 +75,7 @@ def make_task(
         limits=Limits(pixels=pixels, duration_s=duration_s),
         deadline=time.monotonic() + deadline_s,
         fetch=fetch,
-        progress=progress,
+        report_progress=progress,
     )
 
 

@@ -37,7 +37,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
     other tags.
     """
     demuxer, audio_format = choose_demuxer(task.source), AUDIO_FORMATS[params.format]
-    source = task.source.path()
+    source = task.source.download()
     check_structure(source, demuxer)
     found = probe(str(source), demuxer, task)
     audio = found.audio_stream(params.track)
@@ -60,7 +60,7 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
         raise CorruptMediaError("The file is damaged or cut short: its audio track is empty.")
     renditions = [Rendition(target, audio_format.suffix, audio_format.media_type, duration_s=duration_s)]
     if params.waveform is not None:
-        task, points, length_s = task.part(_ENCODE_END, 1), params.waveform_points, duration_s or 0.0
+        task, points, length_s = task.map_progress(_ENCODE_END, 1), params.waveform_points, duration_s or 0.0
         stream, demuxer = made.audio_stream(), audio_format.demuxer
         renditions += render_waveforms(
             params.waveform, str(target), demuxer, stream, task, points=points, duration_s=length_s

@@ -10,7 +10,7 @@ from darkroom.images.open import Picture
 from darkroom.images.save import open_for, written
 from darkroom.jobs.worker import bind
 from darkroom.media import geometry
-from darkroom.media.geometry import Plan, Size
+from darkroom.media.geometry import ResizePlan, Size
 from darkroom.media.task import Rendition, Task
 
 
@@ -20,14 +20,14 @@ def resize(task: Task, params: ResizeParams) -> list[Rendition]:
     return [written(_framed(picture, params, task), params, task)]
 
 
-def plan(image: Size, params: ResizeParams) -> Plan:
+def plan(image: Size, params: ResizeParams) -> ResizePlan:
     """How an image of this size becomes what was asked for."""
     if params.width is None and params.height is None:
-        return Plan(image, image)
+        return ResizePlan(image, image)
     if params.fit in ("contain", "inside") or params.width is None or params.height is None:
-        return geometry.contain(image, params.width, params.height, upscale=params.upscale)
+        return geometry.plan_contain(image, params.width, params.height, upscale=params.upscale)
     box = Size(params.width, params.height)
-    fit = {"cover": geometry.cover, "pad": geometry.pad}.get(params.fit, geometry.fill)
+    fit = {"cover": geometry.plan_cover, "pad": geometry.plan_pad}.get(params.fit, geometry.plan_fill)
     return fit(image, box, upscale=params.upscale)
 
 

@@ -13,7 +13,7 @@ from darkroom.media.task import Rendition, Task
 def thumbnail(task: Task, params: ThumbnailParams) -> list[Rendition]:
     """One image of exactly the size asked for, enlarged where the source is smaller."""
     picture = cropped(open_for(task, params), params.crop, task)
-    plan = geometry.cover(picture.size, Size(params.width, params.height), upscale=True)
+    plan = geometry.plan_cover(picture.size, Size(params.width, params.height), upscale=True)
     image = cut(picture, plan, task, gravity=params.gravity, focal=params.focal_point)
     return [written(image, params, task)]
 

@@ -19,7 +19,7 @@ def video_compress(task: Task, params: VideoCompressParams) -> list[Rendition]:
     they are requested, subtitles.
     """
     demuxer = choose_demuxer(task.source)
-    source = task.source.path()
+    source = task.source.download()
     check_structure(source, demuxer)
     found = probe(str(source), demuxer, task)
     size = fit_size(check_frame_size(found.video_stream(), task.limits), params.max_height, params.max_width)

@@ -29,7 +29,7 @@ def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]: 
 
 def _describe_video_or_audio(task: Task) -> dict[str, Any]:
     demuxer = choose_demuxer(task.source)
-    location = task.source.locate()
+    location = task.source.ffmpeg_input()
     if not is_url(location):
         check_structure(Path(location), demuxer)
     found = probe(location, demuxer, task)

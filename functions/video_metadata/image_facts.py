@@ -11,7 +11,7 @@ from darkroom.images import apng, pillow
 from darkroom.images.color import profile_name
 from darkroom.images.open import orientation, read_header
 from darkroom.images.pillow import Header
-from darkroom.media.geometry import SIDEWAYS, Size
+from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Size
 from darkroom.media.task import Limits, Source
 
 #: Names of the container and the codec, by media type.
@@ -64,7 +64,7 @@ def read_image_facts(source: Source, limits: Limits) -> ImageFacts:
     stream = _build_stream(
         source.media_type,
         stored,
-        Size(stored.height, stored.width) if exif_orientation in SIDEWAYS else stored,
+        Size(stored.height, stored.width) if exif_orientation in SIDEWAYS_ORIENTATIONS else stored,
         rotation_degrees=_ROTATIONS.get(exif_orientation, 0),
         frame_count=frames,
         duration_s=duration_s,

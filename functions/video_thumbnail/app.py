@@ -47,7 +47,7 @@ def video_thumbnail(task: Task, params: VideoThumbnailParams) -> list[Rendition]
     a percentage, and frames spread over it, take the key frame before. Where the file states no duration, a
     percentage takes the first frame. Reads only the needed parts of the file.
     """
-    demuxer, location = choose_demuxer(task.source), task.source.locate()
+    demuxer, location = choose_demuxer(task.source), task.source.ffmpeg_input()
     found = probe(location, demuxer, task)
     video = found.video_stream()
     displayed = check_frame_size(video, task.limits)
@@ -69,15 +69,15 @@ def requested_time_s(params: VideoThumbnailParams, duration_s: float | None) -> 
 def _render_frames(file: VideoFile, task: Task, params: VideoThumbnailParams) -> list[Rendition]:
     size = file.fit_width(params.width)
     if params.mode == "best" and file.duration_s is not None:
-        times = [_find_best_time(file, task.part(0, _SPREAD_FRAMES_END))]
-        task = task.part(_SPREAD_FRAMES_END, 1)
+        times = [_find_best_time(file, task.map_progress(0, _SPREAD_FRAMES_END))]
+        task = task.map_progress(_SPREAD_FRAMES_END, 1)
     else:
         times = _choose_times(file, params)
     _check_total_pixels(size, len(times), _WRITTEN_PIXELS)
     renditions = []
     for number, (step, time) in enumerate(zip(_split_progress(task, len(times)), times, strict=True), 1):
-        image = extract_frame(file, size, time, step.part(0, 0.5))
-        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.part(0.5, 1))
+        image = extract_frame(file, size, time, step.map_progress(0, 0.5))
+        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.map_progress(0.5, 1))
         name = f"{number:0{len(str(len(times)))}}" if len(times) > 1 else None
         renditions.append(replace(rendition, name=name))
     return renditions
@@ -104,10 +104,10 @@ def _render_sprite_sheet(file: VideoFile, task: Task, params: VideoThumbnailPara
     count, tile = params.count or _DEFAULT_COUNT, file.fit_width(params.width or _DEFAULT_WIDTH_PX["sprite"])
     _check_total_pixels(tile, count, _HELD_PIXELS)
     times = storyboard.spread_times(count, file.known_duration_s)
-    frames = _extract_frames(file, tile, times, task.part(0, _SPREAD_FRAMES_END))
+    frames = _extract_frames(file, tile, times, task.map_progress(0, _SPREAD_FRAMES_END))
     with vips.translated():
         sheet = storyboard.build_sprite_sheet(frames)
-    saving = task.part(_SPREAD_FRAMES_END, 1)
+    saving = task.map_progress(_SPREAD_FRAMES_END, 1)
     rendition = save(sheet, params.format or "jpeg", quality=params.quality, task=saving)
     sheet_name = rendition.file_name(f"{PurePath(task.source.name).stem}-{Operation.VIDEO_THUMBNAIL}")
     cues = storyboard.write_cues(count, tile, file.known_duration_s, sheet_name)
@@ -120,10 +120,10 @@ def _render_preview(file: VideoFile, task: Task, params: VideoThumbnailParams) -
     start_s = requested_time_s(params, file.duration_s)
     if file.duration_s is not None:
         start_s = max(min(start_s, file.duration_s - params.preview_s), 0.0)
-    frames = extract_sequence(file, size, start_s, params.preview_s, fps, task.part(0, _PREVIEW_FRAMES_END))
+    frames = extract_sequence(file, size, start_s, params.preview_s, fps, task.map_progress(0, _PREVIEW_FRAMES_END))
     with vips.translated():
         animation = vips.film(frames, [round(1000 / fps)] * len(frames), plays=0)
-    saving = task.part(_PREVIEW_FRAMES_END, 1)
+    saving = task.map_progress(_PREVIEW_FRAMES_END, 1)
     rendition = save(animation, params.format or "webp", quality=params.quality, task=saving)
     return [replace(rendition, duration_s=round(len(frames) / fps, 3))]
 
@@ -134,7 +134,7 @@ def _extract_frames(file: VideoFile, size: Size, times: list[FrameTime], task: T
 
 
 def _split_progress(task: Task, count: int) -> Iterator[Task]:
-    return (task.part(index / count, (index + 1) / count) for index in range(count))
+    return (task.map_progress(index / count, (index + 1) / count) for index in range(count))
 
 
 def _check_total_pixels(size: Size, count: int, max_pixels: int) -> None:

@@ -12,7 +12,7 @@ from darkroom.av.inputs import file_url
 from darkroom.av.probe import Stream
 from darkroom.errors import CorruptMediaError
 from darkroom.images import vips
-from darkroom.media.geometry import Size, contain
+from darkroom.media.geometry import Size, plan_contain
 from darkroom.media.task import Task
 from functions.video_thumbnail.storyboard import FrameTime
 
@@ -59,7 +59,7 @@ class VideoFile:
 
     def fit_width(self, width_px: int | None) -> Size:
         """The size of a frame of that width, never larger than the video; None for the displayed size."""
-        return contain(self.displayed, width_px, None, upscale=False).scaled if width_px else self.displayed
+        return plan_contain(self.displayed, width_px, None, upscale=False).scaled_size if width_px else self.displayed
 
 
 def extract_frame(file: VideoFile, size: Size, time: FrameTime, task: Task) -> pyvips.Image:

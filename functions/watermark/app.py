@@ -13,7 +13,7 @@ from darkroom.images.open import Picture, open_picture
 from darkroom.images.save import open_for, written
 from darkroom.images.vips import translated
 from darkroom.jobs.worker import bind
-from darkroom.media.geometry import Size, place
+from darkroom.media.geometry import Size, align
 from darkroom.media.task import Rendition, Task
 from functions.watermark.lettering import MEASURING_PX, Lettering, check_letters
 
@@ -89,7 +89,7 @@ def _placed(overlay: pyvips.Image, params: WatermarkParams, canvas: Size, margin
     with translated():
         overlay = _turned(overlay, params.rotation, canvas)
         overlay = overlay.linear([1, 1, 1, params.opacity], [0, 0, 0, 0], uchar=True)
-        left, top = place(canvas, Size(overlay.width, overlay.height), params.position, margin)
+        left, top = align(canvas, Size(overlay.width, overlay.height), params.position, margin)
         if params.tile:
             overlay, left, top = _tiled(overlay, canvas, (left, top), params.tile_gap), 0, 0
     return Stamp(overlay, left, top, _MODES.get(params.blend, params.blend.replace("_", "-")))

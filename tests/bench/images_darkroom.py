@@ -26,10 +26,10 @@ class HeldSource:
     def read(self) -> bytes:
         return self.content
 
-    def path(self) -> Path:
+    def download(self) -> Path:
         raise NotImplementedError
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         raise NotImplementedError
 
 

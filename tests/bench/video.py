@@ -39,7 +39,7 @@ class LinkedSource(LocalSource):
 
     url: str
 
-    def locate(self) -> str:
+    def ffmpeg_input(self) -> str:
         return self.url
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.jobs.workdir import PREFIX
-from localstack import scratch
+from darkroom.jobs.workdir import RUN_PREFIX
+from localstack.services import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA
 from tests.media.make_images import bomb
@@ -20,7 +20,7 @@ def nothing_is_left_behind(service):
     """After every test: the service answers, no temp file and no FFmpeg process of a job remains."""
     yield
     assert service.http.get("/health").status_code == 200
-    service.until(lambda: not list(scratch.directory(load()).glob(f"{PREFIX}*/source-*")))
+    service.until(lambda: not list(scratch.directory(load()).glob(f"{RUN_PREFIX}*/source-*")))
     service.until(lambda: not children_named("ffmpeg"))
 
 

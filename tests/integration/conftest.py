@@ -18,7 +18,7 @@ from darkroom.contracts.jobs import FileSource, Job
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import uploads
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
@@ -43,7 +43,7 @@ def pytest_configure() -> None:
 def forget_clients() -> None:
     """Makes the next call read the environment and connect anew, as a cold start does."""
     rabbitmq.close()
-    for cached in (config.settings, aws.client, aws.secret, store._client, store._script):
+    for cached in (config.settings, aws.client, aws.secret, redis_client):
         cached.cache_clear()
 
 
@@ -68,10 +68,10 @@ def clean(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_BUCKET", f"{bucket}-{uuid.uuid4().hex[:12]}")
     forget_clients()
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     purge()
     yield
-    store._client().close()
+    redis_client().close()
 
 
 def every_queue() -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from darkroom import config
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis.client import redis_client
 from tests.gateway import call
 
 SETTING = {
@@ -27,7 +27,7 @@ def silent_port() -> Iterator[int]:
 
 def forget_clients() -> None:
     rabbitmq.close()
-    for cached in (config.settings, store._client, store._script, aws.client):
+    for cached in (config.settings, redis_client, aws.client):
         cached.cache_clear()
 
 

@@ -10,7 +10,8 @@ from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import keys, leases, views
+from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
 
@@ -61,7 +62,9 @@ def test_the_same_key_with_another_request_is_refused(upload):
 
 def test_of_many_requests_at_once_one_decides_and_the_others_follow():
     with ThreadPoolExecutor(12) as executor:
-        reserved = list(executor.map(lambda _: idempotency.reserve("order-4711", b"the same request", 2), range(12)))
+        reserved = list(
+            executor.map(lambda _: idempotency.reserve_ids("order-4711", b"the same request", 2), range(12))
+        )
 
     assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
 
@@ -70,19 +73,19 @@ def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     call("DELETE", f"/jobs/{job_id}")
-    store._client().flushdb()
+    redis_client().flushdb()
 
     again = start(file_id, headers=KEY)
 
     assert (again.status, again.json["job_id"], again.json["status"]) == (202, job_id, "canceled")
-    assert store.view(job_id).status == "canceled"
+    assert views.fetch(job_id).status == "canceled"
 
 
 def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     s3.delete([uploads.key_of(file_id)])
-    store._client().delete(store._FILE.format(file_id))
+    redis_client().delete(keys.file_of(file_id))
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
     config.settings.cache_clear()
 
@@ -174,7 +177,7 @@ def test_one_operations_queue_does_not_close_another(upload, room_for_two):
 def test_there_is_room_again_when_a_job_was_taken_up_or_has_ended(upload, room_for_two):
     file_id = upload(JPEG)
     first, second = (start(file_id).json["job_id"] for _ in range(2))
-    store.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert start(file_id).status == 202
     assert start(file_id).status == 429
 
@@ -192,5 +195,5 @@ def test_a_queued_job_shows_its_place_in_the_queue(make_job):
         return call("GET", f"/jobs/{job.job_id}").json["queue_position"]
 
     assert [place(job) for job in jobs] == [1, 2, 3]
-    store.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert [place(job) for job in jobs] == [None, 1, 2]

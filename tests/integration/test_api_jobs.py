@@ -12,11 +12,12 @@ import pytest
 from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
 from darkroom.contracts.jobs import Failure, Job, JobResult, Output, Status
-from darkroom.contracts.operations import Operation, spelled_out
+from darkroom.contracts.operations import Operation, with_defaults
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import files, keys, leases, open_jobs, views
+from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from tests.gateway import Reply, call
@@ -33,7 +34,7 @@ Take = Callable[[str], dict[str, Any] | None]
 
 def forget_clients() -> None:
     rabbitmq.close()
-    for cached in (config.settings, store._client, store._script, aws.client):
+    for cached in (config.settings, redis_client, aws.client):
         cached.cache_clear()
 
 
@@ -97,7 +98,7 @@ def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -
 def fail(job_id: str) -> None:
     job = ledger.read_job(job_id)
     assert job is not None
-    lifecycle.end(job, lifecycle.failed(job, CorruptMediaError("The file is cut short."), attempt=1, run="run"))
+    lifecycle.end(job, lifecycle.failed_result(job, CorruptMediaError("The file is cut short."), attempt=1, run="run"))
 
 
 # POST /jobs --------------------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ def test_an_accepted_job_is_on_record_shown_and_queued(upload: Upload, take: Tak
     assert reply.status == 202
     assert reply.headers["location"] == job["status_url"] == f"/jobs/{job['job_id']}"
     assert (job["status"], job["attempt"], job["progress"], job["waiting_for"]) == ("queued", 0, 0, None)
-    assert job["params"] == spelled_out(ResizeParams(width=320, format="webp"))
+    assert job["params"] == with_defaults(ResizeParams(width=320, format="webp"))
     assert job["params"]["fit"] == "contain"
     assert job["source"] == {"type": "file", "file_id": file_id}
     written = ledger.read_job(job["job_id"])
@@ -141,12 +142,12 @@ def test_a_job_that_the_broker_does_not_take_is_accepted_all_the_same(
 
     assert reply.status == 202
     assert ledger.read_job(reply.json["job_id"]) is not None
-    assert store.due(10) == [reply.json["job_id"]]
+    assert open_jobs.due(10) == [reply.json["job_id"]]
 
 
 def test_a_job_on_a_file_that_has_landed_but_was_not_announced_yet_is_accepted(upload: Upload) -> None:
     file_id = upload(JPEG)
-    store.put_file(file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
+    files.save_record(file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
 
     assert start(file_id).status == 202
 
@@ -169,7 +170,7 @@ def test_a_job_on_an_unfit_file_is_refused_and_leaves_nothing(
     reply = start(upload(content), operation)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(s3.keys_after(ledger.PREFIX)) == []
+    assert list(s3.keys_after(ledger.LEDGER_PREFIX)) == []
     assert take(f"darkroom.{operation}") is None
 
 
@@ -223,11 +224,11 @@ def test_a_running_job_shows_attempt_progress_and_earlier_failures(upload: Uploa
     job_id = start(upload(JPEG)).json["job_id"]
     job = ledger.read_job(job_id)
     assert job is not None
-    store.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
-    store.release(job, attempt=1, run="a", failure=Failure(code="worker_died", message="It died."), due_in_s=1)
-    store.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
+    leases.requeue(job, attempt=1, run="a", failure=Failure(code="worker_died", message="It died."), due_in_s=1)
+    leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
     time.sleep(0.3)
-    store.progress(job_id, "b", 0.25, 7.5)
+    leases.report_progress(job_id, "b", 0.25, 7.5)
 
     shown = call("GET", f"/jobs/{job_id}").json
 
@@ -279,13 +280,13 @@ def test_a_job_that_redis_has_lost_is_shown_from_the_ledger_and_brought_back(upl
     if ended:
         complete(job_id, "a.webp")
     before = call("GET", f"/jobs/{job_id}").json
-    store._client().flushdb()
+    redis_client().flushdb()
 
     after = call("GET", f"/jobs/{job_id}").json
 
     for name in ("status", "operation", "params", "created_at", "finished_at", "result_path"):
         assert after[name] == before[name], name
-    view = store.view(job_id)
+    view = views.fetch(job_id)
     assert view is not None
     assert view.status.terminal == ended
 
@@ -387,9 +388,9 @@ def many(make_job: Callable[..., Job]) -> list[str]:
     for number in range(7):
         operation = Operation.THUMBNAIL if number % 2 else Operation.RESIZE
         job = make_job(operation, params={} if number % 2 else {"width": 1}, job_id=ids.new_id(first_ms + number))
-        store.create(job)
+        views.create(job)
         if number % 3 == 0:
-            store.end(job.job_id, operation, lifecycle.canceled(job, attempt=0))
+            views.finish(job.job_id, operation, lifecycle.canceled_result(job, attempt=0))
         made.append(job.job_id)
     return made
 
@@ -425,7 +426,7 @@ def test_a_list_can_be_filtered_and_its_pages_keep_the_filter(many: list[str]) -
 
 
 def test_a_job_that_cannot_be_read_keeps_no_other_from_the_list(many: list[str]) -> None:
-    store._client().hset(store._JOB.format(many[2]), "status", "paused")
+    redis_client().hset(keys.view_of(many[2]), "status", "paused")
 
     assert every("/jobs") == [job_id for job_id in many[::-1] if job_id != many[2]]
 
@@ -445,8 +446,8 @@ def test_a_listed_job_is_a_summary(upload: Upload) -> None:
 def test_a_search_stops_after_a_bounded_number_of_jobs_and_says_where_to_go_on(
     many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.listing.SCAN_LIMIT", 4)
-    monkeypatch.setattr("api.listing._BATCH", 2)
+    monkeypatch.setattr("api.job_list.SCAN_LIMIT", 4)
+    monkeypatch.setattr("api.job_list._BATCH", 2)
 
     found = pages("/jobs?status=canceled")
 
@@ -479,12 +480,12 @@ def test_a_canceled_job_has_ended_in_the_ledger_and_in_the_view(upload: Upload) 
 
 def test_canceling_a_running_job_takes_it_from_its_run(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    store.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
 
     reply = call("DELETE", f"/jobs/{job_id}")
 
     assert (reply.status, reply.json["attempt"]) == (200, 1)
-    assert store.progress(job_id, "a", 0.5) is False
+    assert leases.report_progress(job_id, "a", 0.5) is False
     assert complete(job_id, "late.webp").status is Status.CANCELED
 
 
@@ -501,7 +502,7 @@ def test_a_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
 def test_a_cancel_that_comes_after_the_end_but_before_redis_knows_is_refused(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     done = JobResult(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
-    ledger.end(done)
+    ledger.write_result(done)
 
     reply = call("DELETE", f"/jobs/{job_id}")
 
@@ -587,9 +588,9 @@ def test_an_end_that_redis_has_not_heard_of_is_shown_and_told_to_it(
     os.environ["DARKROOM_CACHE_URL"] = CACHE_URL
     forget_clients()
 
-    assert store.view(job_id).status is Status.QUEUED
+    assert views.fetch(job_id).status is Status.QUEUED
     assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
-    assert store.view(job_id).status is Status.CANCELED
+    assert views.fetch(job_id).status is Status.CANCELED
 
 
 def test_an_open_job_is_shown_while_the_object_store_is_down(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:

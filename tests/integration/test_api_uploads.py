@@ -13,7 +13,8 @@ from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import aws, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import files, slots, views
+from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
 
@@ -100,7 +101,7 @@ def test_bytes_of_every_value_arrive_unchanged() -> None:
 )
 def test_a_file_name_in_any_script_is_kept_without_its_folders(name: str, kept: str) -> None:
     file_id = send(JPEG, name=name).json["file_id"]
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert call("GET", f"/files/{file_id}").json["name"] == kept
 
@@ -121,7 +122,7 @@ def test_a_file_that_is_not_what_it_says_is_refused_and_not_kept(
     reply = send(content, media_type=media_type)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(s3.keys_after(uploads.PREFIX)) == []
+    assert list(s3.keys_after(uploads.UPLOADS_PREFIX)) == []
 
 
 @pytest.mark.usefixtures("small_limits")
@@ -250,8 +251,8 @@ def test_a_canceled_job_does_not_start_when_its_upload_lands() -> None:
 
     assert (canceled.status, canceled.json["status"], canceled.json["waiting_for"]) == (200, "canceled", None)
     assert call("GET", url).json["status"] == "canceled"
-    assert store.acquire_slot(asked["jobs"][0]["job_id"], Operation.THUMBNAIL, 1, limit=1) is store.Slot.ENDED
-    store._client().flushdb()
+    assert slots.acquire(asked["jobs"][0]["job_id"], Operation.THUMBNAIL, 1, limit=1) is slots.Slot.ENDED
+    redis_client().flushdb()
     assert call("GET", url).json["status"] == "canceled"
 
 
@@ -272,7 +273,7 @@ def test_as_many_jobs_as_an_upload_can_carry_arrive() -> None:
     assert submit(asked["upload"], JPEG) < 300
     announce(asked["file_id"])
 
-    assert [store.view(job["job_id"]).awaits_upload for job in asked["jobs"]] == [False] * 10  # type: ignore[union-attr]
+    assert [views.fetch(job["job_id"]).awaits_upload for job in asked["jobs"]] == [False] * 10  # type: ignore[union-attr]
 
 
 def test_a_watermark_attached_to_an_upload_needs_an_image_that_is_there() -> None:
@@ -293,10 +294,10 @@ def test_a_watermark_attached_to_an_upload_needs_an_image_that_is_there() -> Non
 
 def test_a_file_that_redis_has_lost_is_found_in_the_bucket_and_noted() -> None:
     file = send(JPEG).json
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert call("GET", f"/files/{file['file_id']}").json == file
-    assert store.get_file(file["file_id"]) is not None
+    assert files.find_record(file["file_id"]) is not None
 
 
 def test_a_file_that_came_in_another_way_is_judged_by_its_bytes(upload: Callable[..., str]) -> None:
@@ -325,7 +326,7 @@ def test_what_a_job_makes_of_an_upload_is_on_record_before_the_answer() -> None:
     reply = call("POST", "/jobs", json_body={"file_id": file_id, "operation": "thumbnail"})
 
     job = ledger.read_job(reply.json["job_id"])
-    view = store.view(reply.json["job_id"])
+    view = views.fetch(reply.json["job_id"])
 
     assert job is not None
     assert view is not None

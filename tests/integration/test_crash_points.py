@@ -19,9 +19,9 @@ import pytest
 from darkroom import config
 from darkroom.jobs import lifecycle
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
-from tests.chaos.effects import AFTER, BEFORE, Effects
-from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
+from darkroom.services.redis.client import redis_client
+from tests.integration.crash_injection import AFTER, BEFORE, Effects
+from tests.integration.simulation import RESIZE, World, channel, copy, corrupt, unlucky
 
 Story = Callable[[World], list[str]]
 
@@ -39,7 +39,7 @@ def renew() -> None:
     os.environ["DARKROOM_BUCKET"] = f"crash-{uuid.uuid4().hex[:16]}"
     config.settings.cache_clear()
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     for queue in (
         rabbitmq.queue_of(RESIZE),
         rabbitmq.DEAD_QUEUE,
@@ -137,7 +137,7 @@ def redis_emptied_during_the_run(world: World) -> list[str]:
     job = world.new_job()
 
     def forgetful(task, params):
-        store._client().flushdb()
+        redis_client().flushdb()
         return copy(task, params)
 
     world.operation = forgetful
@@ -152,7 +152,7 @@ def redis_emptied_during_the_run(world: World) -> list[str]:
 def redis_emptied_before_the_run(world: World) -> list[str]:
     job = world.new_job()
     heard = world.accept(job)
-    store._client().flushdb()
+    redis_client().flushdb()
     world.drain()
     return [job.job_id] if heard else []
 

@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import lifecycle
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
 
 RESIZE = Operation.RESIZE
@@ -110,24 +111,24 @@ def started(bucket):
 def test_each_message_starts_one_run_with_its_trace(make_job, operation_function, started):
     jobs = [make_job(), make_job()]
     for job in jobs:
-        store.create(job)
+        views.create(job)
     header = {"traceparent": {"bytes": list(jobs[0].traceparent.encode())}}
 
     outcomes = app.handler(batch(*map(body_of, jobs), headers=header), Context())
 
-    assert outcomes == {"taken": 2}
+    assert outcomes == {"acquired": 2}
     assert started(jobs[0])["message"]["job_id"] == jobs[0].job_id
     assert started(jobs[1])["traceparent"] == jobs[0].traceparent
-    assert store.in_flight()[RESIZE] == 2
+    assert slots.in_flight()[RESIZE] == 2
 
 
 def test_a_message_of_a_job_that_is_over_starts_nothing(make_job):
     job = make_job()
-    store.create(job)
-    lifecycle.end(job, lifecycle.canceled(job, attempt=0))
+    views.create(job)
+    lifecycle.end(job, lifecycle.canceled_result(job, attempt=0))
 
     assert app.handler(batch(body_of(job)), Context()) == {"ended": 1}
-    assert store.in_flight()[RESIZE] == 0
+    assert slots.in_flight()[RESIZE] == 0
 
 
 @pytest.mark.parametrize(
@@ -147,12 +148,12 @@ def test_without_a_free_slot_the_message_waits_and_starts_when_one_comes_free(
     app.settings.cache_clear()
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
-        store.create(job)
-    store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
-    result = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0)))
+        views.create(job)
+    slots.acquire(holder.job_id, RESIZE, 1, limit=1)
+    result = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled_result(holder, attempt=0)))
     result.start()
 
-    assert app.handler(batch(body_of(waiting)), Context()) == {"taken": 1}
+    assert app.handler(batch(body_of(waiting)), Context()) == {"acquired": 1}
 
     assert started(waiting)
     result.join()
@@ -163,8 +164,8 @@ def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, 
     app.settings.cache_clear()
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
-        store.create(job)
-    store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
+        views.create(job)
+    slots.acquire(holder.job_id, RESIZE, 1, limit=1)
 
     outcomes = app.handler(batch(body_of(waiting)), Context(remaining_ms=app.RESERVE_MS + 300))
 
@@ -172,34 +173,49 @@ def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, 
     assert take("darkroom.resize")["body"]["job_id"] == waiting.job_id
 
 
+def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_images(make_job, take, monkeypatch):
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "2")
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_VIDEO", "1")
+    app.settings.cache_clear()
+    holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
+    for job in (holder, waiting):
+        views.create(job)
+    slots.acquire(holder.job_id, Operation.VIDEO_METADATA, 1, limit=1)
+
+    outcomes = app.handler(batch(body_of(waiting)), Context(remaining_ms=app.RESERVE_MS + 300))
+
+    assert outcomes == {"given_back": 1}
+    assert take("darkroom.video_metadata")["body"]["job_id"] == waiting.job_id
+
+
 def test_a_function_that_cannot_be_started_gives_its_slot_and_message_back(make_job, take):
     job = make_job(Operation.WATERMARK)
-    store.create(job)
+    views.create(job)
 
     outcomes = app.handler(batch(body_of(job)), Context(remaining_ms=app.RESERVE_MS + 300))
 
     assert outcomes == {"given_back": 1}
-    assert store.in_flight()[Operation.WATERMARK] == 0
+    assert slots.in_flight()[Operation.WATERMARK] == 0
     assert take("darkroom.watermark")["body"]["job_id"] == job.job_id
 
 
 def test_a_run_that_cannot_start_holds_up_none_of_its_batch(make_job, operation_function, started, take):
     stuck, other = make_job(Operation.WATERMARK), make_job()
     for job in (stuck, other):
-        store.create(job)
+        views.create(job)
 
     outcomes = app.handler(batch(body_of(stuck), body_of(other)), Context(remaining_ms=app.RESERVE_MS + 300))
 
-    assert outcomes == {"given_back": 1, "taken": 1}
+    assert outcomes == {"given_back": 1, "acquired": 1}
     assert started(other)
     assert take("darkroom.watermark")["body"]["job_id"] == stuck.job_id
 
 
 def test_what_is_parked_holds_up_none_of_its_batch(make_job, operation_function, take):
     job = make_job()
-    store.create(job)
+    views.create(job)
 
-    assert app.handler(batch(b"not json", body_of(job)), Context()) == {"parked": 1, "taken": 1}
+    assert app.handler(batch(b"not json", body_of(job)), Context()) == {"parked": 1, "acquired": 1}
     assert take(rabbitmq.PARKED_QUEUE)["body"] == b"not json"
 
 
@@ -207,8 +223,7 @@ def test_dispatch_waits_for_a_cache_that_is_down_and_gives_the_message_back(make
     job = make_job()
     monkeypatch.setenv("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1")
     app.settings.cache_clear()
-    store._client.cache_clear()
-    store._script.cache_clear()
+    redis_client.cache_clear()
 
     outcomes = app.handler(batch(body_of(job)), Context(remaining_ms=app.RESERVE_MS + 300))
 

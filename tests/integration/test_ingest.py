@@ -3,17 +3,17 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import files, views
 from functions.ingest import app
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 JOBS = [
-    UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
-    UploadedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
+    AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
+    AttachedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
 ]
 
 
@@ -38,7 +38,7 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
 
     assert announce(uploads.key_of(file_id)) == {"accepted": 2}
 
-    assert store.get_file(file_id) == {
+    assert files.find_record(file_id) == {
         "file_id": file_id,
         "name": "photo.png",
         "size_bytes": len(PNG),
@@ -47,7 +47,7 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
         "kind": "image",
     }
     assert ledger.read_job(carried[0].job_id).source.file_id == file_id
-    assert store.view(carried[1].job_id).status is Status.QUEUED
+    assert views.fetch(carried[1].job_id).status is Status.QUEUED
     assert take("darkroom.resize")["body"]["job_id"] == carried[0].job_id
     assert take("darkroom.thumbnail")["body"]["job_id"] == carried[1].job_id
 
@@ -61,7 +61,7 @@ def test_an_upload_told_twice_accepts_its_jobs_once():
     announce(uploads.key_of(file_id), uploads.key_of(file_id))
 
     assert ledger.read_job(carried[0].job_id) == first
-    assert len(store.list_ids("default", before=None, limit=10)) == 2
+    assert len(views.list_ids("default", before=None, limit=10)) == 2
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_the_jobs_of_an_unfit_upload_fail_with_the_reason(take, content, media_t
 
     for job in carried:
         assert ledger.read_result(job.job_id).error.code == code
-        assert store.view(job.job_id).status is Status.FAILED
+        assert views.fetch(job.job_id).status is Status.FAILED
     assert take("darkroom.resize") is None
     if code != "wrong_media_kind":
-        assert store.get_file(file_id)["status"] == "rejected"
-        assert store.get_file(file_id)["error"]["code"] == code
+        assert files.find_record(file_id)["status"] == "rejected"
+        assert files.find_record(file_id)["error"]["code"] == code
 
 
 def test_objects_that_no_form_made_and_uploads_that_are_gone_are_passed_over():

@@ -18,29 +18,29 @@ def ending_of(job, status, run):
 def test_a_job_is_written_down_once(make_job):
     job = make_job()
 
-    assert ledger.accept(job)
-    assert not ledger.accept(job)
+    assert ledger.write_job(job)
+    assert not ledger.write_job(job)
 
     assert ledger.read_job(job.job_id) == job
 
 
 def test_the_first_end_holds_and_every_other_writer_learns_it(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     first = ending_of(job, Status.COMPLETED, "run-1")
 
-    assert ledger.end(first) == first
-    assert ledger.end(ending_of(job, Status.FAILED, "run-2")) == first
+    assert ledger.write_result(first) == first
+    assert ledger.write_result(ending_of(job, Status.FAILED, "run-2")) == first
     assert ledger.read_result(job.job_id) == first
 
 
 def test_of_many_simultaneous_ends_exactly_one_holds(make_job):
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
     held = []
 
     def end(number):
-        held.append(ledger.end(ending_of(job, Status.COMPLETED, f"run-{number}")).run)
+        held.append(ledger.write_result(ending_of(job, Status.COMPLETED, f"run-{number}")).run)
 
     threads = [threading.Thread(target=end, args=(number,)) for number in range(12)]
     for thread in threads:
@@ -55,8 +55,8 @@ def test_of_many_simultaneous_ends_exactly_one_holds(make_job):
 def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
     jobs = [make_job(job_id=ids.new_id(at_ms=1_000_000 + number)) for number in range(4)]
     for job in jobs:
-        ledger.accept(job)
-    ledger.end(ending_of(jobs[1], Status.COMPLETED, "run-1"))
+        ledger.write_job(job)
+    ledger.write_result(ending_of(jobs[1], Status.COMPLETED, "run-1"))
 
     listed = list(ledger.jobs_after(ids.first_id(1_000_001)))
 

@@ -8,7 +8,7 @@ from darkroom.contracts.jobs import Status
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import deadlines, open_jobs, views
 from functions.sweep import app as sweep
 from tests.integration.conftest import forget_clients
 
@@ -46,15 +46,15 @@ def test_a_job_is_accepted_while_a_part_is_down_and_reaches_its_queue_later(make
         lifecycle.accept(job)
     assert ledger.read_job(job.job_id) == job
     monkeypatch.setattr(sweep, "ACCEPTING_S", 0)
-    monkeypatch.setattr(store, "START_WITHIN_S", 0)
+    monkeypatch.setattr(deadlines, "START_WITHIN_S", 0)
 
     sweep.handler({}, Context())
     if part == "broker":
-        store.postpone(job.job_id, 0, published=False)
+        open_jobs.postpone(job.job_id, 0, published=False)
     sweep.handler({}, Context())
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert store.view(job.job_id).status is Status.QUEUED
+    assert views.fetch(job.job_id).status is Status.QUEUED
 
 
 def test_without_the_ledger_nothing_is_accepted(make_job, take, outage):
@@ -63,6 +63,6 @@ def test_without_the_ledger_nothing_is_accepted(make_job, take, outage):
         lifecycle.accept(job)
 
     assert ledger.read_job(job.job_id) is None
-    assert store.view(job.job_id) is None
+    assert views.fetch(job.job_id) is None
     assert take("darkroom.resize") is None
     assert rabbitmq.depth(job.operation) == 0

@@ -13,9 +13,9 @@ import pika
 import pytest
 
 from darkroom.services import aws
-from localstack import poller
-from localstack.deployed import DeployedMapping
-from localstack.poller import InvocationFailedError, Poller
+from localstack.aws import poller
+from localstack.aws.deployed import DeployedMapping
+from localstack.aws.poller import InvocationFailedError, Poller
 
 ARN = "arn:aws:mq:us-east-1:000000000000:broker:b:1"
 

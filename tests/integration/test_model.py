@@ -24,10 +24,11 @@ from hypothesis.stateful import (
 
 from darkroom import config
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import slots
+from darkroom.services.redis.client import redis_client
 from functions.dispatch import app as dispatch
-from tests.chaos.effects import AFTER, BEFORE
-from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
+from tests.integration.crash_injection import AFTER, BEFORE
+from tests.integration.simulation import RESIZE, World, channel, copy, corrupt, unlucky
 
 #: Runs at the same time, in the model's deployment.
 LIMIT = 2
@@ -46,7 +47,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         os.environ["DARKROOM_BUCKET"] = f"model-{uuid.uuid4().hex[:16]}"
         config.settings.cache_clear()
         aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-        store._client().flushdb()
+        redis_client().flushdb()
         for queue in self._queues():
             channel().queue_purge(queue)
         self.world = World()
@@ -147,7 +148,7 @@ class LifeOfJobs(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         """Redis loses everything."""
-        store._client().flushdb()
+        redis_client().flushdb()
         self.forgotten = True
 
     @rule()
@@ -170,7 +171,7 @@ class LifeOfJobs(RuleBasedStateMachine):
 
     @invariant()
     def within_limits(self) -> None:
-        taken = store.in_flight()[RESIZE]
+        taken = slots.in_flight()[RESIZE]
         assert taken <= LIMIT or self.forgotten, f"{taken} slots of {LIMIT} are taken"
 
     def teardown(self) -> None:

@@ -1,6 +1,6 @@
 """What `sam build` made must run as Lambda runs it: from its artifact, its layers and boto3 alone.
 
-`make test` builds first; by hand, `python -m localstack.deploy build` with the tools' Python.
+`make test` builds first; by hand, `python -m localstack.aws.sam build` with the tools' Python.
 """
 
 import json
@@ -18,7 +18,8 @@ from darkroom.contracts.operations import Operation
 from tests.code import modules, reachable_modules
 from tests.template import Template
 
-BUILD = Path(__file__).parents[2] / ".darkroom" / "build"
+SOURCES = Path(__file__).parents[2]
+BUILD = SOURCES / ".darkroom" / "build"
 MEBIBYTE = 1024 * 1024
 
 #: Lambda's limit for a function and its layers, unpacked.
@@ -45,7 +46,7 @@ print(json.dumps({{"callable": callable(handler), "loaded": loaded}}))
 @pytest.fixture(scope="session", autouse=True)
 def bucket() -> None:
     """No service is needed here."""
-    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.deploy build`"
+    assert BUILD.is_dir(), "nothing is built; `make test` builds, or `python -m localstack.aws.sam build`"
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,17 @@ def test_function_starts_from_its_artifact_and_layers_alone(function: str, runti
     assert answer["callable"]
     assert not (loaded & WEB if function != "ApiFunction" else loaded & ENGINES)
     assert function in OPERATIONS or not loaded & ENGINES
+
+
+@pytest.mark.parametrize("function", sorted(FUNCTIONS.keys() - {"ApiFunction"}))
+def test_artifact_holds_the_whole_folder_of_its_function_and_nothing_else(function: str) -> None:
+    folder = Path(*FUNCTIONS[function]["Handler"].split(".")[:2])
+
+    assert files_in(BUILD / function) == {folder / path for path in files_in(SOURCES / folder)}
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

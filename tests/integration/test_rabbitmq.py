@@ -27,7 +27,7 @@ def test_a_delayed_message_comes_back_to_its_operation_after_its_time(make_job, 
     job = make_job()
     begun = time.monotonic()
 
-    rabbitmq.publish_later(lifecycle.message_for(job, 2), job.traceparent, rabbitmq.RETRY_DELAYS_S[0])
+    rabbitmq.publish_delayed(lifecycle.message_for(job, 2), job.traceparent, rabbitmq.RETRY_DELAYS_S[0])
 
     assert take("darkroom.resize") is None
     while (taken := take("darkroom.resize")) is None:

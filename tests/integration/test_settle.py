@@ -7,7 +7,8 @@ from darkroom.contracts.jobs import MAX_ATTEMPTS, JobResult, Status
 from darkroom.jobs import ledger, lifecycle
 from darkroom.jobs.events import MalformedMessageError
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import leases, slots, views
+from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from functions.settle import app
 
@@ -34,9 +35,9 @@ def dead_letter(body):
 @pytest.fixture
 def running(make_job):
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
-    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+    ledger.write_job(job)
+    views.create(job)
+    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
     return job
 
 
@@ -47,24 +48,24 @@ def waiting_for_retry(queue):
 def test_a_run_that_died_is_tried_again(running):
     app.handler(failed_run(running), None)
 
-    view = store.view(running.job_id)
+    view = views.fetch(running.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "worker_died")
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
-    assert store.in_flight()[running.operation] == 0
+    assert slots.in_flight()[running.operation] == 0
 
 
 def test_a_run_that_hit_the_time_limit_fails_since_another_would_too(running):
     app.handler(failed_run(running, reason="2026 Task timed out after 60.00 seconds"), None)
 
     assert ledger.read_result(running.job_id).error.code == "processing_timed_out"
-    assert store.view(running.job_id).status is Status.FAILED
+    assert views.fetch(running.job_id).status is Status.FAILED
 
 
 def test_the_last_attempt_that_dies_fails_the_job(make_job):
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
-    store.claim(job.job_id, job.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
+    ledger.write_job(job)
+    views.create(job)
+    leases.claim(job.job_id, job.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
 
     app.handler(failed_run(job, MAX_ATTEMPTS), None)
 
@@ -73,19 +74,19 @@ def test_the_last_attempt_that_dies_fails_the_job(make_job):
 
 def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
+    ledger.write_job(job)
+    views.create(job)
 
     app.handler(failed_run(job), None)
 
-    assert store.view(job.job_id).attempt == 1
+    assert views.fetch(job.job_id).attempt == 1
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
 
 
 def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
+    ledger.write_job(job)
+    views.create(job)
     for attempt in range(1, MAX_ATTEMPTS + 2):
         record = failed_run(job, attempt)
         record["requestContext"]["condition"] = "EventAgeExceeded"
@@ -94,52 +95,52 @@ def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
         app.handler(record, None)
 
     assert ledger.read_result(job.job_id) is None
-    assert {error.code for error in store.view(job.job_id).errors} == {"lambda_unavailable"}
+    assert {error.code for error in views.fetch(job.job_id).errors} == {"lambda_unavailable"}
 
 
 def test_a_run_that_an_outage_ended_uses_up_no_attempt(make_job):
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
+    ledger.write_job(job)
+    views.create(job)
     for attempt in range(1, MAX_ATTEMPTS + 2):
         app.handler(failed_run(job, attempt, error_type="StorageUnavailableError"), None)
 
     assert ledger.read_result(job.job_id) is None
-    assert {error.code for error in store.view(job.job_id).errors} == {"storage_unavailable"}
+    assert {error.code for error in views.fetch(job.job_id).errors} == {"storage_unavailable"}
 
 
 def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
     app.handler(failed_run(running), None)
-    store.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
+    leases.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
 
     assert app.handler(failed_run(running), None) == {"outcome": "stale"}
     assert app.handler(failed_run(running, reason="Task timed out after 60 s"), None) == {"outcome": "stale"}
 
-    assert store.view(running.job_id).status is Status.RUNNING
+    assert views.fetch(running.job_id).status is Status.RUNNING
 
 
 def test_a_run_that_died_after_its_commit_is_completed(running):
     result = JobResult(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
-    ledger.end(result)
+    ledger.write_result(result)
 
     assert app.handler(failed_run(running), None) == {"outcome": "ended"}
 
-    assert store.view(running.job_id).status is Status.COMPLETED
+    assert views.fetch(running.job_id).status is Status.COMPLETED
 
 
 def test_a_dead_run_whose_view_was_lost_is_tried_again(running):
-    store._client().flushdb()
+    redis_client().flushdb()
 
     app.handler(failed_run(running), None)
 
-    assert store.view(running.job_id).status is Status.QUEUED
+    assert views.fetch(running.job_id).status is Status.QUEUED
     assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
 
 
 def test_a_dead_letter_puts_its_job_back_to_work(make_job):
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
+    ledger.write_job(job)
+    views.create(job)
 
     app.handler(dead_letter(lifecycle.first_message(job).model_dump_json().encode()), None)
 

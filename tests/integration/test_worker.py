@@ -10,10 +10,11 @@ from darkroom import ids
 from darkroom.contracts.jobs import MAX_ATTEMPTS, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle, uploads, worker
+from darkroom.jobs import ledger, lifecycle, source, uploads, worker
 from darkroom.media.task import Rendition
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
 
 RESIZE = Operation.RESIZE
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
@@ -59,13 +60,13 @@ def test_a_run_ends_its_job_and_its_output_is_there(accepted):
     assert run(accepted) == "completed"
 
     result = ledger.read_result(accepted.job_id)
-    view = store.view(accepted.job_id)
+    view = views.fetch(accepted.job_id)
     assert view.status is Status.COMPLETED
     assert view.result == result
     [output] = result.outputs
     assert (output.name, output.size_bytes, output.media_type) == ("Łódź-resize.png", len(PNG), "image/png")
     assert s3.get(output.key) == PNG
-    assert store.in_flight()[RESIZE] == 0
+    assert slots.in_flight()[RESIZE] == 0
     assert scratch() == []
 
 
@@ -132,7 +133,7 @@ def test_trouble_that_passes_queues_the_job_again(accepted, take):
     take("darkroom.resize")
     assert run(accepted, unlucky) == "retried"
 
-    view = store.view(accepted.job_id)
+    view = views.fetch(accepted.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
     assert rabbitmq._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
     assert run(accepted, attempt=2) == "completed"
@@ -147,7 +148,7 @@ def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
     assert outcomes == ["retried"] * MAX_ATTEMPTS
     result = ledger.read_result(accepted.job_id)
     assert (result.status, result.error.code, result.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
-    assert [failure.code for failure in store.view(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
+    assert [failure.code for failure in views.fetch(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
 
 
 def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
@@ -178,7 +179,7 @@ def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
 
 
 def test_a_canceled_job_never_starts(accepted):
-    lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=0))
+    lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=0))
 
     assert run(accepted) == "ended"
     assert objects_of(accepted) == []
@@ -186,8 +187,8 @@ def test_a_canceled_job_never_starts(accepted):
 
 def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
     def slow(task, params):
-        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
-        task.progress(0.5)
+        lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, slow) == "superseded"
@@ -199,63 +200,63 @@ def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
 
 def test_a_run_that_finishes_after_the_cancel_loses(accepted):
     def blind(task, params):
-        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+        lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
         return copy(task, params)
 
     assert run(accepted, blind) == "superseded"
 
-    assert store.view(accepted.job_id).status is Status.CANCELED
+    assert views.fetch(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
 
 
 def test_a_job_whose_view_was_lost_is_restored_from_the_ledger_and_run(accepted):
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert run(accepted) == "completed"
-    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert views.fetch(accepted.job_id).status is Status.COMPLETED
 
 
 def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
     run(accepted)
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert run(accepted) == "ended"
-    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert views.fetch(accepted.job_id).status is Status.COMPLETED
     assert len(objects_of(accepted)) == 1
 
 
 def test_a_message_of_a_job_of_which_nothing_is_known_is_parked(make_job, take):
     job = make_job()
-    store.acquire_slot(job.job_id, job.operation, 1, limit=1)
+    slots.acquire(job.job_id, job.operation, 1, limit=1)
 
     assert run(job) == "missing"
 
     parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["body"]["job_id"] == job.job_id
     assert "never accepted" in parked["headers"]["x-reason"]
-    assert store.in_flight()[RESIZE] == 0
+    assert slots.in_flight()[RESIZE] == 0
 
 
 def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
     def forgetful(task, params):
-        store._client().flushdb()
-        task.progress(0.5)
+        redis_client().flushdb()
+        task.report_progress(0.5)
         return copy(task, params)
 
     assert run(accepted, forgetful) == "completed"
     assert ledger.read_result(accepted.job_id).status is Status.COMPLETED
-    assert store.view(accepted.job_id).status is Status.COMPLETED
-    assert store.list_ids("default", before=None, limit=10) == [accepted.job_id]
+    assert views.fetch(accepted.job_id).status is Status.COMPLETED
+    assert views.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
 
 def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):
-    real = ledger.end
+    real = ledger.write_result
 
     def written_but_unanswered(result):
         real(result)
         raise StorageUnavailableError("The object store did not answer.")
 
-    monkeypatch.setattr(ledger, "end", written_but_unanswered)
+    monkeypatch.setattr(ledger, "write_result", written_but_unanswered)
     with pytest.raises(StorageUnavailableError):
         run(accepted)
 
@@ -295,7 +296,7 @@ def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepte
     places = []
 
     def where(task, params):
-        places.append(task.source.locate())
+        places.append(task.source.ffmpeg_input())
         return copy(task, params)
 
     run(accepted, where)
@@ -303,7 +304,7 @@ def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepte
 
     second = accepted.model_copy(update={"job_id": ids.new_id()})
     lifecycle.accept(second)
-    monkeypatch.setattr(worker, "WHOLE_FILE_BYTES", 1)
+    monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
     run(second, where)
     assert places[1].startswith(aws.client("s3").meta.endpoint_url)
     assert uploads.key_of(accepted.source.file_id) in places[1]

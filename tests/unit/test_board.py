@@ -1,6 +1,6 @@
 import io
 
-from localstack import board
+from localstack.demo import board
 
 
 class Terminal(io.StringIO):

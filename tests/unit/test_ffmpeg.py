@@ -17,7 +17,7 @@ from darkroom.errors import (
     Superseded,
 )
 from darkroom.media.task import Task
-from tests.processes import children, processes, wait_until
+from tests.leftovers import children, processes, wait_until
 from tests.sources import make_task
 
 Clips = Callable[[str], Path]
@@ -54,7 +54,7 @@ def test_progress_grows_within_its_span_and_the_written_duration_is_known(clips:
     reported, speeds = list[float](), list[float]()
     slow = ["-re", "-readrate_initial_burst", "0", "-i", str(clips("variable.mp4")), "-f", "null", "-"]
 
-    task = replace(make_task(clips("video.mp4"), tmp_path, progress=reported.append), pace=speeds.append)
+    task = replace(make_task(clips("video.mp4"), tmp_path, progress=reported.append), report_speed=speeds.append)
     result = ffmpeg.run("ffmpeg", slow, task, duration_s=4.0, span=(0.2, 0.6))
 
     assert reported == sorted(reported)

@@ -113,7 +113,7 @@ def test_a_focal_point_never_leads_out_of_the_picture(
 ) -> None:
     size = Size(*image)
     crop = Size(max(1, int(size.width * part[0])), max(1, int(size.height * part[1])))
-    left, top = geometry.around(FocalPoint(x=point[0], y=point[1]), size, crop)
+    left, top = geometry.center_on(FocalPoint(x=point[0], y=point[1]), size, crop)
     assert 0 <= left <= size.width - crop.width
     assert 0 <= top <= size.height - crop.height
 
@@ -196,7 +196,7 @@ def test_a_region_up_to_the_very_edge_is_inside(tmp_path: Path) -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 0.999), st.floats(0, 0.999), st.floats(0.001, 1))
 def test_a_region_in_fractions_is_always_inside(width: int, height: int, left: float, top: float, part: float) -> None:
     region = Region(left=left, top=top, width=(1 - left) * part, height=(1 - top) * part, unit="fraction")
-    box = geometry.part(region, Size(width, height))
+    box = geometry.resolve_region(region, Size(width, height))
     assert 0 <= box.left < box.left + box.width <= width
     assert 0 <= box.top < box.top + box.height <= height
 

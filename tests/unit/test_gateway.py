@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 from yarl import URL
 
-from localstack.gateway import MAX_BODY_BYTES, Gateway
+from localstack.aws.gateway import MAX_BODY_BYTES, Gateway
 from localstack.settings import Settings, load
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from darkroom.contracts.image_params import Position
 from darkroom.media import geometry
-from darkroom.media.geometry import Plan, Size
+from darkroom.media.geometry import ResizePlan, Size
 
 SIZES = st.builds(Size, st.integers(1, 20_000), st.integers(1, 20_000))
 
@@ -21,35 +21,35 @@ SIZES = st.builds(Size, st.integers(1, 20_000), st.integers(1, 20_000))
     ],
 )
 def test_contain_keeps_the_shape(width: int | None, height: int | None, upscale: bool, expected: Size) -> None:
-    assert geometry.contain(Size(4000, 3000), width, height, upscale=upscale) == Plan(expected, expected)
+    assert geometry.plan_contain(Size(4000, 3000), width, height, upscale=upscale) == ResizePlan(expected, expected)
 
 
 @pytest.mark.parametrize(
     ("box", "upscale", "expected"),
     [
-        (Size(300, 300), False, Plan(Size(400, 300), Size(300, 300))),
-        (Size(400, 100), False, Plan(Size(400, 300), Size(400, 100))),
-        (Size(8000, 4000), True, Plan(Size(8000, 6000), Size(8000, 4000))),
-        (Size(8000, 4000), False, Plan(Size(4000, 3000), Size(4000, 2000))),
-        (Size(3000, 6000), False, Plan(Size(4000, 3000), Size(1500, 3000))),
+        (Size(300, 300), False, ResizePlan(Size(400, 300), Size(300, 300))),
+        (Size(400, 100), False, ResizePlan(Size(400, 300), Size(400, 100))),
+        (Size(8000, 4000), True, ResizePlan(Size(8000, 6000), Size(8000, 4000))),
+        (Size(8000, 4000), False, ResizePlan(Size(4000, 3000), Size(4000, 2000))),
+        (Size(3000, 6000), False, ResizePlan(Size(4000, 3000), Size(1500, 3000))),
     ],
 )
-def test_cover_fills_the_box_or_the_largest_box_of_its_shape(box: Size, upscale: bool, expected: Plan) -> None:
-    assert geometry.cover(Size(4000, 3000), box, upscale=upscale) == expected
+def test_cover_fills_the_box_or_the_largest_box_of_its_shape(box: Size, upscale: bool, expected: ResizePlan) -> None:
+    assert geometry.plan_cover(Size(4000, 3000), box, upscale=upscale) == expected
 
 
 def test_fill_stretches_but_does_not_enlarge_unasked() -> None:
-    assert geometry.fill(Size(400, 300), Size(200, 250), upscale=False).crop == Size(200, 250)
-    assert geometry.fill(Size(400, 300), Size(600, 600), upscale=False).crop == Size(300, 300)
-    assert geometry.fill(Size(400, 300), Size(600, 600), upscale=True).crop == Size(600, 600)
+    assert geometry.plan_fill(Size(400, 300), Size(200, 250), upscale=False).result_size == Size(200, 250)
+    assert geometry.plan_fill(Size(400, 300), Size(600, 600), upscale=False).result_size == Size(300, 300)
+    assert geometry.plan_fill(Size(400, 300), Size(600, 600), upscale=True).result_size == Size(600, 600)
 
 
 @given(SIZES, SIZES, st.booleans())
 def test_no_plan_leaves_its_box_or_cuts_more_than_there_is(image: Size, box: Size, upscale: bool) -> None:
     plans = [
-        geometry.contain(image, *box, upscale=upscale),
-        geometry.cover(image, box, upscale=upscale),
-        geometry.fill(image, box, upscale=upscale),
+        geometry.plan_contain(image, *box, upscale=upscale),
+        geometry.plan_cover(image, box, upscale=upscale),
+        geometry.plan_fill(image, box, upscale=upscale),
     ]
     for scaled, crop in plans:
         assert 1 <= crop.width <= min(box.width, scaled.width)
@@ -72,4 +72,4 @@ def test_no_plan_leaves_its_box_or_cuts_more_than_there_is(image: Size, box: Siz
     ],
 )
 def test_an_item_is_put_at_each_of_nine_places(position: Position, expected: tuple[int, int]) -> None:
-    assert geometry.place(Size(100, 100), Size(10, 20), position, 5) == expected
+    assert geometry.align(Size(100, 100), Size(10, 20), position, 5) == expected

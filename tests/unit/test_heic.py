@@ -90,8 +90,8 @@ def test_an_end_before_its_time_is_an_error(
 
 def test_it_ends_when_its_parent_does() -> None:
     program = (
-        "import os\nfrom darkroom.media.subprocesses import spawned\n"
-        "with spawned('darkroom.images.heic_process') as child:\n    print(child.pid, flush=True)\n    os._exit(0)"
+        "import os\nfrom darkroom.media.subprocesses import spawn_python\n"
+        "with spawn_python('darkroom.images.heic_process') as child:\n    print(child.pid, flush=True)\n    os._exit(0)"
     )
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True)

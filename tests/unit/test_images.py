@@ -468,7 +468,7 @@ def test_a_defect_of_ours_is_not_blamed_on_the_file() -> None:
 WARNING_WITHIN_A_WARNING = """
 import gc, logging, sys
 import pyvips
-from darkroom.vips import set_up
+from darkroom.images.vips import set_up
 
 jpeg, png = (open(name, "rb").read() for name in sys.argv[1:])
 set_up()

@@ -10,8 +10,8 @@ import pika
 import pytest
 
 from darkroom.jobs import events
-from localstack import rmq_event
-from localstack.rmq_event import Source
+from localstack.aws import rmq_event
+from localstack.aws.rmq_event import Source
 
 EVENTS = Path(__file__).parents[1] / "events"
 SOURCE = Source("arn:aws:mq:us-east-1:000000000000:broker:b:1", "darkroom.resize", "/")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from darkroom.contracts.image_params import ResizeParams, ThumbnailParams, WatermarkParams
-from darkroom.media.geometry import Box, Size, stored
+from darkroom.media.geometry import Box, Size, stored_box
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
@@ -109,5 +109,5 @@ def test_where_a_region_is_stored_agrees_with_pillow(orientation: int) -> None:
     upright = Image.new("L", (60, 40))
     upright.paste(255, (7, 5, 18, 25))
     marked = oriented(upright.convert("RGB"), orientation, "PNG")
-    left, top, width, height = stored(Box(7, 5, 11, 20), Size(60, 40), orientation)
+    left, top, width, height = stored_box(Box(7, 5, 11, 20), Size(60, 40), orientation)
     assert Image.open(io.BytesIO(marked)).convert("L").getbbox() == (left, top, left + width, top + height)

@@ -28,22 +28,22 @@ S3_ACTIONS = {
 
 #: The part of the bucket that each user of `storage` works on.
 PARTS = {
-    ("darkroom.jobs.ledger", "accept"): "ledger",
-    ("darkroom.jobs.ledger", "end"): "ledger",
+    ("darkroom.jobs.ledger", "write_job"): "ledger",
+    ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "jobs_after"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
-    ("darkroom.jobs.uploads", "landed_since"): "uploads",
-    ("darkroom.jobs.lifecycle", "tidy"): "processed",
-    ("darkroom.jobs.worker", "StoredSource"): "uploads",
+    ("darkroom.jobs.uploads", "uploaded_after"): "uploads",
+    ("darkroom.jobs.lifecycle", "clean_up"): "processed",
+    ("darkroom.jobs.source", "StoredSource"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
     ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",
     ("api.routers.uploads", "create_upload"): "uploads",
-    ("api.routers.health", "_ask_storage"): "ledger",
+    ("api.routers.health", "_check_storage"): "ledger",
     ("api.routers.jobs", "download_result"): "processed",
-    ("api.documents", "download_link"): "processed",
-    ("api.idempotency", "reserve"): "work",
+    ("api.job_responses", "download_link"): "processed",
+    ("api.idempotency", "reserve_ids"): "work",
 }
 
 #: The settings that name secrets, and the environment variables behind them.

@@ -6,7 +6,8 @@ import pytest
 
 from darkroom.contracts.base import MediaKind
 from darkroom.errors import MediaTypeMismatchError
-from darkroom.media.sniff import HEAD_BYTES, MEDIA_TYPES, check_declared, sniff
+from darkroom.media.sniff import HEAD_BYTES, sniff_type
+from darkroom.media.types import MEDIA_TYPES, check_declared_type
 from tests.media.make_images import encode, photograph
 
 Clips = Callable[[str], Path]
@@ -57,7 +58,7 @@ def brands(major: bytes, *compatible: bytes) -> bytes:
 
 
 def name_of(head: bytes) -> str | None:
-    found = sniff(head)
+    found = sniff_type(head)
     return found.name if found else None
 
 
@@ -71,7 +72,7 @@ def test_film_or_sound_is_known_by_its_first_bytes(clips: Clips, clip: str, name
 
 @pytest.mark.parametrize(("fmt", "name"), PICTURES.items())
 def test_picture_is_known_by_its_first_bytes(fmt: str, name: str) -> None:
-    found = sniff(encode(photograph(), fmt)[:HEAD_BYTES])
+    found = sniff_type(encode(photograph(), fmt)[:HEAD_BYTES])
 
     assert found == MEDIA_TYPES[name]
     assert found.kind is MediaKind.IMAGE
@@ -130,7 +131,7 @@ def test_iso_media_is_told_apart_by_brand(head: bytes, name: str | None) -> None
     ],
 )
 def test_what_is_no_media_is_not_taken_for_any(text: bytes) -> None:
-    assert sniff(text[:HEAD_BYTES]) is None
+    assert sniff_type(text[:HEAD_BYTES]) is None
 
 
 def test_random_bytes_are_not_taken_for_media() -> None:
@@ -145,7 +146,7 @@ def test_a_file_that_ends_anywhere_is_known_or_not_but_never_an_error(clips: Cli
     for name in FILMS:
         head = clips(name).read_bytes()[:300]
         for length in range(len(head)):
-            found = sniff(head[:length])
+            found = sniff_type(head[:length])
             assert found is None or found.name == FILMS[name] or name.startswith(("film.m", "sound_only", "moov"))
 
 
@@ -178,7 +179,7 @@ def test_a_file_that_ends_anywhere_is_known_or_not_but_never_an_error(clips: Cli
     ],
 )
 def test_declared_type_that_means_the_same_is_no_contradiction(found: str, declared: str | None) -> None:
-    check_declared(MEDIA_TYPES[found], declared)
+    check_declared_type(MEDIA_TYPES[found], declared)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_declared_type_that_means_the_same_is_no_contradiction(found: str, decla
 )
 def test_declared_type_that_contradicts_the_bytes_is_refused_by_name(found: str, declared: str) -> None:
     with pytest.raises(MediaTypeMismatchError) as caught:
-        check_declared(MEDIA_TYPES[found], declared)
+        check_declared_type(MEDIA_TYPES[found], declared)
 
     assert found in caught.value.message
     assert declared in caught.value.message

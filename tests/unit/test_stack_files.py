@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localstack import artifacts, bootstrap, compose, services
+from localstack.aws import artifacts
 from localstack.failure import StackError
+from localstack.services import compose, environments, native
 from localstack.settings import VIRTUAL_HOSTS, Ports, load, port_variable
 
-HERE = Path(__file__).parents[2] / "localstack"
+HERE = Path(__file__).parents[2] / "localstack" / "services"
 
 
 def build_with(folder: Path, template: str, **files: str) -> Path:
@@ -62,7 +63,7 @@ def test_same_contents_make_the_same_archive(tmp_path):
 
 
 def test_broker_listens_where_it_is_told_with_one_account_and_every_virtual_host(tmp_path):
-    services.write_broker_files(tmp_path, "127.0.0.1:1234", str(tmp_path / "definitions.json"))
+    native.write_broker_files(tmp_path, "127.0.0.1:1234", str(tmp_path / "definitions.json"))
 
     assert "listeners.tcp.1 = 127.0.0.1:1234" in (tmp_path / "rabbitmq.conf").read_text()
     definitions = json.loads((tmp_path / "definitions.json").read_text())
@@ -71,19 +72,19 @@ def test_broker_listens_where_it_is_told_with_one_account_and_every_virtual_host
 
 
 def test_service_is_recognised_from_any_shell_but_not_with_other_settings(monkeypatch):
-    fingerprint = services.emulator(load({})).fingerprint
+    fingerprint = native.emulator(load({})).fingerprint
     monkeypatch.setenv("PATH", "/somewhere:/else")
     monkeypatch.setenv("LANG", "de_DE.UTF-8")
 
-    assert services.emulator(load({})).fingerprint == fingerprint
-    assert services.emulator(load({"DARKROOM_EMULATOR_PORT": "4567"})).fingerprint != fingerprint
+    assert native.emulator(load({})).fingerprint == fingerprint
+    assert native.emulator(load({"DARKROOM_EMULATOR_PORT": "4567"})).fingerprint != fingerprint
 
 
 def test_settings_of_aws_and_python_do_not_leak_into_the_stack(monkeypatch):
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "mine")
 
-    environment = services.own_environment(load({}))
+    environment = native.own_environment(load({}))
 
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "VIRTUAL_ENV"} & set(environment)
     assert environment["AWS_ACCESS_KEY_ID"] == "test"
@@ -142,14 +143,14 @@ def test_environment_is_made_once_and_again_when_its_lock_file_changes(tmp_path,
         (target / "bin").mkdir(parents=True, exist_ok=True)
         (target / "bin" / "python").touch()
 
-    monkeypatch.setattr(bootstrap, "_run", run)
-    bootstrap._ensure(target, lock, "it")
+    monkeypatch.setattr(environments, "_run", run)
+    environments.ensure(target, lock, "it")
     assert len(runs) == 2, "an environment, then its packages"
-    bootstrap._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
     assert len(runs) == 2
 
     lock.write_text("# something\n")
-    bootstrap._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
 
     assert len(runs) == 4
 
@@ -161,21 +162,21 @@ def test_environment_that_was_not_finished_is_made_again(tmp_path, monkeypatch):
     def fail(_argv: list[str], purpose: str) -> None:
         raise StackError(purpose)
 
-    monkeypatch.setattr(bootstrap, "_run", fail)
+    monkeypatch.setattr(environments, "_run", fail)
     for _ in range(2):
         with pytest.raises(StackError):
-            bootstrap._ensure(tmp_path / "home" / "tools", lock, "it")
+            environments.ensure(tmp_path / "home" / "tools", lock, "it")
 
 
 def test_failed_installation_shows_what_the_installer_said():
     with pytest.raises(StackError, match="no such option") as error:
-        bootstrap._run(["sh", "-c", "echo no such option; exit 1"], "install it")
+        environments._run(["sh", "-c", "echo no such option; exit 1"], "install it")
 
     assert "install it" in str(error.value)
 
 
 def test_old_python_is_refused_with_a_way_out(monkeypatch):
-    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 9, 2))
+    monkeypatch.setattr(environments.sys, "version_info", (3, 9, 2))
 
     with pytest.raises(StackError, match=r"make PYTHON=python3\.11"):
-        bootstrap.require_python()
+        environments.require_python()

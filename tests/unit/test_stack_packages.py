@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localstack import packages
 from localstack.failure import StackError
+from localstack.services import packages
 
 #: Stands in for apt-get: tells whether services were forbidden to start, and fails when told to.
 APT = """#!/bin/sh

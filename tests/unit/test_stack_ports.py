@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from localstack import ports
 from localstack.failure import StackError
+from localstack.services import ports
 from localstack.settings import load
 
 

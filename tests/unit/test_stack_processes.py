@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from localstack import processes
 from localstack.failure import StackError
-from localstack.processes import MARK, Registry
+from localstack.services import processes
+from localstack.services.processes import MARK, Registry
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

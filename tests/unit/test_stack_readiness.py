@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from localstack import readiness
-from localstack.readiness import NotReadyError
+from localstack.services import readiness
+from localstack.services.readiness import NotReadyError
 
 START = b"\x01\x00\x00\x00\x00\x01\x00\x00\x0a\x00\x0a\x00\x09"
 

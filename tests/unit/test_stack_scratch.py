@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from localstack import scratch
 from localstack.failure import StackError
+from localstack.services import scratch
 from localstack.settings import load
 
 GIBIBYTE = 1 << 30

@@ -83,8 +83,8 @@ def test_what_would_be_ignored_or_fail_later_is_refused_at_once() -> None:
 
 def test_environment_holds_every_variable_that_must_be_set_and_no_unknown_one(template: Template) -> None:
     variables = template.function_defaults["Environment"]["Variables"]
-    ours = {name: str(value) for name, value in variables.items() if name.startswith(config.PREFIX)}
-    known = {config.PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
+    ours = {name: str(value) for name, value in variables.items() if name.startswith(config.ENVIRONMENT_PREFIX)}
+    known = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
 
     assert config.load(ours).bucket
     assert ours.keys() <= known
@@ -111,15 +111,35 @@ def test_every_function_has_a_log_group_that_forgets(template: Template) -> None
 
 def test_sizes_stay_within_what_lambda_allows(template: Template) -> None:
     for name, spec in template.functions.items():
-        assert 128 <= spec["MemorySize"] <= 3008, f"a new account refuses {name}"
+        assert 128 <= int(spec["MemorySize"]) <= 3008, f"a new account refuses {name}"
         assert spec["Timeout"] <= 900, name
         assert 512 <= spec.get("EphemeralStorage", {"Size": 512})["Size"] <= 10_240, name
 
 
-def test_every_size_is_used() -> None:
-    template = new_network()
+def test_table_of_operations_has_one_row_for_each() -> None:
+    rows = new_network().raw["Mappings"]["Operations"]
 
-    assert {f"{name}Function" for name in template.raw["Mappings"]["Size"]} == set(template.functions)
+    assert {name: row["Name"] for name, row in rows.items()} == {
+        logical_id(operation): operation for operation in Operation
+    }
+
+
+def test_memory_of_video_compress_alone_is_a_parameter() -> None:
+    default, changed = new_network().functions, Template(VideoCompressMemoryMb="5000").functions
+
+    assert [name for name in default if default[name] != changed[name]] == ["VideoCompressFunction"]
+    assert changed["VideoCompressFunction"]["MemorySize"] == "5000"
+
+
+def test_every_function_runs_the_code_of_its_own_folder() -> None:
+    functions = new_network().functions
+    words = {name: spec["FunctionName"].removeprefix("darkroom-") for name, spec in functions.items()}
+    folders = {name: "api" if word == "api" else f"functions/{word}" for name, word in words.items()}
+
+    assert {name: spec["CodeUri"].rstrip("/") for name, spec in functions.items()} == folders
+    assert {name: spec["Handler"] for name, spec in functions.items()} == {
+        name: "api.main.handler" if word == "api" else f"functions.{word}.app.handler" for name, word in words.items()
+    }
 
 
 def test_callers_outlast_what_they_call() -> None:
@@ -188,6 +208,18 @@ def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: 
     assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 
+def test_every_parameter_has_a_description_a_label_and_one_group() -> None:
+    parameters = new_network().raw["Parameters"]
+    interface = new_network().raw["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(parameters)
+    assert interface["ParameterLabels"].keys() == parameters.keys()
+    assert all(parameter["Description"] for parameter in parameters.values())
+    labels = [entry["default"] for entry in interface["ParameterLabels"].values()]
+    assert len(set(labels)) == len(labels)
+
+
 @pytest.mark.parametrize(
     ("address", "accepted"),
     [
@@ -210,7 +242,7 @@ def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
     ]
 
     assert notification["Function"] == "<IngestFunction.Arn>"
-    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.PREFIX}]
+    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.UPLOADS_PREFIX}]
 
 
 def test_functions_are_told_the_name_that_the_bucket_gets(template: Template) -> None:
@@ -235,9 +267,9 @@ def test_every_prefix_ends_its_objects() -> None:
     assert set(days) == {str(value) for value in new_network().raw["Parameters"]["RetentionDays"]["AllowedValues"]}
     for retention, rules in days.items():
         assert rules == {
-            uploads.PREFIX: int(retention),
+            uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
-            ledger.PREFIX: int(retention) + 1,
+            ledger.LEDGER_PREFIX: int(retention) + 1,
             "work/": 1,
         }
 

@@ -195,10 +195,10 @@ def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: 
     video = clips("long.mp4")
 
     class UrlSource(LocalSource):
-        def locate(self) -> str:
+        def ffmpeg_input(self) -> str:
             return server.url
 
-        def path(self) -> Path:
+        def download(self) -> Path:
             raise AssertionError("the whole file was downloaded")
 
     with serve_file(video) as server:

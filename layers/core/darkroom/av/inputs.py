@@ -6,8 +6,8 @@ A hostile file can therefore not make FFmpeg guess another format or open furthe
 from pathlib import Path
 
 from darkroom.errors import UnsupportedMediaTypeError, WrongMediaKindError
-from darkroom.media.sniff import MEDIA_TYPES
 from darkroom.media.task import Source
+from darkroom.media.types import MEDIA_TYPES
 
 #: Most streams that FFmpeg creates for one file (`-max_streams`).
 MAX_STREAMS = 100

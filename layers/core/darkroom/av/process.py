@@ -76,8 +76,8 @@ def wait_for_exit(child: subprocess.Popen[bytes], stdout: StdoutReader, stderr: 
         if time.monotonic() >= next_report:
             next_report = time.monotonic() + REPORT_PERIOD_S
             if stdout.speed is not None:
-                task.pace(stdout.speed)
-            task.progress(stdout.fraction)
+                task.report_speed(stdout.speed)
+            task.report_progress(stdout.fraction)
         return max(min(next_report - time.monotonic(), task.remaining_s()), 0.0)
 
     with selectors.DefaultSelector() as selector:

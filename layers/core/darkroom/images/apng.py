@@ -173,7 +173,7 @@ def encoded(strip: pyvips.Image, encode: Callable[[pyvips.Image], bytes], task: 
     for number, (image, box, delay_ms) in enumerate(written):
         if time.monotonic() >= next_look:
             next_look = time.monotonic() + LOOK_EVERY_S
-            task.progress(number / len(written))
+            task.report_progress(number / len(written))
         found = list(chunks(encode(image)))
         if number == 0:
             head = [(kind, body) for kind, body in found if kind not in (b"IDAT", b"IEND")]

@@ -13,7 +13,7 @@ import pyvips
 
 from darkroom.errors import WorkerDiedError
 from darkroom.images.vips import LOOK_EVERY_S, set_up, watched
-from darkroom.media.subprocesses import spawned
+from darkroom.media.subprocesses import spawn_python
 from darkroom.media.task import Task
 
 _PIPE_READ_BYTES = 65_536
@@ -29,7 +29,7 @@ def encoded(
 
     Raises ProcessingTimedOutError, Superseded, WorkerDiedError and pyvips.Error.
     """
-    with spawned("darkroom.images.encode_process", saver, options) as child:
+    with spawn_python("darkroom.images.encode_process", saver, options) as child:
         sent = start + (end - start) * _DECODED
         with watched(image, task, start=start, end=sent):
             _send(image, child, options["keep"])
@@ -55,7 +55,7 @@ def _received(child: subprocess.Popen[bytes], task: Task, fraction: float) -> by
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             if not selector.select(min(LOOK_EVERY_S, task.remaining_s())):
-                task.progress(fraction)
+                task.report_progress(fraction)
                 continue
             part = os.read(pipe.fileno(), _PIPE_READ_BYTES)
             if not part:

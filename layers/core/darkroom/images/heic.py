@@ -15,7 +15,7 @@ from typing import IO, Any, NoReturn, cast
 from darkroom.errors import CorruptMediaError, WorkerDiedError
 from darkroom.images.heic_process import GO, LENGTH_BYTES
 from darkroom.media.geometry import Size
-from darkroom.media.subprocesses import spawned
+from darkroom.media.subprocesses import spawn_python
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Opened:
 @contextmanager
 def opened(content: bytes) -> Iterator[Opened]:
     """The picture in a HEIC file, for as long as the block lasts. Raises CorruptMediaError and WorkerDiedError."""
-    with spawned("darkroom.images.heic_process") as child:
+    with spawn_python("darkroom.images.heic_process") as child:
         _write(child, len(content).to_bytes(LENGTH_BYTES), content)
         told = _told(child)
         metadata = {name: _read(child, length) for name, length in told["metadata"].items()}

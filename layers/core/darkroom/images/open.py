@@ -26,7 +26,7 @@ from darkroom.images import apng, pillow
 from darkroom.images.color import displayable
 from darkroom.images.pillow import check_pixels
 from darkroom.images.vips import each_frame, film, frames_of, in_memory, set_up, translated
-from darkroom.media.geometry import SIDEWAYS, Box, Size, stored
+from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Box, Size, stored_box
 from darkroom.media.task import Limits, Source, Task
 
 #: Largest file that is read as a picture. It is held in memory beside what is made of it.
@@ -82,7 +82,7 @@ class Picture:
             if self.frames > 1:
                 header = each_frame(self.header, lambda frame: frame.crop(*box), task)
             else:
-                header = self.header.crop(*stored(box, self.size, orientation(self.header)))
+                header = self.header.crop(*stored_box(box, self.size, orientation(self.header)))
         return replace(self, size=box.size, header=header, content=b"")
 
     def whole(self, task: Task, *, held: bool) -> pyvips.Image:
@@ -256,7 +256,7 @@ def _measured(header: pyvips.Image, limits: Limits, keep_profile: bool) -> Pictu
     """The picture behind a header, its upright size within the limit."""
     size = Size(header.width, header.get_page_height())
     frames = header.height // size.height
-    if frames == 1 and orientation(header) in SIDEWAYS:
+    if frames == 1 and orientation(header) in SIDEWAYS_ORIENTATIONS:
         size = Size(size.height, size.width)
     check_pixels(size, frames, limits.pixels, "The picture")
     return Picture(size, frames, limits, b"", header, {}, keep_profile)

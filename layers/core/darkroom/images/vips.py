@@ -61,7 +61,7 @@ def watched(image: pyvips.Image, task: Task, *, start: float = 0.0, end: float =
             told = max(
                 told, start + (end - start) * progress.percent / 100
             )  # libvips' own figure may step back a little
-            task.progress(told)
+            task.report_progress(told)
         except Exception as error:  # noqa: BLE001 - no error can cross libvips: it is raised again below
             stopped.append(error)
             computed.set_kill(True)

@@ -1,88 +1,29 @@
-"""What a file is, by its first bytes: never by its name and never by what the upload declared.
+"""Detects the type of a file by its first bytes, never by its name or by what the upload declared.
 
-Only formats with a signature that text cannot have by accident are known here. Playlists, SVG and other scripts are
-not, on purpose: they make a decoder open further files. The kind is a first guess for containers that may hold sound
-alone (MP4, Matroska, Ogg ...): they count as video until they are probed.
+Only formats whose signature cannot occur in text by accident are detected. Playlists, SVG and other scripts are not, on
+purpose: they make a decoder open further files. For containers that may hold only audio (MP4, Matroska, Ogg ...) the
+kind is a first guess: they count as video until they are probed.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from darkroom.contracts.base import MediaKind
-from darkroom.errors import MediaTypeMismatchError
+from darkroom.media.types import MEDIA_TYPES, MediaType
 
-#: How many bytes of a file `sniff` wants to see.
+#: Number of leading bytes of a file that `sniff_type` needs.
 HEAD_BYTES = 4096
 
 
-@dataclass(frozen=True)
-class MediaType:
-    """A media type Darkroom reads: its name, its kind, the demuxer FFmpeg is pinned to, its file name ending.
-
-    `demuxer` is None for pictures, which FFmpeg never sees; `suffix` comes without a dot.
-    """
-
-    name: str
-    kind: MediaKind
-    demuxer: str | None
-    suffix: str
-
-
-def _known(kind: MediaKind, *rows: tuple[str, str | None, str]) -> dict[str, MediaType]:
-    return {name: MediaType(name, kind, demuxer, suffix) for name, demuxer, suffix in rows}
-
-
-#: Every type `sniff` can name, by that name.
-MEDIA_TYPES: dict[str, MediaType] = {
-    **_known(
-        MediaKind.IMAGE,
-        ("image/jpeg", None, "jpg"),
-        ("image/png", None, "png"),
-        ("image/gif", None, "gif"),
-        ("image/webp", None, "webp"),
-        ("image/tiff", None, "tiff"),
-        ("image/bmp", None, "bmp"),
-        ("image/avif", None, "avif"),
-        ("image/heic", None, "heic"),
-    ),
-    **_known(
-        MediaKind.VIDEO,
-        ("video/mp4", "mov", "mp4"),
-        ("video/quicktime", "mov", "mov"),
-        ("video/3gpp", "mov", "3gp"),
-        ("video/x-matroska", "matroska", "mkv"),
-        ("video/webm", "matroska", "webm"),
-        ("video/x-msvideo", "avi", "avi"),
-        ("video/mp2t", "mpegts", "ts"),
-        ("video/mpeg", "mpeg", "mpg"),
-        ("video/x-flv", "flv", "flv"),
-        ("video/ogg", "ogg", "ogv"),
-        ("video/x-ms-asf", "asf", "wmv"),
-    ),
-    **_known(
-        MediaKind.AUDIO,
-        ("audio/mp4", "mov", "m4a"),
-        ("audio/mpeg", "mp3", "mp3"),
-        ("audio/aac", "aac", "aac"),
-        ("audio/ogg", "ogg", "ogg"),
-        ("audio/flac", "flac", "flac"),
-        ("audio/wav", "wav", "wav"),
-        ("audio/aiff", "aiff", "aiff"),
-        ("audio/amr", "amr", "amr"),
-    ),
-}
-
-
-def sniff(head: bytes) -> MediaType | None:
-    """The type of the file that begins with `head` (its first `HEAD_BYTES`, or all of it), None when it is unknown."""
-    for recognise in _RECOGNISERS:
-        name = recognise(head)
+def sniff_type(head: bytes) -> MediaType | None:
+    """Returns the type of a file from its first `HEAD_BYTES` (or all of it), None if it is unknown."""
+    for detect in _DETECTORS:
+        name = detect(head)
         if name is not None:
             return MEDIA_TYPES[name]
     return None
 
 
-# Fixed signatures --------------------------------------------------------------------------------------------------
+# Fixed signatures ----------------------------------------------------------------------------------------------------
 
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
@@ -128,7 +69,7 @@ def _bmp(head: bytes) -> str | None:
     return "image/bmp" if fits else None
 
 
-# ISO base media: MP4 and its relations -----------------------------------------------------------------------------
+# ISO base media: MP4, QuickTime, AVIF, HEIC --------------------------------------------------------------------------
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -137,10 +78,10 @@ _AUDIO_BRANDS = {b"M4A ", b"M4B ", b"F4A ", b"F4B "}
 _VIDEO_BRANDS = {b"isom", b"mp41", b"mp42", b"avc1", b"dash", b"M4V ", b"M4VH", b"M4VP", b"MSNV", b"f4v ", b"F4V "}
 _VIDEO_BRANDS |= {b"iso" + bytes([digit]) for digit in b"23456789"} | {b"mmp4", b"XAVC", b"cmfc", b"cmf2", b"av01"}
 
-#: Not films, though they may claim to be compatible with one: Canon's raw photos.
+#: Not videos, although they may list a video brand as compatible: Canon's raw photos.
 _OTHER_BRANDS = {b"crx "}
 
-#: What the first box of a QuickTime film from before `ftyp` can be.
+#: First boxes of a QuickTime file from before `ftyp` existed.
 _OLD_QUICKTIME_BOXES = {b"moov", b"mdat", b"wide", b"pnot"}
 
 
@@ -155,7 +96,7 @@ def _iso_base_media(head: bytes) -> str | None:
 
 
 def _by_brands(major: bytes, brands: set[bytes]) -> str | None:
-    """The major brand decides; where it is a maker's own or just says "still", the compatible ones do."""
+    """The major brand decides. If it is vendor-specific or only means "still image", the compatible brands decide."""
     if major in _AVIF_BRANDS | _STILL_BRANDS and brands & _AVIF_BRANDS:
         return "image/avif"
     if major in _HEIC_BRANDS | _STILL_BRANDS:
@@ -171,7 +112,7 @@ def _by_brands(major: bytes, brands: set[bytes]) -> str | None:
     return "video/mp4" if brands & _VIDEO_BRANDS else None
 
 
-# Other containers --------------------------------------------------------------------------------------------------
+# Other containers ----------------------------------------------------------------------------------------------------
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _EBML_DOCTYPE = b"\x42\x82"
@@ -186,20 +127,20 @@ def _matroska(head: bytes) -> str | None:
 
 
 _TS_SYNC = 0x47
-_TS_LEAST_PACKETS = 3
+_TS_MIN_PACKETS = 3
 
 
 def _mpeg_ts(head: bytes) -> str | None:
-    """Packets of 188 bytes, or of 192 with a time code before each (Blu-ray, AVCHD)."""
+    """Packets of 188 bytes, or of 192 with a timestamp before each (Blu-ray, AVCHD)."""
     for first, length in ((0, 188), (4, 192)):
         packets = [head[at : at + 4] for at in range(first, len(head) - 3, length)]
-        if len(packets) >= _TS_LEAST_PACKETS and all(map(_is_ts_header, packets)):
+        if len(packets) >= _TS_MIN_PACKETS and all(map(_is_ts_header, packets)):
             return "video/mp2t"
     return None
 
 
 def _is_ts_header(packet: bytes) -> bool:
-    """Whether a packet begins so: in step, sent without error, with payload or an adaptation field."""
+    """Whether these 4 bytes have the sync byte, no transport error, and payload or an adaptation field."""
     return packet[0] == _TS_SYNC and not packet[1] & 0x80 and packet[3] & 0x30 != 0
 
 
@@ -215,24 +156,24 @@ def _flv(head: bytes) -> str | None:
     return "video/x-flv" if fits else None
 
 
-_OGG_SOUND = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
+_OGG_AUDIO = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
 
 
 def _ogg(head: bytes) -> str | None:
-    """All streams begin, with a page each, before the first one goes on; Theora among them makes it a video."""
+    """The first pages are the headers of all streams, one page each; Theora among them makes it a video."""
     if not head.startswith(b"OggS\0"):
         return None
     if b"\x80theora" in head:
         return "video/ogg"
-    return "audio/ogg" if any(mark in head for mark in _OGG_SOUND) else None
+    return "audio/ogg" if any(mark in head for mark in _OGG_AUDIO) else None
 
 
-# Bare sound frames: MP3 and AAC ------------------------------------------------------------------------------------
+# Audio frames without a container: MP3 and AAC -----------------------------------------------------------------------
 
 _ID3_HEADER_BYTES = 10
 
-#: kbit/s by (MPEG 1?, layer) and bit-rate index; index 0 ("free") and 15 are refused. Layer 1 is missing: nobody uses
-#: it, and the mark at the beginning of UTF-16 text looks like it.
+#: kbit/s by (is MPEG 1, layer) and bit-rate index; index 0 ("free") and 15 are refused. Layer 1 is left out: it is not
+#: in use, and the byte order mark of UTF-16 text looks like it.
 _BIT_RATES = {
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -244,10 +185,10 @@ _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame's length in bytes, and what all frames of one stream have in common."""
+    """A frame's length in bytes, and the header fields that all frames of a stream share."""
 
     length: int
-    common: tuple[int, ...]
+    shared: tuple[int, ...]
 
 
 def _mp3_frame(head: bytes, at: int) -> _Frame | None:
@@ -271,26 +212,26 @@ def _adts_frame(head: bytes, at: int) -> _Frame | None:
 
 
 def _is_chain(head: bytes, at: int, frame_at: Callable[[bytes, int], _Frame | None]) -> bool:
-    """Whether frames of one stream follow each other from `at` to the end of `head`, at least two of them."""
-    count, common = 0, None
+    """Whether two or more frames of one stream follow each other from `at` to the end of `head`."""
+    count, shared = 0, None
     while at + 7 <= len(head):
         frame = frame_at(head, at)
-        if frame is None or (common is not None and frame.common != common):
+        if frame is None or (shared is not None and frame.shared != shared):
             break
-        common = frame.common
+        shared = frame.shared
         count += 1
         at += frame.length
     return count >= 2 and (at + 7 > len(head) or count >= 3)
 
 
-def _frames(head: bytes) -> str | None:
-    """Sound without a container, after its ID3 tag where it has one."""
+def _bare_audio(head: bytes) -> str | None:
+    """Audio without a container, which may begin with an ID3 tag."""
     start = _id3_length(head)
     if start >= len(head) > 0:
-        return "audio/mpeg"  # the tag (its cover picture) fills all we see; other formats hardly carry one
+        return "audio/mpeg"  # the tag with its cover art fills the whole head; other formats rarely carry one
     if start and head.startswith(b"fLaC\0", start):
         return "audio/flac"
-    for at in _candidates(head, start):
+    for at in _frame_starts(head, start):
         if _is_chain(head, at, _adts_frame):
             return "audio/aac"
         if _is_chain(head, at, _mp3_frame):
@@ -298,8 +239,8 @@ def _frames(head: bytes) -> str | None:
     return None
 
 
-def _candidates(head: bytes, start: int) -> Iterator[int]:
-    """Where the first frame may begin: at the very start, or, behind a tag and its padding, a little later."""
+def _frame_starts(head: bytes, start: int) -> Iterator[int]:
+    """Offsets at which the first frame may begin: at `start`, or after the padding of an ID3 tag."""
     yield start
     if start:
         at = head.find(b"\xff", start)
@@ -309,7 +250,7 @@ def _candidates(head: bytes, start: int) -> Iterator[int]:
 
 
 def _id3_length(head: bytes) -> int:
-    """Bytes of the ID3v2 tag at the start, 0 when there is none."""
+    """Length of the ID3v2 tag at the start in bytes; 0 if there is none."""
     size = head[6:10]
     if len(size) < 4 or not head.startswith(b"ID3") or head[3] not in (2, 3, 4) or max(size) >= 0x80:
         return 0
@@ -318,7 +259,7 @@ def _id3_length(head: bytes) -> int:
     return _ID3_HEADER_BYTES + length + footer
 
 
-_RECOGNISERS: tuple[Callable[[bytes], str | None], ...] = (
+_DETECTORS: tuple[Callable[[bytes], str | None], ...] = (
     _signature,
     _form,
     _iso_base_media,
@@ -328,57 +269,5 @@ _RECOGNISERS: tuple[Callable[[bytes], str | None], ...] = (
     _mpeg_ps,
     _flv,
     _bmp,
-    _frames,
+    _bare_audio,
 )
-
-
-# What the upload declared ------------------------------------------------------------------------------------------
-
-#: Declared types that say nothing.
-_UNDECLARED = {"", "*/*", "application/octet-stream", "binary/octet-stream", "application/x-binary"}
-
-#: Names that do not contradict each other: aliases, and containers that programs confuse.
-_FAMILIES: tuple[frozenset[str], ...] = (
-    frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/x-citrix-jpeg"}),
-    frozenset({"image/png", "image/x-png", "image/apng", "image/vnd.mozilla.apng"}),
-    frozenset({"image/tiff", "image/tif", "image/x-tiff", "image/x-tif"}),
-    frozenset({"image/bmp", "image/x-bmp", "image/x-ms-bmp"}),
-    frozenset({"image/avif", "image/avif-sequence", "image/heif"}),
-    frozenset({"image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence"}),
-    frozenset(
-        {"video/mp4", "audio/mp4", "application/mp4", "video/quicktime", "video/x-m4v", "video/m4v", "video/x-mp4"}
-        | {"audio/x-m4a", "audio/m4a", "audio/x-m4b", "audio/aac", "audio/mp4a-latm"}
-        | {"video/3gpp", "audio/3gpp", "video/3gpp2", "audio/3gpp2", "video/3gp"}
-    ),
-    frozenset({"video/x-matroska", "audio/x-matroska", "video/matroska", "audio/matroska", "video/mkv", "video/x-mkv"})
-    | {"video/webm", "audio/webm"},
-    frozenset({"video/x-msvideo", "video/avi", "video/msvideo", "video/vnd.avi"}),
-    frozenset({"video/mp2t", "video/vnd.dlna.mpeg-tts", "video/mts", "video/mpeg", "video/mp2p", "video/x-mpeg"}),
-    frozenset({"video/x-flv", "video/flv"}),
-    frozenset({"video/ogg", "audio/ogg", "application/ogg", "audio/opus", "audio/vorbis", "audio/x-vorbis+ogg"}),
-    frozenset({"video/x-ms-asf", "video/x-ms-wmv", "audio/x-ms-wma", "application/vnd.ms-asf"}),
-    frozenset({"audio/mpeg", "audio/mp3", "audio/x-mp3", "audio/mpeg3", "audio/x-mpeg-3", "audio/x-mpeg", "audio/mpg"}),
-    frozenset({"audio/aac", "audio/x-aac", "audio/aacp", "audio/x-hx-aac-adts", "audio/vnd.dlna.adts"}),
-    frozenset({"audio/flac", "audio/x-flac"}),
-    frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/x-pn-wav"}),
-    frozenset({"audio/aiff", "audio/x-aiff"}),
-    frozenset({"audio/amr", "audio/amr-wb", "audio/3gpp"}),
-)
-
-
-def reads(declared: str) -> bool:
-    """Whether `declared`, in lower case and without parameters, is a name of a type that `sniff` can find."""
-    families = (family for family in _FAMILIES if not family.isdisjoint(MEDIA_TYPES))
-    return declared in MEDIA_TYPES or any(declared in family for family in families)
-
-
-def check_declared(found: MediaType, declared: str | None) -> None:
-    """Raises MediaTypeMismatchError when the upload's declared type contradicts what its bytes say."""
-    name = (declared or "").partition(";")[0].strip().lower()
-    if name in _UNDECLARED:
-        return
-    related = {found.name}.union(*(family for family in _FAMILIES if found.name in family))
-    group, _, detail = name.partition("/")
-    if name in related or (detail == "*" and any(other.startswith(f"{group}/") for other in related)):
-        return
-    raise MediaTypeMismatchError(f"The upload was declared as {name[:64]}, but its bytes are {found.name}.")

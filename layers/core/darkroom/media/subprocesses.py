@@ -1,7 +1,7 @@
-"""A Python process beside this one, for native code that may crash or that nothing else can stop.
+"""A Python child process, for native code that may crash or that cannot be stopped in another way.
 
-It runs one function of the package on its standard input and output, and is gone when its block ends or its parent
-does.
+It runs one function of the package on its standard input and output. It ends with its `with` block, and with its
+parent.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def spawned(module: str, *arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that calls `main(*arguments)` of a module, given by its dotted name; the arguments are literals."""
+def spawn_python(module: str, *arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a process that calls `main(*arguments)` of a module, given by its dotted name; arguments are literals."""
     argv = [sys.executable, "-I", "-S", "-c", _program(module, arguments)]
     child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -29,18 +29,18 @@ def spawned(module: str, *arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None and not pipe.closed:
-                with suppress(BrokenPipeError):  # what it did not read is lost with it
+                with suppress(BrokenPipeError):  # closing flushes what the process has not read
                     pipe.close()
 
 
 def _program(module: str, arguments: tuple[Any, ...]) -> str:
-    found = f"import sys; sys.path = {sys.path!r}; from darkroom.media.subprocesses import end_with_parent; "
-    run = f"from {module} import main; main(*{arguments!r})"
-    return f"{found}end_with_parent({os.getpid()}); {run}"
+    setup = f"import sys; sys.path = {sys.path!r}; from darkroom.media.subprocesses import exit_with_parent; "
+    call = f"from {module} import main; main(*{arguments!r})"
+    return f"{setup}exit_with_parent({os.getpid()}); {call}"
 
 
-def end_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when `parent` ends; exits where it has ended already."""
+def exit_with_parent(parent: int) -> None:
+    """Makes the kernel kill this process when `parent` ends. Exits if it has ended already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)

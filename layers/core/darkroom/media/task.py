@@ -1,4 +1,4 @@
-"""What an operation is given and what it gives back. Operations know nothing of queues, buckets or jobs.
+"""The interface between operations and the worker that runs them. Operations know nothing of queues, buckets or jobs.
 
 An operation is a function `(task, params) -> list[Rendition]`. It reads `task.source`, writes only below
 `task.directory`, reports progress, and raises a MediaError when the media is at fault.
@@ -14,36 +14,36 @@ from darkroom.errors import ProcessingTimedOutError
 
 
 class Source(Protocol):
-    """One file to work on. `media_type` is what the bytes say, not what the upload declared."""
+    """One input file. `media_type` is detected from the bytes; what the upload declared does not count."""
 
     @property
     def name(self) -> str:
-        """The file name the upload gave, for naming results only."""
+        """The file name given at upload; used only to name results."""
 
     @property
     def media_type(self) -> str:
-        """The sniffed media type, such as `image/jpeg`."""
+        """The detected media type, such as `image/jpeg`."""
 
     @property
     def size_bytes(self) -> int:
         """Size of the whole file."""
 
     def read(self) -> bytes:
-        """The whole file in memory."""
+        """Returns the whole file."""
 
-    def path(self) -> Path:
-        """The whole file on local disk, fetched the first time."""
+    def download(self) -> Path:
+        """Returns the local path of the whole file, which is downloaded on the first call."""
 
-    def locate(self) -> str:
-        """Where FFmpeg can read parts of it: a presigned URL, or a local path when the file is small."""
+    def ffmpeg_input(self) -> str:
+        """Returns what FFmpeg can open to read parts of the file: a presigned URL, or a local path if it is small."""
 
 
 @dataclass(frozen=True)
 class Rendition:
-    """One result: its bytes in memory or in a file below the task's directory, and what it is.
+    """One result: its bytes, or a file below the task's directory, and its properties.
 
-    `suffix` is the file name ending without dot; `name` tells renditions of one job apart that have the same one, and
-    becomes a part of the file name. `document` is a result that is data rather than media, or what is to be told of it.
+    `suffix` is the file name extension without the dot. `name` distinguishes renditions of one job that share a suffix
+    and becomes part of the file name. `document` is a result that is data rather than media, or data about the media.
     """
 
     content: bytes | Path
@@ -56,30 +56,30 @@ class Rendition:
     name: str | None = None
 
     def file_name(self, stem: str) -> str:
-        """The name of the file, which begins with `stem`."""
+        """The file name, which begins with `stem`."""
         return f"{stem}-{self.name}.{self.suffix}" if self.name else f"{stem}.{self.suffix}"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What untrusted media may ask for, checked before it is decoded."""
+    """The most that untrusted media may contain, checked before it is decoded."""
 
     pixels: int
     duration_s: float
 
 
 def _ignore(_value: float) -> None:
-    """Progress or pace that nobody watches."""
+    """The default callback."""
 
 
 @dataclass(frozen=True)
 class Task:
     """Everything an operation may use while it runs.
 
-    `fetch` opens a second file by its id (the picture of a watermark). `progress` takes a fraction from 0 to 1 and
-    raises Superseded when the job was canceled meanwhile: call it at least once a second during long work.
-    `pace` takes the speed of the work, in seconds of media per second, for the reports of progress that follow.
-    `deadline` is on the clock of `time.monotonic()`.
+    `fetch` opens a second file by its id (the image of a watermark). `report_progress` takes a fraction from 0 to 1 and
+    raises Superseded if the job has been canceled: call it at least once a second during long work. `report_speed`
+    takes seconds of media processed per second; later progress reports include it. `deadline` is a time on the clock of
+    `time.monotonic()`.
     """
 
     source: Source
@@ -87,17 +87,17 @@ class Task:
     limits: Limits
     deadline: float
     fetch: Callable[[str], Source]
-    progress: Callable[[float], None] = field(default=_ignore)
-    pace: Callable[[float], None] = field(default=_ignore)
+    report_progress: Callable[[float], None] = field(default=_ignore)
+    report_speed: Callable[[float], None] = field(default=_ignore)
 
-    def part(self, start: float, end: float) -> "Task":
-        """The same task for a part of the work: its progress from 0 to 1 is that of the whole from `start` to `end`."""
-        return replace(self, progress=lambda fraction: self.progress(start + fraction * (end - start)))
+    def map_progress(self, start: float, end: float) -> "Task":
+        """Returns the same task for one part of the work: its progress 0 to 1 is reported as `start` to `end`."""
+        return replace(self, report_progress=lambda fraction: self.report_progress(start + fraction * (end - start)))
 
-    def reporter(self, fraction: float, period_s: float) -> Callable[[], None]:
-        """What to call often while work goes on that cannot be measured: it reports `fraction` once a period.
+    def heartbeat(self, fraction: float, period_s: float) -> Callable[[], None]:
+        """Returns a function to call often during work of unknown length: it reports `fraction` once per period.
 
-        Raises as `progress` and `remaining_s` do.
+        It raises the same errors as `report_progress` and `remaining_s`.
         """
         next_report = time.monotonic()
 
@@ -106,13 +106,13 @@ class Task:
             self.remaining_s()
             if time.monotonic() >= next_report:
                 next_report = time.monotonic() + period_s
-                self.progress(fraction)
+                self.report_progress(fraction)
 
         return report
 
     def remaining_s(self) -> float:
-        """Seconds until the deadline. Raises ProcessingTimedOutError when it has passed."""
+        """Seconds until the deadline. Raises ProcessingTimedOutError if it has passed."""
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
-            raise ProcessingTimedOutError("The work did not end within the time that one run may take.")
+            raise ProcessingTimedOutError("Processing did not finish within the time limit of one run.")
         return remaining
