@@ -112,8 +112,8 @@ def test_a_video_without_sound_has_none_to_extract(service, clips):
 
 
 def test_sound_alone_has_no_frame_to_take(service, clips):
-    by_its_bytes = service.file(clips("sound.mp3").read_bytes(), "sound.mp3")
-    in_a_video_container = service.file(clips("sound_only.mp4").read_bytes(), "sound.mp4")
+    by_its_bytes = service.file(clips("audio.mp3").read_bytes(), "audio.mp3")
+    in_a_video_container = service.file(clips("audio_only.mp4").read_bytes(), "audio.mp4")
 
     assert_problem(service.submit(by_its_bytes, "video_thumbnail"), 422, "wrong_media_kind")
     assert_failed(service.run(in_a_video_container, "video_thumbnail"), "no_video_stream")

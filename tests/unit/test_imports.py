@@ -17,7 +17,10 @@ LAYERS = {
         *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
         *("metadata", "encode_process", "auto_format", "encode"),
     ],
-    "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
+    "av": [
+        *("output", "process", "inputs", "ffmpeg_errors", "ffmpeg", "probe", "mp4", "truncation", "keyframes"),
+        *("filters", "tags", "loudness"),
+    ],
     "services": [
         *("aws", "s3", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.scripts"),
@@ -69,6 +72,7 @@ ALLOWED_IMPORTERS = {
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",
+        "functions.video_thumbnail.frames",
     },
     "PIL": {"darkroom.images.pillow"},
     "pi_heif": {"darkroom.images.heic_process"},
