@@ -1,4 +1,4 @@
-"""The error of a failed job that clients see."""
+"""Clients see the code and a message of each error, but no internal names."""
 
 import pytest
 
@@ -13,14 +13,12 @@ from darkroom.errors import (
 )
 from darkroom.jobs import lifecycle
 
-INTERNAL_MESSAGE = (
-    "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
-)
+INTERNAL = "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
 
 
 @pytest.mark.parametrize("kind", [StorageUnavailableError, SecretsUnavailableError, ConfigurationError])
-def test_internal_error_message_is_not_shown_to_clients(kind: type[DarkroomError]) -> None:
-    failure = lifecycle.failure_of(kind(INTERNAL_MESSAGE))
+def test_failure_of_an_outage_has_no_internal_names(kind: type[DarkroomError]) -> None:
+    failure = lifecycle.failure_of(kind(INTERNAL))
 
     assert failure.code == kind.code
     assert failure.message.endswith(".")
@@ -28,5 +26,5 @@ def test_internal_error_message_is_not_shown_to_clients(kind: type[DarkroomError
 
 
 @pytest.mark.parametrize("kind", [CorruptMediaError, WorkerDiedError])
-def test_error_message_about_the_job_is_shown_to_clients(kind: type[DarkroomError]) -> None:
+def test_failure_of_the_job_itself_has_the_message_of_its_error(kind: type[DarkroomError]) -> None:
     assert lifecycle.failure_of(kind("The file ends early.")) == Failure(code=kind.code, message="The file ends early.")
