@@ -32,13 +32,17 @@ REQUIRED = {
     "DARKROOM_BROKER_URL": "RabbitMQ",
     "DARKROOM_BROKER_SECRET_ARN": "the secret with RabbitMQ's credentials",
 }
+#: An address where nothing listens.
+NOWHERE = "127.0.0.1:9"
+
 PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PREFIX = f"integration-{PROCESS}"
 
-#: What the fixtures `take`, `upload` and `make_job` return.
+#: What the fixtures `take`, `upload`, `make_job` and `break_service` return.
 Take = Callable[[str], Any]
 Upload = Callable[..., str]
 MakeJob = Callable[..., Job]
+BreakService = Callable[[str], None]
 
 
 def pytest_configure() -> None:
@@ -50,10 +54,15 @@ def pytest_configure() -> None:
 
 def forget_clients() -> None:
     """Makes the next call read the environment and connect again, as after a cold start."""
+    forget_connections()
+    aws.secret.cache_clear()
+
+
+def forget_connections() -> None:
+    """Makes the next call read the environment and connect again, with the secrets that are known."""
     rabbitmq.close()
     config.settings.cache_clear()
     aws.client.cache_clear()
-    aws.secret.cache_clear()
     redis_client.cache_clear()
 
 
@@ -183,3 +192,22 @@ def make_job() -> MakeJob:
         )
 
     return make_job
+
+
+@pytest.fixture
+def break_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakService]:
+    """Makes a service unavailable for the rest of the test: cache, broker or storage."""
+    settings = {
+        "cache": ("DARKROOM_CACHE_URL", f"redis://{NOWHERE}/1"),
+        "broker": ("DARKROOM_BROKER_URL", f"amqp://{NOWHERE}/%2F"),
+        "storage": ("AWS_ENDPOINT_URL", f"http://{NOWHERE}"),
+    }
+
+    def break_service(name: str) -> None:
+        aws.secret(config.settings().broker_secret_arn)  # known before the outage, as in a warm environment
+        monkeypatch.setenv(*settings[name])
+        forget_connections()
+
+    yield break_service
+    monkeypatch.undo()
+    forget_connections()
