@@ -1,4 +1,4 @@
-"""Looking at results with Pillow, which knows nothing of the library that made them."""
+"""Checks of result images with Pillow, which shares no code with the library that makes them."""
 
 import io
 
@@ -7,10 +7,15 @@ from PIL import Image, ImageChops, ImageStat
 from darkroom.media.task import Rendition
 
 
-def open_result(rendition: Rendition) -> Image.Image:
-    """The result, decoded; what it says about itself is checked against its bytes."""
+def content_of(rendition: Rendition) -> bytes:
+    """The bytes of a rendition that is in memory."""
     assert isinstance(rendition.content, bytes)
-    image = Image.open(io.BytesIO(rendition.content))
+    return rendition.content
+
+
+def open_result(rendition: Rendition) -> Image.Image:
+    """The result, decoded; its declared properties match its bytes, and it has no metadata."""
+    image = Image.open(io.BytesIO(content_of(rendition)))
     image.load()
     assert rendition.media_type == Image.MIME[image.format or ""]
     assert (rendition.width_px, rendition.height_px) == image.size
@@ -20,17 +25,24 @@ def open_result(rendition: Rendition) -> Image.Image:
     return image
 
 
+def pixel_of(image: Image.Image, place: tuple[int, int]) -> tuple[int, ...]:
+    """The channels of one pixel of an image that has several."""
+    pixel = image.getpixel(place)
+    assert isinstance(pixel, tuple)
+    return pixel
+
+
 def mean_difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean difference of two pictures of one size, over all channels, from 0 to 255; what lies under glass is white."""
+    """Mean difference of two images of one size over all channels, from 0 to 255; both on a white background."""
     assert one.size == other.size
     means = ImageStat.Stat(ImageChops.difference(_on_white(one), _on_white(other))).mean
     return sum(means) / len(means)
 
 
 def changed_box(one: Image.Image, other: Image.Image, *, more_than: int = 0) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of the part in which two pictures differ, in pixels."""
-    grey = ImageChops.difference(_on_white(one), _on_white(other)).convert("L")
-    return grey.point(lambda level: 255 if level > more_than else 0).getbbox()
+    """Left, top, right and bottom of the area in which two images differ, in pixels."""
+    gray = ImageChops.difference(_on_white(one), _on_white(other)).convert("L")
+    return gray.point(lambda level: 255 if level > more_than else 0).getbbox()
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ LAYERS = {
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
-        *("metadata", "encode_process", "auto_format", "encode"),
+        *("xmp", "metadata", "encode_process", "auto_format", "encode"),
     ],
     "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
     "services": ["aws", "s3", "redis.store", "rabbitmq"],
@@ -62,6 +62,7 @@ ALLOWED_IMPORTERS = {
         "functions.video_thumbnail.app",
     },
     "PIL": {"darkroom.images.pillow"},
+    "defusedxml": {"darkroom.images.xmp"},
     "pi_heif": {"darkroom.images.heic_process"},
 }
 
