@@ -1,10 +1,16 @@
 """Checks of result images with Pillow, which shares no code with the library that makes them."""
 
 import io
+from pathlib import Path
 
+import pyvips
 from PIL import Image, ImageChops, ImageStat
 
-from darkroom.media.task import Rendition
+from darkroom.images.encode import encode_image
+from darkroom.images.open import open_image
+from darkroom.media.geometry import Size
+from darkroom.media.task import Rendition, Task
+from tests.sources import make_task_for
 
 
 def content_of(rendition: Rendition) -> bytes:
@@ -23,6 +29,45 @@ def open_result(rendition: Rendition) -> Image.Image:
     assert not image.getexif()
     assert "icc_profile" not in image.info
     return image
+
+
+def scale(content: bytes, folder: Path, size: Size) -> Image.Image:
+    """The image scaled to `size` and encoded losslessly."""
+    task = make_task_for(content, folder)
+    return _encode(open_image(task.source, task.limits).scale_to(size), task)
+
+
+def decode(content: bytes, folder: Path, *, in_memory: bool) -> Image.Image:
+    """The image at its own size, encoded losslessly."""
+    task = make_task_for(content, folder)
+    return _encode(open_image(task.source, task.limits).full_size(task, in_memory=in_memory), task)
+
+
+def _encode(image: pyvips.Image, task: Task) -> Image.Image:
+    return open_result(encode_image(image, "png", quality=80, task=task))
+
+
+def count_frames(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1))
+
+
+def frames_of(image: Image.Image) -> list[Image.Image]:
+    """Every frame in RGBA as it is displayed."""
+    frames = []
+    for number in range(count_frames(image)):
+        image.seek(number)
+        frames.append(image.convert("RGBA"))
+    return frames
+
+
+def delays_of(image: Image.Image) -> list[int]:
+    """The delay of every frame in milliseconds."""
+    delays = []
+    for number in range(count_frames(image)):
+        image.seek(number)
+        image.load()
+        delays.append(image.info["duration"])
+    return delays
 
 
 def pixel_of(image: Image.Image, place: tuple[int, int]) -> tuple[int, ...]:
