@@ -37,7 +37,7 @@ def size_of(rendition: Rendition) -> int:
     return len(content_of(rendition))
 
 
-# Size in bytes -----------------------------------------------------------------------------------------------------
+# Size in bytes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -189,7 +189,7 @@ def test_color_is_parsed_as_in_css(text: str, color: RgbaColor) -> None:
     assert parse_color(text) == color
 
 
-# Limits of the encoders --------------------------------------------------------------------------------------------
+# Limits of the encoders ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

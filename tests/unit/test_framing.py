@@ -142,7 +142,7 @@ def test_all_frames_are_cropped_at_the_interesting_part_of_the_first(tmp_path: P
     assert mean_difference(result, Image.new("RGB", (200, 200), (90, 90, 90))) < 2
 
 
-# A region ----------------------------------------------------------------------------------------------------------
+# A region ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"])
@@ -222,7 +222,7 @@ def test_inconsistent_parameters_are_refused(params: dict[str, Any], message: st
         parse_params(Operation.RESIZE, params)
 
 
-# Padding -----------------------------------------------------------------------------------------------------------
+# Padding -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("gravity", "top"), [("top", 0), ("center", 50), ("bottom_right", 100), ("smart", 50)])

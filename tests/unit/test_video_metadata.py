@@ -120,7 +120,7 @@ def test_where_a_film_was_recorded_is_not_told(clips: Clips, tmp_path: Path, nam
     assert "48.85" not in json.dumps(document)
 
 
-# Key frames --------------------------------------------------------------------------------------------------------
+# Key frames ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
     assert server.sent_bytes < film.stat().st_size / 3 + keyframes.MOST_BYTES
 
 
-# Pictures ----------------------------------------------------------------------------------------------------------
+# Pictures ------------------------------------------------------------------------------------------------------------
 
 
 def pictured(content: bytes, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -396,7 +396,7 @@ def test_a_picture_beyond_the_limit_is_refused(tmp_path: Path, content: bytes) -
         video_metadata(make_task(file, tmp_path, pixels=600 * 400 - 1), VideoMetadataParams())
 
 
-# Bad input ---------------------------------------------------------------------------------------------------------
+# Bad input -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4", "cut.mkv"])

@@ -47,7 +47,7 @@ def test_invalid_call_of_libvips_is_reported_as_an_internal_error() -> None:
         pyvips.Image.black(10, 10).crop(0, 0, 20, 20)
 
 
-# Memory and crashes ---------------------------------------------------------------------------------------------------
+# Memory and crashes --------------------------------------------------------------------------------------------------
 
 WARNING_WITHIN_A_WARNING = """
 import gc, logging, sys

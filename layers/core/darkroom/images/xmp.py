@@ -17,8 +17,8 @@ MAX_XMP_BYTES = 2 * 1024 * 1024
 #: Properties with a position, in any namespace: those of EXIF (GPSLatitude) and drones (GpsLatitude, AbsoluteAltitude).
 _POSITION = re.compile(r"gps|.*(latitude|longt?itude|altitude)", re.IGNORECASE)
 
-#: Properties that never describe a result: it is upright; previews show the image before it was cropped or marked;
-#: nobody can tell what maker notes contain; and extended XMP, a second packet, is not kept.
+#: Properties that are never kept: a result is upright; previews show the image before it was cropped or marked; maker
+#: notes are undocumented; and extended XMP, a second packet, is dropped.
 _NEVER = frozenset({"Orientation", "Thumbnails", "MakerNote", "HasExtendedXMP"})
 
 #: Namespaces of embedded images: thumbnails, and the originals and depth maps of phones.
