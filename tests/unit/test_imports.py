@@ -15,7 +15,7 @@ LAYERS = {
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
-        *("metadata", "encode_process", "auto_format", "encode"),
+        *("xmp", "metadata", "encode_process", "auto_format", "encode"),
     ],
     "av": [
         *("output", "process", "inputs", "ffmpeg_errors", "ffmpeg", "probe", "mp4", "truncation", "keyframes"),
@@ -75,6 +75,7 @@ ALLOWED_IMPORTERS = {
         "functions.video_thumbnail.frames",
     },
     "PIL": {"darkroom.images.pillow"},
+    "defusedxml": {"darkroom.images.xmp"},
     "pi_heif": {"darkroom.images.heic_process"},
 }
 

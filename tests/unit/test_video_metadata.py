@@ -93,7 +93,7 @@ def test_the_location_is_not_included(clips: Clips, tmp_path: Path, name: str) -
     assert "48.85" not in json.dumps(document)
 
 
-# Key frames --------------------------------------------------------------------------------------------------------
+# Key frames ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
