@@ -77,7 +77,7 @@ def _brightest_of_av1(place: Place, choosing: list[str], count: int | None, task
     sequence = task.directory / "watched.avif"
     copying = ["-map", f"0:{place.stream.index}", "-c", "copy", *choosing, "-f", "avif", ffmpeg.file_url(sequence)]
     ffmpeg.read("ffmpeg", place.location, place.demuxer, task, after=copying, span=_SPAN)
-    found = pillow.brightest(sequence, count, look=task.heartbeat(_SPAN[0], ffmpeg.REPORT_PERIOD_S))
+    found = pillow.max_brightness(sequence, count, on_frame=task.heartbeat(_SPAN[0], ffmpeg.REPORT_PERIOD_S))
     sequence.unlink()
     return found
 

@@ -153,7 +153,7 @@ def _ssim_of_av1(made: Path, sample: Path, size: Size, task: Task, *, fraction: 
     copying = ["-map", "0:v:0", "-c", "copy", "-f", "avif", ffmpeg.file_url(sequence)]
     ffmpeg.run("ffmpeg", [*_opened(made, _DEMUXER, task), *copying], task, span=(fraction, fraction))
     look = task.heartbeat(fraction, ffmpeg.REPORT_PERIOD_S)
-    step = pillow.write_brightness(sequence, pictures, most_bytes=_BRIGHTNESS_BYTES, look=look)
+    step = pillow.write_brightness(sequence, pictures, max_bytes=_BRIGHTNESS_BYTES, on_frame=look)
     raw = ["-protocol_whitelist", "file", "-f", "rawvideo", "-pixel_format", "gray"]
     reading = [*raw, "-video_size", f"{size.width}x{size.height}", "-i", ffmpeg.file_url(pictures)]
     brightness = f"select=not(mod(n\\,{step})),extractplanes=y,"

@@ -8,9 +8,9 @@ import pyvips
 
 from darkroom.av.probe import MAX_TAG_LENGTH, Probe, Stream
 from darkroom.images import apng, pillow
-from darkroom.images.color import profile_name
-from darkroom.images.open import orientation, read_header
-from darkroom.images.pillow import Header
+from darkroom.images.icc import profile_name
+from darkroom.images.open import exif_orientation, read_header
+from darkroom.images.pillow import ImageHeader
 from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Size
 from darkroom.media.task import Limits, Source
 
@@ -55,10 +55,10 @@ class Picture:
 def picture(source: Source, limits: Limits) -> Picture:
     """What a picture is. Raises as `picture.read_header` does."""
     content, header = read_header(source, limits)
-    if isinstance(header, Header):
+    if isinstance(header, ImageHeader):
         return _by_pillow(source, header)
     frames, duration_s, plays = _animation(content, header, source.media_type)
-    turned = orientation(header)
+    turned = exif_orientation(header)
     stored = Size(header.width, header.get_page_height())
     stream = _stream(
         source.media_type,
@@ -76,7 +76,7 @@ def picture(source: Source, limits: Limits) -> Picture:
     return Picture(found, turned, bool(header.hasalpha()), profile_name(profile), plays)
 
 
-def _by_pillow(source: Source, header: Header) -> Picture:
+def _by_pillow(source: Source, header: ImageHeader) -> Picture:
     stream = _stream(
         source.media_type,
         header.size,
@@ -92,12 +92,12 @@ def _by_pillow(source: Source, header: Header) -> Picture:
 def _animation(content: bytes, header: pyvips.Image, media_type: str) -> tuple[int | None, float | None, int | None]:
     """How many frames there are, how many seconds they take together, how often they are shown."""
     if media_type == "image/png":
-        frames = apng.frame_count(content)
-        delays_s, plays = apng.times(content) if frames > 1 else ([], 0)
+        frames = apng.count_apng_frames(content)
+        delays_s, plays = apng.read_apng_timing(content) if frames > 1 else ([], 0)
         # A picture in front that is none of the frames has no time.
         return (frames, round(sum(delays_s), 6) or None, plays) if frames > 1 else (1, None, None)
     if media_type == "image/avif":
-        return (pillow.avif_frames(content) if pillow.is_avif_film(content) else 1), None, None
+        return (pillow.count_avif_frames(content) if pillow.is_animated_avif(content) else 1), None, None
     frames = (_whole(header, "n-pages") or 1) if media_type in ("image/gif", "image/webp") else 1
     if frames == 1:
         return 1, None, None
@@ -108,7 +108,7 @@ def _animation(content: bytes, header: pyvips.Image, media_type: str) -> tuple[i
 def _exif(content: bytes, header: pyvips.Image, media_type: str) -> bytes:
     if header.get_typeof("exif-data"):
         return bytes(header.get("exif-data"))
-    return pillow.tiff_exif(content) if media_type == "image/tiff" else b""
+    return pillow.read_tiff_exif(content) if media_type == "image/tiff" else b""
 
 
 def _whole(header: pyvips.Image, name: str) -> int | None:
@@ -139,7 +139,7 @@ def _stream(media_type: str, stored: Size, shown: Size, **details: Any) -> Strea
 
 
 def _probe(source: Source, stream: Stream, exif: bytes) -> Probe:
-    tags = {name: value[:MAX_TAG_LENGTH] for name, value in pillow.exif_tags(exif).items()} if exif else {}
+    tags = {name: value[:MAX_TAG_LENGTH] for name, value in pillow.read_exif_tags(exif).items()} if exif else {}
     taken = _TIME.fullmatch(tags.pop("creation_time", ""))
     if taken and taken[1] != "0000":
         tags = {"creation_time": f"{taken[1]}-{taken[2]}-{taken[3]}T{taken[4]}{taken[5] or ''}", **tags}

@@ -13,7 +13,7 @@ from darkroom.contracts.operations import Operation
 from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.errors import CorruptMediaError, TooManyPixelsError
 from darkroom.images import vips
-from darkroom.images.save import save
+from darkroom.images.encode import encode_image
 from darkroom.jobs.worker import bind
 from darkroom.media.geometry import Size, plan_contain
 from darkroom.media.task import Rendition, Task
@@ -132,7 +132,7 @@ def _frames(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendit
     renditions = []
     for number, (step, moment) in enumerate(zip(_steps(task, len(moments)), moments, strict=True), 1):
         image = take(reel, size, moment, step.map_progress(0, 0.5))
-        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.map_progress(0.5, 1))
+        rendition = encode_image(image, params.format or "jpeg", quality=params.quality, task=step.map_progress(0.5, 1))
         name = f"{number:0{len(str(len(moments)))}}" if len(moments) > 1 else None
         renditions.append(replace(rendition, name=name))
     return renditions
@@ -150,7 +150,7 @@ def _moments(reel: Reel, params: VideoThumbnailParams) -> list[Moment]:
 def _best(reel: Reel, task: Task) -> Moment:
     moments = storyboard.evenly(_CANDIDATES, reel.known_duration_s)
     frames = _taken(reel, reel.size(_CANDIDATE_WIDTH_PX), moments, task)
-    with vips.translated():
+    with vips.map_vips_errors():
         return moments[storyboard.most_typical(frames)]
 
 
@@ -168,9 +168,9 @@ def _sprite(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendit
     _check_total(tile, count, _HELD_PIXELS)
     duration_s = reel.known_duration_s
     frames = _taken(reel, tile, storyboard.evenly(count, duration_s), task.map_progress(0, 0.9))
-    with vips.translated():
+    with vips.map_vips_errors():
         sheet = storyboard.sheet(frames)
-    picture = save(sheet, params.format or "jpeg", quality=params.quality, task=task.map_progress(0.9, 1))
+    picture = encode_image(sheet, params.format or "jpeg", quality=params.quality, task=task.map_progress(0.9, 1))
     name = picture.file_name(f"{PurePath(task.source.name).stem}-{Operation.VIDEO_THUMBNAIL}")
     cues = storyboard.cues(count, tile, duration_s, name)
     return [picture, Rendition(cues.encode(), "vtt", "text/vtt", duration_s=duration_s)]
@@ -197,9 +197,9 @@ def _preview(reel: Reel, task: Task, params: VideoThumbnailParams) -> list[Rendi
     frames = images_of(pictures, size) if pictures.exists() else []
     if not frames:
         raise CorruptMediaError("The file is damaged or cut short: there is no picture at this time.")
-    with vips.translated():
-        animation = vips.film(frames, [round(1000 / fps)] * len(frames), plays=0)
-    made = save(animation, params.format or "webp", quality=params.quality, task=task.map_progress(0.5, 1))
+    with vips.map_vips_errors():
+        animation = vips.animation_strip(frames, [round(1000 / fps)] * len(frames), plays=0)
+    made = encode_image(animation, params.format or "webp", quality=params.quality, task=task.map_progress(0.5, 1))
     return [replace(made, duration_s=round(len(frames) / fps, 3))]
 
 

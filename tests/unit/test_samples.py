@@ -6,14 +6,14 @@ from functions.video_compress.quality import PART_S, WHOLE_S, Part, parts
 
 
 @pytest.mark.parametrize("duration_s", [None, 0.04, 5.0, WHOLE_S])
-def test_a_short_film_is_its_own_sample(duration_s: float | None) -> None:
+def test_short_video_is_one_sample(duration_s: float | None) -> None:
     assert parts(duration_s) == [Part(0.0, WHOLE_S)]
 
 
 @pytest.mark.parametrize(
     ("duration_s", "count"), [(WHOLE_S + 0.1, 5), (60, 5), (300, 5), (420, 7), (600, 10), (20_000, 10)]
 )
-def test_parts_of_a_long_film_lie_evenly_and_apart(duration_s: float, count: int) -> None:
+def test_samples_of_a_long_video_are_evenly_spaced_without_overlap(duration_s: float, count: int) -> None:
     found = parts(duration_s)
     gaps = [later.start_s - earlier.start_s for earlier, later in pairwise(found)]
 

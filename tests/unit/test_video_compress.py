@@ -45,8 +45,8 @@ from tests.films import (
     subtitle_text,
     times,
 )
+from tests.image_checks import mean_difference
 from tests.media.make_clips import ORIGINAL
-from tests.pictures import difference
 from tests.sources import make_task
 
 Clips = Callable[[str], Path]
@@ -198,7 +198,7 @@ def test_a_film_is_made_smaller_and_looks_the_same(clips: Clips, tmp_path: Path)
     assert times(made) == times(film)
     for at_s in (0.0, 1.0, 1.9):
         wanted = frame(film, at_s, folder=tmp_path).resize((214, 120))
-        assert difference(frame(made, at_s, folder=tmp_path), wanted) < 6
+        assert mean_difference(frame(made, at_s, folder=tmp_path), wanted) < 6
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_every_codec_is_made(clips: Clips, tmp_path: Path, codec: str, video: st
     assert (stream(made, "video")["codec_name"], stream(made, "video")["codec_tag_string"]) == (video, tag)
     assert stream(made, "audio")["codec_name"] == audio
     shown = first_frame_of_av1(made, folder=tmp_path) if codec == "av1" else frame(made, folder=tmp_path)
-    assert difference(shown, frame(clips("film.mp4"), folder=tmp_path).resize((160, 90))) < 10
+    assert mean_difference(shown, frame(clips("film.mp4"), folder=tmp_path).resize((160, 90))) < 10
 
 
 def test_av1_can_be_decoded_at_its_best_and_fastest(clips: Clips, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_every_kind_of_film_becomes_the_same_film(clips: Clips, tmp_path: Path, 
     assert ("audio" in kinds(made)) == ("audio" in kinds(clips(name)))
     assert not {"subtitle", "attachment"} & set(kinds(made))
     assert float(picture["duration"]) == pytest.approx(2.0, abs=0.1)
-    assert difference(frame(made, 1, folder=tmp_path), frame(clips("film.mp4"), 1, folder=tmp_path)) < 10
+    assert mean_difference(frame(made, 1, folder=tmp_path), frame(clips("film.mp4"), 1, folder=tmp_path)) < 10
 
 
 @pytest.mark.parametrize(("codec", "form"), [("h264", "mov_text"), ("vp9", "webvtt")])
@@ -275,7 +275,7 @@ def test_a_film_shot_upright_stands_upright(clips: Clips, tmp_path: Path) -> Non
     made = compressed(clips("portrait.mp4"), tmp_path, max_height=160)
     upright = frame(clips("upright.mp4"), 0.5, folder=tmp_path).resize((90, 160))
 
-    assert difference(frame(made, 0.5, folder=tmp_path), upright) < 8
+    assert mean_difference(frame(made, 0.5, folder=tmp_path), upright) < 8
 
 
 @pytest.mark.parametrize("name", ["odd.mp4", "tiny.mp4"])
@@ -296,7 +296,7 @@ def test_a_camcorders_lines_are_put_together(clips: Clips, tmp_path: Path) -> No
 def combing(picture: Image.Image) -> float:
     """How much neighbouring lines differ, from 0 to 255."""
     grey = picture.convert("L")
-    return difference(grey, ImageChops.offset(grey, 0, 1))
+    return mean_difference(grey, ImageChops.offset(grey, 0, 1))
 
 
 def test_a_film_without_sound_stays_without(clips: Clips, tmp_path: Path) -> None:

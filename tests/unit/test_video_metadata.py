@@ -9,20 +9,20 @@ from PIL import Image
 from darkroom.av import keyframes
 from darkroom.contracts.video_params import VideoMetadataParams
 from darkroom.errors import CorruptMediaError, DarkroomError, TooManyPixelsError, UnsupportedMediaTypeError
-from darkroom.images.color import profile_name
+from darkroom.images.icc import profile_name
 from functions.video_metadata.app import video_metadata
 from tests.media.make_images import (
-    animation,
-    bomb,
-    converted,
+    add_alpha,
+    animation_frames,
+    convert_profile,
+    convert_to_lab,
+    decompression_bomb,
     encode,
-    frames,
-    in_lab,
-    oriented,
+    encode_16_bit_png,
+    encode_animation,
+    encode_oriented,
+    icc_profile,
     photograph,
-    png_16_bit,
-    profile,
-    see_through,
 )
 from tests.ranges import served
 from tests.sources import LocalSource, make_task
@@ -249,7 +249,7 @@ SHOT = shot(lens="Lens 50 mm", at="2021:05:01 12:30:00", offset="+02:00")
 
 def test_a_picture_is_described_in_the_shape_of_a_film(clips: Clips, tmp_path: Path) -> None:
     film = described(clips("film.mp4"), tmp_path)
-    document, stream = pictured(encode(photograph(), "JPEG", exif=SHOT, icc_profile=profile("p3")), tmp_path)
+    document, stream = pictured(encode(photograph(), "JPEG", exif=SHOT, icc_profile=icc_profile("p3")), tmp_path)
 
     assert document.keys() == film.keys()
     assert only(film, "video").keys() | {"orientation", "alpha", "icc_profile", "plays"} == stream.keys()
@@ -303,20 +303,20 @@ def test_damaged_exif_is_passed_over(tmp_path: Path, exif: bytes) -> None:
     ("content", "told"),
     [
         (lambda image: encode(image, "PNG"), ("PNG", "png", 8, "rgb", False)),
-        (lambda image: encode(see_through(image), "PNG"), ("PNG", "png", 8, "rgb", True)),
+        (lambda image: encode(add_alpha(image), "PNG"), ("PNG", "png", 8, "rgb", True)),
         (lambda image: encode(image.convert("L"), "PNG"), ("PNG", "png", 8, "gray", False)),
-        (png_16_bit, ("PNG", "png", 16, "rgb", False)),
+        (encode_16_bit_png, ("PNG", "png", 16, "rgb", False)),
         (lambda image: encode(image.quantize(16), "PNG"), ("PNG", "png", 4, "rgb", False)),
-        (lambda image: encode(see_through(image), "WEBP"), ("WebP", "webp", 8, "rgb", True)),
+        (lambda image: encode(add_alpha(image), "WEBP"), ("WebP", "webp", 8, "rgb", True)),
         (lambda image: encode(image, "GIF"), ("GIF", "gif", 8, "rgb", False)),
         (lambda image: encode(image, "TIFF"), ("TIFF", "tiff", 8, "rgb", False)),
         (lambda image: encode(image.convert("YCbCr"), "TIFF"), ("TIFF", "tiff", 8, "rgb", False)),
-        (lambda image: encode(in_lab(image), "TIFF"), ("TIFF", "tiff", 8, "lab", False)),
-        (lambda image: encode(converted(image, "cmyk", "CMYK"), "TIFF"), ("TIFF", "tiff", 8, "cmyk", False)),
+        (lambda image: encode(convert_to_lab(image), "TIFF"), ("TIFF", "tiff", 8, "lab", False)),
+        (lambda image: encode(convert_profile(image, "cmyk", "CMYK"), "TIFF"), ("TIFF", "tiff", 8, "cmyk", False)),
         (lambda image: encode(image, "BMP"), ("BMP", "bmp", 8, "rgb", False)),
         (lambda image: encode(image.convert("1"), "BMP"), ("BMP", "bmp", 1, "gray", False)),
         (lambda image: encode(image, "AVIF"), ("AVIF", "av1", 8, "rgb", False)),
-        (lambda image: encode(see_through(image), "HEIF"), ("HEIC", "hevc", 8, "rgb", True)),
+        (lambda image: encode(add_alpha(image), "HEIF"), ("HEIC", "hevc", 8, "rgb", True)),
     ],
 )
 def test_every_kind_of_picture_is_told_from_the_others(
@@ -332,7 +332,7 @@ def test_every_kind_of_picture_is_told_from_the_others(
 @pytest.mark.parametrize("fmt", ["JPEG", "TIFF", "HEIF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_has_the_size_that_a_viewer_sees(tmp_path: Path, fmt: str, orientation: int) -> None:
-    _, stream = pictured(oriented(photograph(), orientation, fmt), tmp_path)
+    _, stream = pictured(encode_oriented(photograph(), orientation, fmt), tmp_path)
 
     assert (stream["width_px"], stream["height_px"]) == (600, 400)
     if fmt in ("JPEG", "TIFF"):
@@ -342,7 +342,7 @@ def test_a_picture_has_the_size_that_a_viewer_sees(tmp_path: Path, fmt: str, ori
 
 @pytest.mark.parametrize("fmt", ["GIF", "WEBP", "PNG"])
 def test_an_animation_has_frames_a_length_and_a_rate(tmp_path: Path, fmt: str) -> None:
-    document, stream = pictured(animation(fmt, frames((48, 32))), tmp_path)
+    document, stream = pictured(encode_animation(fmt, animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["frame_rate"], stream["plays"]) == (4, 12.5, 4)
     assert document["duration_s"] == stream["duration_s"] == pytest.approx(0.32)
@@ -350,13 +350,13 @@ def test_an_animation_has_frames_a_length_and_a_rate(tmp_path: Path, fmt: str) -
 
 
 def test_the_length_of_an_animation_is_a_round_number(tmp_path: Path) -> None:
-    document, _ = pictured(animation("PNG", frames((48, 32), 3), frame_ms=100), tmp_path)
+    document, _ = pictured(encode_animation("PNG", animation_frames((48, 32), 3), frame_ms=100), tmp_path)
 
     assert repr(document["duration_s"]) == "0.3"
 
 
 def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
-    _, stream = pictured(animation("AVIF", frames((48, 32))), tmp_path)
+    _, stream = pictured(encode_animation("AVIF", animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["width_px"], stream["height_px"]) == (4, 48, 32)
     assert (stream["codec"], stream["alpha"], stream["duration_s"]) == ("av1", False, None)
@@ -364,7 +364,7 @@ def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "told"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
 def test_a_profile_is_told_by_its_own_name(name: str, told: str) -> None:
-    assert told in (profile_name(profile(name)) or "")
+    assert told in (profile_name(icc_profile(name)) or "")
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_a_profile_is_told_by_its_own_name(name: str, told: str) -> None:
     [
         b"",
         b"\0" * 200,
-        profile("p3")[:140],
+        icc_profile("p3")[:140],
         b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
     ],
 )
@@ -387,7 +387,7 @@ def test_a_picture_is_described_by_its_header_alone(tmp_path: Path) -> None:
     assert (stream["width_px"], stream["height_px"]) == (600, 400)
 
 
-@pytest.mark.parametrize("content", [bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
+@pytest.mark.parametrize("content", [decompression_bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
 def test_a_picture_beyond_the_limit_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "picture"
     file.write_bytes(content)

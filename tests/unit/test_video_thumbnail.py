@@ -25,7 +25,7 @@ from darkroom.media.task import Rendition
 from functions.video_thumbnail import storyboard
 from functions.video_thumbnail.app import decoding, seeks, time_of, video_thumbnail, writing
 from tests.films import frame
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
 from tests.ranges import served
 from tests.sources import LocalSource, make_task
 
@@ -35,7 +35,7 @@ Clips = Callable[[str], Path]
 def taken(film: Path, folder: Path, **params: object) -> Image.Image:
     """The picture that is taken from a film."""
     (rendition,) = video_thumbnail(make_task(film, folder), VideoThumbnailParams.model_validate(params))
-    return opened(rendition)
+    return open_result(rendition)
 
 
 def a_film(**values: object) -> Stream:
@@ -115,20 +115,20 @@ def test_several_frames_are_taken_evenly_and_numbered(clips: Clips, tmp_path: Pa
 
     assert [rendition.file_name("a") for rendition in found] == ["a-1.jpg", "a-2.jpg", "a-3.jpg"]
     for rendition, colour in zip(found, ("red", "green", "blue"), strict=True):
-        assert difference(opened(rendition), Image.new("RGB", (64, 48), colour)) < 4
+        assert mean_difference(open_result(rendition), Image.new("RGB", (64, 48), colour)) < 4
 
 
 def test_several_frames_are_taken_at_the_times_asked_for(clips: Clips, tmp_path: Path) -> None:
     found = rendered(clips("slides.mp4"), tmp_path, times_s=[2.5, 0, 99])
 
     for rendition, colour in zip(found, ("blue", "red", "blue"), strict=True):
-        assert difference(opened(rendition), Image.new("RGB", (64, 48), colour)) < 4
+        assert mean_difference(open_result(rendition), Image.new("RGB", (64, 48), colour)) < 4
 
 
 def test_the_best_frame_is_no_blank_one(clips: Clips, tmp_path: Path) -> None:
     image = taken(clips("mostly_black.mp4"), tmp_path, mode="best")
 
-    assert difference(image, Image.new("RGB", image.size, "black")) > 30
+    assert mean_difference(image, Image.new("RGB", image.size, "black")) > 30
 
 
 def test_the_most_typical_frame_is_the_one_that_most_are_like() -> None:
@@ -142,10 +142,10 @@ def test_the_most_typical_frame_is_the_one_that_most_are_like() -> None:
 def test_a_sprite_sheet_shows_all_frames_and_says_where_each_one_is(clips: Clips, tmp_path: Path) -> None:
     sheet, cues = rendered(clips("slides.mp4"), tmp_path, layout="sprite", count=3, width=32)
 
-    image = opened(sheet)
+    image = open_result(sheet)
     assert image.size == (64, 48)
     for box, colour in (((0, 0, 32, 24), "red"), ((32, 0, 64, 24), "green"), ((0, 24, 32, 48), "blue")):
-        assert difference(image.crop(box), Image.new("RGB", (32, 24), colour)) < 12
+        assert mean_difference(image.crop(box), Image.new("RGB", (32, 24), colour)) < 12
     assert (cues.file_name("a"), cues.media_type) == ("a.vtt", "text/vtt")
     assert cues.content == (
         b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nslides-video_thumbnail.jpg#xywh=0,0,32,24\n\n"
@@ -173,7 +173,7 @@ def test_a_preview_moves(clips: Clips, tmp_path: Path, fmt: str) -> None:
     assert seen[0].size == (made.width_px, made.height_px) == (32, 24)
     assert made.duration_s == 3
     for shown, colour in ((seen[0], "red"), (seen[-1], "blue")):
-        assert difference(shown, Image.new("RGB", (32, 24), colour)) < 12
+        assert mean_difference(shown, Image.new("RGB", (32, 24), colour)) < 12
 
 
 def test_a_preview_that_would_begin_behind_the_end_is_the_end(clips: Clips, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_the_picture_is_the_one_on_the_screen_at_that_time(
 ) -> None:
     image = taken(clips(name), tmp_path, time_s=at_s)
 
-    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, colour)) < 4
 
 
 def test_a_picture_is_found_where_seeking_leads_behind_the_only_key_frame(
@@ -231,7 +231,7 @@ def test_a_picture_is_found_where_seeking_leads_behind_the_only_key_frame(
 
     image = taken(clips("slides.ts"), tmp_path, time_s=2.7)
 
-    assert difference(image, Image.new("RGB", image.size, "blue")) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, "blue")) < 4
 
 
 @pytest.mark.parametrize("name", ["late_film.mp4", "late_film.ts"])
@@ -241,14 +241,14 @@ def test_times_count_from_where_a_player_begins(
 ) -> None:
     image = taken(clips(name), tmp_path, time_s=at_s)
 
-    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, colour)) < 4
 
 
 @pytest.mark.parametrize(("at_s", "colour"), [(1.05, "red"), (1.1, "blue")])
 def test_a_picture_is_exact_where_decoding_is_ahead(clips: Clips, tmp_path: Path, at_s: float, colour: str) -> None:
     image = taken(clips("undelayed.mp4"), tmp_path, time_s=at_s)
 
-    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, colour)) < 4
 
 
 @pytest.mark.parametrize(("percent", "colour"), [(0, "red"), (50, "green"), (99, "blue"), (100, "blue")])
@@ -257,7 +257,7 @@ def test_a_percentage_counts_from_the_beginning_to_the_end(
 ) -> None:
     image = taken(clips("slides.mp4"), tmp_path, time_percent=percent)
 
-    assert difference(image, Image.new("RGB", image.size, colour)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, colour)) < 4
 
 
 def brightness(image: Image.Image) -> float:
@@ -291,7 +291,7 @@ def test_the_first_key_frame_is_the_first_picture_of_every_kind_of_film(
     found = taken(clips(name), tmp_path, time_s=0, format="png")
 
     assert found.size == exact.size
-    assert difference(found, exact) < 1
+    assert mean_difference(found, exact) < 1
 
 
 def brightness_at(pictures: int) -> float:
@@ -303,8 +303,8 @@ def test_tiles_that_stand_for_a_long_time_are_key_frames(clips: Clips, tmp_path:
     coarse, _ = rendered(clips("slow.mp4"), tmp_path, layout="sprite", count=10)
     fine, _ = rendered(clips("slow.mp4"), tmp_path, layout="sprite", count=20)
 
-    assert brightness(opened(coarse).crop((0, 0, 64, 48))) == pytest.approx(brightness_at(0), abs=2), "at 15 s"
-    assert brightness(opened(fine).crop((0, 0, 64, 48))) == pytest.approx(brightness_at(7), abs=2), "at 7.5 s"
+    assert brightness(open_result(coarse).crop((0, 0, 64, 48))) == pytest.approx(brightness_at(0), abs=2), "at 15 s"
+    assert brightness(open_result(fine).crop((0, 0, 64, 48))) == pytest.approx(brightness_at(7), abs=2), "at 7.5 s"
 
 
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp"])
@@ -314,7 +314,7 @@ def test_the_picture_comes_in_the_format_asked_for(clips: Clips, tmp_path: Path,
     assert image.format == fmt.upper()
     assert image.size == (160, 90)
     wanted = frame(clips("film.mp4"), 1, folder=tmp_path).resize((160, 90), Image.Resampling.LANCZOS)
-    assert difference(image, wanted) < 8
+    assert mean_difference(image, wanted) < 8
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_every_kind_of_film_gives_the_same_picture(clips: Clips, tmp_path: Path,
     image = taken(clips(name), tmp_path, time_s=1, format="png")
 
     assert image.size == (320, 180)
-    assert difference(image, frame(clips("film.mp4"), 1, folder=tmp_path)) < 8
+    assert mean_difference(image, frame(clips("film.mp4"), 1, folder=tmp_path)) < 8
 
 
 def test_a_film_shot_upright_stands_upright(clips: Clips, tmp_path: Path) -> None:
@@ -337,8 +337,8 @@ def test_a_film_shot_upright_stands_upright(clips: Clips, tmp_path: Path) -> Non
     upright = frame(clips("upright.mp4"), 0.5, folder=tmp_path)
 
     assert image.size == (180, 320)
-    assert difference(image, upright) < 8
-    assert difference(image.rotate(180), upright) > 40, "upside down would be seen"
+    assert mean_difference(image, upright) < 8
+    assert mean_difference(image.rotate(180), upright) > 40, "upside down would be seen"
 
 
 @pytest.mark.parametrize(
@@ -378,9 +378,9 @@ def test_only_the_needed_part_of_a_large_film_is_read(clips: Clips, tmp_path: Pa
 
     with served(film) as server:
         (rendition,) = video_thumbnail(make_task(Linked(film), tmp_path), VideoThumbnailParams(time_s=25))
-    by_link = opened(rendition)
+    by_link = open_result(rendition)
 
-    assert difference(by_link, taken(film, tmp_path, time_s=25)) < 1
+    assert mean_difference(by_link, taken(film, tmp_path, time_s=25)) < 1
     assert server.sent_bytes < film.stat().st_size / 2
 
 
@@ -402,7 +402,7 @@ def test_a_damaged_film_is_refused(clips: Clips, tmp_path: Path, name: str) -> N
 def test_a_film_that_is_cut_short_shows_what_is_there_and_no_more(clips: Clips, tmp_path: Path) -> None:
     cut = clips("cut_behind_its_index.mp4")
 
-    assert difference(taken(cut, tmp_path, time_s=0.1), taken(clips("film.mp4"), tmp_path, time_s=0.1)) == 0
+    assert mean_difference(taken(cut, tmp_path, time_s=0.1), taken(clips("film.mp4"), tmp_path, time_s=0.1)) == 0
     with pytest.raises(CorruptMediaError, match="cut short"):
         taken(cut, tmp_path, time_s=1.9)
 
