@@ -13,6 +13,7 @@ from botocore.client import BaseClient
 from pika.adapters.blocking_connection import BlockingChannel
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import NoScriptError
 
 #: Reads are not counted: a crash at a read is a crash before the next write.
 AWS_WRITES = frozenset({"PutObject", "DeleteObjects", "Invoke"})
@@ -81,6 +82,8 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
         name = str(command[0]).upper()
         if name in REDIS_READS or name in REDIS_HOUSEKEEPING:
             return call_redis(self, *command, **options)
+        if name == "EVALSHA" and not call_redis(self, "SCRIPT EXISTS", command[1])[0]:
+            raise NoScriptError  # changes nothing: the client loads the script and sends the command again
         return injector.write(f"redis {name}", lambda: call_redis(self, *command, **options))
 
     def pipeline(self: Any, *args: Any, **options: Any) -> Any:

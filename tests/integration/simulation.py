@@ -4,7 +4,6 @@ The handlers are our own, against a real Redis, RabbitMQ and S3. Each step betwe
 decides their order and where a process crashes.
 """
 
-import base64
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import AttachedJob, FileSource, Job, JobResult, Status
+from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import events, ledger, lifecycle, uploads, worker
@@ -32,11 +31,13 @@ from functions.dispatch import app as dispatch
 from functions.ingest import app as ingest
 from functions.settle import app as settle
 from functions.sweep import app as sweep
-from tests.integration.conftest import Context
+from localstack.aws import rmq_event
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
+from tests.lambda_context import LambdaContext
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000
+BROKER_ARN = "arn:aws:mq:us-east-1:000000000000:broker:local:b-0"
 
 #: Age of the simulated jobs. Sweep ignores younger ones, because they may still be being accepted.
 AGE_MS = 120_000
@@ -166,8 +167,8 @@ class Simulation:
             method, properties, body = channel().basic_get(queue)
             if method is None:
                 continue
-            event = batch(queue, properties, body)
-            if self.run_process(partial(dispatch.handler, event, Context())) and not again:
+            event = mapping_event(queue, properties, body)
+            if self.run_process(partial(dispatch.handler, event, LambdaContext())) and not again:
                 channel().basic_ack(method.delivery_tag)
             else:
                 channel().basic_nack(method.delivery_tag, requeue=True)
@@ -182,7 +183,7 @@ class Simulation:
         payload = self.invocations[0] if again else self.invocations.popleft()
         handler = worker.bind(RESIZE, self.operation)
         event = json.loads(payload)
-        if not self.run_process(lambda: handler(event, Context())) and self.failures_reported:
+        if not self.run_process(lambda: handler(event, LambdaContext())) and self.failures_reported:
             self.failures.append(event)
         return True
 
@@ -202,10 +203,10 @@ class Simulation:
 
     def sweep(self) -> bool:
         """The schedule invokes sweep."""
-        return self.run_process(lambda: sweep.handler({}, Context()))
+        return self.run_process(lambda: sweep.handler({}, LambdaContext()))
 
     def pass_time(self, ms: int = HOUR_MS) -> None:
-        """Moves every time in Redis back, as if so much time had passed."""
+        """Moves every time in Redis back by `ms`, as if this time had passed."""
         redis: Any = redis_client()
         slots_prefix, views_prefix = keys.slots_of(RESIZE).removesuffix(RESIZE), keys.view_of("")
         for key in redis.scan_iter("*", count=1000):
@@ -235,7 +236,7 @@ class Simulation:
     # Checks ---------------------------------------------------------------------------------------------------------
 
     def inconsistencies(self) -> list[str]:
-        """What must not be at any time."""
+        """Violations of what must hold after every step."""
         wrong = []
         for job_id in self.jobs:
             etag = etag_of(ledger.result_key(job_id))
@@ -251,12 +252,12 @@ class Simulation:
                 wrong.append(f"{job_id} is shown as {view.status}, but has no result in the ledger")
             if view is not None and view.status.terminal and etag and view.status != self.results[job_id][1]:
                 wrong.append(f"{job_id} is shown as {view.status}, but is {self.results[job_id][1]} in the ledger")
-            if view is not None and view.attempt > 5:
+            if view is not None and view.attempt > MAX_ATTEMPTS:
                 wrong.append(f"{job_id} has had {view.attempt} attempts")
         return wrong
 
     def problems_at_the_end(self, accepted: Iterable[str]) -> list[str]:
-        """What must not be in the end: every accepted job has ended, once, and has left nothing behind."""
+        """Violations of what must hold at the end: every accepted job has ended once and has left nothing behind."""
         wrong = self.inconsistencies()
         for job_id in accepted:
             if ledger.read_job(job_id) is None:
@@ -322,16 +323,11 @@ def etag_of(key: str) -> str | None:
     return f"{head.etag} {answer['LastModified']}"
 
 
-def batch(queue: str, properties: Any, body: bytes) -> events.Event:
-    """A mapping's event with one message."""
-    texts = {name: text for name, text in (properties.headers or {}).items() if isinstance(text, str)}
-    headers = {name: {"bytes": list(text.encode())} for name, text in texts.items()}
-    message = {
-        "basicProperties": {"headers": headers, "messageId": properties.message_id},
-        "redelivered": False,
-        "data": base64.b64encode(body).decode(),
-    }
-    return {"eventSource": "aws:rmq", "rmqMessagesByQueue": {f"{queue}::/": [message]}}
+def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
+    """The event with which the mapping delivers one message."""
+    record = rmq_event.record(properties, body, redelivered=False)
+    event: events.Event = json.loads(rmq_event.event(rmq_event.Source(BROKER_ARN, queue, "/"), [record]))
+    return event
 
 
 @lru_cache(maxsize=1)

@@ -60,7 +60,7 @@ class JobLifecycle(RuleBasedStateMachine):
         self.data_lost = False
 
     def _plan_crash(self, writes: int, when: str) -> None:
-        """The process that makes so many more writes will crash at the last of them."""
+        """Makes the process crash that makes the last of this many further writes."""
         injector = self.simulation.injector
         injector.number = len(injector.writes) + writes if writes else 0
         injector.when = when
