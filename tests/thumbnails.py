@@ -7,7 +7,7 @@ from PIL import Image, ImageStat
 from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.media.task import Rendition
 from functions.video_thumbnail.app import video_thumbnail
-from tests.pictures import opened
+from tests.image_checks import open_result
 from tests.sources import make_task
 
 
@@ -19,7 +19,7 @@ def render(video: Path, folder: Path, **params: object) -> list[Rendition]:
 def take_frame(video: Path, folder: Path, **params: object) -> Image.Image:
     """The only frame that is taken from a video, as a checked image."""
     (rendition,) = render(video, folder, **params)
-    return opened(rendition)
+    return open_result(rendition)
 
 
 def brightness(image: Image.Image) -> float:

@@ -3,13 +3,13 @@
 import json
 import math
 import re
-import struct
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from darkroom.av import ffmpeg
 from darkroom.av.probe import Stream
+from darkroom.images.png import PNG_PALETTE, png_header, write_png
 from darkroom.media.task import Rendition, Task
 
 #: Seconds of audio that FFmpeg holds in memory at once. Longer steps are combined from several blocks.
@@ -110,24 +110,19 @@ def to_png(waveform: Waveform) -> bytes:
     for row in range(HEIGHT_PX):
         bits = "".join("1" if top <= row < bottom else "0" for top, bottom in spans).ljust(-(-width // 8) * 8, "0")
         rows += b"\x00" + int(bits, 2).to_bytes(len(bits) // 8)
-    header = struct.pack(">IIBBBBB", width, HEIGHT_PX, 1, 3, 0, 0, 0)
-    chunks = (
-        (b"IHDR", header),
-        (b"PLTE", bytes((255, 255, 255, *_COLOR))),
-        (b"tRNS", b"\x00\xff"),
-        (b"IDAT", zlib.compress(bytes(rows), 9)),
-        (b"IEND", b""),
+    return write_png(
+        [
+            png_header(width, HEIGHT_PX, bit_depth=1, color_type=PNG_PALETTE),
+            (b"PLTE", bytes((255, 255, 255, *_COLOR))),
+            (b"tRNS", b"\x00\xff"),
+            (b"IDAT", zlib.compress(bytes(rows), 9)),
+        ]
     )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
 
 
 def _row(level: float) -> int:
     """The row of a level in pixels, counted from the top."""
     return min(int((1 - level) / 2 * HEIGHT_PX), HEIGHT_PX - 1)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _render(waveform: Waveform, name: str) -> Rendition:

@@ -128,7 +128,7 @@ def _brightest_of_av1(location: StreamLocation, selection: list[str], count: int
     sequence = task.directory / "watched.avif"
     copying = ["-map", f"0:{location.stream.index}", "-c", "copy", *selection, "-f", "avif", file_url(sequence)]
     ffmpeg.read("ffmpeg", location.location, location.demuxer, task, after=copying, span=_SPAN)
-    brightest = pillow.brightest(sequence, count, look=task.heartbeat(_SPAN[0], process.REPORT_PERIOD_S))
+    brightest = pillow.max_brightness(sequence, count, on_frame=task.heartbeat(_SPAN[0], process.REPORT_PERIOD_S))
     sequence.unlink()
     return brightest
 

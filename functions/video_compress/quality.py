@@ -167,7 +167,7 @@ def _compare_av1(made: Path, sample: Path, size: Size, task: Task, *, fraction: 
     copying = ["-map", "0:v:0", "-c", "copy", "-f", "avif", file_url(sequence)]
     ffmpeg.run("ffmpeg", [*_open(made, _DEMUXER, task), *copying], task, span=(fraction, fraction))
     report = task.heartbeat(fraction, process.REPORT_PERIOD_S)
-    step = pillow.write_brightness(sequence, brightness, most_bytes=_BRIGHTNESS_MAX_BYTES, look=report)
+    step = pillow.write_brightness(sequence, brightness, max_bytes=_BRIGHTNESS_MAX_BYTES, on_frame=report)
     raw = ["-protocol_whitelist", "file", "-f", "rawvideo", "-pixel_format", "gray"]
     opening = [*raw, "-video_size", f"{size.width}x{size.height}", "-i", file_url(brightness)]
     every_step = f"select=not(mod(n\\,{step})),extractplanes=y,"

@@ -8,9 +8,9 @@ import pyvips
 
 from darkroom.av.probe import MAX_TAG_LENGTH, Probe, Stream
 from darkroom.images import apng, pillow
-from darkroom.images.color import profile_name
-from darkroom.images.open import orientation, read_header
-from darkroom.images.pillow import Header
+from darkroom.images.icc import profile_name
+from darkroom.images.open import exif_orientation, read_header
+from darkroom.images.pillow import ImageHeader
 from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Size
 from darkroom.media.task import Limits, Source
 
@@ -56,16 +56,16 @@ class ImageFacts:
 def read_image_facts(source: Source, limits: Limits) -> ImageFacts:
     """Describes an image. Raises the same errors as `read_header`."""
     content, header = read_header(source, limits)
-    if isinstance(header, Header):
+    if isinstance(header, ImageHeader):
         return _from_pillow(source, header)
     frames, duration_s, plays = _read_animation(content, header, source.media_type)
-    exif_orientation = orientation(header)
+    orientation = exif_orientation(header)
     stored = Size(header.width, header.get_page_height())
     stream = _build_stream(
         source.media_type,
         stored,
-        Size(stored.height, stored.width) if exif_orientation in SIDEWAYS_ORIENTATIONS else stored,
-        rotation_degrees=_ROTATIONS.get(exif_orientation, 0),
+        Size(stored.height, stored.width) if orientation in SIDEWAYS_ORIENTATIONS else stored,
+        rotation_degrees=_ROTATIONS.get(orientation, 0),
         frame_count=frames,
         duration_s=duration_s,
         frame_rate=round(frames / duration_s, 3) if frames and duration_s else None,
@@ -74,10 +74,10 @@ def read_image_facts(source: Source, limits: Limits) -> ImageFacts:
     )
     profile = bytes(header.get("icc-profile-data")) if header.get_typeof("icc-profile-data") else b""
     found = _build_probe(source, stream, _read_exif(content, header, source.media_type))
-    return ImageFacts(found, exif_orientation, bool(header.hasalpha()), profile_name(profile), plays)
+    return ImageFacts(found, orientation, bool(header.hasalpha()), profile_name(profile), plays)
 
 
-def _from_pillow(source: Source, header: Header) -> ImageFacts:
+def _from_pillow(source: Source, header: ImageHeader) -> ImageFacts:
     stream = _build_stream(
         source.media_type,
         header.size,
@@ -95,12 +95,12 @@ def _read_animation(
 ) -> tuple[int | None, float | None, int | None]:
     """The number of frames, the seconds that they take together, and how often they play."""
     if media_type == "image/png":
-        frames = apng.frame_count(content)
-        delays_s, plays = apng.times(content) if frames > 1 else ([], 0)
+        frames = apng.count_apng_frames(content)
+        delays_s, plays = apng.read_apng_timing(content) if frames > 1 else ([], 0)
         # A default image that is not one of the frames has no duration.
         return (frames, round(sum(delays_s), 6) or None, plays) if frames > 1 else (1, None, None)
     if media_type == "image/avif":
-        return (pillow.avif_frames(content) if pillow.is_avif_film(content) else 1), None, None
+        return (pillow.count_avif_frames(content) if pillow.is_animated_avif(content) else 1), None, None
     frames = (_read_int(header, "n-pages") or 1) if media_type in ("image/gif", "image/webp") else 1
     if frames == 1:
         return 1, None, None
@@ -111,7 +111,7 @@ def _read_animation(
 def _read_exif(content: bytes, header: pyvips.Image, media_type: str) -> bytes:
     if header.get_typeof("exif-data"):
         return bytes(header.get("exif-data"))
-    return pillow.tiff_exif(content) if media_type == "image/tiff" else b""
+    return pillow.read_tiff_exif(content) if media_type == "image/tiff" else b""
 
 
 def _read_int(header: pyvips.Image, name: str) -> int | None:
@@ -144,7 +144,7 @@ def _build_stream(media_type: str, stored: Size, displayed: Size, **details: Any
 
 
 def _build_probe(source: Source, stream: Stream, exif: bytes) -> Probe:
-    tags = {name: value[:MAX_TAG_LENGTH] for name, value in pillow.exif_tags(exif).items()} if exif else {}
+    tags = {name: value[:MAX_TAG_LENGTH] for name, value in pillow.read_exif_tags(exif).items()} if exif else {}
     taken = _TIME.fullmatch(tags.pop("creation_time", ""))
     if taken and taken[1] != "0000":
         tags = {"creation_time": f"{taken[1]}-{taken[2]}-{taken[3]}T{taken[4]}{taken[5] or ''}", **tags}

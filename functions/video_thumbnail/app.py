@@ -12,7 +12,7 @@ from darkroom.contracts.operations import Operation
 from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.errors import TooManyPixelsError
 from darkroom.images import vips
-from darkroom.images.save import save
+from darkroom.images.encode import encode_image
 from darkroom.jobs.worker import bind
 from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition, Task
@@ -77,7 +77,7 @@ def _render_frames(file: VideoFile, task: Task, params: VideoThumbnailParams) ->
     renditions = []
     for number, (step, time) in enumerate(zip(_split_progress(task, len(times)), times, strict=True), 1):
         image = extract_frame(file, size, time, step.map_progress(0, 0.5))
-        rendition = save(image, params.format or "jpeg", quality=params.quality, task=step.map_progress(0.5, 1))
+        rendition = encode_image(image, params.format or "jpeg", quality=params.quality, task=step.map_progress(0.5, 1))
         name = f"{number:0{len(str(len(times)))}}" if len(times) > 1 else None
         renditions.append(replace(rendition, name=name))
     return renditions
@@ -95,7 +95,7 @@ def _choose_times(file: VideoFile, params: VideoThumbnailParams) -> list[FrameTi
 def _find_best_time(file: VideoFile, task: Task) -> FrameTime:
     times = storyboard.spread_times(_CANDIDATES, file.known_duration_s)
     frames = _extract_frames(file, file.fit_width(_CANDIDATE_WIDTH_PX), times, task)
-    with vips.translated():
+    with vips.map_vips_errors():
         return times[storyboard.find_most_typical(frames)]
 
 
@@ -105,10 +105,10 @@ def _render_sprite_sheet(file: VideoFile, task: Task, params: VideoThumbnailPara
     _check_total_pixels(tile, count, _HELD_PIXELS)
     times = storyboard.spread_times(count, file.known_duration_s)
     frames = _extract_frames(file, tile, times, task.map_progress(0, _SPREAD_FRAMES_END))
-    with vips.translated():
+    with vips.map_vips_errors():
         sheet = storyboard.build_sprite_sheet(frames)
     saving = task.map_progress(_SPREAD_FRAMES_END, 1)
-    rendition = save(sheet, params.format or "jpeg", quality=params.quality, task=saving)
+    rendition = encode_image(sheet, params.format or "jpeg", quality=params.quality, task=saving)
     sheet_name = rendition.file_name(f"{PurePath(task.source.name).stem}-{Operation.VIDEO_THUMBNAIL}")
     cues = storyboard.write_cues(count, tile, file.known_duration_s, sheet_name)
     return [rendition, Rendition(cues.encode(), "vtt", "text/vtt", duration_s=file.known_duration_s)]
@@ -121,10 +121,10 @@ def _render_preview(file: VideoFile, task: Task, params: VideoThumbnailParams) -
     if file.duration_s is not None:
         start_s = max(min(start_s, file.duration_s - params.preview_s), 0.0)
     frames = extract_sequence(file, size, start_s, params.preview_s, fps, task.map_progress(0, _PREVIEW_FRAMES_END))
-    with vips.translated():
-        animation = vips.film(frames, [round(1000 / fps)] * len(frames), plays=0)
+    with vips.map_vips_errors():
+        animation = vips.animation_strip(frames, [round(1000 / fps)] * len(frames), plays=0)
     saving = task.map_progress(_PREVIEW_FRAMES_END, 1)
-    rendition = save(animation, params.format or "webp", quality=params.quality, task=saving)
+    rendition = encode_image(animation, params.format or "webp", quality=params.quality, task=saving)
     return [replace(rendition, duration_s=round(len(frames) / fps, 3))]
 
 

@@ -1,7 +1,7 @@
-"""The fonts that layers bring, and which characters they have.
+"""The fonts in the layers, and which characters they contain.
 
-DejaVu Sans comes with the imaging layer; whatever else lies in a layer's `fonts` folder is used for the characters that
-it lacks.
+DejaVu Sans is part of the imaging layer; any other font in a layer's `fonts` folder is used for the characters that it
+lacks.
 """
 
 import struct
@@ -12,38 +12,38 @@ from pathlib import Path
 from darkroom.config import layer_folders
 from darkroom.errors import ConfigurationError
 
-#: The face that texts are set in.
-FACE = "DejaVu Sans"
-_FACE_FILE = "DejaVuSans.ttf"
+#: The default font.
+FONT_NAME = "DejaVu Sans"
+_FONT_FILE = "DejaVuSans.ttf"
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 
-#: Largest number of characters that one font file is believed to have, and of bytes that its table of them takes.
-_MOST_CHARACTERS = 0x110000
+#: One more than the largest code point of Unicode; limits the ranges that a damaged font declares.
+_MAX_CODE_POINTS = 0x110000
 
 
 @lru_cache(maxsize=1)
 def font_files() -> tuple[Path, ...]:
-    """DejaVu Sans, then every other font of the layers. Raises ConfigurationError when DejaVu Sans is missing."""
+    """DejaVu Sans, then every other font in the layers. Raises ConfigurationError if DejaVu Sans is missing."""
     folders = layer_folders("fonts")
-    face = next((folder / _FACE_FILE for folder in folders if (folder / _FACE_FILE).is_file()), None)
-    if face is None:
-        raise ConfigurationError(f"The font {_FACE_FILE} is in none of these folders: {', '.join(map(str, folders))}.")
+    default = next((folder / _FONT_FILE for folder in folders if (folder / _FONT_FILE).is_file()), None)
+    if default is None:
+        raise ConfigurationError(f"The font {_FONT_FILE} is in none of these folders: {', '.join(map(str, folders))}.")
     others = sorted(file for folder in folders if folder.is_dir() for file in folder.iterdir())
-    return (face, *(file for file in others if file.suffix.lower() in _SUFFIXES and file.name != _FACE_FILE))
+    return (default, *(file for file in others if file.suffix.lower() in _SUFFIXES and file.name != _FONT_FILE))
 
 
-def undrawable(text: str) -> list[str]:
-    """The characters of `text`, each once, that no font has a shape for."""
-    return [character for character in dict.fromkeys(text) if not _drawable(character)]
+def missing_characters(text: str) -> list[str]:
+    """The distinct characters of `text` that no font contains."""
+    return [character for character in dict.fromkeys(text) if not _is_drawable(character)]
 
 
-def _drawable(character: str) -> bool:
+def _is_drawable(character: str) -> bool:
     category = unicodedata.category(character)
     if character.isspace() or category == "Cf" or "\ufe00" <= character <= "\ufe0f":
-        return True  # marks that steer the layout have no shape
+        return True  # layout controls have no glyph
     if category == "Cc":
-        return False  # whatever the font says: a text would end at NUL
+        return False  # even if a font contains it: the text would end at NUL
     return any(ord(character) in _characters(file) for file in font_files())
 
 
@@ -61,21 +61,21 @@ def _characters(file: Path) -> frozenset[int]:
     for number in range(int.from_bytes(font[at + 2 : at + 4])):
         platform, _, offset = struct.unpack_from(">HHI", font, at + 4 + 8 * number)
         if platform in (0, 3):
-            found |= _mapped(font, at + offset)
+            found |= _mapped_code_points(font, at + offset)
     return frozenset(found)
 
 
-def _mapped(font: bytes, at: int) -> set[int]:
-    """The code points of one subtable, of the two forms in which fonts map Unicode."""
-    form = int.from_bytes(font[at : at + 2])
-    if form == 4:
+def _mapped_code_points(font: bytes, at: int) -> set[int]:
+    """The code points of one subtable in format 4 or 12, the two for Unicode."""
+    table_format = int.from_bytes(font[at : at + 2])
+    if table_format == 4:
         count = int.from_bytes(font[at + 6 : at + 8]) // 2
         ends = struct.unpack_from(f">{count}H", font, at + 14)
         starts = struct.unpack_from(f">{count}H", font, at + 16 + 2 * count)
         pairs = list(zip(starts, ends, strict=True))
-    elif form == 12:
+    elif table_format == 12:
         groups = int.from_bytes(font[at + 12 : at + 16])
         pairs = [struct.unpack_from(">II", font, at + 16 + 12 * group) for group in range(groups)]
     else:
         return set()
-    return {code for start, end in pairs for code in range(start, min(end, _MOST_CHARACTERS) + 1)} - {0xFFFF}
+    return {code for start, end in pairs for code in range(start, min(end, _MAX_CODE_POINTS) + 1)} - {0xFFFF}

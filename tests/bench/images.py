@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.media.make_images import encode, photo
+from tests.media.make_images import encode, large_photo
 
 ROOT = Path(__file__).parents[2]
 MEDIA = ROOT / ".darkroom" / "bench-media"
@@ -74,7 +74,7 @@ def make_media() -> None:
     }
     for megapixels, size in SIZES.items():
         missing = [fmt for fmt in FORMATS if not (MEDIA / f"p{megapixels}.{fmt}").is_file()]
-        image = photo(*size) if missing else None
+        image = large_photo(*size) if missing else None
         for fmt in missing:
             assert image is not None
             (MEDIA / f"p{megapixels}.{fmt}").write_bytes(encode(image, fmt.upper(), **options[fmt]))

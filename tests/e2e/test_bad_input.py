@@ -8,7 +8,7 @@ from darkroom.jobs.workdir import RUN_PREFIX
 from localstack.services import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA
-from tests.media.make_images import bomb
+from tests.media.make_images import decompression_bomb
 
 PHOTO = (MEDIA / "rocket.jpg").read_bytes()
 PICTURE = (MEDIA / "chelsea.png").read_bytes()
@@ -121,7 +121,7 @@ def test_sound_alone_has_no_frame_to_take(service, clips):
 
 
 def test_a_bomb_of_1600_megapixels_is_refused_before_it_is_decoded(service):
-    file_id = service.file(bomb(), "bomb.png", "image/png")
+    file_id = service.file(decompression_bomb(), "bomb.png", "image/png")
 
     for operation, params in (
         *(("thumbnail", {}), ("resize", {"width": 100}), ("watermark", {"text": "x"}), ("video_metadata", {})),

@@ -24,17 +24,17 @@ from tests.hostile.canary import canary
 from tests.hostile.image_runner import Outcome, Runner, table
 from tests.media.make_images import (
     MEDIA,
-    animation,
-    bomb,
-    converted,
+    add_alpha,
+    animation_frames,
+    convert_profile,
+    convert_to_lab,
+    decompression_bomb,
     encode,
-    frames,
-    in_lab,
-    oriented,
+    encode_16_bit_png,
+    encode_animation,
+    encode_oriented,
+    icc_profile,
     photograph,
-    png_16_bit,
-    profile,
-    see_through,
 )
 
 #: Files that are worked on at the same time.
@@ -60,34 +60,34 @@ def good() -> dict[str, bytes]:
     exif = Image.Exif()
     exif.update({0x0112: 6, 0x010F: "Maker", 0x8298: "(c)"})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0)})
-    cmyk = encode(converted(image, "cmyk", "CMYK"), "JPEG", icc_profile=profile("cmyk"))
+    cmyk = encode(convert_profile(image, "cmyk", "CMYK"), "JPEG", icc_profile=icc_profile("cmyk"))
     return {
         "plain.jpg": encode(image, "JPEG"),
         "progressive.jpg": encode(image, "JPEG", progressive=True),
-        "told.jpg": encode(image, "JPEG", exif=exif.tobytes(), icc_profile=profile("p3"), xmp=b"<x:xmpmeta/>"),
+        "told.jpg": encode(image, "JPEG", exif=exif.tobytes(), icc_profile=icc_profile("p3"), xmp=b"<x:xmpmeta/>"),
         "cmyk.jpg": cmyk,
         "plain.png": encode(image, "PNG"),
         "palette.png": encode(image.quantize(16), "PNG", transparency=0),
-        "deep.png": png_16_bit(image),
-        "alpha.png": encode(see_through(image), "PNG"),
-        "film.png": animation("PNG", frames((48, 32))),
+        "deep.png": encode_16_bit_png(image),
+        "alpha.png": encode(add_alpha(image), "PNG"),
+        "film.png": encode_animation("PNG", animation_frames((48, 32))),
         "plain.webp": encode(image, "WEBP"),
-        "exact.webp": encode(see_through(image), "WEBP", lossless=True),
-        "film.webp": animation("WEBP", frames((48, 32))),
+        "exact.webp": encode(add_alpha(image), "WEBP", lossless=True),
+        "film.webp": encode_animation("WEBP", animation_frames((48, 32))),
         "plain.gif": encode(image, "GIF"),
-        "film.gif": animation("GIF", frames((48, 32))),
+        "film.gif": encode_animation("GIF", animation_frames((48, 32))),
         "plain.tiff": encode(image, "TIFF", exif=exif.tobytes()),
         "lzw.tiff": encode(image, "TIFF", compression="tiff_lzw"),
         "jpeg.tiff": encode(image, "TIFF", compression="jpeg"),
-        "deflated.tiff": encode(see_through(image), "TIFF", compression="tiff_adobe_deflate"),
-        "lab.tiff": encode(in_lab(image), "TIFF", compression="tiff_lzw"),
+        "deflated.tiff": encode(add_alpha(image), "TIFF", compression="tiff_adobe_deflate"),
+        "lab.tiff": encode(convert_to_lab(image), "TIFF", compression="tiff_lzw"),
         "plain.bmp": encode(image, "BMP"),
         "palette.bmp": encode(image.quantize(16), "BMP"),
-        "plain.avif": encode(see_through(image), "AVIF"),
-        "turned.avif": oriented(image, 6, "AVIF"),
-        "film.avif": animation("AVIF", frames((48, 32))),
+        "plain.avif": encode(add_alpha(image), "AVIF"),
+        "turned.avif": encode_oriented(image, 6, "AVIF"),
+        "film.avif": encode_animation("AVIF", animation_frames((48, 32))),
         "plain.heic": encode(image, "HEIF"),
-        "turned.heic": oriented(see_through(image), 5, "HEIF"),
+        "turned.heic": encode_oriented(add_alpha(image), 5, "HEIF"),
     }
 
 
@@ -145,8 +145,8 @@ def _webp_header(width: int, height: int) -> bytes:
 
 def bombs() -> Iterator[Hostile]:
     """Little files that become large."""
-    yield Hostile("bomb", "png-40000.png", bomb(40_000))
-    yield Hostile("bomb", "png-15000.png", bomb(15_000), may_pass=True)
+    yield Hostile("bomb", "png-40000.png", decompression_bomb(40_000))
+    yield Hostile("bomb", "png-15000.png", decompression_bomb(15_000), may_pass=True)
     deflated = zlib.compress(bytes(16_000 * 1_000), 9)
     yield Hostile("bomb", "sideways-at-the-limit.jpg", _sideways(15_810), may_pass=True)
     yield Hostile("bomb", "sideways-beyond-the-limit.jpg", _sideways(15_812))

@@ -45,7 +45,7 @@ def _photograph(name: str) -> Image.Image:
         return image.convert("RGB")
 
 
-def photo(width_px: int = 4000, height_px: int = 3000, *, seed: int = 7) -> Image.Image:
+def large_photo(width_px: int = 4000, height_px: int = 3000, *, seed: int = 7) -> Image.Image:
     """A large picture as a camera would take it: the photographs side by side, enlarged, with sensor noise."""
     across, down = 2, 2
     tile_px = (-(-width_px // across), -(-height_px // down))
@@ -67,11 +67,11 @@ def encode(image: Image.Image, fmt: str, **options: object) -> bytes:
 
 def camera_jpeg(width_px: int = 4000, height_px: int = 3000, *, orientation: int = 6, seed: int = 7) -> bytes:
     """A photo as a phone stores it: JPEG of quality 90, 4:2:0, `width_px` x `height_px` as stored, turned by EXIF."""
-    image = photo(width_px, height_px, seed=seed)
+    image = large_photo(width_px, height_px, seed=seed)
     return encode(image, "JPEG", quality=90, subsampling="4:2:0", exif=_exif(orientation))
 
 
-def oriented(image: Image.Image, orientation: int, fmt: str, **options: object) -> bytes:
+def encode_oriented(image: Image.Image, orientation: int, fmt: str, **options: object) -> bytes:
     """A file that shows `image` when its EXIF orientation (1-8) is obeyed."""
     stored = image.transpose(_STORED[orientation]) if orientation in _STORED else image
     # As bytes: only then pillow-heif turns the picture by the container's own means, which is what counts in HEIC.
@@ -86,12 +86,12 @@ def _exif(orientation: int) -> Image.Exif:
     return exif
 
 
-def profile(name: str) -> bytes:
+def icc_profile(name: str) -> bytes:
     """An ICC profile that libvips ships: `p3`, `cmyk`, `srgb`."""
     return bytes(pyvips.Operation.call("profile_load", name))
 
 
-def grey_profile() -> bytes:
+def gray_profile() -> bytes:
     """A profile for greys that are linear: half of the light is half of the value. Version 2, ICC.1:2001-04."""
     white = struct.pack(">III", 63190, 65536, 54061)
     bodies = {
@@ -108,15 +108,15 @@ def grey_profile() -> bytes:
     return struct.pack(">I", 132 + 12 * len(bodies) + len(body)) + head + bytes(124 - len(head)) + table + body
 
 
-def converted(image: Image.Image, name: str, mode: str) -> Image.Image:
+def convert_profile(image: Image.Image, name: str, mode: str) -> Image.Image:
     """`image` (sRGB) in the colour space of a shipped profile, by LittleCMS through Pillow."""
-    target = ImageCms.ImageCmsProfile(io.BytesIO(profile(name)))
+    target = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile(name)))
     made = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), target, outputMode=mode)
     assert made is not None
     return made
 
 
-def in_lab(image: Image.Image) -> Image.Image:
+def convert_to_lab(image: Image.Image) -> Image.Image:
     """`image` (sRGB) in Lab of 8 bits."""
     made = ImageCms.profileToProfile(
         image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
@@ -125,7 +125,7 @@ def in_lab(image: Image.Image) -> Image.Image:
     return made
 
 
-def png_16_bit(image: Image.Image) -> bytes:
+def encode_16_bit_png(image: Image.Image) -> bytes:
     """`image` (RGB) as a PNG with 16 bits a channel, which Pillow cannot write."""
     width, height = image.size
     pixels = image.tobytes()
@@ -134,7 +134,7 @@ def png_16_bit(image: Image.Image) -> bytes:
     return _png(width, height, depth=16, colour_type=2, compressed=zlib.compress(lines))
 
 
-def bomb(side_px: int = 40_000) -> bytes:
+def decompression_bomb(side_px: int = 40_000) -> bytes:
     """A whole, valid PNG of one colour: some 200 KB on disk, 1.6 gigapixels at 40,000 pixels a side."""
     line = bytes(1 + -(-side_px // 8))
     packer = zlib.compressobj(9)
@@ -150,7 +150,7 @@ def _png(width: int, height: int, *, depth: int, colour_type: int, compressed: b
     )
 
 
-def see_through(image: Image.Image) -> Image.Image:
+def add_alpha(image: Image.Image) -> Image.Image:
     """`image` with alpha: the left half opaque, then fading to nothing at the right edge."""
     width, height = image.size
     row = bytes(255 if x < width // 2 else 255 * (width - 1 - x) // (width - width // 2) for x in range(width))
@@ -159,7 +159,7 @@ def see_through(image: Image.Image) -> Image.Image:
     return result
 
 
-def frames(size: tuple[int, int] = (120, 80), count: int = 4) -> list[Image.Image]:
+def animation_frames(size: tuple[int, int] = (120, 80), count: int = 4) -> list[Image.Image]:
     """Frames of a film: a white square walks down the middle of a photograph."""
     ground = photograph().resize(size)
     made = []
@@ -170,7 +170,7 @@ def frames(size: tuple[int, int] = (120, 80), count: int = 4) -> list[Image.Imag
     return made
 
 
-def animation(fmt: str, images: Sequence[Image.Image], *, frame_ms: int = 80, plays: int = 4) -> bytes:
+def encode_animation(fmt: str, images: Sequence[Image.Image], *, frame_ms: int = 80, plays: int = 4) -> bytes:
     """An animated GIF, PNG or WebP that is shown `plays` times."""
     # GIF counts repetitions, the others count plays.
     options: dict[str, object] = {"loop": plays - 1} if fmt == "GIF" else {"loop": plays}
@@ -178,38 +178,38 @@ def animation(fmt: str, images: Sequence[Image.Image], *, frame_ms: int = 80, pl
     return encode(images[0], fmt, save_all=True, append_images=list(images[1:]), duration=frame_ms, **options)
 
 
-def truncated(content: bytes, part: float) -> bytes:
+def truncate(content: bytes, part: float) -> bytes:
     """The first `part` (0 to 1) of a file."""
     return content[: int(len(content) * part)]
 
 
-def everything() -> Iterator[tuple[str, bytes]]:
+def all_samples() -> Iterator[tuple[str, bytes]]:
     """Name and content of one picture of each kind."""
     image = photograph()
     yield "photo-12mp.jpg", camera_jpeg()
     for orientation in range(1, 9):
-        yield f"orientation-{orientation}.jpg", oriented(image, orientation, "JPEG", quality=90)
-    yield "cmyk.jpg", encode(converted(image, "cmyk", "CMYK"), "JPEG", icc_profile=profile("cmyk"))
-    yield "display-p3.jpg", encode(converted(image, "p3", "RGB"), "JPEG", icc_profile=profile("p3"))
-    yield "sixteen-bit.png", png_16_bit(image)
+        yield f"orientation-{orientation}.jpg", encode_oriented(image, orientation, "JPEG", quality=90)
+    yield "cmyk.jpg", encode(convert_profile(image, "cmyk", "CMYK"), "JPEG", icc_profile=icc_profile("cmyk"))
+    yield "display-p3.jpg", encode(convert_profile(image, "p3", "RGB"), "JPEG", icc_profile=icc_profile("p3"))
+    yield "sixteen-bit.png", encode_16_bit_png(image)
     yield "palette.png", encode(image.quantize(64), "PNG")
     yield "grey.jpg", encode(image.convert("L"), "JPEG")
-    yield "alpha.png", encode(see_through(image), "PNG")
-    yield "alpha.webp", encode(see_through(image), "WEBP")
+    yield "alpha.png", encode(add_alpha(image), "PNG")
+    yield "alpha.webp", encode(add_alpha(image), "WEBP")
     yield "photo.tiff", encode(image, "TIFF", compression="tiff_lzw")
     yield "photo.bmp", encode(image, "BMP")
     yield "photo.avif", encode(image, "AVIF")
     yield "photo.heic", encode(image, "HEIF")
-    yield "film.gif", animation("GIF", frames())
-    yield "film.webp", animation("WEBP", frames())
-    yield "film.png", animation("PNG", frames())
-    yield "truncated.jpg", truncated(encode(image, "JPEG"), 0.5)
-    yield "truncated.png", truncated(encode(image, "PNG"), 0.5)
-    yield "bomb.png", bomb()
+    yield "film.gif", encode_animation("GIF", animation_frames())
+    yield "film.webp", encode_animation("WEBP", animation_frames())
+    yield "film.png", encode_animation("PNG", animation_frames())
+    yield "truncated.jpg", truncate(encode(image, "JPEG"), 0.5)
+    yield "truncated.png", truncate(encode(image, "PNG"), 0.5)
+    yield "bomb.png", decompression_bomb()
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in everything():
+    for name, content in all_samples():
         (folder / name).write_bytes(content)

@@ -14,11 +14,19 @@ from PIL import Image
 from darkroom.contracts.image_params import MAX_FRAMES, ResizeParams
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError, TooLongError, TooManyPixelsError
 from darkroom.images import pillow
-from darkroom.images.apng import SIGNATURE, chunks
+from darkroom.images.png import PNG_SIGNATURE, read_png_chunks
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
-from tests.media.make_images import animation, converted, encode, frames, photograph, profile, see_through
-from tests.pictures import changed_box, difference, opened
+from tests.image_checks import changed_box, mean_difference, open_result
+from tests.media.make_images import (
+    add_alpha,
+    animation_frames,
+    convert_profile,
+    encode,
+    encode_animation,
+    icc_profile,
+    photograph,
+)
 from tests.sources import make_task
 
 KINDS = ["GIF", "WEBP", "PNG"]
@@ -32,7 +40,7 @@ def rendered(content: bytes, folder: Path, *, pixels: int = 250_000_000, **param
 
 
 def resized(content: bytes, folder: Path, *, pixels: int = 250_000_000, **params: Any) -> Image.Image:
-    return opened(rendered(content, folder, pixels=pixels, **params))
+    return open_result(rendered(content, folder, pixels=pixels, **params))
 
 
 def made(content: bytes, folder: Path, **params: Any) -> Image.Image:
@@ -55,16 +63,16 @@ def frames_of(image: Image.Image) -> list[Image.Image]:
 @pytest.mark.parametrize("fmt", ["gif", "webp", "png"])
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_as_many_frames_are_kept_as_asked_for(tmp_path: Path, source: str, fmt: str, count: int) -> None:
-    film = frames()
-    result = frames_of(resized(animation(source, film), tmp_path, format=fmt, max_frames=count))
+    film = animation_frames()
+    result = frames_of(resized(encode_animation(source, film), tmp_path, format=fmt, max_frames=count))
     assert len(result) == min(count, 4)
     for one, other in zip(result, film, strict=False):
-        assert difference(one, other) < 9
+        assert mean_difference(one, other) < 9
 
 
 @pytest.mark.parametrize("source", KINDS)
 def test_a_film_in_its_own_format_is_one_still(tmp_path: Path, source: str) -> None:
-    result = resized(animation(source, frames()), tmp_path)
+    result = resized(encode_animation(source, animation_frames()), tmp_path)
     assert result.format == source
     assert getattr(result, "n_frames", 1) == 4
 
@@ -72,10 +80,10 @@ def test_a_film_in_its_own_format_is_one_still(tmp_path: Path, source: str) -> N
 @pytest.mark.parametrize("source", KINDS)
 @pytest.mark.parametrize("fmt", ["jpeg", "avif"])
 def test_formats_without_films_show_the_first_frame(tmp_path: Path, source: str, fmt: str) -> None:
-    film = frames()
-    result = resized(animation(source, film), tmp_path, format=fmt)
+    film = animation_frames()
+    result = resized(encode_animation(source, film), tmp_path, format=fmt)
     assert getattr(result, "n_frames", 1) == 1
-    assert difference(result, film[0]) < 9 < difference(result, film[3])
+    assert mean_difference(result, film[0]) < 9 < mean_difference(result, film[3])
 
 
 @pytest.mark.parametrize("source", KINDS)
@@ -84,7 +92,7 @@ def test_formats_without_films_show_the_first_frame(tmp_path: Path, source: str,
 def test_loops_and_times_of_each_frame_survive(tmp_path: Path, source: str, fmt: str, plays: int) -> None:
     times = [50, 200, 1000, 30]
     options: dict[str, Any] = {"loop": plays - 1 if source == "GIF" and plays else plays, "duration": times}
-    film = frames()
+    film = animation_frames()
     content = encode(film[0], source, save_all=True, append_images=film[1:], **options)
     result = resized(content, tmp_path, format=fmt)
     found = []
@@ -98,7 +106,7 @@ def test_loops_and_times_of_each_frame_survive(tmp_path: Path, source: str, fmt:
 
 
 def test_a_frame_of_a_png_film_is_shown_for_minutes_where_that_is_asked_for(tmp_path: Path) -> None:
-    film = frames()[:2]
+    film = animation_frames()[:2]
     content = encode(film[0], "GIF", save_all=True, append_images=film[1:], duration=[70_000, 655_350])
     result = resized(content, tmp_path, format="png")
     for number, shown_ms in enumerate((70_000, 655_350)):
@@ -123,12 +131,12 @@ def test_what_is_transparent_in_a_frame_stays_so(tmp_path: Path) -> None:
 
 
 def test_a_png_film_stores_only_what_changes(tmp_path: Path) -> None:
-    film = [see_through(frame) for frame in frames((400, 300), 6)]
-    (tmp_path / "source").write_bytes(animation("PNG", film))
+    film = [add_alpha(frame) for frame in animation_frames((400, 300), 6)]
+    (tmp_path / "source").write_bytes(encode_animation("PNG", film))
     (rendition,) = resize(make_task(tmp_path / "source", tmp_path), ResizeParams(width=400))
     assert isinstance(rendition.content, bytes)
     assert len(rendition.content) < 2 * len(encode(film[0], "PNG"))
-    for one, other in zip(frames_of(opened(rendition)), film, strict=True):
+    for one, other in zip(frames_of(open_result(rendition)), film, strict=True):
         assert changed_box(one, other) is None
 
 
@@ -140,20 +148,20 @@ def test_frames_without_any_change_are_kept_with_their_times(tmp_path: Path) -> 
     for number in range(getattr(result, "n_frames", 1)):
         result.seek(number)
         times.append(result.info["duration"])
-        assert difference(result, still) < 1
+        assert mean_difference(result, still) < 1
     assert times == [100, 200, 300]
 
 
 def _png_film(film: list[Image.Image], times: list[int]) -> bytes:
     """An animated PNG whose every frame is stored whole."""
-    file = [SIGNATURE]
+    file = [PNG_SIGNATURE]
     sequence = 0
 
     def add(kind: bytes, body: bytes) -> None:
         file.append(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
 
     for number, (frame, shown_ms) in enumerate(zip(film, times, strict=True)):
-        found = list(chunks(encode(frame, "PNG")))
+        found = list(read_png_chunks(encode(frame, "PNG")))
         if number == 0:
             add(*found[0])
             add(b"acTL", struct.pack(">II", len(film), 0))
@@ -171,20 +179,20 @@ def _png_film(film: list[Image.Image], times: list[int]) -> bytes:
 
 @pytest.mark.parametrize("source", ["PNG", "WEBP"])
 def test_the_colours_of_a_film_are_those_that_its_profile_says(tmp_path: Path, source: str) -> None:
-    film = frames()
-    wide = [converted(frame, "p3", "RGB") for frame in film]
-    content = encode(wide[0], source, save_all=True, append_images=wide[1:], quality=95, icc_profile=profile("p3"))
+    film = animation_frames()
+    wide = [convert_profile(frame, "p3", "RGB") for frame in film]
+    content = encode(wide[0], source, save_all=True, append_images=wide[1:], quality=95, icc_profile=icc_profile("p3"))
     for shown, frame in zip(frames_of(resized(content, tmp_path, format="png")), film, strict=True):
-        assert difference(shown, frame) < 4
+        assert mean_difference(shown, frame) < 4
     kept = made(content, tmp_path, format="png", profile="keep")
-    assert kept.info["icc_profile"] == profile("p3")
-    assert difference(frames_of(kept)[0], wide[0]) < 4
+    assert kept.info["icc_profile"] == icc_profile("p3")
+    assert mean_difference(frames_of(kept)[0], wide[0]) < 4
 
 
 @pytest.mark.parametrize("source", ["PNG", "WEBP"])
 @pytest.mark.parametrize("fmt", ["png", "webp"])
 def test_a_film_tells_on_request_what_its_file_told(tmp_path: Path, source: str, fmt: str) -> None:
-    film, exif = frames(), Image.Exif()
+    film, exif = animation_frames(), Image.Exif()
     exif.update({0x8298: "(c) A. Painter", 0x010F: "Darkroom"})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0)})
     content = encode(film[0], source, save_all=True, append_images=film[1:], exif=exif.tobytes())
@@ -201,7 +209,7 @@ def test_a_frame_outside_of_a_png_film_is_damage(tmp_path: Path, left: int, side
 
 
 def test_a_picture_in_front_of_a_png_film_is_not_part_of_it(tmp_path: Path) -> None:
-    film = frames()
+    film = animation_frames()
     content = encode(
         Image.new("RGB", film[0].size, "blue"),
         "PNG",
@@ -212,7 +220,7 @@ def test_a_picture_in_front_of_a_png_film_is_not_part_of_it(tmp_path: Path) -> N
     )
     moving = frames_of(resized(content, tmp_path))
     assert len(moving) == 4
-    assert difference(moving[0], film[0]) < 2
+    assert mean_difference(moving[0], film[0]) < 2
     still = resized(content, tmp_path, format="jpeg")
     assert still.getpixel((60, 40))[2] > 240  # type: ignore[index]
 
@@ -266,7 +274,7 @@ def test_the_frames_of_a_png_film_are_laid_as_the_format_says(
 
 def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *, in_front: bool) -> bytes:
     """A PNG film of plain squares; `in_front` is whether a blue picture that is none of its frames comes first."""
-    file, sequence, begun = [SIGNATURE], 0, in_front
+    file, sequence, begun = [PNG_SIGNATURE], 0, in_front
 
     def add(kind: bytes, body: bytes) -> None:
         file.append(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
@@ -295,25 +303,25 @@ def _laid_film(stored: list[tuple[tuple[int, ...], int, int, int, int, int]], *,
 
 
 @pytest.mark.parametrize("fmt", ["gif", "webp", "png", "jpeg", None])
-@pytest.mark.parametrize("see", [lambda frame: frame, see_through], ids=["opaque", "see-through"])
+@pytest.mark.parametrize("see", [lambda frame: frame, add_alpha], ids=["opaque", "see-through"])
 def test_an_animated_avif_is_read_with_all_its_frames(
     tmp_path: Path, fmt: str | None, see: Callable[[Image.Image], Image.Image]
 ) -> None:
-    film = [see(frame) for frame in frames()]
-    result = resized(animation("AVIF", film), tmp_path, format=fmt)
+    film = [see(frame) for frame in animation_frames()]
+    result = resized(encode_animation("AVIF", film), tmp_path, format=fmt)
     assert result.format == (fmt or "avif").upper()
     count = 4 if fmt in ("gif", "webp", "png") else 1
     assert getattr(result, "n_frames", 1) == count
     for number in range(count):
         result.seek(number)
         result.load()
-        assert difference(result, film[number]) < (25 if fmt == "gif" else 8)  # GIF is see-through or not
+        assert mean_difference(result, film[number]) < (25 if fmt == "gif" else 8)  # GIF is see-through or not
         assert count == 1 or result.info["duration"] == 80
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_as_many_frames_of_an_avif_are_kept_as_asked_for(tmp_path: Path, count: int) -> None:
-    content = animation("AVIF", frames())
+    content = encode_animation("AVIF", animation_frames())
     assert len(frames_of(resized(content, tmp_path, format="webp", max_frames=count))) == count
     with pytest.raises(TooManyPixelsError, match="120 x 80 pixels in 4 frames"):
         resized(content, tmp_path, format="webp", pixels=38_399)
@@ -321,7 +329,7 @@ def test_as_many_frames_of_an_avif_are_kept_as_asked_for(tmp_path: Path, count: 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_an_animated_avif_cut_short_is_reported(tmp_path: Path, part: float) -> None:
-    content = animation("AVIF", frames())
+    content = encode_animation("AVIF", animation_frames())
     with pytest.raises(CorruptMediaError):
         resized(content[: int(len(content) * part)], tmp_path, format="webp")
 
@@ -332,7 +340,7 @@ def test_an_animated_avif_cut_short_is_reported(tmp_path: Path, part: float) -> 
 @pytest.mark.parametrize("source", KINDS)
 def test_a_film_of_too_many_frames_is_refused_or_cut(tmp_path: Path, source: str) -> None:
     film = [Image.new("L", (2, 1), 255 * (number % 2)) for number in range(MAX_FRAMES + 1)]
-    content = animation(source, film)
+    content = encode_animation(source, film)
     with pytest.raises(TooLongError, match="1,001 frames; at most 1,000"):
         resized(content, tmp_path, width=2)
     assert len(frames_of(resized(content, tmp_path, width=2, max_frames=20))) == 20
@@ -351,14 +359,14 @@ def test_a_gif_of_a_hundred_thousand_frames_is_refused_at_once(tmp_path: Path) -
 
 @pytest.mark.parametrize("source", KINDS)
 def test_the_pixels_of_all_frames_count_together(tmp_path: Path, source: str) -> None:
-    content = animation(source, frames((100, 100), 4))
-    with pytest.raises(TooManyPixelsError, match="100 x 100 pixels in 4 frames, 40,000 pixels in all"):
+    content = encode_animation(source, animation_frames((100, 100), 4))
+    with pytest.raises(TooManyPixelsError, match="100 x 100 pixels in 4 frames, 40,000 pixels in total"):
         resized(content, tmp_path, pixels=39_999, width=10)
     assert len(frames_of(resized(content, tmp_path, pixels=39_999, width=10, max_frames=3))) == 3
 
 
 def test_a_png_that_only_claims_to_have_frames_is_damaged_or_refused(tmp_path: Path) -> None:
-    content = animation("PNG", frames())
+    content = encode_animation("PNG", animation_frames())
     at = content.index(b"acTL") + 4
     for claimed in (5, 900):
         with pytest.raises(CorruptMediaError):
@@ -377,7 +385,7 @@ def _reckoned(content: bytes, at: int, frames: int) -> bytes:
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.9])
 @pytest.mark.parametrize("source", KINDS)
 def test_a_film_cut_short_is_reported(tmp_path: Path, source: str, part: float) -> None:
-    content = animation(source, frames())
+    content = encode_animation(source, animation_frames())
     with pytest.raises(CorruptMediaError):
         resized(content[: int(len(content) * part)], tmp_path, format="png")
 
@@ -388,14 +396,14 @@ def test_pictures_that_are_decoded_as_a_whole_have_a_limit_of_their_own(
 ) -> None:
     content = encode(photograph(), fmt)
     monkeypatch.setattr(pillow, "MAX_PIXELS", 239_999)
-    with pytest.raises(TooManyPixelsError, match="240,000 pixels in all; at most 239,999"):
+    with pytest.raises(TooManyPixelsError, match="240,000 pixels in total; at most 239,999"):
         resized(content, tmp_path)
     monkeypatch.setattr(pillow, "MAX_PIXELS", 240_000)
     assert resized(content, tmp_path).size == (120, 80)
 
 
 def test_the_deadline_holds_while_a_png_film_is_read(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(animation("PNG", frames()))
+    (tmp_path / "source").write_bytes(encode_animation("PNG", animation_frames()))
     task = make_task(tmp_path / "source", tmp_path, deadline_s=-1)
     with pytest.raises(ProcessingTimedOutError):
         resize(task, ResizeParams(width=10))
@@ -403,4 +411,4 @@ def test_the_deadline_holds_while_a_png_film_is_read(tmp_path: Path) -> None:
 
 def test_a_film_is_what_pillow_says_it_is() -> None:
     for source in KINDS:
-        assert getattr(Image.open(io.BytesIO(animation(source, frames()))), "n_frames", 1) == 4
+        assert getattr(Image.open(io.BytesIO(encode_animation(source, animation_frames()))), "n_frames", 1) == 4

@@ -1,4 +1,4 @@
-"""What clients are told of a failed job."""
+"""The error of a failed job that clients see."""
 
 import pytest
 
@@ -13,18 +13,20 @@ from darkroom.errors import (
 )
 from darkroom.jobs import lifecycle
 
-INSIDES = "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
+INTERNAL_MESSAGE = (
+    "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
+)
 
 
 @pytest.mark.parametrize("kind", [StorageUnavailableError, SecretsUnavailableError, ConfigurationError])
-def test_what_a_part_says_of_our_insides_is_not_told(kind: type[DarkroomError]) -> None:
-    told = lifecycle.failure_of(kind(INSIDES))
+def test_internal_error_message_is_not_shown_to_clients(kind: type[DarkroomError]) -> None:
+    failure = lifecycle.failure_of(kind(INTERNAL_MESSAGE))
 
-    assert told.code == kind.code
-    assert told.message.endswith(".")
-    assert "123456789012" not in told.message
+    assert failure.code == kind.code
+    assert failure.message.endswith(".")
+    assert "123456789012" not in failure.message
 
 
 @pytest.mark.parametrize("kind", [CorruptMediaError, WorkerDiedError])
-def test_what_is_said_of_the_job_itself_is_told(kind: type[DarkroomError]) -> None:
+def test_error_message_about_the_job_is_shown_to_clients(kind: type[DarkroomError]) -> None:
     assert lifecycle.failure_of(kind("The file ends early.")) == Failure(code=kind.code, message="The file ends early.")

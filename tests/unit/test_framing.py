@@ -15,8 +15,8 @@ from darkroom.media import geometry
 from darkroom.media.geometry import Size
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
-from tests.media.make_images import animation, encode, frames, oriented, photograph, see_through
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
+from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, encode_oriented, photograph
 from tests.sources import make_task
 
 NINE: list[Gravity] = [
@@ -35,7 +35,7 @@ NINE: list[Gravity] = [
 def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:
     (folder / "source").write_bytes(content)
     (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate(params))
-    return opened(rendition)
+    return open_result(rendition)
 
 
 def quilt() -> Image.Image:
@@ -64,7 +64,7 @@ def test_a_thumbnail_obeys_gravity_too(tmp_path: Path, gravity: Gravity) -> None
     (tmp_path / "source").write_bytes(encode(quilt(), "PNG"))
     params = ThumbnailParams(width=30, height=90, gravity=gravity)
     (rendition,) = thumbnail(make_task(tmp_path / "source", tmp_path), params)
-    assert opened(rendition).convert("L").getpixel((15, 15)) == NINE.index(gravity) % 3 * 30
+    assert open_result(rendition).convert("L").getpixel((15, 15)) == NINE.index(gravity) % 3 * 30
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -77,20 +77,20 @@ def test_a_long_picture_is_cut_before_it_is_enlarged_beyond_the_limit(
     tmp_path: Path, box: tuple[int, int], where: dict[str, Any], orientation: int
 ) -> None:
     long = photograph().resize((17, 700))
-    (tmp_path / "source").write_bytes(oriented(long, orientation, "PNG"))
+    (tmp_path / "source").write_bytes(encode_oriented(long, orientation, "PNG"))
     params = ThumbnailParams.model_validate({"width": box[0], "height": box[1], "format": "png", **where})
     plain, cut = (
-        opened(thumbnail(make_task(tmp_path / "source", tmp_path, pixels=pixels), params)[0])
+        open_result(thumbnail(make_task(tmp_path / "source", tmp_path, pixels=pixels), params)[0])
         for pixels in (250_000_000, 1_000_000)
     )
-    assert difference(plain, cut) < 0.5
+    assert mean_difference(plain, cut) < 0.5
 
 
 def test_every_frame_of_a_long_animation_is_cut_before(tmp_path: Path) -> None:
     film = [photograph().resize((17, 700)).rotate(turn) for turn in (0, 180)]
-    (tmp_path / "source").write_bytes(animation("PNG", film))
+    (tmp_path / "source").write_bytes(encode_animation("PNG", film))
     task = make_task(tmp_path / "source", tmp_path, pixels=1_000_000)
-    result = opened(thumbnail(task, ThumbnailParams(width=200, height=200))[0])
+    result = open_result(thumbnail(task, ThumbnailParams(width=200, height=200))[0])
     assert (result.size, getattr(result, "n_frames", 1)) == ((200, 200), 2)
 
 
@@ -100,7 +100,7 @@ def test_a_focal_point_is_as_near_the_middle_as_the_picture_allows(tmp_path: Pat
     result = resized(
         encode(photograph(), "PNG"), tmp_path, width=200, height=400, fit="cover", focal_point=focal, gravity="left"
     )
-    assert difference(result, photograph().crop((left, 0, left + 200, 400))) < 0.5
+    assert mean_difference(result, photograph().crop((left, 0, left + 200, 400))) < 0.5
 
 
 @given(
@@ -136,9 +136,11 @@ def test_every_frame_is_cut_at_the_place_that_is_interesting_in_the_first(tmp_pa
         dull.paste(photograph("chelsea.png").resize((160, 160)), (start, 20))
         film.append(dull)
     params = {"width": 200, "height": 200, "fit": "cover", "gravity": "smart", "format": "webp", "quality": 95}
-    result = resized(animation("WEBP", film), tmp_path, **params)
+    result = resized(encode_animation("WEBP", film), tmp_path, **params)
     result.seek(2)
-    assert difference(result, Image.new("RGB", (200, 200), (90, 90, 90))) < 2  # the cat has left to where nobody looks
+    assert (
+        mean_difference(result, Image.new("RGB", (200, 200), (90, 90, 90))) < 2
+    )  # the cat has left to where nobody looks
 
 
 # A region ----------------------------------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ def test_a_region_alone_is_cut_out_at_its_own_size(tmp_path: Path, fmt: str) -> 
     result = resized(encode(photograph(), fmt, quality=95), tmp_path, crop=region, format="png")
     assert result.size == (200, 150)
     # GIF has 256 colours.
-    assert difference(result, photograph().crop((100, 50, 300, 200))) < (12 if fmt == "GIF" else 4)
+    assert mean_difference(result, photograph().crop((100, 50, 300, 200))) < (12 if fmt == "GIF" else 4)
 
 
 def test_a_region_in_fractions_is_the_same_as_one_in_pixels(tmp_path: Path) -> None:
@@ -164,18 +166,18 @@ def test_everything_else_is_done_to_the_region(tmp_path: Path) -> None:
     params = {"crop": region, "width": 100, "height": 100, "fit": "cover", "gravity": "top"}
     result = resized(encode(photograph(), "PNG"), tmp_path, **params)
     expected = photograph().crop((300, 0, 600, 300)).resize((100, 100), Image.Resampling.LANCZOS)
-    assert difference(result, expected) < 2.0
+    assert mean_difference(result, expected) < 2.0
     lower = photograph().crop((300, 10, 600, 310)).resize((100, 100), Image.Resampling.LANCZOS)
-    assert difference(result, lower) > 6.0
+    assert mean_difference(result, lower) > 6.0
 
 
 def test_a_region_is_cut_out_of_every_frame(tmp_path: Path) -> None:
-    film = frames((120, 80), 3)
+    film = animation_frames((120, 80), 3)
     region = {"left": 40, "top": 10, "width": 50, "height": 60}
-    result = resized(animation("WEBP", film), tmp_path, crop=region, width=25, format="webp", quality=95)
+    result = resized(encode_animation("WEBP", film), tmp_path, crop=region, width=25, format="webp", quality=95)
     for number, frame in enumerate(film):
         result.seek(number)
-        assert difference(result, frame.crop((40, 10, 90, 70)).resize((25, 30), Image.Resampling.LANCZOS)) < 9
+        assert mean_difference(result, frame.crop((40, 10, 90, 70)).resize((25, 30), Image.Resampling.LANCZOS)) < 9
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_pad_puts_the_whole_picture_into_a_box_of_one_colour(tmp_path: Path, gra
     result = resized(encode(photograph(), "PNG"), tmp_path, **params)
     expected = Image.new("RGB", (300, 300), "#c03060")
     expected.paste(photograph().resize((300, 200), Image.Resampling.LANCZOS), (0, top))
-    assert difference(result, expected) < 1
+    assert mean_difference(result, expected) < 1
 
 
 def test_pad_is_of_the_exact_size_and_enlarges_the_picture_only_when_told(tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_a_transparent_pad_is_white_paper_in_a_jpeg(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp", "avif", "gif"])
 def test_a_coloured_pad_keeps_its_colour_around_every_kind_of_picture(tmp_path: Path, mode: str, fmt: str) -> None:
-    image = see_through(photograph()).convert(mode)
+    image = add_alpha(photograph()).convert(mode)
     params = {"width": 120, "height": 120, "fit": "pad", "background": "#d02040", "format": fmt, "quality": 95}
     red, green, blue = resized(encode(image, "PNG"), tmp_path, **params).convert("RGB").getpixel((60, 5))  # type: ignore[misc]
     assert abs(red - 0xD0) + abs(green - 0x20) + abs(blue - 0x40) < 25
@@ -266,7 +268,7 @@ def test_a_coloured_pad_keeps_its_colour_around_every_kind_of_picture(tmp_path: 
 
 def test_every_frame_is_padded(tmp_path: Path) -> None:
     params = {"width": 120, "height": 120, "fit": "pad", "background": "#00ff00", "format": "webp", "quality": 95}
-    result = resized(animation("GIF", frames()), tmp_path, **params)
+    result = resized(encode_animation("GIF", animation_frames()), tmp_path, **params)
     assert getattr(result, "n_frames", 1) == 4
     for number in range(4):
         result.seek(number)

@@ -12,8 +12,8 @@ from PIL import Image
 from darkroom.errors import CorruptMediaError, DarkroomError, WorkerDiedError
 from darkroom.images import heic
 from darkroom.media.geometry import Size
-from tests.media.make_images import encode, oriented, photograph, see_through
-from tests.pictures import difference
+from tests.image_checks import mean_difference
+from tests.media.make_images import add_alpha, encode, encode_oriented, photograph
 
 
 def children() -> list[str]:
@@ -21,31 +21,31 @@ def children() -> list[str]:
 
 
 def decoded(content: bytes) -> Image.Image:
-    with heic.opened(content) as opened:
-        size, pixels = opened.pixels()
+    with heic.open_heic(content) as opened:
+        size, pixels = opened.decode()
     return Image.frombytes(opened.mode, size, pixels)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_the_pixels_come_as_they_are(mode: str) -> None:
-    picture = see_through(photograph()).convert(mode)
+    picture = add_alpha(photograph()).convert(mode)
 
     result = decoded(encode(picture, "HEIF", quality=95))
 
     assert result.mode == mode
-    assert difference(result.convert("RGB"), picture.convert("RGB")) < 4
+    assert mean_difference(result.convert("RGB"), picture.convert("RGB")) < 4
 
 
 def test_grey_of_ten_bits_becomes_eight() -> None:
     grey = photograph().convert("L")
     deep = grey.convert("I").point(lambda level: level * 257).convert("I;16")
 
-    assert difference(decoded(encode(deep, "HEIF", quality=95)), grey) < 3
+    assert mean_difference(decoded(encode(deep, "HEIF", quality=95)), grey) < 3
 
 
 def test_a_turned_picture_comes_upright_and_says_so() -> None:
-    with heic.opened(oriented(photograph(), 6, "HEIF")) as opened:
-        size, _ = opened.pixels()
+    with heic.open_heic(encode_oriented(photograph(), 6, "HEIF")) as opened:
+        size, _ = opened.decode()
 
     assert size == Size(*photograph().size)
     exif = Image.Exif()
@@ -54,7 +54,7 @@ def test_a_turned_picture_comes_upright_and_says_so() -> None:
 
 
 def test_who_wants_the_header_alone_leaves_no_process() -> None:
-    with heic.opened(encode(photograph(), "HEIF")) as opened:
+    with heic.open_heic(encode(photograph(), "HEIF")) as opened:
         assert opened.size == Size(*photograph().size)
         assert len(children()) == 1
 
@@ -62,7 +62,7 @@ def test_who_wants_the_header_alone_leaves_no_process() -> None:
 
 
 def test_what_makes_libheif_crash_costs_the_picture_and_not_this_process() -> None:
-    content = oriented(photograph(), 6, "HEIF")
+    content = encode_oriented(photograph(), 6, "HEIF")
     assert content.count(b"\0\0Exif\0") == 1
 
     with pytest.raises(CorruptMediaError, match="HEIC"):

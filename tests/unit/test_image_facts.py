@@ -8,20 +8,20 @@ from PIL import Image
 
 from darkroom.contracts.video_params import VideoMetadataParams
 from darkroom.errors import TooManyPixelsError
-from darkroom.images.color import profile_name
+from darkroom.images.icc import profile_name
 from functions.video_metadata.app import video_metadata
 from tests.media.make_images import (
-    animation,
-    bomb,
-    converted,
+    add_alpha,
+    animation_frames,
+    convert_profile,
+    convert_to_lab,
+    decompression_bomb,
     encode,
-    frames,
-    in_lab,
-    oriented,
+    encode_16_bit_png,
+    encode_animation,
+    encode_oriented,
+    icc_profile,
     photograph,
-    png_16_bit,
-    profile,
-    see_through,
 )
 from tests.metadata import describe, only_entry
 from tests.sources import make_task
@@ -53,7 +53,7 @@ CAMERA_EXIF = camera_exif(lens="Lens 50 mm", at="2021:05:01 12:30:00", offset="+
 def test_an_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_path: Path) -> None:
     video = describe(clips("video.mp4"), tmp_path)
     document, stream = describe_image(
-        encode(photograph(), "JPEG", exif=CAMERA_EXIF, icc_profile=profile("p3")), tmp_path
+        encode(photograph(), "JPEG", exif=CAMERA_EXIF, icc_profile=icc_profile("p3")), tmp_path
     )
 
     assert document.keys() == video.keys()
@@ -110,20 +110,20 @@ def test_damaged_exif_is_ignored(tmp_path: Path, exif: bytes) -> None:
     ("content", "expected"),
     [
         (lambda image: encode(image, "PNG"), ("PNG", "png", 8, "rgb", False)),
-        (lambda image: encode(see_through(image), "PNG"), ("PNG", "png", 8, "rgb", True)),
+        (lambda image: encode(add_alpha(image), "PNG"), ("PNG", "png", 8, "rgb", True)),
         (lambda image: encode(image.convert("L"), "PNG"), ("PNG", "png", 8, "gray", False)),
-        (png_16_bit, ("PNG", "png", 16, "rgb", False)),
+        (encode_16_bit_png, ("PNG", "png", 16, "rgb", False)),
         (lambda image: encode(image.quantize(16), "PNG"), ("PNG", "png", 4, "rgb", False)),
-        (lambda image: encode(see_through(image), "WEBP"), ("WebP", "webp", 8, "rgb", True)),
+        (lambda image: encode(add_alpha(image), "WEBP"), ("WebP", "webp", 8, "rgb", True)),
         (lambda image: encode(image, "GIF"), ("GIF", "gif", 8, "rgb", False)),
         (lambda image: encode(image, "TIFF"), ("TIFF", "tiff", 8, "rgb", False)),
         (lambda image: encode(image.convert("YCbCr"), "TIFF"), ("TIFF", "tiff", 8, "rgb", False)),
-        (lambda image: encode(in_lab(image), "TIFF"), ("TIFF", "tiff", 8, "lab", False)),
-        (lambda image: encode(converted(image, "cmyk", "CMYK"), "TIFF"), ("TIFF", "tiff", 8, "cmyk", False)),
+        (lambda image: encode(convert_to_lab(image), "TIFF"), ("TIFF", "tiff", 8, "lab", False)),
+        (lambda image: encode(convert_profile(image, "cmyk", "CMYK"), "TIFF"), ("TIFF", "tiff", 8, "cmyk", False)),
         (lambda image: encode(image, "BMP"), ("BMP", "bmp", 8, "rgb", False)),
         (lambda image: encode(image.convert("1"), "BMP"), ("BMP", "bmp", 1, "gray", False)),
         (lambda image: encode(image, "AVIF"), ("AVIF", "av1", 8, "rgb", False)),
-        (lambda image: encode(see_through(image), "HEIF"), ("HEIC", "hevc", 8, "rgb", True)),
+        (lambda image: encode(add_alpha(image), "HEIF"), ("HEIC", "hevc", 8, "rgb", True)),
     ],
 )
 def test_every_kind_of_image_is_recognized(
@@ -145,7 +145,7 @@ def test_every_kind_of_image_is_recognized(
 @pytest.mark.parametrize("fmt", ["JPEG", "TIFF", "HEIF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, orientation: int) -> None:
-    _, stream = describe_image(oriented(photograph(), orientation, fmt), tmp_path)
+    _, stream = describe_image(encode_oriented(photograph(), orientation, fmt), tmp_path)
 
     assert (stream["width_px"], stream["height_px"]) == (600, 400)
     if fmt in ("JPEG", "TIFF"):
@@ -155,7 +155,7 @@ def test_the_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, ori
 
 @pytest.mark.parametrize("fmt", ["GIF", "WEBP", "PNG"])
 def test_an_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str) -> None:
-    document, stream = describe_image(animation(fmt, frames((48, 32))), tmp_path)
+    document, stream = describe_image(encode_animation(fmt, animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["frame_rate"], stream["plays"]) == (4, 12.5, 4)
     assert document["duration_s"] == stream["duration_s"] == pytest.approx(0.32)
@@ -163,13 +163,13 @@ def test_an_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str)
 
 
 def test_the_duration_of_an_animation_is_rounded(tmp_path: Path) -> None:
-    document, _ = describe_image(animation("PNG", frames((48, 32), 3), frame_ms=100), tmp_path)
+    document, _ = describe_image(encode_animation("PNG", animation_frames((48, 32), 3), frame_ms=100), tmp_path)
 
     assert repr(document["duration_s"]) == "0.3"
 
 
 def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
-    _, stream = describe_image(animation("AVIF", frames((48, 32))), tmp_path)
+    _, stream = describe_image(encode_animation("AVIF", animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["width_px"], stream["height_px"]) == (4, 48, 32)
     assert (stream["codec"], stream["alpha"], stream["duration_s"]) == ("av1", False, None)
@@ -177,7 +177,7 @@ def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "expected"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
 def test_a_profile_is_described_by_its_own_name(name: str, expected: str) -> None:
-    assert expected in (profile_name(profile(name)) or "")
+    assert expected in (profile_name(icc_profile(name)) or "")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_profile_is_described_by_its_own_name(name: str, expected: str) -> Non
     [
         b"",
         b"\0" * 200,
-        profile("p3")[:140],
+        icc_profile("p3")[:140],
         b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
     ],
 )
@@ -200,7 +200,7 @@ def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
     assert (stream["width_px"], stream["height_px"]) == (600, 400)
 
 
-@pytest.mark.parametrize("content", [bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
+@pytest.mark.parametrize("content", [decompression_bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
 def test_an_image_beyond_the_pixel_limit_is_rejected(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "image"
     file.write_bytes(content)

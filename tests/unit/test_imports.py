@@ -14,8 +14,8 @@ LAYERS = {
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
-        *("color", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing", "metadata", "encode_process"),
-        *("auto_format", "save"),
+        *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
+        *("metadata", "encode_process", "auto_format", "encode"),
     ],
     "av": [
         *("output", "process", "inputs", "ffmpeg_errors", "ffmpeg", "probe", "mp4", "truncation", "keyframes"),
@@ -65,7 +65,7 @@ ALLOWED_IMPORTERS = {
         "darkroom.images.encode_process",
         "darkroom.images.apng",
         "darkroom.images.auto_format",
-        "darkroom.images.save",
+        "darkroom.images.encode",
         "functions.watermark.lettering",
         "functions.video_thumbnail.storyboard",
         "functions.video_metadata.image_facts",

@@ -13,9 +13,9 @@ from darkroom.contracts.image_params import WatermarkParams
 from darkroom.errors import InvalidRequestError
 from darkroom.media.geometry import Size
 from functions.watermark import fonts
-from functions.watermark.app import fitted, watermark
-from tests.media.make_images import MEDIA, animation, encode, frames, photograph
-from tests.pictures import changed_box, difference, opened
+from functions.watermark.app import fit_overlay, watermark
+from tests.image_checks import changed_box, mean_difference, open_result
+from tests.media.make_images import MEDIA, animation_frames, encode, encode_animation, photograph
 from tests.sources import make_task
 
 FONT = MEDIA / "fonts" / "DejaVuSans.ttf"
@@ -35,7 +35,7 @@ def lettered(folder: Path, text: str, size: tuple[int, int] = (800, 400), **para
     plain = {"position": "center", "opacity": 1, "scale": 0.8, "outline": 0, "format": "png"}
     task = make_task(folder / "source", folder)
     (rendition,) = watermark(task, WatermarkParams.model_validate({"text": text, **plain, **params}))
-    return opened(rendition)
+    return open_result(rendition)
 
 
 def ink(image: Image.Image) -> tuple[int, int, int, int]:
@@ -94,7 +94,7 @@ def test_arabic_letters_are_joined_and_run_from_right_to_left(tmp_path: Path) ->
     ("composed", "combined"), [("é", "e\u0301"), ("Ǖ", "U\u0308\u0304"), ("ñandú", "n\u0303andu\u0301")]
 )
 def test_a_mark_sits_on_its_letter(tmp_path: Path, composed: str, combined: str) -> None:
-    assert difference(lettered(tmp_path, composed), lettered(tmp_path, combined)) < 1.5
+    assert mean_difference(lettered(tmp_path, composed), lettered(tmp_path, combined)) < 1.5
 
 
 def test_a_mark_that_no_letter_has_sits_there_too(tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_markup_is_drawn_as_it_is_written(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["漢字", "ok ไทย", "हिन्दी", "\U0001f980", "\uf8ff", "\uffff"])
 def test_letters_without_a_font_are_refused_by_name(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InvalidRequestError, match=rf"text: the font has no letters for .*{text[-1]}"):
+    with pytest.raises(InvalidRequestError, match=rf"text: the font does not contain these characters: .*{text[-1]}"):
         lettered(tmp_path, text)
 
 
 @pytest.mark.parametrize(("text", "name"), [("a\0b", "U\\+0000"), ("\a", "U\\+0007"), ("a\x7f", "U\\+007F")])
 def test_control_characters_are_refused_by_number(tmp_path: Path, text: str, name: str) -> None:
-    with pytest.raises(InvalidRequestError, match=f"text: the font has no letters for {name}$"):
+    with pytest.raises(InvalidRequestError, match=f"text: the font does not contain these characters: {name}$"):
         lettered(tmp_path, text)
 
 
@@ -136,7 +136,7 @@ def test_a_font_that_an_operator_adds_is_used_for_what_is_missing(
     monkeypatch.setenv("DARKROOM_FONTS_DIR", str(folder))
     fonts.font_files.cache_clear()
     assert [file.name for file in fonts.font_files()] == ["DejaVuSans.ttf", "Extra.ttf"]
-    assert fonts.undrawable("漢") == []
+    assert fonts.missing_characters("漢") == []
     assert unlike(lettered(tmp_path, "漢", scale=0.2), by_pillow("A", 160)) < 14
 
 
@@ -248,7 +248,7 @@ def _mean(image: Image.Image, box: tuple[int, int, int, int]) -> float:
 @pytest.mark.parametrize("rotation", [0, 30, 90, -45])
 @pytest.mark.parametrize("own", [(1, 1), (500, 3), (3, 500), (1000, 1000)])
 def test_a_turned_watermark_is_fitted_into_its_room(rotation: float, own: tuple[int, int]) -> None:
-    size = fitted(Size(*own), 5.0, Size(300, 200), rotation)
+    size = fit_overlay(Size(*own), 5.0, Size(300, 200), rotation)
     assert size.width >= 1
     assert size.height >= 1
     if not rotation:
@@ -284,14 +284,14 @@ def test_tiles_without_a_gap_touch(tmp_path: Path) -> None:
 
 
 def test_tiles_lie_on_every_frame(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(animation("WEBP", frames()))
+    (tmp_path / "source").write_bytes(encode_animation("WEBP", animation_frames()))
     params = WatermarkParams(text="#", tile=True, scale=0.1, opacity=1, quality=95)
     (rendition,) = watermark(make_task(tmp_path / "source", tmp_path), params)
-    result = opened(rendition)
-    for number, frame in enumerate(frames()):
+    result = open_result(rendition)
+    for number, frame in enumerate(animation_frames()):
         result.seek(number)
         for box in ((0, 0, 60, 40), (60, 40, 120, 80)):
-            assert difference(result.convert("RGB").crop(box), frame.crop(box)) > 8
+            assert mean_difference(result.convert("RGB").crop(box), frame.crop(box)) > 8
 
 
 BLENDS: dict[str, Any] = {
@@ -317,7 +317,7 @@ def test_colours_mix_as_another_engine_mixes_them(tmp_path: Path, blend: str) ->
     )
     task = make_task(tmp_path / "source", tmp_path, files={mark_id: tmp_path / "mark"})
     (rendition,) = watermark(task, params)
-    assert difference(opened(rendition), BLENDS[blend](below, above)) < 1.5
+    assert mean_difference(open_result(rendition), BLENDS[blend](below, above)) < 1.5
 
 
 @pytest.mark.parametrize("blend", ["color_dodge", "color_burn", "soft_light", "exclusion"])
@@ -329,9 +329,9 @@ def test_every_way_to_mix_changes_the_picture_in_its_own(tmp_path: Path, blend: 
             {"text": "█", "color": "#808040", "outline": 0, "opacity": 1, "blend": which, "scale": 0.5}
         )
         (rendition,) = watermark(make_task(tmp_path / "source", tmp_path), params)
-        images.append(opened(rendition))
-    assert difference(images[0], images[1]) > 1
-    assert difference(images[1], photograph()) > 1
+        images.append(open_result(rendition))
+    assert mean_difference(images[0], images[1]) > 1
+    assert mean_difference(images[1], photograph()) > 1
 
 
 def test_a_font_size_is_only_for_text() -> None:

@@ -15,8 +15,8 @@ from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from functions.watermark.app import watermark
-from tests.media.make_images import MEDIA, encode, frames, oriented, photograph
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
+from tests.media.make_images import MEDIA, animation_frames, encode, encode_oriented, photograph
 from tests.sources import make_task
 
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"]
@@ -26,12 +26,12 @@ ORIENTATIONS = range(1, 9)
 @cache
 def turned(fmt: str, orientation: int) -> bytes:
     """A file that shows the photograph when its orientation is obeyed."""
-    return oriented(photograph(), orientation, fmt, quality=95)
+    return encode_oriented(photograph(), orientation, fmt, quality=95)
 
 
 def film(shown: list[Image.Image], orientation: int, fmt: str) -> bytes:
     """An animation that shows these frames when its orientation is obeyed."""
-    stored = [Image.open(io.BytesIO(oriented(frame, orientation, "PNG"))) for frame in shown]
+    stored = [Image.open(io.BytesIO(encode_oriented(frame, orientation, "PNG"))) for frame in shown]
     options: dict[str, Any] = {"save_all": True, "append_images": stored[1:], "duration": 80}
     options |= {"lossless": True} if fmt == "WEBP" else {}
     return encode(stored[0], fmt, exif=stored[0].getexif().tobytes(), **options)
@@ -40,7 +40,7 @@ def film(shown: list[Image.Image], orientation: int, fmt: str) -> bytes:
 def done(content: bytes, folder: Path, operation: Callable[..., list[Rendition]], params: Any) -> Image.Image:
     (folder / "source").write_bytes(content)
     (rendition,) = operation(make_task(folder / "source", folder), params)
-    return opened(rendition)
+    return open_result(rendition)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -48,7 +48,7 @@ def done(content: bytes, folder: Path, operation: Callable[..., list[Rendition]]
 def test_resizing_turns_the_picture_upright(tmp_path: Path, fmt: str, orientation: int) -> None:
     content = turned(fmt, orientation)
     result = done(content, tmp_path, resize, ResizeParams(width=300, format="png"))
-    assert difference(result, photograph().resize((300, 200), Image.Resampling.LANCZOS)) < 2.5
+    assert mean_difference(result, photograph().resize((300, 200), Image.Resampling.LANCZOS)) < 2.5
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -59,7 +59,7 @@ def test_a_region_is_one_of_the_upright_picture(tmp_path: Path, fmt: str, orient
         {"crop": {"left": 330, "top": 40, "width": 200, "height": 120}, "width": 100, "format": "png"}
     )
     expected = photograph().crop((330, 40, 530, 160)).resize((100, 60), Image.Resampling.LANCZOS)
-    assert difference(done(content, tmp_path, resize, params), expected) < 2.5
+    assert mean_difference(done(content, tmp_path, resize, params), expected) < 2.5
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -68,7 +68,7 @@ def test_gravity_is_that_of_the_upright_picture(tmp_path: Path, fmt: str, orient
     content = turned(fmt, orientation)
     result = done(content, tmp_path, thumbnail, ThumbnailParams(width=100, height=100, gravity="right", format="png"))
     expected = photograph().crop((200, 0, 600, 400)).resize((100, 100), Image.Resampling.LANCZOS)
-    assert difference(result, expected) < 2.5
+    assert mean_difference(result, expected) < 2.5
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -81,14 +81,14 @@ def test_a_watermark_lies_where_it_should_on_the_upright_picture(
     result = done(
         content, tmp_path, watermark, WatermarkParams(text="##", opacity=1, position="top_left", format="png")
     )
-    assert difference(result.crop((200, 0, 600, 400)), photograph().crop((200, 0, 600, 400))) < 3.5
-    assert difference(result.crop((0, 0, 200, 120)), photograph().crop((0, 0, 200, 120))) > 20
+    assert mean_difference(result.crop((200, 0, 600, 400)), photograph().crop((200, 0, 600, 400))) < 3.5
+    assert mean_difference(result.crop((0, 0, 200, 120)), photograph().crop((0, 0, 200, 120))) > 20
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("fmt", ["PNG", "WEBP"])
 def test_every_frame_of_an_animation_is_turned(tmp_path: Path, fmt: str, orientation: int) -> None:
-    shown = [frame.convert("RGB") for frame in frames((120, 80))]
+    shown = [frame.convert("RGB") for frame in animation_frames((120, 80))]
     content = film(shown, orientation, fmt)
     region = {"left": 30, "top": 10, "width": 60, "height": 40}
     for params in ({"width": 60}, {"width": 120}, {"crop": region}):
@@ -101,13 +101,13 @@ def test_every_frame_of_an_animation_is_turned(tmp_path: Path, fmt: str, orienta
         for number, frame in enumerate(shown):
             result.seek(number)
             part = frame.crop((30, 10, 90, 50)) if "crop" in params else frame
-            assert difference(result, part.resize(result.size, Image.Resampling.LANCZOS)) < 4
+            assert mean_difference(result, part.resize(result.size, Image.Resampling.LANCZOS)) < 4
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_where_a_region_is_stored_agrees_with_pillow(orientation: int) -> None:
     upright = Image.new("L", (60, 40))
     upright.paste(255, (7, 5, 18, 25))
-    marked = oriented(upright.convert("RGB"), orientation, "PNG")
+    marked = encode_oriented(upright.convert("RGB"), orientation, "PNG")
     left, top, width, height = stored_box(Box(7, 5, 11, 20), Size(60, 40), orientation)
     assert Image.open(io.BytesIO(marked)).convert("L").getbbox() == (left, top, left + width, top + height)

@@ -7,17 +7,25 @@ from PIL import Image
 from darkroom.contracts.image_params import ImageFormat, ResizeParams
 from darkroom.errors import InvalidRequestError, MediaError, TooManyPixelsError
 from functions.resize.app import resize
-from tests.media.make_images import animation, camera_jpeg, encode, frames, photo, photograph, see_through
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
+from tests.media.make_images import (
+    add_alpha,
+    animation_frames,
+    camera_jpeg,
+    encode,
+    encode_animation,
+    large_photo,
+    photograph,
+)
 from tests.sources import make_task
 
 
 def resized(content: bytes, folder: Path, params: ResizeParams) -> Image.Image:
-    """The picture that comes out of `content`, 600x400 in most tests."""
+    """The image that comes out of `content`, 600x400 in most tests."""
     file = folder / "source"
     file.write_bytes(content)
     (rendition,) = resize(make_task(file, folder), params)
-    return opened(rendition)
+    return open_result(rendition)
 
 
 @pytest.mark.parametrize(
@@ -42,24 +50,26 @@ def test_the_result_has_the_size_asked_for_and_grows_only_when_told(
 
 
 def test_the_result_is_what_a_careful_scaler_makes_of_it(tmp_path: Path) -> None:
-    image = photo(1600, 1200)
+    image = large_photo(1600, 1200)
     result = resized(encode(image, "PNG"), tmp_path, ResizeParams(width=400))
-    assert difference(result, image.resize((400, 300), Image.Resampling.LANCZOS)) < 1.0
+    assert mean_difference(result, image.resize((400, 300), Image.Resampling.LANCZOS)) < 1.0
 
 
 def test_a_jpeg_decoded_at_a_fraction_looks_as_if_decoded_whole(tmp_path: Path) -> None:
     content = camera_jpeg(2400, 1800, orientation=6)
     result = resized(content, tmp_path, ResizeParams(width=225, format="png"))
-    expected = photo(2400, 1800).transpose(Image.Transpose.ROTATE_270).resize((225, 300), Image.Resampling.LANCZOS)
-    assert difference(result, expected) < 2.0
+    expected = (
+        large_photo(2400, 1800).transpose(Image.Transpose.ROTATE_270).resize((225, 300), Image.Resampling.LANCZOS)
+    )
+    assert mean_difference(result, expected) < 2.0
 
 
 def test_cover_keeps_the_middle_and_fill_the_whole(tmp_path: Path) -> None:
     image = photograph()
     cover = resized(encode(image, "PNG"), tmp_path, ResizeParams(width=200, height=200, fit="cover"))
-    assert difference(cover, image.crop((100, 0, 500, 400)).resize((200, 200), Image.Resampling.LANCZOS)) < 1.0
+    assert mean_difference(cover, image.crop((100, 0, 500, 400)).resize((200, 200), Image.Resampling.LANCZOS)) < 1.0
     fill = resized(encode(image, "PNG"), tmp_path, ResizeParams(width=200, height=200, fit="fill"))
-    assert difference(fill, image.resize((200, 200), Image.Resampling.LANCZOS)) < 1.0
+    assert mean_difference(fill, image.resize((200, 200), Image.Resampling.LANCZOS)) < 1.0
 
 
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp", "avif", "gif"])
@@ -69,7 +79,7 @@ def test_every_format_comes_out_as_itself_and_true(tmp_path: Path, fmt: ImageFor
     assert result.format == fmt.upper()
     # A GIF has no more than 256 colours.
     allowed = 6.0 if fmt == "gif" else 3.0
-    assert difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < allowed
+    assert mean_difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < allowed
 
 
 @pytest.mark.parametrize(
@@ -94,21 +104,21 @@ def test_lower_quality_makes_a_smaller_file(tmp_path: Path, fmt: ImageFormat) ->
 
 @pytest.mark.parametrize("fmt", ["png", "webp", "avif"])
 def test_transparency_is_kept_where_the_format_has_it(tmp_path: Path, fmt: ImageFormat) -> None:
-    image = see_through(photograph())
+    image = add_alpha(photograph())
     result = resized(encode(image, "PNG"), tmp_path, ResizeParams(width=300, format=fmt, quality=90))
     assert result.mode == "RGBA"
     alpha = result.getchannel("A")
     assert alpha.getpixel((10, 100)) == 255
-    assert difference(alpha, image.getchannel("A").resize((300, 200))) < 2.0
-    assert difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < 3.0
+    assert mean_difference(alpha, image.getchannel("A").resize((300, 200))) < 2.0
+    assert mean_difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < 3.0
 
 
 def test_transparency_becomes_white_in_a_jpeg(tmp_path: Path) -> None:
-    image = see_through(photograph())
+    image = add_alpha(photograph())
     result = resized(encode(image, "PNG"), tmp_path, ResizeParams(width=300, format="jpeg", quality=90))
     assert result.mode == "RGB"
     assert min(result.crop((298, 0, 300, 200)).tobytes()) >= 250
-    assert difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < 3.0
+    assert mean_difference(result, image.resize((300, 200), Image.Resampling.LANCZOS)) < 3.0
 
 
 @pytest.mark.parametrize(
@@ -116,31 +126,31 @@ def test_transparency_becomes_white_in_a_jpeg(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("fit", ["contain", "cover"])
 def test_an_animation_keeps_its_frames_and_their_times(tmp_path: Path, source: str, fmt: ImageFormat, fit: str) -> None:
-    film = frames()
+    film = animation_frames()
     params = ResizeParams.model_validate({"width": 60, "height": 40, "fit": fit, "format": fmt, "quality": 95})
-    result = resized(animation(source, film, frame_ms=80, plays=4), tmp_path, params)
+    result = resized(encode_animation(source, film, frame_ms=80, plays=4), tmp_path, params)
     assert getattr(result, "n_frames", 1) == len(film)
     # GIF counts repetitions, WebP and PNG count plays.
     assert result.info["loop"] == (3 if fmt == "gif" else 4)
     for number, frame in enumerate(film):
         result.seek(number)
-        assert difference(result, frame.resize((60, 40), Image.Resampling.LANCZOS)) < 9.0
+        assert mean_difference(result, frame.resize((60, 40), Image.Resampling.LANCZOS)) < 9.0
         assert result.info["duration"] == 80
 
 
 def test_every_frame_is_cut_on_its_own(tmp_path: Path) -> None:
-    film = frames((120, 80), 3)
+    film = animation_frames((120, 80), 3)
     params = ResizeParams(width=40, height=80, fit="cover", format="webp", quality=95)
-    result = resized(animation("WEBP", film), tmp_path, params)
+    result = resized(encode_animation("WEBP", film), tmp_path, params)
     for number, frame in enumerate(film):
         result.seek(number)
-        assert difference(result, frame.crop((40, 0, 80, 80))) < 9.0
+        assert mean_difference(result, frame.crop((40, 0, 80, 80))) < 9.0
 
 
 @pytest.mark.parametrize("fmt", ["GIF", "WEBP"])
 def test_damage_in_an_animation_is_a_fault_of_the_file_or_none(tmp_path: Path, fmt: str) -> None:
     chance = Random(f"damaged film {fmt}")
-    good = animation(fmt, frames())
+    good = encode_animation(fmt, animation_frames())
     outcomes = set()
     for _ in range(40):
         content = bytearray(good)
@@ -156,14 +166,14 @@ def test_damage_in_an_animation_is_a_fault_of_the_file_or_none(tmp_path: Path, f
 
 
 def test_a_still_format_shows_the_first_frame(tmp_path: Path) -> None:
-    film = frames()
-    result = resized(animation("GIF", film), tmp_path, ResizeParams(width=60, format="jpeg"))
-    assert difference(result, film[0].resize((60, 40), Image.Resampling.LANCZOS)) < 9.0
+    film = animation_frames()
+    result = resized(encode_animation("GIF", film), tmp_path, ResizeParams(width=60, format="jpeg"))
+    assert mean_difference(result, film[0].resize((60, 40), Image.Resampling.LANCZOS)) < 9.0
 
 
 def test_a_result_larger_than_the_format_can_hold_is_refused_with_both_numbers(tmp_path: Path) -> None:
     narrow = Image.new("RGB", (10, 2000))
-    with pytest.raises(InvalidRequestError, match=r"20,000 pixels; webp holds at most 16,383"):
+    with pytest.raises(InvalidRequestError, match=r"20,000 pixels; webp allows at most 16,383"):
         resized(encode(narrow, "PNG"), tmp_path, ResizeParams(width=100, upscale=True, format="webp"))
 
 

@@ -5,8 +5,8 @@ from PIL import Image
 
 from darkroom.contracts.image_params import ImageFormat, ThumbnailParams
 from functions.thumbnail.app import thumbnail
-from tests.media.make_images import animation, encode, frames, oriented, photograph, see_through
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
+from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, encode_oriented, photograph
 from tests.sources import make_task
 
 
@@ -15,7 +15,7 @@ def thumbnailed(content: bytes, folder: Path, params: ThumbnailParams) -> Image.
     file = folder / "source"
     file.write_bytes(content)
     (rendition,) = thumbnail(make_task(file, folder), params)
-    return opened(rendition)
+    return open_result(rendition)
 
 
 @pytest.mark.parametrize("source", [(600, 400), (400, 600), (299, 301), (50, 50), (1, 900), (1000, 10)])
@@ -33,44 +33,44 @@ def test_the_overhang_is_cut_on_both_sides_alike(tmp_path: Path) -> None:
     image = photograph()
     result = thumbnailed(encode(image, "PNG"), tmp_path, ThumbnailParams(width=200, height=200))
     middle = image.crop((100, 0, 500, 400)).resize((200, 200), Image.Resampling.LANCZOS)
-    assert difference(result, middle) < 1.0
+    assert mean_difference(result, middle) < 1.0
     left = image.crop((0, 0, 400, 400)).resize((200, 200), Image.Resampling.LANCZOS)
-    assert difference(result, left) > 10.0
+    assert mean_difference(result, left) > 10.0
 
 
 def test_a_smaller_picture_is_enlarged(tmp_path: Path) -> None:
     image = photograph().resize((60, 40), Image.Resampling.LANCZOS)
     result = thumbnailed(encode(image, "PNG"), tmp_path, ThumbnailParams(width=240, height=160))
     # libvips enlarges half a pixel further to the right and down than Pillow.
-    assert difference(result, image.resize((240, 160), Image.Resampling.BICUBIC)) < 4.0
+    assert mean_difference(result, image.resize((240, 160), Image.Resampling.BICUBIC)) < 4.0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_crop_is_made_of_the_upright_picture(tmp_path: Path, orientation: int) -> None:
     image = photograph()
-    content = oriented(image, orientation, "JPEG", quality=95)
+    content = encode_oriented(image, orientation, "JPEG", quality=95)
     result = thumbnailed(content, tmp_path, ThumbnailParams(width=100, height=200, format="png"))
-    assert difference(result, image.crop((200, 0, 400, 400)).resize((100, 200), Image.Resampling.LANCZOS)) < 2.0
+    assert mean_difference(result, image.crop((200, 0, 400, 400)).resize((100, 200), Image.Resampling.LANCZOS)) < 2.0
 
 
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp", "avif", "gif"])
 def test_every_format_is_written(tmp_path: Path, fmt: ImageFormat) -> None:
     result = thumbnailed(encode(photograph(), "JPEG"), tmp_path, ThumbnailParams(width=90, height=60, format=fmt))
     assert result.format == fmt.upper()
-    assert difference(result, photograph().resize((90, 60), Image.Resampling.LANCZOS)) < 7.0
+    assert mean_difference(result, photograph().resize((90, 60), Image.Resampling.LANCZOS)) < 7.0
 
 
 def test_transparency_survives_the_crop(tmp_path: Path) -> None:
-    image = see_through(photograph())
+    image = add_alpha(photograph())
     result = thumbnailed(encode(image, "PNG"), tmp_path, ThumbnailParams(width=200, height=200))
     assert result.mode == "RGBA"
-    assert difference(result, image.crop((100, 0, 500, 400)).resize((200, 200), Image.Resampling.LANCZOS)) < 1.0
+    assert mean_difference(result, image.crop((100, 0, 500, 400)).resize((200, 200), Image.Resampling.LANCZOS)) < 1.0
 
 
 def test_an_animation_stays_one_and_every_frame_is_cropped(tmp_path: Path) -> None:
-    film = frames()
-    result = thumbnailed(animation("GIF", film), tmp_path, ThumbnailParams(width=40, height=80, format="webp"))
+    film = animation_frames()
+    result = thumbnailed(encode_animation("GIF", film), tmp_path, ThumbnailParams(width=40, height=80, format="webp"))
     assert getattr(result, "n_frames", 1) == len(film)
     for number, frame in enumerate(film):
         result.seek(number)
-        assert difference(result, frame.crop((40, 0, 80, 80))) < 9.0
+        assert mean_difference(result, frame.crop((40, 0, 80, 80))) < 9.0

@@ -19,7 +19,7 @@ from darkroom.errors import (
 )
 from functions.video_compress.app import video_compress
 from tests.compress import compress
-from tests.pictures import difference
+from tests.image_checks import mean_difference
 from tests.sources import make_task
 from tests.videos import duration_s, first_av1_frame, frame_at, frame_times_s, mean_av1_ssim, only_stream, stream_kinds
 
@@ -40,7 +40,7 @@ def test_a_video_becomes_smaller_and_looks_the_same(clips: Clips, tmp_path: Path
     assert frame_times_s(made) == frame_times_s(video)
     for at_s in (0.0, 1.0, 1.9):
         expected = frame_at(video, at_s, folder=tmp_path).resize((214, 120))
-        assert difference(frame_at(made, at_s, folder=tmp_path), expected) < 6
+        assert mean_difference(frame_at(made, at_s, folder=tmp_path), expected) < 6
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_codec_is_encoded(clips: Clips, tmp_path: Path, codec: str, video:
     assert (only_stream(made, "video")["codec_name"], only_stream(made, "video")["codec_tag_string"]) == (video, tag)
     assert only_stream(made, "audio")["codec_name"] == audio
     frame = first_av1_frame(made, folder=tmp_path) if codec == "av1" else frame_at(made, folder=tmp_path)
-    assert difference(frame, frame_at(clips("video.mp4"), folder=tmp_path).resize((160, 90))) < 10
+    assert mean_difference(frame, frame_at(clips("video.mp4"), folder=tmp_path).resize((160, 90))) < 10
 
 
 def test_av1_is_decodable_at_its_best_quality_and_fastest_preset(clips: Clips, tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_every_kind_of_video_gives_the_same_result(clips: Clips, tmp_path: Path,
     assert ("audio" in stream_kinds(made)) == ("audio" in stream_kinds(clips(name)))
     assert not {"subtitle", "attachment"} & set(stream_kinds(made))
     assert float(video["duration"]) == pytest.approx(2.0, abs=0.1)
-    assert difference(frame_at(made, 1, folder=tmp_path), frame_at(clips("video.mp4"), 1, folder=tmp_path)) < 10
+    assert mean_difference(frame_at(made, 1, folder=tmp_path), frame_at(clips("video.mp4"), 1, folder=tmp_path)) < 10
 
 
 def test_a_portrait_video_is_upright(clips: Clips, tmp_path: Path) -> None:
     made = compress(clips("portrait.mp4"), tmp_path, max_height=160)
     upright = frame_at(clips("upright.mp4"), 0.5, folder=tmp_path).resize((90, 160))
 
-    assert difference(frame_at(made, 0.5, folder=tmp_path), upright) < 8
+    assert mean_difference(frame_at(made, 0.5, folder=tmp_path), upright) < 8
 
 
 @pytest.mark.parametrize("name", ["odd.mp4", "tiny.mp4"])
@@ -123,7 +123,7 @@ def test_interlaced_video_without_a_flag_is_deinterlaced(clips: Clips, tmp_path:
 def combing(image: Image.Image) -> float:
     """Mean difference between neighboring lines, from 0 to 255."""
     gray = image.convert("L")
-    return difference(gray, ImageChops.offset(gray, 0, 1))
+    return mean_difference(gray, ImageChops.offset(gray, 0, 1))
 
 
 def test_every_frame_keeps_its_time_at_a_variable_frame_rate(clips: Clips, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from functions.video_thumbnail.app import video_thumbnail
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
 from tests.ranges import serve_file
 from tests.sources import LocalSource, make_task
 from tests.thumbnails import brightness, brightness_after, take_frame
@@ -48,7 +48,7 @@ def test_the_frame_is_the_one_on_the_screen_at_that_time(
 ) -> None:
     image = take_frame(clips(name), tmp_path, time_s=at_s)
 
-    assert difference(image, Image.new("RGB", image.size, color)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, color)) < 4
 
 
 def test_a_frame_is_found_where_seeking_misses_the_only_key_frame(
@@ -58,7 +58,7 @@ def test_a_frame_is_found_where_seeking_misses_the_only_key_frame(
 
     image = take_frame(clips("slides.ts"), tmp_path, time_s=2.7)
 
-    assert difference(image, Image.new("RGB", image.size, "blue")) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, "blue")) < 4
 
 
 @pytest.mark.parametrize("name", ["late_video.mp4", "late_video.ts"])
@@ -66,7 +66,7 @@ def test_a_frame_is_found_where_seeking_misses_the_only_key_frame(
 def test_times_are_those_of_a_player(clips: Clips, tmp_path: Path, name: str, at_s: float, color: str) -> None:
     image = take_frame(clips(name), tmp_path, time_s=at_s)
 
-    assert difference(image, Image.new("RGB", image.size, color)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, color)) < 4
 
 
 @pytest.mark.parametrize(("at_s", "color"), [(1.05, "red"), (1.1, "blue")])
@@ -75,14 +75,14 @@ def test_the_frame_is_exact_where_decoding_times_differ_from_display_times(
 ) -> None:
     image = take_frame(clips("undelayed.mp4"), tmp_path, time_s=at_s)
 
-    assert difference(image, Image.new("RGB", image.size, color)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, color)) < 4
 
 
 @pytest.mark.parametrize(("percent", "color"), [(0, "red"), (50, "green"), (99, "blue"), (100, "blue")])
 def test_a_percentage_refers_to_the_whole_duration(clips: Clips, tmp_path: Path, percent: float, color: str) -> None:
     image = take_frame(clips("slides.mp4"), tmp_path, time_percent=percent)
 
-    assert difference(image, Image.new("RGB", image.size, color)) < 4
+    assert mean_difference(image, Image.new("RGB", image.size, color)) < 4
 
 
 @pytest.mark.parametrize("name", ["slow.mp4", "slow.mkv", "slow.ts"])
@@ -122,7 +122,7 @@ def test_the_first_key_frame_is_the_first_frame_of_every_kind_of_video(
     found = take_frame(clips(name), tmp_path, time_s=0, format="png")
 
     assert found.size == exact.size
-    assert difference(found, exact) < 1
+    assert mean_difference(found, exact) < 1
 
 
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp"])
@@ -132,7 +132,7 @@ def test_the_frame_has_the_requested_format(clips: Clips, tmp_path: Path, fmt: F
     assert image.format == fmt.upper()
     assert image.size == (160, 90)
     expected = frame_at(clips("video.mp4"), 1, folder=tmp_path).resize((160, 90), Image.Resampling.LANCZOS)
-    assert difference(image, expected) < 8
+    assert mean_difference(image, expected) < 8
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_every_kind_of_video_gives_the_same_frame(clips: Clips, tmp_path: Path, 
     image = take_frame(clips(name), tmp_path, time_s=1, format="png")
 
     assert image.size == (320, 180)
-    assert difference(image, frame_at(clips("video.mp4"), 1, folder=tmp_path)) < 8
+    assert mean_difference(image, frame_at(clips("video.mp4"), 1, folder=tmp_path)) < 8
 
 
 def test_a_portrait_video_is_upright(clips: Clips, tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def test_a_portrait_video_is_upright(clips: Clips, tmp_path: Path) -> None:
     upright = frame_at(clips("upright.mp4"), 0.5, folder=tmp_path)
 
     assert image.size == (180, 320)
-    assert difference(image, upright) < 8
-    assert difference(image.rotate(180), upright) > 40, "the comparison detects an upside-down frame"
+    assert mean_difference(image, upright) < 8
+    assert mean_difference(image.rotate(180), upright) > 40, "the comparison detects an upside-down frame"
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: 
 
     with serve_file(video) as server:
         (rendition,) = video_thumbnail(make_task(UrlSource(video), tmp_path), VideoThumbnailParams(time_s=25))
-    by_url = opened(rendition)
+    by_url = open_result(rendition)
 
-    assert difference(by_url, take_frame(video, tmp_path, time_s=25)) < 1
+    assert mean_difference(by_url, take_frame(video, tmp_path, time_s=25)) < 1
     assert server.sent_bytes < video.stat().st_size / 2
 
 
@@ -238,7 +238,10 @@ def test_a_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str) ->
 def test_a_truncated_video_yields_only_the_frames_it_has(clips: Clips, tmp_path: Path) -> None:
     cut = clips("cut_behind_its_index.mp4")
 
-    assert difference(take_frame(cut, tmp_path, time_s=0.1), take_frame(clips("video.mp4"), tmp_path, time_s=0.1)) == 0
+    assert (
+        mean_difference(take_frame(cut, tmp_path, time_s=0.1), take_frame(clips("video.mp4"), tmp_path, time_s=0.1))
+        == 0
+    )
     with pytest.raises(CorruptMediaError, match="cut short"):
         take_frame(cut, tmp_path, time_s=1.9)
 

@@ -11,7 +11,7 @@ from darkroom.errors import TooManyPixelsError
 from darkroom.media.geometry import Size
 from functions.video_thumbnail import storyboard
 from functions.video_thumbnail.app import video_thumbnail
-from tests.pictures import difference, opened
+from tests.image_checks import mean_difference, open_result
 from tests.sources import make_task
 from tests.thumbnails import brightness, brightness_after, render, take_frame
 
@@ -23,20 +23,20 @@ def test_several_frames_are_evenly_spread_and_numbered(clips: Clips, tmp_path: P
 
     assert [rendition.file_name("a") for rendition in renditions] == ["a-1.jpg", "a-2.jpg", "a-3.jpg"]
     for rendition, color in zip(renditions, ("red", "green", "blue"), strict=True):
-        assert difference(opened(rendition), Image.new("RGB", (64, 48), color)) < 4
+        assert mean_difference(open_result(rendition), Image.new("RGB", (64, 48), color)) < 4
 
 
 def test_several_frames_are_taken_at_the_requested_times(clips: Clips, tmp_path: Path) -> None:
     renditions = render(clips("slides.mp4"), tmp_path, times_s=[2.5, 0, 99])
 
     for rendition, color in zip(renditions, ("blue", "red", "blue"), strict=True):
-        assert difference(opened(rendition), Image.new("RGB", (64, 48), color)) < 4
+        assert mean_difference(open_result(rendition), Image.new("RGB", (64, 48), color)) < 4
 
 
 def test_the_best_frame_is_not_blank(clips: Clips, tmp_path: Path) -> None:
     image = take_frame(clips("mostly_black.mp4"), tmp_path, mode="best")
 
-    assert difference(image, Image.new("RGB", image.size, "black")) > 30
+    assert mean_difference(image, Image.new("RGB", image.size, "black")) > 30
 
 
 def test_the_most_typical_frame_is_like_most_others() -> None:
@@ -50,10 +50,10 @@ def test_the_most_typical_frame_is_like_most_others() -> None:
 def test_a_sprite_sheet_has_all_frames_and_cues_for_their_regions(clips: Clips, tmp_path: Path) -> None:
     sheet, cues = render(clips("slides.mp4"), tmp_path, layout="sprite", count=3, width=32)
 
-    image = opened(sheet)
+    image = open_result(sheet)
     assert image.size == (64, 48)
     for box, color in (((0, 0, 32, 24), "red"), ((32, 0, 64, 24), "green"), ((0, 24, 32, 48), "blue")):
-        assert difference(image.crop(box), Image.new("RGB", (32, 24), color)) < 12
+        assert mean_difference(image.crop(box), Image.new("RGB", (32, 24), color)) < 12
     assert (cues.file_name("a"), cues.media_type) == ("a.vtt", "text/vtt")
     assert cues.content == (
         b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nslides-video_thumbnail.jpg#xywh=0,0,32,24\n\n"
@@ -81,7 +81,7 @@ def test_a_preview_is_animated(clips: Clips, tmp_path: Path, fmt: str) -> None:
     assert frames[0].size == (made.width_px, made.height_px) == (32, 24)
     assert made.duration_s == 3
     for frame, color in ((frames[0], "red"), (frames[-1], "blue")):
-        assert difference(frame, Image.new("RGB", (32, 24), color)) < 12
+        assert mean_difference(frame, Image.new("RGB", (32, 24), color)) < 12
 
 
 def test_a_preview_beyond_the_end_is_moved_to_the_end(clips: Clips, tmp_path: Path) -> None:
@@ -112,5 +112,5 @@ def test_tiles_that_cover_a_long_time_are_key_frames(clips: Clips, tmp_path: Pat
     coarse, _ = render(clips("slow.mp4"), tmp_path, layout="sprite", count=10)
     fine, _ = render(clips("slow.mp4"), tmp_path, layout="sprite", count=20)
 
-    assert brightness(opened(coarse).crop((0, 0, 64, 48))) == pytest.approx(brightness_after(0), abs=2), "at 15 s"
-    assert brightness(opened(fine).crop((0, 0, 64, 48))) == pytest.approx(brightness_after(7), abs=2), "at 7.5 s"
+    assert brightness(open_result(coarse).crop((0, 0, 64, 48))) == pytest.approx(brightness_after(0), abs=2), "at 15 s"
+    assert brightness(open_result(fine).crop((0, 0, 64, 48))) == pytest.approx(brightness_after(7), abs=2), "at 7.5 s"

@@ -15,17 +15,17 @@ from darkroom.errors import (
 from darkroom.ids import new_id
 from functions.watermark import app, fonts, lettering
 from functions.watermark.app import watermark
+from tests.image_checks import changed_box, mean_difference, open_result
 from tests.media.make_images import (
     MEDIA,
-    animation,
+    add_alpha,
+    animation_frames,
     encode,
-    frames,
-    oriented,
+    encode_animation,
+    encode_oriented,
     photograph,
-    see_through,
-    truncated,
+    truncate,
 )
-from tests.pictures import changed_box, difference, opened
 from tests.sources import LocalSource, make_task
 
 MARK_ID = new_id()
@@ -56,7 +56,7 @@ def marked(content: bytes, folder: Path, params: WatermarkParams, mark: bytes | 
     (folder / "mark").write_bytes(mark or b"")
     task = make_task(folder / "source", folder, files={MARK_ID: folder / "mark"})
     (rendition,) = watermark(task, params)
-    return opened(rendition)
+    return open_result(rendition)
 
 
 def plain(size: tuple[int, int], colour: str) -> bytes:
@@ -128,8 +128,8 @@ def test_a_text_can_be_read_on_light_and_on_dark(tmp_path: Path, ground: str) ->
 def test_huge_letters_are_drawn_smaller_and_scaled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = WatermarkParams(text="©", position="center", scale=0.5, opacity=1)
     exact = marked(plain((800, 600), "gray"), tmp_path, params)
-    monkeypatch.setattr(lettering, "MOST_DRAWN_PIXELS", 10_000)
-    assert 0 < difference(marked(plain((800, 600), "gray"), tmp_path, params), exact) < 5.0
+    monkeypatch.setattr(lettering, "MAX_DRAWN_PIXELS", 10_000)
+    assert 0 < mean_difference(marked(plain((800, 600), "gray"), tmp_path, params), exact) < 5.0
 
 
 def test_a_text_may_have_several_lines_and_any_letters_of_the_font(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def _ink(folder: Path, text: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("text", [" ", "\n\t ", "\u2800", "\u200b"])
 def test_a_text_without_ink_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InvalidRequestError, match="nothing to draw"):
+    with pytest.raises(InvalidRequestError, match="no visible characters"):
         marked(plain((100, 100), "gray"), tmp_path, WatermarkParams(text=text))
 
 
@@ -159,7 +159,7 @@ def test_the_finest_text_is_drawn_on_the_smallest_picture(tmp_path: Path, text: 
 
 
 def test_letters_that_the_font_lacks_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequestError, match="no letters for 漢 字"):
+    with pytest.raises(InvalidRequestError, match="does not contain these characters: 漢 字"):
         marked(plain((100, 100), "gray"), tmp_path, WatermarkParams(text="ok 漢字漢"))
 
 
@@ -184,10 +184,10 @@ def test_a_watermark_larger_than_the_picture_is_scaled_into_it_whole(tmp_path: P
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_watermark_stands_upright_on_a_picture_that_is_turned(tmp_path: Path, orientation: int) -> None:
     image = photograph()
-    content = oriented(image, orientation, "JPEG", quality=95)
+    content = encode_oriented(image, orientation, "JPEG", quality=95)
     result = marked(content, tmp_path, WatermarkParams(text="© Darkroom", opacity=1, format="png"))
     assert result.size == image.size
-    assert difference(result.crop((0, 0, 600, 300)), image.crop((0, 0, 600, 300))) < 3.0
+    assert mean_difference(result.crop((0, 0, 600, 300)), image.crop((0, 0, 600, 300))) < 3.0
     box = changed_box(result, image, more_than=100)
     assert box is not None
     assert box[0] > 400
@@ -200,11 +200,11 @@ def test_every_format_is_written(tmp_path: Path, fmt: ImageFormat) -> None:
     params = WatermarkParams(text="© Darkroom", format=fmt, quality=90)
     result = marked(encode(image, "PNG"), tmp_path, params)
     assert result.format == fmt.upper()
-    assert difference(result.crop((0, 0, 600, 300)), image.crop((0, 0, 600, 300))) < 6.0
+    assert mean_difference(result.crop((0, 0, 600, 300)), image.crop((0, 0, 600, 300))) < 6.0
 
 
 def test_a_transparent_picture_stays_transparent_around_the_watermark(tmp_path: Path) -> None:
-    image = see_through(photograph())
+    image = add_alpha(photograph())
     params = WatermarkParams(image_file_id=MARK_ID, position="right", scale=0.2, margin=0, opacity=1)
     result = marked(encode(image, "PNG"), tmp_path, params, plain((100, 100), "red"))
     assert result.mode == "RGBA"
@@ -219,31 +219,31 @@ def test_a_colourful_watermark_keeps_its_colour_on_a_grey_picture(tmp_path: Path
 
 
 def test_every_frame_of_an_animation_is_marked(tmp_path: Path) -> None:
-    film = frames()
+    film = animation_frames()
     params = WatermarkParams(image_file_id=MARK_ID, position="top_left", scale=0.25, margin=5, opacity=1)
-    result = marked(animation("WEBP", film), tmp_path, params, plain((60, 60), "#00ff00"))
+    result = marked(encode_animation("WEBP", film), tmp_path, params, plain((60, 60), "#00ff00"))
     assert getattr(result, "n_frames", 1) == len(film)
     for number, frame in enumerate(film):
         result.seek(number)
         assert _near(result.convert("RGB").getpixel((20, 20)), (0, 255, 0), 12)
-        assert difference(result.crop((40, 0, 120, 80)), frame.crop((40, 0, 120, 80))) < 9.0
+        assert mean_difference(result.crop((40, 0, 120, 80)), frame.crop((40, 0, 120, 80))) < 9.0
 
 
 def test_a_picture_too_large_to_hold_is_streamed_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = WatermarkParams(text="© Darkroom", position="center", opacity=0.7)
-    content = encode(see_through(photograph()), "PNG")
+    content = encode(add_alpha(photograph()), "PNG")
     held = marked(content, tmp_path, params)
-    monkeypatch.setattr(app, "HELD_BYTES", 0)
+    monkeypatch.setattr(app, "MAX_IN_MEMORY_BYTES", 0)
     streamed = marked(content, tmp_path, params)
     assert changed_box(held, streamed, more_than=1) is None
 
 
 def test_a_watermark_file_that_is_damaged_says_so(tmp_path: Path) -> None:
     params = WatermarkParams(image_file_id=MARK_ID)
-    broken = truncated(encode(photograph(), "JPEG"), 0.5)
-    with pytest.raises(CorruptMediaError, match=r"The picture to lay over cannot be used\. .*damaged"):
+    broken = truncate(encode(photograph(), "JPEG"), 0.5)
+    with pytest.raises(CorruptMediaError, match=r"The watermark image cannot be used\. .*damaged"):
         marked(plain((100, 100), "gray"), tmp_path, params, broken)
 
 
@@ -251,7 +251,7 @@ def test_a_watermark_file_that_is_a_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(plain((10, 10), "gray"))
     video = LocalSource(tmp_path / "source", declared="video/mp4")
     task = make_task(tmp_path / "source", tmp_path, files={MARK_ID: video})
-    with pytest.raises(WrongMediaKindError, match="video/mp4, not a picture"):
+    with pytest.raises(WrongMediaKindError, match="video/mp4, not an image"):
         watermark(task, WatermarkParams(image_file_id=MARK_ID))
 
 

@@ -1,7 +1,7 @@
-"""Encoding in a process of its own, which can be ended.
+"""Encoding in a process of its own, which can be stopped.
 
-The AVIF and WebP encoders take seconds for a large picture, during which libvips neither tells its progress nor can be
-stopped. The pixels, with what is kept of the metadata, travel as an uncompressed PNG through a pipe.
+The AVIF and WebP encoders take seconds for a large image, during which libvips neither reports progress nor can be
+stopped. The pixels and the metadata to keep are sent as an uncompressed PNG through a pipe.
 """
 
 import os
@@ -12,28 +12,29 @@ from typing import IO, Any, cast
 import pyvips
 
 from darkroom.errors import WorkerDiedError
-from darkroom.images.vips import LOOK_EVERY_S, set_up, watched
+from darkroom.images import vips
+from darkroom.images.vips import set_up, track_progress
 from darkroom.media.subprocesses import spawn_python
 from darkroom.media.task import Task
 
 _PIPE_READ_BYTES = 65_536
 
-#: Decoding counts as this part of the progress; encoding, which cannot be measured, is the rest.
-_DECODED = 0.3
+#: Share of the progress for decoding; the rest is encoding, which reports none.
+_DECODE_SHARE = 0.3
 
 
-def encoded(
+def encode_in_process(
     image: pyvips.Image, saver: str, options: dict[str, Any], task: Task, *, start: float = 0.0, end: float = 1.0
 ) -> bytes:
-    """`image` as the saver ("heifsave", "webpsave") writes it with these options; tells progress from start to end.
+    """Encodes `image` with a saver ("heifsave", "webpsave") and its options; reports progress from `start` to `end`.
 
     Raises ProcessingTimedOutError, Superseded, WorkerDiedError and pyvips.Error.
     """
     with spawn_python("darkroom.images.encode_process", saver, options) as child:
-        sent = start + (end - start) * _DECODED
-        with watched(image, task, start=start, end=sent):
+        sent = start + (end - start) * _DECODE_SHARE
+        with track_progress(image, task, start=start, end=sent):
             _send(image, child, options["keep"])
-        return _received(child, task, sent)
+        return _receive(child, task, sent)
 
 
 def _send(image: pyvips.Image, child: subprocess.Popen[bytes], keep: str) -> None:
@@ -43,18 +44,18 @@ def _send(image: pyvips.Image, child: subprocess.Popen[bytes], keep: str) -> Non
         image.pngsave_target(target, compression=0, filter="none", keep=keep)
     except pyvips.Error as error:
         if "Broken pipe" in error.detail:
-            raise _died() from error
+            raise _exit_error() from error
         raise
     pipe.close()
 
 
-def _received(child: subprocess.Popen[bytes], task: Task, fraction: float) -> bytes:
+def _receive(child: subprocess.Popen[bytes], task: Task, fraction: float) -> bytes:
     pipe = cast(IO[bytes], child.stdout)
     parts: list[bytes] = []
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            if not selector.select(min(LOOK_EVERY_S, task.remaining_s())):
+            if not selector.select(min(vips.PROGRESS_PERIOD_S, task.remaining_s())):
                 task.report_progress(fraction)
                 continue
             part = os.read(pipe.fileno(), _PIPE_READ_BYTES)
@@ -62,16 +63,16 @@ def _received(child: subprocess.Popen[bytes], task: Task, fraction: float) -> by
                 break
             parts.append(part)
     if child.wait() != 0:
-        raise _died()
+        raise _exit_error()
     return b"".join(parts)
 
 
-def _died() -> WorkerDiedError:
-    return WorkerDiedError("The encoder died, most likely because the function ran out of memory.")
+def _exit_error() -> WorkerDiedError:
+    return WorkerDiedError("The encoder crashed, most likely because the function ran out of memory.")
 
 
 def main(saver: str, options: dict[str, Any]) -> None:
-    """The encoding process: reads a picture from its standard input and writes the result to its standard output."""
+    """The child process: reads an image from standard input and writes the encoded one to standard output."""
     set_up()
     image = pyvips.Image.new_from_source(pyvips.Source.new_from_descriptor(0), "", access="sequential")
     getattr(image, f"{saver}_target")(pyvips.Target.new_to_descriptor(1), **options)

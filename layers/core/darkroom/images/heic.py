@@ -1,7 +1,7 @@
-"""HEIC, decoded in a process of its own: libheif and what it decodes with have crashed on damaged files.
+"""HEIC, decoded in a process of its own, because libheif and its decoders have crashed on damaged files.
 
-The process gets the file, behind its length. It tells the header, a line of JSON, with the metadata behind it; and when
-told to go on the size, another line, with the pixels behind it.
+The protocol: the child reads the length of the file and the file. It writes its header, a line of JSON, followed by the
+metadata. After `GO` it writes the size, another line of JSON, followed by the pixels.
 """
 
 import json
@@ -19,10 +19,10 @@ from darkroom.media.subprocesses import spawn_python
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A picture whose header was read; where it is to be turned, libheif may tell its `size` as it is stored.
+class HeicImage:
+    """An image whose header has been read. If it has to be rotated, libheif may report its `size` as stored.
 
-    `mode` is L, LA, RGB or RGBA; `metadata` holds what is there of `icc_profile`, `exif` and `xmp`.
+    `mode` is L, LA, RGB or RGBA; `metadata` holds those of `icc_profile`, `exif` and `xmp` that the file has.
     """
 
     size: Size
@@ -31,46 +31,46 @@ class Opened:
     metadata: dict[str, bytes]
     _child: subprocess.Popen[bytes]
 
-    def pixels(self) -> tuple[Size, bytes]:
-        """The upright picture: its size, and a byte for each channel. Raises CorruptMediaError and WorkerDiedError."""
-        _write(self._child, GO)
-        size = Size(*_told(self._child))
-        return size, _read(self._child, size.pixels * len(self.mode))
+    def decode(self) -> tuple[Size, bytes]:
+        """The size of the upright image and one byte per channel. Raises CorruptMediaError and WorkerDiedError."""
+        _send(self._child, GO)
+        size = Size(*_receive_json(self._child))
+        return size, _receive(self._child, size.pixels * len(self.mode))
 
 
 @contextmanager
-def opened(content: bytes) -> Iterator[Opened]:
-    """The picture in a HEIC file, for as long as the block lasts. Raises CorruptMediaError and WorkerDiedError."""
+def open_heic(content: bytes) -> Iterator[HeicImage]:
+    """Opens the image for the duration of the block. Raises CorruptMediaError and WorkerDiedError."""
     with spawn_python("darkroom.images.heic_process") as child:
-        _write(child, len(content).to_bytes(LENGTH_BYTES), content)
-        told = _told(child)
-        metadata = {name: _read(child, length) for name, length in told["metadata"].items()}
-        yield Opened(Size(*told["size"]), told["mode"], told["bit_depth"], metadata, child)
+        _send(child, len(content).to_bytes(LENGTH_BYTES), content)
+        header = _receive_json(child)
+        metadata = {name: _receive(child, length) for name, length in header["metadata"].items()}
+        yield HeicImage(Size(*header["size"]), header["mode"], header["bit_depth"], metadata, child)
 
 
 def _stdout(child: subprocess.Popen[bytes]) -> IO[bytes]:
     return cast(IO[bytes], child.stdout)
 
 
-def _write(child: subprocess.Popen[bytes], *parts: bytes) -> None:
+def _send(child: subprocess.Popen[bytes], *parts: bytes) -> None:
     pipe = cast(IO[bytes], child.stdin)
-    with suppress(BrokenPipeError):  # how it ended is told where its answer is missing
+    with suppress(BrokenPipeError):  # the missing answer is reported with the exit status
         for part in parts:
             pipe.write(part)
         pipe.flush()
 
 
-def _told(child: subprocess.Popen[bytes]) -> Any:
-    return json.loads(_stdout(child).readline() or _failed(child))
+def _receive_json(child: subprocess.Popen[bytes]) -> Any:
+    return json.loads(_stdout(child).readline() or _raise_exit_error(child))
 
 
-def _read(child: subprocess.Popen[bytes], length: int) -> bytes:
+def _receive(child: subprocess.Popen[bytes], length: int) -> bytes:
     content = _stdout(child).read(length)
-    return content if len(content) == length else _failed(child)
+    return content if len(content) == length else _raise_exit_error(child)
 
 
-def _failed(child: subprocess.Popen[bytes]) -> NoReturn:
-    """Raises what the end of the process means."""
+def _raise_exit_error(child: subprocess.Popen[bytes]) -> NoReturn:
+    """Raises the error that corresponds to the exit status of the process."""
     if child.wait() == -signal.SIGKILL:
         raise WorkerDiedError("The decoder was killed, most likely because the function ran out of memory.")
-    raise CorruptMediaError("The picture is damaged or cut short (HEIC).")
+    raise CorruptMediaError("The image is damaged or truncated (HEIC).")

@@ -1,7 +1,7 @@
-"""What a picture says about itself, and how much of that goes along with a result.
+"""Decides which metadata of a source goes into a result.
 
-libvips reads EXIF into fields named `exif-ifd<number>-<tag>` and writes those that are still there; XMP and IPTC are
-blobs. The position where a picture was taken can stand in EXIF's fourth directory and in XMP.
+libvips splits EXIF into fields named `exif-ifd<number>-<tag>` and writes those that are left; XMP and IPTC are blobs.
+The position where an image was taken may be in EXIF's directory 3 and in XMP.
 """
 
 import re
@@ -13,11 +13,11 @@ import pyvips
 from darkroom.contracts.image_params import Metadata
 
 _BLOBS = ("exif-data", "xmp-data", "iptc-data")
-_RIGHTS = ("exif-ifd0-Artist", "exif-ifd0-Copyright")
-_GPS = "exif-ifd3-"
+_COPYRIGHT_TAGS = ("exif-ifd0-Artist", "exif-ifd0-Copyright")
+_GPS_DIRECTORY = "exif-ifd3-"
 
-#: Directory 1 describes the embedded preview, which shows the picture before it was cropped or marked; a maker's own
-#: notes hold serial numbers, faces and more that nobody has read.
+#: Directory 1 describes the embedded preview, which shows the image before it was cropped or marked; maker notes
+#: contain serial numbers, faces and other undocumented data.
 _NEVER = re.compile(r"exif-ifd1-|exif-ifd\d-(MakerNote|Orientation$)|jpeg-thumbnail-data$|.*(Pixel[XY]Dimension)$")
 
 
@@ -30,16 +30,18 @@ def _in_xmp(names: bytes) -> re.Pattern[bytes]:
 _XMP_GPS = _in_xmp(rb"GPS\w*")
 _XMP_NEVER = _in_xmp(rb"Orientation|Thumbnails")
 
-#: How Photoshop's block begins, how each of its parts does, and the kind of the part that is IPTC.
+#: The start of a Photoshop block and of each of its resources, and the type of the resource that is IPTC.
 _PHOTOSHOP, _RESOURCE, _IPTC = b"Photoshop 3.0\0", b"8BIM", b"\x04\x04"
 
-#: What `keep` of a saver is called.
-_FLAGS = {"exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc", "icc-profile-data": "icc"}
+#: The savers' `keep` flag for each field.
+_KEEP_FLAGS = {"exif-data": "exif", "xmp-data": "xmp", "iptc-data": "iptc", "icc-profile-data": "icc"}
 
 
-def reduced(image: pyvips.Image, metadata: Metadata, *, gps: bool, profile: bool) -> tuple[pyvips.Image, str]:
-    """The image with only what shall go along, and the saver's `keep` flags for it ("none", "exif:icc" ...)."""
-    kept = {"icc-profile-data"} if profile else set[str]()
+def filter_metadata(
+    image: pyvips.Image, metadata: Metadata, *, keep_gps: bool, keep_profile: bool
+) -> tuple[pyvips.Image, str]:
+    """The image with only the metadata to keep, and the saver's `keep` flags for it ("none", "exif:icc" ...)."""
+    kept = {"icc-profile-data"} if keep_profile else set[str]()
     if metadata == "copyright":
         kept |= {"exif-data"}
     elif metadata == "keep":
@@ -49,28 +51,28 @@ def reduced(image: pyvips.Image, metadata: Metadata, *, gps: bool, profile: bool
     image = image.copy()
     for name in list(image.get_fields()):
         if name.startswith("exif-ifd"):
-            if _NEVER.match(name) or not _allowed(name, metadata, gps=gps):
+            if _NEVER.match(name) or not _is_tag_kept(name, metadata, keep_gps=keep_gps):
                 image.remove(name)
-        elif _NEVER.match(name) or (name in _FLAGS and name not in kept):
+        elif _NEVER.match(name) or (name in _KEEP_FLAGS and name not in kept):
             image.remove(name)
     if "iptc-data" in kept and image.get_typeof("iptc-data"):
-        _reduce_iptc(image)
+        _filter_iptc(image)
     if "xmp-data" in kept and image.get_typeof("xmp-data"):
-        _reduce_xmp(image, gps=gps)
-    flags = [flag for name, flag in _FLAGS.items() if name in kept and image.get_typeof(name)]
+        _filter_xmp(image, keep_gps=keep_gps)
+    flags = [flag for name, flag in _KEEP_FLAGS.items() if name in kept and image.get_typeof(name)]
     return image, ":".join(flags) or "none"
 
 
-def _allowed(name: str, metadata: Metadata, *, gps: bool) -> bool:
+def _is_tag_kept(name: str, metadata: Metadata, *, keep_gps: bool) -> bool:
     if metadata == "copyright":
-        return name in _RIGHTS
-    return metadata == "keep" and (gps or not name.startswith(_GPS))
+        return name in _COPYRIGHT_TAGS
+    return metadata == "keep" and (keep_gps or not name.startswith(_GPS_DIRECTORY))
 
 
-def _reduce_iptc(image: pyvips.Image) -> None:
-    """Leaves IPTC alone of Photoshop's block, whose other parts hold a preview, and EXIF and XMP once more.
+def _filter_iptc(image: pyvips.Image) -> None:
+    """Keeps only IPTC of a Photoshop block, whose other resources include a preview and copies of EXIF and XMP.
 
-    A TIFF has IPTC without that block, in which a JPEG's readers look for it.
+    A TIFF has IPTC without that block, which readers of JPEG expect.
     """
     block = bytes(image.get("iptc-data"))
     image.remove("iptc-data")
@@ -82,7 +84,7 @@ def _reduce_iptc(image: pyvips.Image) -> None:
 
 
 def _resources(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of the parts of Photoshop's block: each has a name, and both are filled up to even lengths."""
+    """Type and content of each resource of a Photoshop block; its name and content are padded to even lengths."""
     at = len(_PHOTOSHOP)
     while block[at : at + 4] == _RESOURCE and at + 12 <= len(block):
         kind, name_length = block[at + 4 : at + 6], 1 + block[at + 6]
@@ -92,11 +94,11 @@ def _resources(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 4 + length + length % 2
 
 
-def _reduce_xmp(image: pyvips.Image, *, gps: bool) -> None:
+def _filter_xmp(image: pyvips.Image, *, keep_gps: bool) -> None:
     """Takes what is never told out of XMP, and positions, or all of it where those may be hidden."""
     packet: Any = _XMP_NEVER.sub(b"", bytes(image.get("xmp-data")))
     image.remove("xmp-data")
-    if not gps:
+    if not keep_gps:
         packet = _XMP_GPS.sub(b"", packet)
         if b"\0" in packet or b"GPS" in packet or b"<!" in packet or b"&#" in packet:
             return

@@ -1,6 +1,6 @@
-"""Pictures that libvips does not read, decoded by Pillow: BMP, HEIC, some TIFFs, and films in AV1, also as AVIF.
+"""Images that libvips does not read, decoded by Pillow: BMP, HEIC, some TIFFs, and AVIF animations and video frames.
 
-Pictures are decoded as a whole, so they have a limit of their own. Pillow is imported when one of them comes.
+They are decoded as a whole, so they have their own pixel limit. Pillow is imported when the first of them is read.
 """
 
 import io
@@ -15,32 +15,31 @@ from typing import TYPE_CHECKING, Any
 import pyvips
 
 from darkroom.errors import CorruptMediaError, TooManyPixelsError
-from darkroom.images.heic import Opened
-from darkroom.images.heic import opened as heic_opened
-from darkroom.images.vips import film
+from darkroom.images.heic import HeicImage, open_heic
+from darkroom.images.vips import animation_strip
 from darkroom.media.geometry import Size
 from darkroom.media.task import Limits
 
 if TYPE_CHECKING:
     from PIL.BmpImagePlugin import BmpImageFile
 
-#: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 12 bytes for a moment.
+#: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 12 bytes temporarily.
 MAX_PIXELS = 80_000_000
 
 
-def check_pixels(size: Size, frames: int, limit: int, subject: str) -> None:
-    """Raises TooManyPixelsError with both numbers."""
+def check_pixel_count(size: Size, frames: int, limit: int, subject: str) -> None:
+    """Raises TooManyPixelsError, with both numbers, if all frames together have more than `limit` pixels."""
     if size.pixels * frames <= limit:
         return
     shape = f"{size.width:,} x {size.height:,}" + (f" pixels in {frames:,} frames" if frames > 1 else "")
     raise TooManyPixelsError(
-        f"{subject} has {shape}, {size.pixels * frames:,} pixels in all; at most {limit:,} are allowed."
+        f"{subject} has {shape}, {size.pixels * frames:,} pixels in total; at most {limit:,} are allowed."
     )
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a picture says before it is decoded. `mode` is Pillow's name of its kind of pixels; `size` is upright."""
+class ImageHeader:
+    """The properties of an image that are known before it is decoded. `mode` is Pillow's; `size` is upright."""
 
     size: Size
     mode: str
@@ -49,54 +48,53 @@ class Header:
     exif: bytes = b""
 
 
-def bitmap_header(content: bytes, limits: Limits) -> Header:
-    """That of a BMP. Raises TooManyPixelsError and CorruptMediaError."""
-    with _blamed("BMP"), _bitmap(content, limits) as opened:
-        # By its own name: in three modes of Pillow's a pixel has fewer than 8 bits.
-        return Header(Size(*opened.size), opened.mode, 1 if opened.mode == "1" else 8)
+def read_bmp_header(content: bytes, limits: Limits) -> ImageHeader:
+    """Raises TooManyPixelsError and CorruptMediaError."""
+    with _as_corrupt_media("BMP"), _open_bmp(content, limits) as opened:
+        return ImageHeader(Size(*opened.size), opened.mode, 1 if opened.mode == "1" else 8)
 
 
-def heic_header(content: bytes, limits: Limits) -> Header:
-    """That of a HEIC. Raises TooManyPixelsError, CorruptMediaError and WorkerDiedError."""
-    with _heic(content, limits) as opened:
+def read_heic_header(content: bytes, limits: Limits) -> ImageHeader:
+    """Raises TooManyPixelsError, CorruptMediaError and WorkerDiedError."""
+    with _open_heic(content, limits) as opened:
         profile, exif = (opened.metadata.get(name, b"") for name in ("icc_profile", "exif"))
-        return Header(opened.size, opened.mode, opened.bit_depth, profile, exif)
+        return ImageHeader(opened.size, opened.mode, opened.bit_depth, profile, exif)
 
 
-def _bitmap(content: bytes, limits: Limits) -> "BmpImageFile":
+def _open_bmp(content: bytes, limits: Limits) -> "BmpImageFile":
     from PIL.BmpImagePlugin import BmpImageFile
 
     opened = BmpImageFile(io.BytesIO(content))
-    check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+    check_pixel_count(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The image")
     return opened
 
 
 @contextmanager
-def _heic(content: bytes, limits: Limits) -> Iterator[Opened]:
-    with heic_opened(content) as opened:
-        check_pixels(opened.size, 1, min(limits.pixels, MAX_PIXELS), "The picture")
+def _open_heic(content: bytes, limits: Limits) -> Iterator[HeicImage]:
+    with open_heic(content) as opened:
+        check_pixel_count(opened.size, 1, min(limits.pixels, MAX_PIXELS), "The image")
         yield opened
 
 
-def bitmap(content: bytes, limits: Limits) -> pyvips.Image:
-    """A BMP. Raises TooManyPixelsError and CorruptMediaError."""
-    with _blamed("BMP"), _bitmap(content, limits) as opened:
+def decode_bmp(content: bytes, limits: Limits) -> pyvips.Image:
+    """Raises TooManyPixelsError and CorruptMediaError."""
+    with _as_corrupt_media("BMP"), _open_bmp(content, limits) as opened:
         mode = {"L": "L", "1": "L", "RGBA": "RGBA"}.get(opened.mode, "RGB")
         pixels = (opened if opened.mode == mode else opened.convert(mode)).tobytes()
         return _image(pixels, Size(*opened.size), len(mode))
 
 
-def heic(content: bytes, limits: Limits) -> pyvips.Image:
-    """A HEIC, upright: HEIF turns pictures by itself, and EXIF does not count. With its profile and metadata.
+def decode_heic(content: bytes, limits: Limits) -> pyvips.Image:
+    """Upright, with its profile and metadata. HEIF has its own orientation; that of EXIF does not count.
 
     Raises TooManyPixelsError, CorruptMediaError and WorkerDiedError.
     """
-    with _heic(content, limits) as opened:
-        size, pixels = opened.pixels()
-        return _telling(_image(pixels, size, len(opened.mode)), opened.metadata)
+    with _open_heic(content, limits) as opened:
+        size, pixels = opened.decode()
+        return _with_metadata(_image(pixels, size, len(opened.mode)), opened.metadata)
 
 
-def _telling(image: pyvips.Image, metadata: Mapping[Any, Any]) -> pyvips.Image:
+def _with_metadata(image: pyvips.Image, metadata: Mapping[Any, Any]) -> pyvips.Image:
     """The image with its profile, EXIF and XMP."""
     for field, name in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
         if field in metadata:
@@ -106,168 +104,171 @@ def _telling(image: pyvips.Image, metadata: Mapping[Any, Any]) -> pyvips.Image:
 
 _ORIENTATION = 0x0112
 
-#: Tags of a TIFF that say how colours are stored, and what they say.
-_COMPRESSION, _COLOURS, _SHARING = 0x0103, 0x0106, 0x0212
-_JPEGS, _YCBCR, _UNSHARED = (6, 7), 6, (1, 1)
+#: Tags of a TIFF about its colors, and the values that matter here.
+_COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 0x0103, 0x0106, 0x0212
+_JPEG_COMPRESSIONS, _YCBCR, _NOT_SUBSAMPLED = (6, 7), 6, (1, 1)
 
 
-def tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
-    """A TIFF in Lab of 8 bits, which libvips refuses, or in plain YCbCr, which it takes for RGB; None for any other.
+def decode_lab_or_ycbcr_tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
+    """A TIFF in 8-bit Lab, which libvips refuses, or in uncompressed YCbCr, which it reads as RGB; None for any other.
 
-    It comes upright. Raises TooManyPixelsError and CorruptMediaError.
+    It is upright. Raises TooManyPixelsError and CorruptMediaError.
     """
     from PIL.TiffImagePlugin import TiffImageFile
 
-    misread = False
-    with _unheeded("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+    needs_pillow = False
+    with _ignore_metadata_errors("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
         tags = opened.tag_v2
-        plain = tags.get(_COMPRESSION) not in _JPEGS and tags.get(_SHARING) == _UNSHARED
-        misread = opened.mode == "LAB" or (plain and tags.get(_COLOURS) == _YCBCR)
-    if not misread:
+        plain = tags.get(_COMPRESSION) not in _JPEG_COMPRESSIONS and tags.get(_SUBSAMPLING) == _NOT_SUBSAMPLED
+        needs_pillow = opened.mode == "LAB" or (plain and tags.get(_PHOTOMETRIC) == _YCBCR)
+    if not needs_pillow:
         return None
-    with _unwarned(), _blamed("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
-        check_pixels(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The picture")
+    with _ignore_warnings(), _as_corrupt_media("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        check_pixel_count(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The image")
         opened.load()
         lab = opened.mode == "LAB"
         image = _image((opened if lab else opened.convert("RGB")).tobytes(), Size(*opened.size), 3)
         profile = opened.info.get("icc_profile")
     image = _lab(image) if lab else image
     image.set_type(pyvips.GValue.gint_type, "bits-per-sample", 8)
-    if isinstance(profile, bytes):  # damage may make something else of it
+    if isinstance(profile, bytes):  # in a damaged file it may be of another type
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image
 
 
 def _lab(image: pyvips.Image) -> pyvips.Image:
-    """Lab as libvips has it, from one byte for the lightness and two with a sign for the colours."""
-    lightness, colours = image.extract_band(0) * (100 / 255), image.extract_band(1, n=2).copy(format="char")
-    return lightness.bandjoin(colours).copy(interpretation="lab")
+    """Lab as libvips represents it, from one unsigned byte for lightness and two signed ones for color."""
+    lightness, color = image.extract_band(0) * (100 / 255), image.extract_band(1, n=2).copy(format="char")
+    return lightness.bandjoin(color).copy(interpretation="lab")
 
 
-#: What of a TIFF's tags is EXIF and not the file's own layout: description, camera, software, time, artist, copyright.
+#: Tags of a TIFF that are EXIF rather than file layout: description, make, model, software, time, artist, copyright.
 _TIFF_EXIF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-_TIFF_EXIF_FOLDERS = (0x8769, 0x8825)
+_TIFF_EXIF_DIRECTORIES = (0x8769, 0x8825)
 
 
-def tiff_exif(content: bytes) -> bytes:
-    """The EXIF of a TIFF, whose tags stand among the file's own, which libvips does not read; none if it is damaged."""
+def read_tiff_exif(content: bytes) -> bytes:
+    """The EXIF of a TIFF, whose tags are among the file's own, which libvips does not read; empty if it is damaged."""
     from PIL import Image
     from PIL.TiffImagePlugin import TiffImageFile
 
-    with _unheeded("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
-        there, exif = opened.getexif(), Image.Exif()
+    with _ignore_metadata_errors("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
+        tags, exif = opened.getexif(), Image.Exif()
         for tag in _TIFF_EXIF_TAGS:
-            if tag in there:
-                exif[tag] = there[tag]
-        for folder in _TIFF_EXIF_FOLDERS:
-            exif.get_ifd(folder).update(there.get_ifd(folder))
+            if tag in tags:
+                exif[tag] = tags[tag]
+        for directory in _TIFF_EXIF_DIRECTORIES:
+            exif.get_ifd(directory).update(tags.get_ifd(directory))
         return bytes(exif.tobytes())
     return b""
 
 
-#: EXIF's folder about the taking of a picture, and what is told of it and of the camera. The position is never read.
-_TAKEN_FOLDER = 0x8769
-_MAKE, _MODEL, _LENS, _TAKEN_AT, _TAKEN_OFFSET = 0x010F, 0x0110, 0xA434, 0x9003, 0x9011
+#: EXIF's directory about the exposure, and the tags that are returned. The position is never read.
+_EXPOSURE_DIRECTORY = 0x8769
+_MAKE, _MODEL, _LENS, _TIME, _UTC_OFFSET = 0x010F, 0x0110, 0xA434, 0x9003, 0x9011
 
 
-def exif_tags(exif: bytes) -> dict[str, str]:
-    """When and with what a picture was taken: `creation_time` as EXIF writes it, `make`, `model`, `lens_model`.
+def read_exif_tags(exif: bytes) -> dict[str, str]:
+    """The tags `creation_time` (in EXIF's format), `make`, `model` and `lens_model`.
 
-    What is missing or damaged is left out.
+    Missing and damaged tags are left out.
     """
     from PIL import Image
 
-    found = Image.Exif()
-    with _unheeded("EXIF"):
-        found.load(exif)
-        taken = found.get_ifd(_TAKEN_FOLDER)
-        time = f"{taken.get(_TAKEN_AT, '')}{taken.get(_TAKEN_OFFSET, '')}"
-        told = {"creation_time": time, "make": found.get(_MAKE), "model": found.get(_MODEL)}
-        told["lens_model"] = taken.get(_LENS)
-        return {
-            name: value.strip("\0 ") for name, value in told.items() if isinstance(value, str) and value.strip("\0 ")
+    tags = Image.Exif()
+    with _ignore_metadata_errors("EXIF"):
+        tags.load(exif)
+        exposure = tags.get_ifd(_EXPOSURE_DIRECTORY)
+        values = {
+            "creation_time": f"{exposure.get(_TIME, '')}{exposure.get(_UTC_OFFSET, '')}",
+            "make": tags.get(_MAKE),
+            "model": tags.get(_MODEL),
+            "lens_model": exposure.get(_LENS),
         }
+        texts = {name: value.strip("\0 ") for name, value in values.items() if isinstance(value, str)}
+        return {name: text for name, text in texts.items() if text}
     return {}
 
 
-# Animated AVIF -----------------------------------------------------------------------------------------------------
+# Animated AVIF -------------------------------------------------------------------------------------------------------
 
 
-def is_avif_film(content: bytes) -> bool:
-    """Whether an AVIF says of itself that it is an animation."""
+def is_animated_avif(content: bytes) -> bool:
+    """Whether an AVIF is declared as an animation."""
     return content[8:12] == b"avis"
 
 
-def avif_frames(content: bytes) -> int:
-    """How many frames an animated AVIF has. Raises CorruptMediaError."""
+def count_avif_frames(content: bytes) -> int:
+    """The number of frames of an animated AVIF. Raises CorruptMediaError."""
     from PIL.AvifImagePlugin import AvifImageFile
 
-    with _unwarned(), _blamed("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
+    with _ignore_warnings(), _as_corrupt_media("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
         return int(opened.n_frames)
 
 
-def avif_film(content: bytes, count: int, limits: Limits) -> pyvips.Image:
-    """The first frames of an animated AVIF below each other, with their times. Pillow does not tell how often it plays.
+def decode_animated_avif(content: bytes, count: int, limits: Limits) -> pyvips.Image:
+    """The first `count` frames as an animation strip with their delays. Pillow does not read the number of plays.
 
     Raises TooManyPixelsError and CorruptMediaError.
     """
     from PIL.AvifImagePlugin import AvifImageFile
 
-    with _unwarned(), _blamed("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
+    with _ignore_warnings(), _as_corrupt_media("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
         size = Size(*opened.size)
-        check_pixels(size, count, min(limits.pixels, MAX_PIXELS), "The picture")
+        check_pixel_count(size, count, min(limits.pixels, MAX_PIXELS), "The image")
         mode = "RGBA" if opened.mode == "RGBA" else "RGB"
-        images, delays_ms = [], []
+        frames, delays_ms = [], []
         for number in range(count):
             opened.seek(number)
-            images.append(_image(opened.convert(mode).tobytes(), size, len(mode)))
+            frames.append(_image(opened.convert(mode).tobytes(), size, len(mode)))
             delays_ms.append(opened.info["duration"])
-        strip = _telling(film(images, delays_ms, 0) if count > 1 else images[0], opened.info)
+        strip = animation_strip(frames, delays_ms, 0) if count > 1 else frames[0]
+        strip = _with_metadata(strip, opened.info)
         strip.set_type(pyvips.GValue.gint_type, "orientation", opened.getexif().get(_ORIENTATION, 1))
         return strip
 
 
-# Films --------------------------------------------------------------------------------------------------------------
+# Video frames in an AVIF sequence ------------------------------------------------------------------------------------
 
 
-def write_brightness(sequence: Path, target: Path, *, most_bytes: int, look: Callable[[], None]) -> int:
-    """Writes the brightness of an AVIF sequence's pictures, a byte for each pixel, from 0 to 255.
+def write_brightness(sequence: Path, target: Path, *, max_bytes: int, on_frame: Callable[[], None]) -> int:
+    """Writes the brightness of the frames of an AVIF sequence, one byte per pixel, from 0 to 255.
 
-    Where that would be more than `most_bytes`, only of every so many; returns of which. That is an odd number, as
-    encoders spend their bits in a rhythm of powers of two. `look` is called after each picture.
-    Exact where the colours are said to be those of BT.601, as Pillow has no other. Raises CorruptMediaError.
+    If that exceeds `max_bytes`, only every n-th frame is written; returns n. It is odd, because encoders distribute
+    bits in patterns of powers of two. `on_frame` is called after each frame. Exact only if the sequence declares BT.601
+    colors, the only ones Pillow converts. Raises CorruptMediaError.
     """
     from PIL.AvifImagePlugin import AvifImageFile
 
-    with _blamed("AVIF"), AvifImageFile(sequence) as opened, target.open("wb") as file:
-        step: int = -(-opened.n_frames * Size(*opened.size).pixels // most_bytes) // 2 * 2 + 1
+    with _as_corrupt_media("AVIF"), AvifImageFile(sequence) as opened, target.open("wb") as file:
+        step: int = -(-opened.n_frames * Size(*opened.size).pixels // max_bytes) // 2 * 2 + 1
         for number in range(0, opened.n_frames, step):
             opened.seek(number)
             file.write(opened.convert("L").tobytes())
-            look()
+            on_frame()
         return step
 
 
-#: Side, in pixels, of the squares to which pictures are shrunk before their brightest spot is sought.
-_SHRUNK_PX = 32
+#: Frames are averaged to squares of this side before their maximum is taken, so that single pixels do not count.
+_AVERAGED_PX = 32
 
 
-def brightest(sequence: Path, count: int | None, *, look: Callable[[], None]) -> int:
-    """The brightest spot, from 0 to 255, in the first or all pictures of an AVIF sequence; no single pixel is one.
+def max_brightness(sequence: Path, count: int | None, *, on_frame: Callable[[], None]) -> int:
+    """The maximum brightness, from 0 to 255, of the first `count` or of all frames of an AVIF sequence.
 
-    `look` is called after each picture. Raises CorruptMediaError.
+    `on_frame` is called after each frame. Raises CorruptMediaError.
     """
     from PIL import Image
     from PIL.AvifImagePlugin import AvifImageFile
 
-    found = 0
-    with _blamed("AVIF"), AvifImageFile(sequence) as opened:
+    maximum = 0
+    with _as_corrupt_media("AVIF"), AvifImageFile(sequence) as opened:
         for number in range(opened.n_frames)[:count]:
             opened.seek(number)
-            small = opened.convert("L").resize((_SHRUNK_PX, _SHRUNK_PX), Image.Resampling.BOX)
-            found = max(found, *small.tobytes())
-            look()
-    return found
+            small = opened.convert("L").resize((_AVERAGED_PX, _AVERAGED_PX), Image.Resampling.BOX)
+            maximum = max(maximum, *small.tobytes())
+            on_frame()
+    return maximum
 
 
 def _image(pixels: bytes, size: Size, bands: int) -> pyvips.Image:
@@ -276,21 +277,21 @@ def _image(pixels: bytes, size: Size, bands: int) -> pyvips.Image:
 
 
 @contextmanager
-def _blamed(name: str) -> Iterator[None]:
-    """Turns what Pillow raises on damaged files into an error of ours."""
+def _as_corrupt_media(name: str) -> Iterator[None]:
+    """Maps what Pillow raises on damaged files to CorruptMediaError."""
     try:
         yield
     except (OSError, ValueError, TypeError, SyntaxError, LookupError, EOFError, RuntimeError, struct.error) as error:
-        raise CorruptMediaError(f"The picture is damaged or cut short ({name}).") from error
+        raise CorruptMediaError(f"The image is damaged or truncated ({name}).") from error
 
 
 @contextmanager
-def _unheeded(name: str) -> Iterator[None]:
-    """Passes over what Pillow raises on damaged metadata."""
-    with _unwarned(), suppress(CorruptMediaError), _blamed(name):
+def _ignore_metadata_errors(name: str) -> Iterator[None]:
+    """Suppresses what Pillow raises on damaged metadata."""
+    with _ignore_warnings(), suppress(CorruptMediaError), _as_corrupt_media(name):
         yield
 
 
-def _unwarned() -> AbstractContextManager[object]:
-    """Drops what Pillow warns of while it passes over damaged metadata."""
+def _ignore_warnings() -> AbstractContextManager[object]:
+    """Suppresses Pillow's warnings about damaged metadata."""
     return warnings.catch_warnings(action="ignore")

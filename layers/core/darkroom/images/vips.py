@@ -1,4 +1,4 @@
-"""libvips itself: set up once, watched while it computes, its errors turned into ours. Nothing else translates them."""
+"""Configures libvips, tracks the progress of its computations, and maps its errors. No other module maps them."""
 
 import re
 import time
@@ -12,62 +12,64 @@ import pyvips
 from darkroom.errors import CorruptMediaError, DarkroomError, InternalError, UnsupportedMediaTypeError
 from darkroom.media.task import Task
 
-#: How often a long computation looks at the deadline and tells its progress.
-LOOK_EVERY_S = 1.0
+#: How often a long computation checks the deadline and reports its progress.
+PROGRESS_PERIOD_S = 1.0
 
-#: The only loaders that libvips may choose; SVG, CSV, its own formats and whatever comes in future are blocked.
+#: The only loaders that libvips may use; SVG, CSV, its own formats and any added in future are blocked.
 _ALLOWED_LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
 
 
 @lru_cache(maxsize=1)
 def set_up() -> None:
-    """Sets libvips up, once a process: no cache of earlier results, no loader but the allowed ones, no warnings."""
+    """Configures libvips once per process: no cache of results, only the allowed loaders, no warnings."""
     pyvips.cache_set_max(0)
     pyvips.block_untrusted_set(True)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in _ALLOWED_LOADERS:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
-    _silence()
+    _drop_warnings()
 
 
-def _silence() -> None:
+def _drop_warnings() -> None:
     """Drops libvips' warnings in C.
 
-    pyvips hands them to Python's logging. That can start a garbage collection, which may close another damaged picture,
-    which warns in turn; GLib takes a warning within a warning for fatal and aborts the process. The function that takes
-    the place of the handler does nothing and looks at no argument.
+    pyvips passes them to Python's logging. That can start a garbage collection, which may close another damaged image,
+    which warns in turn; GLib treats a warning within a warning as fatal and aborts the process. The C function that
+    replaces the handler has no side effect and reads no argument.
     """
     warning_level = 1 << 4
-    nothing = pyvips.ffi.cast("GLogFunc", pyvips.ffi.addressof(pyvips.vips_lib, "vips_concurrency_get"))
+    no_op = pyvips.ffi.cast("GLogFunc", pyvips.ffi.addressof(pyvips.vips_lib, "vips_concurrency_get"))
     pyvips._remove_log_handler()
-    pyvips.glib_lib.g_log_set_handler(b"VIPS", warning_level, nothing, pyvips.ffi.NULL)
+    pyvips.glib_lib.g_log_set_handler(b"VIPS", warning_level, no_op, pyvips.ffi.NULL)
 
 
 @contextmanager
-def watched(image: pyvips.Image, task: Task, *, start: float = 0.0, end: float = 1.0) -> Iterator[None]:
-    """Tells progress from `start` to `end` while `image` is computed; stops at the deadline or when the job is lost."""
-    stopped: list[Exception] = []
-    next_look = time.monotonic() + LOOK_EVERY_S
-    told = start
+def track_progress(image: pyvips.Image, task: Task, *, start: float = 0.0, end: float = 1.0) -> Iterator[None]:
+    """Reports progress from `start` to `end` while `image` is computed in the block.
 
-    # It must not refer to `image`, which keeps it: the pixels of such a ring would wait for the garbage collector.
-    def look(computed: pyvips.Image, progress: Any) -> None:
-        nonlocal next_look, told
-        if stopped or time.monotonic() < next_look:
+    Stops the computation and raises the task's error at the deadline or when the job is canceled.
+    """
+    stopped: list[Exception] = []
+    next_report = time.monotonic() + PROGRESS_PERIOD_S
+    reported = start
+
+    # A reference to `image` here would be a cycle, which would keep its pixels until the next garbage collection.
+    def report(computed: pyvips.Image, progress: Any) -> None:
+        nonlocal next_report, reported
+        if stopped or time.monotonic() < next_report:
             return
-        next_look = time.monotonic() + LOOK_EVERY_S
+        next_report = time.monotonic() + PROGRESS_PERIOD_S
         try:
             task.remaining_s()
-            told = max(
-                told, start + (end - start) * progress.percent / 100
-            )  # libvips' own figure may step back a little
-            task.report_progress(told)
-        except Exception as error:  # noqa: BLE001 - no error can cross libvips: it is raised again below
+            # libvips' own figure may decrease slightly.
+            reported = max(reported, start + (end - start) * progress.percent / 100)
+            task.report_progress(reported)
+        except Exception as error:  # noqa: BLE001 - no error can pass through libvips: it is raised again below
             stopped.append(error)
             computed.set_kill(True)
 
     image.set_progress(True)
-    image.signal_connect("eval", look)
+    image.signal_connect("eval", report)
     try:
         yield
     except pyvips.Error:
@@ -79,10 +81,15 @@ def watched(image: pyvips.Image, task: Task, *, start: float = 0.0, end: float =
         raise stopped[0]
 
 
-def film(images: Sequence[pyvips.Image], delays_ms: list[int] | None = None, plays: int | None = None) -> pyvips.Image:
-    """Frames of one size below each other, with times and loops of the first where none are given."""
-    strip = pyvips.Image.arrayjoin(images, across=1).copy()
-    strip.set_type(pyvips.GValue.gint_type, "page-height", images[0].height)
+def animation_strip(
+    frames: Sequence[pyvips.Image], delays_ms: list[int] | None = None, plays: int | None = None
+) -> pyvips.Image:
+    """Frames of one size stacked vertically, as libvips represents animations.
+
+    Delays and number of plays are those of the first frame's image unless they are given.
+    """
+    strip = pyvips.Image.arrayjoin(frames, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
     if delays_ms is not None:
         strip.set_type(pyvips.GValue.array_int_type, "delay", delays_ms)
     if plays is not None:
@@ -90,55 +97,53 @@ def film(images: Sequence[pyvips.Image], delays_ms: list[int] | None = None, pla
     return strip
 
 
-def in_memory(image: pyvips.Image, task: Task) -> pyvips.Image:
-    """`image` computed, to be read in any order. Its progress is not told: saving, which follows, tells its own."""
-    with watched(image, task, end=0):
+def copy_to_memory(image: pyvips.Image, task: Task) -> pyvips.Image:
+    """Computes `image`, so that it can be read in any order. Reports no progress: the encoder that follows does."""
+    with track_progress(image, task, end=0):
         return image.copy_memory()
 
 
-def each_frame(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image], task: Task) -> pyvips.Image:
-    """An animation or a still picture with every frame changed alike."""
+def map_frames(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image], task: Task) -> pyvips.Image:
+    """Applies `change` to a still image or to every frame of an animation."""
     if image.get_page_height() == image.height:
         return change(image)
-    return film([change(frame) for frame in frames_of(in_memory(image, task))])
+    return animation_strip([change(frame) for frame in split_frames(copy_to_memory(image, task))])
 
 
-def frames_of(strip: pyvips.Image) -> list[pyvips.Image]:
-    """The frames of a film, each a part of it: it has to be there as a whole."""
+def split_frames(strip: pyvips.Image) -> list[pyvips.Image]:
+    """The frames of an animation, which has to be in memory."""
     height = strip.get_page_height()
     return [strip.crop(0, top, strip.width, height) for top in range(0, strip.height, height)]
 
 
-#: Lines of libvips' that complain about a file begin so; lines about writing name the saver ("jpegsave_buffer: ...").
-_READING = ("vipsjpeg", "jpeg", "png", "spng", "vipspng", "webp", "gif", "nsgif", "tiff", "heif", "vipsforeignload")
+#: Prefixes of libvips' error lines about the input; lines about the output name the saver ("jpegsave_buffer: ...").
+_LOADERS = ("vipsjpeg", "jpeg", "png", "spng", "vipspng", "webp", "gif", "nsgif", "tiff", "heif", "vipsforeignload")
 
-#: What they say of files that may be whole: of kinds of JPEG, and of compressions in TIFF, that nobody here decodes.
-_UNREADABLE = re.compile(r"Unsupported JPEG|(not configured|not implemented)$")
+#: Errors about intact files: kinds of JPEG and compressions of TIFF that are not supported.
+_UNSUPPORTED = re.compile(r"Unsupported JPEG|(not configured|not implemented)$")
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns errors of libvips into ours: the file's fault where a loader complains, else a defect."""
-    pyvips.vips_lib.vips_error_clear()  # what earlier work, that went well in the end, has left there
+def map_vips_errors() -> Iterator[None]:
+    """Maps libvips' errors: to a MediaError if a loader reports one, else to InternalError."""
+    pyvips.vips_lib.vips_error_clear()  # errors of earlier work that succeeded in the end
     try:
         yield
     except pyvips.Error as error:
-        raise _translation(error) from error
-    except UnicodeDecodeError as error:  # pyvips reads complaints and names of metadata, which quote the file, as UTF-8
-        raise CorruptMediaError("The picture is damaged or cut short (a text in it is no text).") from error
+        raise _mapped_error(error) from error
+    except UnicodeDecodeError as error:  # pyvips decodes messages and metadata names, which quote the file, as UTF-8
+        raise CorruptMediaError("The image is damaged or truncated (it contains invalid text).") from error
 
 
-def _translation(error: pyvips.Error) -> DarkroomError:
+def _mapped_error(error: pyvips.Error) -> DarkroomError:
     lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
     for line in lines:
-        speaker, _, complaint = line.partition(": ")
-        if speaker.lower().startswith(_READING) and "save" not in speaker:
-            if _UNREADABLE.search(complaint):
-                return UnsupportedMediaTypeError(
-                    f"The picture is stored in a way that cannot be read ({complaint[:120]})."
-                )
-            return CorruptMediaError(f"The picture is damaged or cut short ({(complaint or line)[:120]}).")
-    # Some loaders fail without a word. Then the saver, which writes to memory, can only say that it cannot go on.
+        source, _, reason = line.partition(": ")
+        if source.lower().startswith(_LOADERS) and "save" not in source:
+            if _UNSUPPORTED.search(reason):
+                return UnsupportedMediaTypeError(f"The image uses an unsupported encoding ({reason[:120]}).")
+            return CorruptMediaError(f"The image is damaged or truncated ({(reason or line)[:120]}).")
+    # Some loaders fail without a message. Then the saver, which writes to memory, only reports that it cannot continue.
     if all("unable to write to target" in line for line in lines):
-        return CorruptMediaError("The picture is damaged or cut short (its pixels cannot be read).")
+        return CorruptMediaError("The image is damaged or truncated (its pixels cannot be read).")
     return InternalError(f"libvips failed: {error.message}: {'; '.join(lines)}"[:300])

@@ -58,7 +58,7 @@ def parse_key(key: str) -> tuple[str, str]:
 
 
 def metadata_of(name: str, jobs: list[AttachedJob]) -> dict[str, str]:
-    """An upload's name and jobs as object metadata, which must be ASCII."""
+    """The name and the jobs of an upload as object metadata, which must be ASCII."""
     metadata = {"name": quote(clean_name(name))}
     if jobs:
         metadata["jobs"] = json.dumps([job.model_dump(mode="json") for job in jobs], separators=(",", ":"))
@@ -109,7 +109,7 @@ def identify(content: bytes, size_bytes: int, declared: str | None) -> MediaType
 
 
 def check_kind(operation: Operation, kind: MediaKind) -> None:
-    """Raises WrongMediaKindError unless the operation works on this kind of media."""
+    """Raises WrongMediaKindError unless the operation accepts this kind of media."""
     if kind not in operation.accepts:
         accepted = " and ".join(sorted(f"{kind} files" for kind in operation.accepts))
         raise WrongMediaKindError(f"{operation} accepts {accepted}; this is a file of kind {kind}.")

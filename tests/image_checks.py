@@ -7,7 +7,7 @@ from PIL import Image, ImageChops, ImageStat
 from darkroom.media.task import Rendition
 
 
-def opened(rendition: Rendition) -> Image.Image:
+def open_result(rendition: Rendition) -> Image.Image:
     """The result, decoded; what it says about itself is checked against its bytes."""
     assert isinstance(rendition.content, bytes)
     image = Image.open(io.BytesIO(rendition.content))
@@ -20,7 +20,7 @@ def opened(rendition: Rendition) -> Image.Image:
     return image
 
 
-def difference(one: Image.Image, other: Image.Image) -> float:
+def mean_difference(one: Image.Image, other: Image.Image) -> float:
     """Mean difference of two pictures of one size, over all channels, from 0 to 255; what lies under glass is white."""
     assert one.size == other.size
     means = ImageStat.Stat(ImageChops.difference(_on_white(one), _on_white(other))).mean
