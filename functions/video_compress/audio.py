@@ -5,7 +5,7 @@ from darkroom.av.probe import Stream
 from darkroom.contracts.video_params import VideoCompressParams
 from functions.video_compress.encoders import Container
 
-#: What every player supports. Surround sound is mixed down to two channels.
+#: What every player supports. Surround audio is mixed down to two channels.
 _MAX_SAMPLE_RATE_HZ = 48_000
 _MAX_CHANNELS = 2
 

@@ -59,13 +59,13 @@ def read_image_facts(source: Source, limits: Limits) -> ImageFacts:
     if isinstance(header, ImageHeader):
         return _from_pillow(source, header)
     frames, duration_s, plays = _read_animation(content, header, source.media_type)
-    turned = exif_orientation(header)
+    orientation = exif_orientation(header)
     stored = Size(header.width, header.get_page_height())
     stream = _build_stream(
         source.media_type,
         stored,
-        Size(stored.height, stored.width) if turned in SIDEWAYS_ORIENTATIONS else stored,
-        rotation_degrees=_ROTATIONS.get(turned, 0),
+        Size(stored.height, stored.width) if orientation in SIDEWAYS_ORIENTATIONS else stored,
+        rotation_degrees=_ROTATIONS.get(orientation, 0),
         frame_count=frames,
         duration_s=duration_s,
         frame_rate=round(frames / duration_s, 3) if frames and duration_s else None,
@@ -74,7 +74,7 @@ def read_image_facts(source: Source, limits: Limits) -> ImageFacts:
     )
     profile = bytes(header.get("icc-profile-data")) if header.get_typeof("icc-profile-data") else b""
     found = _build_probe(source, stream, _read_exif(content, header, source.media_type))
-    return ImageFacts(found, turned, bool(header.hasalpha()), profile_name(profile), plays)
+    return ImageFacts(found, orientation, bool(header.hasalpha()), profile_name(profile), plays)
 
 
 def _from_pillow(source: Source, header: ImageHeader) -> ImageFacts:

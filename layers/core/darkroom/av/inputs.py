@@ -20,7 +20,7 @@ REQUEST_BYTES = 1024 * 1024
 NETWORK_TIMEOUT_US = 15_000_000
 
 #: One connection for all requests costs the fewest bytes. FFmpeg does not notice when the server closes the kept
-#: connection; it has to be told to reconnect.
+#: connection, so `-reconnect` is needed.
 _URL_ARGUMENTS = (
     *("-rw_timeout", str(NETWORK_TIMEOUT_US), "-multiple_requests", "1"),
     *("-request_size", str(REQUEST_BYTES), "-initial_request_size", str(FIRST_REQUEST_BYTES)),
