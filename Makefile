@@ -42,7 +42,7 @@ test: ## run everything: lint, unit, hostile (short), integration, e2e, chaos (s
 lint: ## check style (ruff), types (mypy) and the template (sam validate)
 	@$(CHECK) lint
 
-format: ## format the code and fix what ruff can fix
+format: ## format the code and apply the fixes of ruff
 	@$(CHECK) format
 
 unit: ## run the unit tests, which need no running service

@@ -1,4 +1,4 @@
-"""Local files in the place of uploads, so that an operation can be called as the plain function it is."""
+"""Local files instead of uploads, so that tests can call an operation as a function."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ DEADLINE_S = 120
 
 @dataclass
 class LocalSource:
-    """A file on this disk as a Source. Its type is what the bytes say, unless `declared` says otherwise."""
+    """A local file as a Source. Its type is detected from its bytes unless `declared` is given."""
 
     local: Path
     declared: str | None = None
@@ -33,7 +33,7 @@ class LocalSource:
         with self.local.open("rb") as file:
             found = sniff_type(file.read(HEAD_BYTES))
         if found is None:
-            raise UnsupportedMediaTypeError(f"{self.name} is of no type that Darkroom reads.")
+            raise UnsupportedMediaTypeError(f"{self.name} is of no supported type.")
         return found.name
 
     @property
@@ -61,7 +61,7 @@ def make_task(
     deadline_s: float = DEADLINE_S,
     progress: Callable[[float], None] = lambda _fraction: None,
 ) -> Task:
-    """A task on `source` that may write below `directory` and finds `files` by their ids."""
+    """A task for `source` that writes below `directory` and fetches `files` by their ids."""
     known = {file_id: _as_source(file) for file_id, file in (files or {}).items()}
 
     def fetch(file_id: str) -> Source:
@@ -81,3 +81,9 @@ def make_task(
 
 def _as_source(file: Source | Path) -> Source:
     return LocalSource(file) if isinstance(file, Path) else file
+
+
+def make_task_for(content: bytes, directory: Path, media_type: str | None = None, *, pixels: int = PIXELS) -> Task:
+    """A task whose source has these bytes; `media_type` replaces the detected type."""
+    (directory / "source").write_bytes(content)
+    return make_task(LocalSource(directory / "source", media_type), directory, pixels=pixels)

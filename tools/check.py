@@ -85,7 +85,7 @@ class Checks:
         self._step("sam validate", [sam, "validate", "--lint", "--template-file", "template.yaml", "--region", REGION])
 
     def format(self) -> None:
-        """Formats the code and fixes what ruff can fix."""
+        """Formats the code and applies the fixes of ruff."""
         self._step("ruff check --fix", [str(self._bin / "ruff"), "check", "--fix", "."])
         self._step("ruff format", [str(self._bin / "ruff"), "format", "."])
 
@@ -227,7 +227,7 @@ def suite_environment(settings: Settings) -> dict[str, str]:
 
 
 def prepare(settings: Settings, action: str) -> None:
-    """Installs what the check needs and this machine lacks."""
+    """Installs the missing dependencies of a check."""
     require_python()
     if action in WITH_SERVICES:
         stack.install(settings, environments.install_development)

@@ -32,8 +32,8 @@ from darkroom.services.redis.views import View
 #: Jobs that are fetched or compared in one round trip.
 BATCH = 500
 
-#: Seconds by which two comparisons with the ledger overlap, beside the life of an upload form (a job that comes with an
-#: upload has an id as old as its form): writers' clocks differ, and writes take time.
+#: Seconds by which two comparisons with the ledger overlap, since writers' clocks differ and writes take time. The life
+#: of an upload form is added, because the id of a job that comes with an upload is as old as the form.
 OVERLAP_S = 120
 
 #: Seconds that accepting a job may take; a younger job without a view is still being accepted.

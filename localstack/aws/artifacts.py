@@ -1,7 +1,7 @@
-"""Packs what `sam build` made, so that a deployment and the cold starts after it are quick.
+"""Archives the output of `sam build` without compression, so that deployments and cold starts are fast.
 
-SAM would compress 170 MB at every deployment, and every emulated environment would inflate its share. On one machine
-nothing is gained by that: files are stored as they are, once per build. The contents are those that ship.
+SAM would compress 170 MB at every deployment, and every emulated environment would decompress its part. On one machine
+compression has no advantage, so files are stored uncompressed, once per build. The contents are those of the build.
 """
 
 import re
@@ -11,14 +11,14 @@ from pathlib import Path
 
 _LOCATION = re.compile(r"^(\s+(?:CodeUri|ContentUri): )([A-Za-z0-9]+)$", re.MULTILINE)
 
-#: The same for every file, so that the same contents make the same archive and nothing is deployed for nothing.
+#: The date of every file: archives of the same contents are identical, so that nothing is deployed twice.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 PACKED = "packed.yaml"
 
 
 def pack(build: Path) -> None:
-    """Writes an archive beside each artifact of the build, and a template that names the archives."""
+    """Writes an archive of each artifact of the build, and a template that refers to the archives."""
     template = (build / "template.yaml").read_text()
     for name in sorted({match[2] for match in _LOCATION.finditer(template)}):
         _archive(build / name, build / f"{name}.zip")

@@ -1,4 +1,4 @@
-"""What the deployed functions write, read from CloudWatch Logs: `python -m localstack.aws.function_logs`."""
+"""Follows the logs of the deployed functions in CloudWatch Logs: `python -m localstack.aws.function_logs`."""
 
 import time
 from typing import Any
@@ -8,16 +8,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localstack.settings import REGION, Settings, load
 
-#: Seconds between two looks, and before the first of them, whose lines are shown too.
+#: Seconds between two requests, and the age up to which existing lines are shown at first.
 _PAUSE_S = 1.0
 _RECENT_S = 60.0
 
-#: Lines of the platform around every invocation, which say nothing here.
+#: Lines that Lambda adds to every invocation; they are not shown.
 _PLATFORM = ("START RequestId", "END RequestId", "REPORT RequestId")
 
 
 def main() -> None:
-    """Follows until it is ended, whether or not the stack is there."""
+    """Prints new lines until the process is stopped. Waits for a stack that does not run yet."""
     settings = load()
     logs = botocore.session.Session().create_client("logs", region_name=REGION)
     since = {"": _now_ms() - int(_RECENT_S * 1000)}
@@ -26,7 +26,7 @@ def main() -> None:
             for group in groups(settings, logs):
                 since[group] = _print_new(logs, group, since.get(group, since[""]))
         except (BotoCoreError, ClientError):
-            pass  # the emulator is not there: its own log says why
+            pass  # the emulator does not run; its own log shows why
         time.sleep(_PAUSE_S)
 
 
@@ -37,7 +37,7 @@ def groups(settings: Settings, logs: Any) -> list[str]:
 
 
 def _print_new(logs: Any, group: str, since_ms: int) -> int:
-    """Prints what was written since, and returns from when on the next look begins."""
+    """Prints the lines since a time; returns the time from which the next call continues."""
     latest = since_ms
     for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since_ms):
         for event in page["events"]:

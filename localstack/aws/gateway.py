@@ -1,7 +1,7 @@
-"""The API's address: `http://localhost:8000` leads to the emulated API Gateway. `python -m localstack.aws.gateway`.
+"""Forwards `http://localhost:8000` to the emulated API Gateway: `python -m localstack.aws.gateway`.
 
-A reverse proxy that adds what API Gateway adds (X-Forwarded-*) and refuses what API Gateway refuses (bodies over
-10 MB); everything else passes untouched in both directions, as a stream.
+A reverse proxy that adds the headers that API Gateway adds (X-Forwarded-*) and rejects the requests that API Gateway
+rejects (bodies over 10 MB). Everything else is streamed unchanged in both directions.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ log = logging.getLogger("gateway")
 #: The logical id of the API in the template.
 API_RESOURCE = "HttpApi"
 
-#: API Gateway's limit of a request's body.
+#: API Gateway's limit for the body of a request.
 MAX_BODY_BYTES = 10_000_000
 
-#: Bodies up to this size are read as a whole, which is cheaper.
+#: Responses up to this size are read as a whole, which is faster than streaming.
 _SMALL_BYTES = 65_536
 
-#: Seconds. API Gateway gives up after 30.
+#: Seconds. API Gateway times out after 30.
 _TIMEOUT_S = 35
 _CONNECT_TIMEOUT_S = 2
 
-#: Headers that concern one connection only (RFC 9110, section 7.6.1), which a proxy does not pass on.
+#: Headers of a single connection (RFC 9110, section 7.6.1), which a proxy does not forward.
 _HOP_BY_HOP = frozenset(
     (
         "connection",
@@ -55,7 +55,7 @@ _HOP_BY_HOP = frozenset(
 
 
 class Gateway:
-    """Forwards to one stack's API, which is looked up when it is first needed and again when it has gone."""
+    """Forwards to the API of one stack, which is looked up at the first request and after connection errors."""
 
     def __init__(self, settings: Settings, find: Callable[[Settings], str | None] | None = None) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ class Gateway:
         await self._client.close()
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
-        """Answers one request."""
+        """Forwards one request and returns the response."""
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return web.json_response({"message": "Request Entity Too Large"}, status=413)
         target = await self._target(request)
@@ -94,9 +94,9 @@ class Gateway:
             return await self._exchange(request, target)
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as error:
             self._api_id = None
-            return unavailable(f"The emulated API Gateway does not answer: {error}.")
+            return unavailable(f"The emulated API Gateway does not respond: {error}.")
         except TimeoutError:
-            # As API Gateway says it.
+            # The response of API Gateway after a time-out.
             return web.json_response({"message": "Service Unavailable"}, status=503)
 
     async def _target(self, request: web.Request) -> URL | None:
@@ -106,43 +106,41 @@ class Gateway:
         return upstream(self._settings, self._api_id, request.raw_path) if self._api_id else None
 
     async def _exchange(self, request: web.Request, target: URL) -> web.StreamResponse:
-        assert self._client is not None  # noqa: S101 - made before the first request
+        assert self._client is not None  # noqa: S101 - created before the first request
         body = request.content if request.can_read_body else None
         async with self._client.request(
             request.method, target, headers=request_headers(request), data=body, allow_redirects=False
-        ) as answer:
-            headers = without_hop_by_hop(answer.headers.items())
-            size = answer.content_length
+        ) as reply:
+            headers = without_hop_by_hop(reply.headers.items())
+            size = reply.content_length
             if size is not None and size <= _SMALL_BYTES and request.method != "HEAD":
-                return web.Response(
-                    status=answer.status, reason=answer.reason, headers=headers, body=await answer.read()
-                )
-            response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+                return web.Response(status=reply.status, reason=reply.reason, headers=headers, body=await reply.read())
+            response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=headers)
             await response.prepare(request)
-            async for piece in answer.content.iter_any():
+            async for piece in reply.content.iter_any():
                 await response.write(piece)
             await response.write_eof()
             return response
 
 
 async def _leave_out_server(_request: web.Request, response: web.StreamResponse) -> None:
-    """The library names itself in every answer; API Gateway does not."""
+    """Removes the header in which the library names itself; API Gateway has none."""
     response.headers.popall("Server", None)
 
 
 def find_api(settings: Settings) -> str | None:
-    """The API's id in the deployed stack, or None while there is none."""
+    """The API's id in the deployed stack; None if it is not deployed."""
     config = Config(connect_timeout=_CONNECT_TIMEOUT_S, read_timeout=5, retries={"max_attempts": 0})
     client = botocore.session.Session().create_client("cloudformation", region_name=REGION, config=config)
     try:
         return deployed.physical_id(settings.stack, client, API_RESOURCE)
     except BotoCoreError as error:
-        log.warning("the stack cannot be read: %s", error)
+        log.warning("cannot read the stack: %s", error)
         return None
 
 
 def upstream(settings: Settings, api_id: str, raw_path: str) -> URL:
-    """Where the emulator serves a path of the API. The path is passed on as it was written, encoded or not."""
+    """The emulator's URL of a path of the API. The path is kept as it was sent, without decoding."""
     if settings.emulator == "localstack":
         return URL(
             f"http://{api_id}.execute-api.{settings.service_host}:{settings.ports.emulator}{raw_path}", encoded=True
@@ -151,7 +149,7 @@ def upstream(settings: Settings, api_id: str, raw_path: str) -> URL:
 
 
 def request_headers(request: web.Request) -> CIMultiDict[str]:
-    """The client's headers, and what API Gateway adds to them."""
+    """The headers of the client and those that API Gateway adds."""
     headers = without_hop_by_hop(request.headers.items())
     earlier = request.headers.get("X-Forwarded-For")
     peer = request.remote or "127.0.0.1"
@@ -162,14 +160,14 @@ def request_headers(request: web.Request) -> CIMultiDict[str]:
 
 
 def without_hop_by_hop(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
-    """Headers that go from end to end, repeated ones included."""
+    """The end-to-end headers, including repeated ones."""
     pairs = list(headers)
     named = {name.strip().lower() for key, text in pairs if key.lower() == "connection" for name in text.split(",")}
     return CIMultiDict((key, text) for key, text in pairs if key.lower() not in _HOP_BY_HOP | named)
 
 
 def unavailable(detail: str) -> web.Response:
-    """A problem document (RFC 9457): there is nothing to forward to."""
+    """A response with a problem document (RFC 9457) for a stack that cannot be reached."""
     status = http.HTTPStatus.SERVICE_UNAVAILABLE
     body = {
         "type": "about:blank",

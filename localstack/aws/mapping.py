@@ -1,8 +1,8 @@
-"""AWS's side of an event source mapping on RabbitMQ, which no emulator brings: `python -m localstack.aws.mapping`.
+"""Runs the event source mappings on RabbitMQ, which no emulator supports: `python -m localstack.aws.mapping`.
 
-Reads the mappings of the deployed stack and behaves as AWS does with each: one invocation at a time, batches of the
-size and window that were deployed, acknowledged when the function succeeds and given back when it does not. It waits
-for a stack that is not there yet and follows one that is deployed again.
+Reads the mappings of the deployed stack and runs each as AWS does: one invocation at a time, batches of the deployed
+size and window, acknowledged if the function succeeds and requeued if not. It waits for a stack that is not deployed
+yet, and applies changes after a new deployment.
 """
 
 import http.client
@@ -29,9 +29,9 @@ from localstack.settings import REGION, Settings, load
 
 log = logging.getLogger("mapping")
 
-#: Seconds between two looks at the stack: while it is there, and while it is not.
-_LOOK_S = 5.0
-_LOOK_WHILE_ABSENT_S = 0.5
+#: Seconds between two checks of the stack: when it is deployed, and when it is not.
+_CHECK_S = 5.0
+_CHECK_ABSENT_S = 0.5
 
 #: Seconds. A function behind a mapping may run for 14 minutes.
 _INVOKE_TIMEOUT_S = 15 * 60
@@ -40,9 +40,9 @@ _SOCKET_TIMEOUT_S = 5
 
 
 class Invoker:
-    """Invokes one function synchronously, over one connection that is kept. Not for several threads at a time.
+    """Invokes one function synchronously over one persistent connection. Not thread-safe.
 
-    The request is signed and sent here, because an SDK's client costs four times the processor time per call.
+    Requests are signed and sent here because an SDK client takes four times the CPU time per call.
     """
 
     def __init__(self, endpoint_url: str, function_arn: str, credentials: Any) -> None:
@@ -53,26 +53,26 @@ class Invoker:
         self._connection: http.client.HTTPConnection | None = None
 
     def __call__(self, payload: bytes) -> None:
-        """Raises InvocationFailedError unless the function returned."""
+        """Invokes the function. Raises InvocationFailedError unless it returned without an error."""
         request = AWSRequest("POST", self._url, {"Content-Type": "application/json"}, payload)
         self._signer.add_auth(request)
-        status, error_kind, answer = self._send(dict(request.headers.items()), payload)
+        status, error_kind, body = self._send(dict(request.headers.items()), payload)
         if status == http.HTTPStatus.TOO_MANY_REQUESTS:
             raise InvocationFailedError("throttled")
         if status != http.HTTPStatus.OK or error_kind:
-            raise InvocationFailedError(f"status {status} {error_kind}: {answer[:500].decode(errors='replace')}")
+            raise InvocationFailedError(f"status {status} {error_kind}: {body[:500].decode(errors='replace')}")
 
     def _send(self, headers: dict[str, str], payload: bytes) -> tuple[int, str, bytes]:
         reused = self._connection is not None
         try:
             return self._exchange(headers, payload)
-        except (ConnectionResetError, BrokenPipeError):  # the first is also what a missing answer raises
-            self._hang_up()
+        except (ConnectionResetError, BrokenPipeError):  # the first is also raised when there is no response
+            self._disconnect()
             if not reused:
-                raise InvocationFailedError("the connection was closed without an answer") from None
+                raise InvocationFailedError("the connection was closed without a response") from None
         except (OSError, http.client.HTTPException) as error:
-            self._hang_up()
-            raise InvocationFailedError(f"no answer: {error!r}") from error
+            self._disconnect()
+            raise InvocationFailedError(f"no response: {error!r}") from error
         return self._send(headers, payload)  # the connection had been closed while it was idle
 
     def _exchange(self, headers: dict[str, str], payload: bytes) -> tuple[int, str, bytes]:
@@ -82,14 +82,14 @@ class Invoker:
         response = self._connection.getresponse()
         return response.status, response.headers.get("X-Amz-Function-Error", ""), response.read()
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection:
             self._connection.close()
         self._connection = None
 
 
 class Mappings:
-    """All pollers of one stack."""
+    """The pollers of one stack."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -102,27 +102,27 @@ class Mappings:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Follows the stack until `stop` is called."""
+        """Runs the mappings of the stack until `stop` is called."""
         while not self._stopping.is_set():
             try:
-                self._follow()
+                self._update()
             except (BotoCoreError, ClientError, UnsupportedMappingError) as error:
-                log.warning("the stack cannot be read: %s", error)
+                log.warning("cannot read the stack: %s", error)
                 self._version = ""
-            self._stopping.wait(_LOOK_S if self._version else _LOOK_WHILE_ABSENT_S)
+            self._stopping.wait(_CHECK_S if self._version else _CHECK_ABSENT_S)
         self._replace({})
 
     def stop(self, *_: object) -> None:
-        """Ends `run`. May be called from a signal handler."""
+        """Ends `run`. Can be called from a signal handler."""
         self._stopping.set()
 
-    def _follow(self) -> None:
+    def _update(self) -> None:
         version = deployed.version(self._settings.stack, self._cloudformation)
         if version and version == self._version:
             return
         mappings = deployed.read(self._settings.stack, self._cloudformation, self._functions) if version else []
         if mappings is None:
-            return  # being deployed: what runs goes on until it is clear what comes
+            return  # a deployment is in progress: the current pollers continue until it has finished
         self._replace(dict.fromkeys(mappings))
         self._version = version
 
@@ -144,12 +144,12 @@ class Mappings:
         return Poller(mapping, lambda: self._connect(mapping), invoker)
 
     def _connect(self, mapping: DeployedMapping) -> pika.BlockingConnection:
-        """Opens a connection with the account that the secret holds now. Raises OSError when that cannot be had."""
+        """Opens a connection with the credentials in the secret. Raises OSError when they cannot be read."""
         try:
             account = json.loads(self._secrets.get_secret_value(SecretId=mapping.secret_arn)["SecretString"])
             credentials = pika.PlainCredentials(account["username"], account["password"])
         except (BotoCoreError, ClientError, KeyError, ValueError) as error:
-            raise ConnectionError(f"the broker's secret cannot be read: {error!r}") from error
+            raise ConnectionError(f"cannot read the broker's secret: {error!r}") from error
         return pika.BlockingConnection(
             pika.ConnectionParameters(
                 host="127.0.0.1",
@@ -168,11 +168,11 @@ class Mappings:
 
 
 def main() -> int:
-    """Works until SIGTERM or SIGINT."""
+    """Runs until SIGTERM or SIGINT."""
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stdout, force=True
     )
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it tells each lost connection in a dozen lines
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs a dozen lines for each lost connection
     logging.getLogger("botocore").setLevel(logging.WARNING)
     mappings = Mappings(load())
 

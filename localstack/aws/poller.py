@@ -1,8 +1,8 @@
-"""One mapping at work: takes messages from a queue, hands them to a function in batches, one batch at a time.
+"""The poller of one mapping: consumes messages from a queue and passes them to a function, one batch at a time.
 
 A batch closes when it is full, when the window since its first message is over, or when the next message would make the
-payload too large. Success acknowledges the whole batch; an error gives the whole batch back to the queue, after a pause
-that grows with every error. A lost connection is opened again, for ever.
+payload too large. Success acknowledges the whole batch; an error requeues it, after a pause that grows with every
+error. After a lost connection the poller reconnects, without limit.
 """
 
 import logging
@@ -21,28 +21,27 @@ from localstack.aws.deployed import DeployedMapping
 
 log = logging.getLogger("mapping")
 
-#: Raises InvocationFailedError unless the function took the event.
+#: Invokes the function with an event. Raises InvocationFailedError unless it succeeds.
 Invoke = Callable[[bytes], None]
 Connect = Callable[[], BlockingConnection]
 
-#: Seconds before a batch is given back after the first error in a row, and at most.
+#: Seconds before a batch is requeued: after the first of consecutive errors, and at most.
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 
-#: Seconds between two tries to connect, at first and at most.
+#: Seconds between two connection attempts: at first, and at most.
 FIRST_RECONNECT_S = 0.2
 LONGEST_RECONNECT_S = 5.0
 
-#: Seconds that a running invocation gets when the poller is told to stop. What is not acknowledged by then is
-#: delivered again.
+#: Seconds that a stopping poller waits for a running invocation. Messages not acknowledged by then are redelivered.
 STOP_GRACE_S = 3.0
 
-#: How many batches are held here: the one at work, and one that is ready when it ends.
+#: Batches held by the poller: the one in flight, and the next one.
 _PREFETCHED_BATCHES = 2
 
 
 class InvocationFailedError(Exception):
-    """The function did not take the batch: it failed, was throttled or does not answer."""
+    """The function failed, was throttled or did not respond."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class _Message:
 
 
 class Poller:
-    """Works until it is stopped."""
+    """Polls one queue in a thread of its own, until it is stopped."""
 
     def __init__(self, mapping: DeployedMapping, connect: Connect, invoke: Invoke) -> None:
         self.mapping = mapping
@@ -64,11 +63,11 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name=mapping.queue, daemon=True)
 
     def start(self) -> None:
-        """Begins to work, in a thread of its own."""
+        """Starts polling."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes no more messages. Returns at once; `join` waits until the batch at work is settled or given up."""
+        """Stops consuming and returns at once. `join` waits for the batch in flight, up to STOP_GRACE_S."""
         self._stopping.set()
         session = self._session
         if session:
@@ -83,15 +82,15 @@ class Poller:
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
-                self._work_on_one_connection()
+                self._poll_connection()
             except (AMQPError, OSError) as error:
                 if time.monotonic() - started > LONGEST_RECONNECT_S:
-                    pause_s = FIRST_RECONNECT_S  # it had worked
-                log.warning("%s: %r; trying again in %.1f s", self.mapping.queue, error, pause_s)
+                    pause_s = FIRST_RECONNECT_S  # the connection had been established
+                log.warning("%s: %r; reconnecting in %.1f s", self.mapping.queue, error, pause_s)
                 self._stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_RECONNECT_S)
 
-    def _work_on_one_connection(self) -> None:
+    def _poll_connection(self) -> None:
         connection = self._connect()
         self._session = _Session(self.mapping, connection, self._invoke, self._invoking, self._stopping)
         try:
@@ -101,7 +100,7 @@ class Poller:
 
 
 class _Session:
-    """One connection's life. One thread speaks AMQP and answers heartbeats while a batch is at work in another."""
+    """Polling over one connection. One thread handles AMQP and heartbeats, another one invokes the function."""
 
     def __init__(
         self,
@@ -125,7 +124,7 @@ class _Session:
         self._left_over: _Message | None = None
 
     def run(self) -> None:
-        """Consumes until the connection is lost (raises) or `stop` is called."""
+        """Consumes until `stop` is called. Raises AMQPError or OSError when the connection is lost."""
         worker = threading.Thread(target=self._work, name=f"{self._mapping.queue} batches", daemon=True)
         try:
             self._channel.basic_qos(prefetch_count=min(self._mapping.batch_size * _PREFETCHED_BATCHES, 65_535))
@@ -134,7 +133,7 @@ class _Session:
             log.info("%s: consuming", self._mapping.queue)
             if not self._stopping.is_set():
                 self._channel.start_consuming()
-            self._settle_last()
+            self._finish_batch()
         finally:
             self._over.set()
             self._arrived.put(None)
@@ -145,8 +144,8 @@ class _Session:
         """Ends `run` from another thread."""
         self._on_connection(self._channel.stop_consuming)
 
-    def _settle_last(self) -> None:
-        """Gives the batch at work its time, while its acknowledgement can still be sent."""
+    def _finish_batch(self) -> None:
+        """Waits for the batch in flight, so that it can still be acknowledged on this connection."""
         until = time.monotonic() + STOP_GRACE_S
         while not self._idle.is_set() and time.monotonic() < until:
             self._connection.process_data_events(time_limit=0.05)
@@ -166,13 +165,13 @@ class _Session:
             batch = self._next_batch()
             if batch is None:
                 return
-            with self._invoking:  # a batch of a connection that was lost may still be at work
+            with self._invoking:  # a batch of a lost connection may still be in flight
                 if self._over.is_set() or self._stopping.is_set():
                     return
                 errors = 0 if self._deliver(batch, errors) else errors + 1
 
     def _next_batch(self) -> list[_Message] | None:
-        """Waits for the first message, then takes what belongs to its batch. None when the session is over."""
+        """Waits for the first message and collects its batch. None when the session is over."""
         first = self._left_over or self._arrived.get()
         self._left_over = None
         if first is None:
@@ -181,7 +180,7 @@ class _Session:
         size_bytes = rmq_event.overhead_bytes(self._source) + len(first.record)
         until = time.monotonic() + self._mapping.window_s
         while len(batch) < self._mapping.batch_size:
-            message = self._take(until)
+            message = self._receive(until)
             if message is None:
                 break
             size_bytes += len(message.record) + len(", ")
@@ -191,7 +190,7 @@ class _Session:
             batch.append(message)
         return None if self._over.is_set() else batch
 
-    def _take(self, until: float) -> _Message | None:
+    def _receive(self, until: float) -> _Message | None:
         remaining_s = until - time.monotonic()
         try:
             return self._arrived.get(timeout=remaining_s) if remaining_s > 0 else self._arrived.get_nowait()
@@ -199,21 +198,21 @@ class _Session:
             return None
 
     def _deliver(self, batch: list[_Message], errors_before: int) -> bool:
-        """Invokes the function and settles the batch. Returns whether it was taken."""
+        """Invokes the function, then acknowledges or requeues the batch. Returns whether the function succeeded."""
         self._idle.clear()
         try:
             self._invoke(rmq_event.event(self._source, [message.record for message in batch]))
         except InvocationFailedError as error:
             pause_s = min(FIRST_PAUSE_S * 2**errors_before, LONGEST_PAUSE_S)
-            log.warning("%s: %s; giving %d back in %.1f s", self._mapping.queue, error, len(batch), pause_s)
+            log.warning("%s: %s; requeuing %d messages in %.1f s", self._mapping.queue, error, len(batch), pause_s)
             self._stopping.wait(pause_s)
-            self._settle(lambda: self._give_back(batch))
+            self._settle(lambda: self._requeue(batch))
             return False
         self._settle(lambda: self._acknowledge(batch))
         return True
 
     def _settle(self, action: Callable[[], None]) -> None:
-        """Runs the action and then says that nothing is at work, both on the connection's thread."""
+        """Runs the action on the connection's thread; no batch is in flight afterwards."""
 
         def act() -> None:
             action()
@@ -225,7 +224,7 @@ class _Session:
         for message in batch:
             self._channel.basic_ack(message.tag)
 
-    def _give_back(self, batch: list[_Message]) -> None:
+    def _requeue(self, batch: list[_Message]) -> None:
         for message in batch:
             self._channel.basic_nack(message.tag, requeue=True)
 
@@ -234,5 +233,5 @@ class _Session:
             self._connection.add_callback_threadsafe(action)
         except AMQPError:
             log.warning(
-                "%s: the connection was lost with a batch at work, which is delivered again", self._mapping.queue
+                "%s: the connection was lost with a batch in flight, which will be redelivered", self._mapping.queue
             )

@@ -1,7 +1,8 @@
 """The event that a Lambda function receives from a mapping on Amazon MQ for RabbitMQ.
 
-Shape: https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html. Its oddities follow from a poller in Java: a string in
-the headers is an object with its bytes, as numbers from -128 to 127; a time is a text in American English.
+Shape: https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html. AWS's poller is written in Java, which shows in
+the format: a string in the headers is an object with its bytes, as numbers from -128 to 127; a time is text in American
+English.
 """
 
 import base64
@@ -11,14 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-#: Largest payload of one invocation. A batch closes before it grows larger; a message that alone is larger is dropped.
+#: Largest payload of one invocation. A batch closes before it exceeds it; a single message that exceeds it is dropped.
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 class Properties(Protocol):
-    """An AMQP message's properties, as pika names them."""
+    """The properties of an AMQP message, named as in pika."""
 
     content_type: str | None
     content_encoding: str | None
@@ -38,7 +39,7 @@ class Properties(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Where the messages of an event come from."""
+    """The broker, queue and virtual host of an event's messages."""
 
     arn: str
     queue: str
@@ -46,7 +47,7 @@ class Source:
 
 
 def record(properties: Properties, body: bytes, *, redelivered: bool) -> bytes:
-    """One message as it stands in the event, in JSON."""
+    """One message of the event, as JSON."""
     return json.dumps(
         {
             "basicProperties": _properties(properties, len(body)),
@@ -57,14 +58,14 @@ def record(properties: Properties, body: bytes, *, redelivered: bool) -> bytes:
 
 
 def event(source: Source, records: Sequence[bytes]) -> bytes:
-    """The event of one batch, in JSON."""
+    """The event of one batch, as JSON."""
     key = json.dumps(f"{source.queue}::{source.virtual_host}")
     head = f'{{"eventSource": "aws:rmq", "eventSourceArn": {json.dumps(source.arn)}, "rmqMessagesByQueue": {{{key}: ['
     return head.encode() + b", ".join(records) + b"]}}"
 
 
 def overhead_bytes(source: Source) -> int:
-    """How much of the payload is not messages."""
+    """The size of an event without messages."""
     return len(event(source, []))
 
 
@@ -113,7 +114,7 @@ def _from_seconds(seconds: int) -> datetime:
 
 
 def _time(moment: datetime) -> str:
-    # `Jan 1, 1970, 12:33:41 AM`: no leading zero in day and hour, whatever this machine's language.
+    # `Jan 1, 1970, 12:33:41 AM`: no leading zero in day and hour, independent of this machine's locale.
     month = _MONTHS[3 * moment.month - 3 : 3 * moment.month]
     hour, half = moment.hour % 12 or 12, "AM" if moment.hour < 12 else "PM"
     return f"{month} {moment.day}, {moment.year}, {hour}:{moment.minute:02}:{moment.second:02} {half}"

@@ -1,7 +1,7 @@
-"""Builds the real template with `sam build` and deploys it with `sam deploy` to the emulator.
+"""Builds template.yaml with `sam build`, and deploys it to the emulator with `sam deploy`.
 
-Runs on the tools' Python, as a process of its own: `python -m localstack.aws.sam build|deploy`. Nothing is built or
-deployed that has been built or deployed before.
+Runs as a process on the Python of the stack's tools: `python -m localstack.aws.sam build|deploy`. It skips the build
+when the sources have not changed, and the deployment when the emulator already has it.
 """
 
 import fcntl
@@ -26,10 +26,10 @@ from localstack.services.native import own_environment
 from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 
-#: What a build depends on. Tests, documents and the local stack itself do not count.
+#: The files that a build depends on.
 _SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers")
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
-#: What a cached part of a build depends on without SAM knowing it.
+#: Files that every artifact depends on. SAM's cache does not know this.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
 
 _SHOWN = 40
@@ -39,7 +39,7 @@ _BUILD_LOCK = "build.lock"
 
 
 def main() -> None:
-    """Builds or deploys. Prints a line when it did something; ends with a message and status 1 when it cannot."""
+    """Builds or deploys, by the first argument. Exits with a message and status 1 when it fails."""
     actions = {"build": build, "deploy": deploy}
     try:
         actions[sys.argv[1]](load())
@@ -48,10 +48,10 @@ def main() -> None:
 
 
 def build(settings: Settings) -> None:
-    """Builds for this machine's own Python, unless the sources are those of the last build."""
+    """Builds for the Python of this machine, unless the sources are those of the last build."""
     settings.home.mkdir(exist_ok=True)
     stamp = settings.home / _BUILD_STAMP
-    with _only_one(settings.home / _BUILD_LOCK):
+    with _locked(settings.home / _BUILD_LOCK):
         digest = _digest(settings.root, _SOURCES)
         if stamp.exists() and stamp.read_text() == digest and (settings.build / artifacts.PACKED).exists():
             return
@@ -75,11 +75,11 @@ def _build_arguments(settings: Settings) -> list[str]:
 
 
 def deploy(settings: Settings) -> None:
-    """Deploys what was built, unless this emulator has it already."""
-    with _only_one(settings.home / _BUILD_LOCK):  # nobody may build anew what is being deployed
+    """Deploys the last build, unless this emulator already has it."""
+    with _locked(settings.home / _BUILD_LOCK):  # no other process may build during the deployment
         source = settings.home / _BUILD_STAMP
         if not source.exists():
-            raise StackError("There is no complete build to deploy: the last one was interrupted. Try again.")
+            raise StackError("There is no complete build to deploy: the last one was interrupted. Run make up again.")
         _deploy(settings, source.read_text())
 
 
@@ -127,7 +127,7 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
 
 
 def _broker_secret(settings: Settings) -> str:
-    """The secret with the broker's account, made when it is not there. Returns its ARN."""
+    """Creates the secret with the broker's credentials if it does not exist. Returns its ARN."""
     secrets = _client(settings, "secretsmanager")
     try:
         return str(secrets.describe_secret(SecretId=settings.secret_name)["ARN"])
@@ -139,12 +139,12 @@ def _broker_secret(settings: Settings) -> str:
 
 
 def _artifact_bucket(settings: Settings) -> None:
-    # In this region making a bucket of one's own again is not an error.
+    # In us-east-1, creating a bucket that this account already owns is not an error.
     _client(settings, "s3").create_bucket(Bucket=settings.artifact_bucket)
 
 
 def _emulator_identity(settings: Settings) -> str:
-    """Differs when the emulator was started anew, which has forgotten everything then."""
+    """Differs after a restart of the emulator, which loses its state."""
     record = settings.directory / "processes" / "emulator.json"
     return record.read_text() if record.exists() else ""
 
@@ -162,12 +162,12 @@ def _client(settings: Settings, service: str) -> Any:
 
 
 def _sam(settings: Settings, command: str, arguments: list[str]) -> None:
-    """Runs the SAM command line, its output in a log. Raises StackError with the end of that log."""
+    """Runs the SAM command line with its output in a log. Raises StackError with the end of that log."""
     log = settings.home / f"sam-{command}-{settings.stack}.log"
     environment = own_environment(settings) | _sam_environment(settings)
     argv = [str(settings.tools.parent / "sam"), command, "--config-env", "local", *arguments]
     with log.open("wb") as output:
-        answer = subprocess.run(
+        completed = subprocess.run(
             argv,
             cwd=settings.root,
             env=environment,
@@ -176,14 +176,14 @@ def _sam(settings: Settings, command: str, arguments: list[str]) -> None:
             stderr=output,
             check=False,
         )
-    if answer.returncode:
+    if completed.returncode:
         raise StackError(f"sam {command} failed. The end of {log.relative_to(settings.root)}:\n{tail(log, _SHOWN)}")
 
 
 def _sam_environment(settings: Settings) -> dict[str, str]:
     return {
         "SAM_CLI_TELEMETRY": "0",
-        "SAM_CLI_POLL_DELAY": "0.2",  # seconds between two looks at a deployment, which takes few here
+        "SAM_CLI_POLL_DELAY": "0.2",  # seconds between two requests for the state of a deployment
         "DARKROOM_BUILD_TARGET": "host" if settings.emulator == "ministack" else "lambda",
         "DARKROOM_BUILD_RUNTIME": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "DARKROOM_BUILD_PYTHON": str(settings.tools),
@@ -191,7 +191,7 @@ def _sam_environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,7 +1,7 @@
 """Shows the running stack at work: sample media, all seven operations, both ways to upload.
 
-A photo goes through the API and gets its jobs one by one. A video goes straight to S3 with a presigned form that
-carries its jobs, which start when the upload arrives. The results are saved, and shown together on a contact sheet.
+A photo is uploaded through the API, then its jobs are submitted one by one. A video is uploaded directly to S3 with a
+presigned form; its jobs start when it arrives. The results are saved, and shown together on a contact sheet.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localstack.demo import board, contact_sheet, engines, jobs, report
-from localstack.demo.api_client import Client, NoAnswerError
+from localstack.demo.api_client import Client, NoResponseError
 from localstack.failure import StackError
 from localstack.settings import ROOT, Settings, load
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(settings, Client(options.api or settings.api_url), options.results)
     except KeyboardInterrupt:
         return 130
-    except NoAnswerError as error:
+    except NoResponseError as error:
         print(f"\n{error}\nIs the stack running? `make up` starts it.", file=sys.stderr)
     except StackError as error:
         print(f"\n{error}\n`make logs` shows the logs of the functions.", file=sys.stderr)

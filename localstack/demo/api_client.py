@@ -1,4 +1,4 @@
-"""A client of Darkroom's API that needs nothing but the standard library."""
+"""A client of Darkroom's API that needs only the standard library."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from typing import Any
 
 from localstack.failure import StackError
 
-#: Seconds beyond a `wait` after which an answer is given up.
-PATIENCE_S = 30
+#: Seconds until a request times out, in addition to its `wait`.
+TIMEOUT_S = 30
 
 Json = dict[str, Any]
 
 
-class NoAnswerError(StackError):
-    """Nothing answers at the address."""
+class NoResponseError(StackError):
+    """The API does not respond."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,27 @@ class Client:
         self.address = address.rstrip("/")
 
     def get(self, path: str, *, wait_s: int = 0, **query: object) -> Json:
-        """The JSON document at `path`; `wait_s` lets the API hold its answer that long until a job has ended."""
+        """GETs a JSON document. With `wait_s` the API responds when the job has ended, or after that time."""
         parameters = query | ({"wait": wait_s} if wait_s else {})
         suffix = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        return _document(_send(self.address + path + suffix, timeout_s=wait_s + PATIENCE_S))
+        return _document(_send(self.address + path + suffix, timeout_s=wait_s + TIMEOUT_S))
 
     def post(self, path: str, body: Json) -> Json:
-        """The answer to a JSON document."""
+        """POSTs a JSON document; returns the JSON response."""
         content = json.dumps(body).encode()
         return _document(_send(self.address + path, content, "application/json"))
 
     def post_file(self, path: str, file: Upload) -> Json:
-        """The answer to a file sent through the API itself."""
+        """POSTs a file through the API; returns the JSON response."""
         return _document(post_form(self.address + path, {}, file))
 
     def download(self, path: str) -> bytes:
-        """The bytes at `path`, after the redirect to where they lie."""
+        """GETs a file, following redirects."""
         return _send(self.address + path)
 
 
 def post_form(address: str, fields: dict[str, str], file: Upload) -> bytes:
-    """Sends a form as browsers do: the fields first, then the file, as S3 wants it."""
+    """POSTs a form as browsers do: the fields first, then the file, as S3 requires."""
     boundary = os.urandom(16).hex()
     parts = [_part(boundary, f'name="{name}"', value.encode()) for name, value in fields.items()]
     disposition = f'name="file"; filename="{file.name}"\r\nContent-Type: {file.media_type}'
@@ -70,33 +70,33 @@ def _part(boundary: str, disposition: str, content: bytes) -> bytes:
     return f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + content + b"\r\n"
 
 
-def _send(address: str, content: bytes | None = None, media_type: str = "", timeout_s: float = PATIENCE_S) -> bytes:
-    """GETs, or POSTs the content. Raises NoAnswerError or StackError."""
+def _send(address: str, content: bytes | None = None, media_type: str = "", timeout_s: float = TIMEOUT_S) -> bytes:
+    """Sends a GET request, or a POST request with content. Raises NoResponseError or StackError."""
     request = urllib.request.Request(address, content)  # noqa: S310 - the address is the user's or the API's
     if media_type:
         request.add_header("content-type", media_type)
-    where = f"{request.get_method()} {address.partition('?')[0]}"
+    target = f"{request.get_method()} {address.partition('?')[0]}"
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - as above
-            answer: bytes = response.read()
-            return answer
+            content_received: bytes = response.read()
+            return content_received
     except urllib.error.HTTPError as error:
-        raise StackError(f"{where} was refused: {error.code} {_problem(error)}") from error
+        raise StackError(f"{target} failed: {error.code} {_problem(error)}") from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise NoAnswerError(f"{where} got no answer: {reason}") from error
+        raise NoResponseError(f"{target}: no response: {reason}") from error
 
 
 def _document(content: bytes) -> Json:
     try:
         document: Json = json.loads(content)
     except ValueError as error:
-        raise StackError(f"The answer is no JSON: {content[:200]!r}") from error
+        raise StackError(f"The response is not JSON: {content[:200]!r}") from error
     return document
 
 
 def _problem(error: urllib.error.HTTPError) -> str:
-    """The code and the sentence of a problem document, or what came instead."""
+    """The code and the detail of a problem document, or the text of another response."""
     content = error.read(2000)
     try:
         problem = json.loads(content)

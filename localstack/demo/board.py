@@ -1,4 +1,4 @@
-"""What the demo shows: jobs while they run, results when they are done."""
+"""Text output of the demo: progress of jobs, tables, sizes and durations."""
 
 import sys
 from collections.abc import Sequence
@@ -7,25 +7,25 @@ from typing import TextIO
 _BAR_WIDTH = 24
 _DONE = {"completed": "done", "failed": "FAILED", "canceled": "canceled"}
 
-#: Progress is told again, where lines cannot be rewritten, after this fraction more of the work.
+#: Without a terminal, a line is printed for each of these steps of progress.
 _STEP = 0.25
 
 
 class Board:
-    """One line per job. A terminal sees the lines change in place; a log gets a line for each change."""
+    """One line per job. On a terminal the lines are redrawn in place; elsewhere each change prints a line."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream
         self._in_place = stream.isatty()
         self._drawn = 0
-        self._told: dict[str, tuple[str, int]] = {}
+        self._printed: dict[str, tuple[str, int]] = {}
 
     def show(self, jobs: Sequence[tuple[str, str, float]]) -> None:
         """Draws the jobs, each as its name, status and progress from 0 to 1."""
         if self._in_place:
             self._redraw([line(*job) for job in jobs])
         else:
-            self._tell(jobs)
+            self._print_changes(jobs)
         self._stream.flush()
 
     def _redraw(self, lines: list[str]) -> None:
@@ -33,23 +33,23 @@ class Board:
         self._stream.write(up + "".join(f"\x1b[2K{text}\n" for text in lines))
         self._drawn = len(lines)
 
-    def _tell(self, jobs: Sequence[tuple[str, str, float]]) -> None:
+    def _print_changes(self, jobs: Sequence[tuple[str, str, float]]) -> None:
         for name, status, progress in jobs:
             now = (status, int(progress / _STEP))
-            if self._told.get(name) != now:
-                self._told[name] = now
+            if self._printed.get(name) != now:
+                self._printed[name] = now
                 self._stream.write(line(name, status, progress) + "\n")
 
 
 def line(name: str, status: str, progress: float) -> str:
-    """One job as a bar."""
+    """One job as a progress bar."""
     share = 1.0 if status == "completed" else progress
     full = round(share * _BAR_WIDTH)
     return f"  {name:<18} {'█' * full}{'·' * (_BAR_WIDTH - full)} {share:4.0%}  {_DONE.get(status, status)}"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows below their heads, each column as wide as its widest cell; columns in `right` are set to the right."""
+    """A table with a header. Columns are as wide as their widest cell; those in `right` are right-aligned."""
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
 
     def set_row(row: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[i
 
 
 def size(count_bytes: int) -> str:
-    """A number of bytes as people write it."""
+    """A size with a suitable unit."""
     if count_bytes < 1000:
         return f"{count_bytes} B"
     if count_bytes < 1_000_000:
@@ -73,5 +73,5 @@ def size(count_bytes: int) -> str:
 
 
 def seconds(count_s: float) -> str:
-    """A stretch of time as people write it."""
+    """A duration in seconds, or in minutes and seconds."""
     return f"{count_s:.2f} s" if count_s < 60 else f"{int(count_s // 60)} min {count_s % 60:.0f} s"

@@ -35,7 +35,7 @@ def make(settings: Settings, jobs: Sequence[Finished], target: Path) -> Path:
 
 def _cells(settings: Settings, jobs: Sequence[Finished], temporary: Path) -> Iterator[Cell]:
     for source in dict.fromkeys(job.submitted.source for job in jobs):
-        details = f"input, {board.size(source.stat().st_size)}"
+        details = f"input, {board.size(source.stat().st_size)}{_shown(source)}"
         yield _cell(source.name, details, image=_image(settings, source, temporary))
         for job in jobs:
             if job.submitted.source == source:
@@ -47,7 +47,7 @@ def _result(settings: Settings, job: Finished, temporary: Path) -> Cell:
     if not job.completed:
         return _cell(operation, job.document["status"], facts=[("error", report.failure(job))])
     output = job.document["outputs"][0]
-    details = f"{report.describe(output)}, {board.size(output['size_bytes'])}"
+    details = f"{report.describe(output)}, {board.size(output['size_bytes'])}{_shown(job.files[0])}"
     images = [image for file in job.files if (image := _image(settings, file, temporary))]
     return _cell(operation, details, image=images[0] if images else None, facts=facts(job.document["document"] or {}))
 
@@ -56,14 +56,19 @@ def _cell(title: str, details: str, *, image: Path | None = None, facts: Sequenc
     return {"title": title, "details": details, "image": image and str(image), "facts": [] if image else list(facts)}
 
 
+def _shown(file: Path) -> str:
+    """The end of a caption: which part of the file its image shows."""
+    return {".mp4": ": first frame", ".mp3": ": waveform"}.get(file.suffix, "")
+
+
 def _image(settings: Settings, file: Path, temporary: Path) -> Path | None:
     """The file itself if it is an image, the first frame of a video, or None."""
     if file.suffix in _IMAGE_SUFFIXES:
         return file
     if file.suffix != ".mp4":
         return None
-    frame = temporary / f"{file.stem}.png"
-    argv = ["-v", "error", "-i", str(file), "-frames:v", "1", "-y", str(frame)]
+    frame = temporary / f"{file.stem}.tiff"  # the layer's FFmpeg has no PNG encoder
+    argv = ["-v", "error", "-i", str(file), "-frames:v", "1", "-pix_fmt", "rgb24", "-y", str(frame)]
     _run([str(settings.build / "FfmpegLayer" / "bin" / "ffmpeg"), *argv], f"take the first frame of {file.name}")
     return frame
 

@@ -50,7 +50,7 @@ class Cell:
 
 
 class Placed(NamedTuple):
-    """An image in RGBA, and where its upper left corner belongs."""
+    """An image in RGBA and the position of its upper left corner."""
 
     image: pyvips.Image
     x: int
@@ -101,8 +101,9 @@ def _facts(facts: Sequence[tuple[str, str]], x: int, y: int, font: Path) -> Iter
 
 def _fitted(path: Path) -> pyvips.Image:
     """The image in RGBA, not larger than a frame."""
-    image = pyvips.Image.thumbnail(str(path), FRAME_WIDTH_PX, height=FRAME_HEIGHT_PX, size="down")
-    image = image.colourspace("srgb")
+    image = pyvips.Image.thumbnail(
+        str(path), FRAME_WIDTH_PX, height=FRAME_HEIGHT_PX, size="down", export_profile="srgb"
+    ).colourspace("srgb")
     return image if image.hasalpha() else image.addalpha()
 
 

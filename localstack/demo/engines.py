@@ -1,4 +1,4 @@
-"""Which engines do the work, and in which versions: from the locks of the layers, and from FFmpeg itself."""
+"""The versions of the media engines: from the lock file of the imaging layer, and from FFmpeg itself."""
 
 import re
 import subprocess
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from localstack.settings import Settings
 
-#: The engines and the packages whose versions are theirs.
+#: The package whose version is that of the engine, by engine.
 _LOCKED = {"libvips": "pyvips-binary", "Pillow": "pillow"}
 
 
 def versions(settings: Settings) -> dict[str, str]:
-    """Versions by engine, as far as they can be known."""
+    """Versions by engine. Engines that are not built yet are left out."""
     lock = (settings.root / "layers" / "imaging" / "requirements.txt").read_text()
     found = {engine: _pin(lock, package) for engine, package in _LOCKED.items()}
     found["FFmpeg"] = _ffmpeg(settings.build / "FfmpegLayer" / "bin" / "ffmpeg")
@@ -26,6 +26,6 @@ def _pin(lock: str, package: str) -> str:
 def _ffmpeg(binary: Path) -> str:
     if not binary.exists():
         return ""
-    told = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=10, check=True).stdout
-    match = re.match(r"ffmpeg version (\S+)", told)
+    output = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    match = re.match(r"ffmpeg version (\S+)", output)
     return match.group(1) if match else ""

@@ -51,8 +51,8 @@ class Finished:
         return self._moment_s("finished_at") - self._moment_s("started_at", "finished_at")
 
     @property
-    def started_cold_s(self) -> float:
-        """Seconds of `waited_s` in which the job was out of the queue while its function was starting."""
+    def starting_s(self) -> float:
+        """Seconds of `waited_s` after the job had left the queue, in which its function was starting."""
         moments = [moment["at"] for moment in self.document.get("timeline", []) if moment["event"] == "dispatched"]
         if not moments or not self.document["started_at"]:
             return 0.0
@@ -83,9 +83,9 @@ def submit_video(api: Client) -> list[Submitted]:
     video = _read(ROOT / samples.VIDEO, "video/mp4")
     print(f"presigned   {video.name} ({board.size(len(video.content))}): POST /uploads, then POST the form to S3")
     jobs = [{"operation": operation, "params": params} for operation, params in samples.VIDEO_JOBS.items()]
-    answer = api.post("/uploads", {"name": video.name, "media_type": video.media_type, "jobs": jobs})
-    post_form(answer["upload"]["url"], answer["upload"]["fields"], video)
-    return [Submitted(job["job_id"], job["operation"], "presigned", ROOT / samples.VIDEO) for job in answer["jobs"]]
+    response = api.post("/uploads", {"name": video.name, "media_type": video.media_type, "jobs": jobs})
+    post_form(response["upload"]["url"], response["upload"]["fields"], video)
+    return [Submitted(job["job_id"], job["operation"], "presigned", ROOT / samples.VIDEO) for job in response["jobs"]]
 
 
 def _read(path: Path, media_type: str) -> Upload:

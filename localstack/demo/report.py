@@ -1,4 +1,4 @@
-"""The demo's report: a table of the results, and where the time of the slowest start went."""
+"""The demo's report: a table of the results, and an explanation of the longest wait."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,14 +44,15 @@ def describe(output: dict[str, Any]) -> str:
 
 
 def waiting(jobs: Sequence[Finished]) -> str:
-    """What `waited` and `worked` mean, and what the job that waited longest waited for."""
+    """Explains the columns of times, and the wait of the job that waited longest."""
     meaning = "waited: in the queue and until the function had started. worked: processing, transfers included."
     longest = max(jobs, key=lambda job: job.waited_s)
     if longest.waited_s < NOTICEABLE_S:
         return meaning
-    queued = longest.waited_s - longest.started_cold_s
+    queued = longest.waited_s - longest.starting_s
     return (
-        f"{meaning}\n{longest.submitted.operation} waited longest: {board.seconds(queued)} in the queue, "
-        f"{board.seconds(longest.started_cold_s)} for its function to start.\nThe first run of a function is a cold "
-        "start: its code and layers are unpacked and imported. Later runs skip it; run `make demo` again to compare."
+        f"{meaning}\n{longest.submitted.operation} waited longest: {board.seconds(queued)} in the queue and "
+        f"{board.seconds(longest.starting_s)} for its function to start.\nEvery function starts cold on its first run: "
+        "its code and layers are unpacked and imported. This includes the one that\nempties the queue. Run `make demo` "
+        "again to see the times of warm functions."
     )

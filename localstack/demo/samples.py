@@ -16,7 +16,7 @@ PHOTO_JOBS: dict[str, dict[str, Any]] = {
 VIDEO_JOBS: dict[str, dict[str, Any]] = {
     "video_thumbnail": {"time_percent": 50, "width": 640},
     "video_compress": {"crf": 28, "preset": "veryfast", "max_height": 360},
-    "audio_extract": {"format": "mp3", "bitrate_kbps": 128, "waveform": ["png"]},
+    "audio_extract": {"format": "mp3", "bitrate_kbps": 128, "loudness": -16, "waveform": ["png"]},
     "video_metadata": {},
 }
 

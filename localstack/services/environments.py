@@ -1,8 +1,8 @@
 """Python environments, made with nothing but Python itself: `python3 -m localstack.services.environments`.
 
-Run as a command it makes `.darkroom/tools`, which holds the emulator, the SAM command line and what the stack's own
-services import. The emulator runs functions on this environment, so it holds no dependency of the project: a package
-that is missing from a layer must not be found there by accident.
+As a command it makes `.darkroom/tools`, which contains the emulator, the SAM command line and the libraries of the
+stack's own services. The emulator runs functions on this environment. It therefore contains no dependency of the
+project: a package that is missing from a layer would be found in it.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def require_python() -> None:
 
 
 def ensure(directory: Path, requirements: Path, contents: str) -> None:
-    """Makes the environment unless it already holds exactly what the lock file lists, for this Python.
+    """Makes the environment unless it already contains exactly the packages of the lock file, for this Python.
 
     `contents` describes it in messages. Raises StackError when it cannot be made.
     """

@@ -1,4 +1,4 @@
-"""`make logs`: what every part says, as it says it: processes, containers and functions."""
+"""Follows the logs of processes, containers and functions, for `make logs`."""
 
 import subprocess
 import time
@@ -11,12 +11,12 @@ from localstack.settings import Settings
 
 _PAUSE_S = 0.3
 
-#: Bytes of each log that are shown at first.
+#: Bytes at the end of each log that are shown at first.
 _RECENT_BYTES = 4000
 
 
 def follow(settings: Settings) -> None:
-    """Follows all logs until interrupted; a part that starts later joins."""
+    """Prints new lines of all logs until interrupted, also of services that start later."""
     directory = Registry(settings.directory).log("any").parent
     others = [compose.follow(settings)] if compose.runs(settings) else []
     if settings.tools.exists():
@@ -30,9 +30,9 @@ def follow(settings: Settings) -> None:
                 _print_new(path.stem, files[path])
             time.sleep(_PAUSE_S)
     finally:
-        for other in others:
-            other.terminate()
-            other.wait()
+        for process in others:
+            process.terminate()
+            process.wait()
         for file in files.values():
             file.close()
 
@@ -47,7 +47,7 @@ def _open_near_end(path: Path) -> BinaryIO:
     size = path.stat().st_size
     if size > _RECENT_BYTES:
         file.seek(size - _RECENT_BYTES)
-        file.readline()  # the rest of a line
+        file.readline()  # the rest of the first, incomplete line
     return file
 
 

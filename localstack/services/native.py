@@ -1,4 +1,4 @@
-"""The services as native processes: how each is started and how it tells that it is ready."""
+"""The services as native processes: how each is started, and when it is ready."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from localstack.failure import StackError
 from localstack.services import readiness, scratch
 from localstack.settings import ACCOUNT, BROKER_PASSWORD, BROKER_USER, REGION, VIRTUAL_HOSTS, Settings
 
-#: Seconds until a service must be ready. The broker needs 5 on a quick machine.
+#: Seconds until a service must be ready. The broker needs 5 on a fast machine.
 START_TIMEOUT_S = 90.0
 
 BROKER = "rabbitmq"
@@ -24,7 +24,7 @@ PORT_MAPPER = "epmd"
 MAPPING = "mapping"
 GATEWAY = "gateway"
 
-#: Variables of the caller that children may see. Everything else, other AWS settings above all, stays outside.
+#: Variables of the caller that processes inherit. Others could change their behavior, AWS settings in particular.
 _PASSED_ON = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "XDG_CONFIG_HOME", "SSL_CERT_FILE"} | {
     "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY",
@@ -32,11 +32,11 @@ _PASSED_ON = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "XDG_CONFIG_H
     "http_proxy",
     "https_proxy",
 }
-_PASSED_ON_PREFIX = "PIP_"  # builds install packages from where this user gets them
+_PASSED_ON_PREFIX = "PIP_"  # builds use the package index of this user
 _LOCAL_HOSTS = "127.0.0.1,localhost,localhost.localstack.cloud"
 
-#: Where packages put the broker's own start script. The one on PATH may be a wrapper that insists on being root or
-#: a certain user; this one works for everybody.
+#: Paths of the broker's start script in packages. The one on PATH may be a wrapper that requires root or a certain
+#: user; this one works for every user.
 _BROKER_SCRIPTS = (
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
@@ -55,7 +55,7 @@ _CACHE_NAMES = ("redis-server", "valkey-server")
 
 @dataclass(frozen=True)
 class Service:
-    """One process. `ports` names the ports of `Ports` that it listens to."""
+    """One process. `ports` are the names of its ports in `Ports`."""
 
     name: str
     argv: list[str]
@@ -63,13 +63,13 @@ class Service:
     probe: readiness.Probe
     environment: dict[str, str] = field(default_factory=dict)
     directory: Path = Path()
-    #: Writes what the process reads before it starts.
+    #: Called before the process starts; writes its configuration.
     prepare: Callable[[], None] = lambda: None
 
     @property
     def fingerprint(self) -> str:
-        """Differs when the process would be started differently, whoever starts it from whatever shell."""
-        ignored = {"TMPDIR"}  # chosen by how much memory was free when it started
+        """Equal for processes started in the same way, independently of the shell that starts them."""
+        ignored = {"TMPDIR"}  # depends on the free memory at the start
         own = sorted(
             (name, value) for name, value in self.environment.items() if not _is_passed_on(name) and name not in ignored
         )
@@ -77,7 +77,7 @@ class Service:
 
 
 def base_environment() -> dict[str, str]:
-    """What every process of the stack sees."""
+    """The environment of every process of the stack."""
     passed_on = {name: value for name, value in os.environ.items() if _is_passed_on(name)}
     return {"LANG": "C.UTF-8"} | passed_on | {"NO_PROXY": _LOCAL_HOSTS, "PYTHONUNBUFFERED": "1"}
 
@@ -87,17 +87,17 @@ def _is_passed_on(name: str) -> bool:
 
 
 def own_environment(settings: Settings) -> dict[str, str]:
-    """What our own programs see besides: these settings, and the emulated AWS."""
+    """The environment of the programs in this repository: the settings and the emulated AWS."""
     return base_environment() | settings.environment() | settings.aws_environment()
 
 
 def find_broker() -> str:
-    """The broker's start script, or nothing where RabbitMQ is not installed."""
+    """The path of the broker's start script; empty if RabbitMQ is not installed."""
     return _first_match(_BROKER_SCRIPTS) or shutil.which("rabbitmq-server", path=_search_path()) or ""
 
 
 def find_cache() -> str:
-    """Redis, or Valkey, which speaks the same; or nothing."""
+    """The path of Redis, or of Valkey, which is compatible; empty if neither is installed."""
     return next((found for name in _CACHE_NAMES if (found := shutil.which(name, path=_search_path()))), "")
 
 
@@ -114,12 +114,12 @@ def _first_match(patterns: tuple[str, ...]) -> str:
 
 
 def _search_path() -> str:
-    # System services live where an ordinary user's PATH does not look.
+    # System services may be in directories that are not on the PATH of an ordinary user.
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
-def backing(settings: Settings) -> list[Service]:
-    """What the emulator does not bring: the broker and the cache. Raises StackError when one is not installed."""
+def backing_services(settings: Settings) -> list[Service]:
+    """RabbitMQ and Redis, which no emulator provides. Raises StackError when one is not installed."""
     missing = [name for name, found in (("RabbitMQ", find_broker()), ("Redis", find_cache())) if not found]
     if missing:
         raise StackError(f"{' and '.join(missing)} cannot be found on this machine.")
@@ -127,7 +127,7 @@ def backing(settings: Settings) -> list[Service]:
 
 
 def _port_mapper(settings: Settings) -> list[Service]:
-    """Erlang's port mapper, started here because the broker's own would outlive it."""
+    """Erlang's port mapper, started here because one started by the broker would outlive it."""
     program = _find_port_mapper()
     if not program:
         return []
@@ -149,18 +149,18 @@ def _broker(settings: Settings) -> Service:
     environment = base_environment() | {
         "HOME": str(home),  # Erlang keeps its cookie there
         "RABBITMQ_NODENAME": f"{settings.stack}@localhost",
-        "RABBITMQ_CONF_ENV_FILE": os.devnull,  # nothing of a broker that the system itself may run
+        "RABBITMQ_CONF_ENV_FILE": os.devnull,  # ignores the configuration of the system's broker
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         "RABBITMQ_MNESIA_BASE": str(home / "data"),
         "RABBITMQ_LOG_BASE": str(home / "log"),
-        "RUNNING_UNDER_SYSTEMD": "true",  # the start script becomes the broker, instead of waiting beside it
+        "RUNNING_UNDER_SYSTEMD": "true",  # the start script replaces itself with the broker instead of waiting for it
         "RABBITMQ_PID_FILE": str(home / "pid"),
         "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
         "RABBITMQ_DIST_PORT": str(settings.ports.dist),
         "ERL_EPMD_PORT": str(settings.ports.epmd),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        # Idle schedulers sleep instead of spinning, and the node listens to this machine only.
+        # Idle schedulers sleep instead of spinning, and the node listens on loopback only.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
         ),
@@ -177,7 +177,7 @@ def _broker(settings: Settings) -> Service:
 
 
 def write_broker_files(home: Path, listener: str, definitions: str) -> None:
-    """The broker's configuration: where it listens, its one account and its virtual hosts."""
+    """Writes the broker's configuration: its listener, its user and its virtual hosts."""
     home.mkdir(parents=True, exist_ok=True)
     lines = [
         f"listeners.tcp.1 = {listener}",
@@ -209,7 +209,7 @@ def _definitions() -> dict[str, object]:
 
 
 def _password_hash(password: str) -> str:
-    # RabbitMQ's format: a salt of four bytes, then SHA-256 of salt and password. Fixed salt: the same file every time.
+    # RabbitMQ's format: a salt of four bytes, then SHA-256 of salt and password. A fixed salt keeps the file the same.
     salt = b"dark"
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
@@ -231,7 +231,7 @@ def _cache(settings: Settings) -> Service:
 
 
 def emulator(settings: Settings) -> Service:
-    """MiniStack, which checks what functions do against their roles' policies."""
+    """MiniStack, which enforces the IAM policies of the functions' roles."""
     home = settings.directory / EMULATOR
     temporary = scratch.directory(settings)
     environment = base_environment() | {
@@ -243,7 +243,7 @@ def emulator(settings: Settings) -> Service:
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
         "LAMBDA_EXECUTOR": "local",
-        "LOG_LEVEL": "WARNING",  # what functions write is in CloudWatch Logs
+        "LOG_LEVEL": "WARNING",  # the output of functions is in CloudWatch Logs
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "TMPDIR": str(temporary),
@@ -261,8 +261,8 @@ def emulator(settings: Settings) -> Service:
     )
 
 
-def own(settings: Settings) -> list[Service]:
-    """The two that stand in for a piece of AWS each: the mapping between queue and function, and the API's address."""
+def own_services(settings: Settings) -> list[Service]:
+    """The services of this repository: the mapping from queues to functions, and the API's address."""
     environment = own_environment(settings)
     return [
         Service(

@@ -1,4 +1,4 @@
-"""System packages: what a bare machine lacks, installed through its own package manager where that is allowed."""
+"""Missing system packages, installed with the package manager of this machine if the user is allowed to."""
 
 import os
 import shutil
@@ -12,15 +12,15 @@ BROKER = "rabbitmq"
 CACHE = "redis"
 VENV = "venv"
 
-#: Where Debian asks whether a service may start.
+#: The policy that Debian runs before it starts a service.
 POLICY = "/usr/sbin/policy-rc.d"
 
 _SHOWN = 15
 
-_ALTERNATIVE = "\nOr start a Docker engine: then RabbitMQ and Redis run in containers."
+_ALTERNATIVE = "\nOr start a Docker engine: RabbitMQ and Redis then run in containers."
 
-#: Debian starts a service as it is installed. A policy forbids that for the moment; one that is there already is left
-#: alone, and ours goes again whatever happens.
+#: Debian starts a service when it is installed. A temporary policy forbids this; it is always removed afterwards. An
+#: existing policy is not changed.
 _APT = """
 policy={policy}
 mark='made by darkroom for one installation'
@@ -37,12 +37,12 @@ apt-get -qq update && apt-get -qq install --yes --no-install-recommends {package
 
 @dataclass(frozen=True)
 class Manager:
-    """A package manager. `names` maps what we need to its packages, `script` is what a shell runs to install them."""
+    """A package manager. `names` maps our names to its packages; a shell runs `script` to install them."""
 
     program: str
     names: dict[str, str]
     script: str
-    #: What a person types.
+    #: The command to show to a user who must run it.
     command: str
     needs_root: bool = True
 
@@ -85,30 +85,30 @@ MANAGERS = (
 
 
 def install(needs: list[str]) -> None:
-    """Installs what is needed. Raises StackError, with the command to type, where that is not allowed or fails."""
+    """Installs packages. Raises StackError with the command to run if this is not allowed or fails."""
     manager = find_manager()
     if manager is None:
         raise StackError(
             f"{' and '.join(needs)} must be installed, and none of {', '.join(known.program for known in MANAGERS)} "
-            "is here to do it. Put rabbitmq-server and redis-server on the PATH by hand, or start a "
-            "Docker engine: then they run in containers."
+            "was found to install them. Put rabbitmq-server and redis-server on the PATH, or start a "
+            "Docker engine: they then run in containers."
         )
     names = " ".join(manager.names[need] for need in needs)
     prefix = _rights(manager)
     advice = _advice(manager, names)
     if prefix is None:
         raise StackError(
-            f"{names} must be installed, which needs root and this user has no sudo without a password. Run this once, "
+            f"{names} must be installed, which needs root, and this user needs a password for sudo. Run this once, "
             f"then try again:\n    {advice}{'' if VENV in needs else _ALTERNATIVE}"
         )
     print(f"Installing {names} …", flush=True)
     script = manager.script.format(packages=names, policy=POLICY)
-    answer = subprocess.run(
+    completed = subprocess.run(
         [*prefix, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    if answer.returncode:
-        shown = "\n".join(f"    {line}" for line in answer.stdout.splitlines()[-_SHOWN:])
-        raise StackError(f"Installing {names} failed:\n{shown}\nBy hand:\n    {advice}")
+    if completed.returncode:
+        shown = "\n".join(f"    {line}" for line in completed.stdout.splitlines()[-_SHOWN:])
+        raise StackError(f"Installing {names} failed:\n{shown}\nTo install them yourself:\n    {advice}")
 
 
 def find_manager() -> Manager | None:
@@ -117,7 +117,7 @@ def find_manager() -> Manager | None:
 
 
 def _rights(manager: Manager) -> list[str] | None:
-    """What to put before a command so that it may install; None when nothing helps."""
+    """The prefix that gives a command the right to install; None if there is none."""
     if not manager.needs_root or os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")

@@ -1,4 +1,4 @@
-"""Ports: whether one is free, and who has it when it is not."""
+"""Ports: whether one is free, and which process uses it."""
 
 import contextlib
 import socket
@@ -11,15 +11,15 @@ from localstack.settings import PURPOSES, Settings, port_variable
 
 
 def require_free(settings: Settings, names: list[str]) -> None:
-    """Raises StackError, which says for each port in use what it is for, who has it and which variable moves it."""
+    """Raises StackError if ports are in use; names their purpose, their process and the variable that changes them."""
     taken = [name for name in names if not is_free(getattr(settings.ports, name))]
     if taken:
         lines = [_describe(settings, name) for name in taken]
-        raise StackError("\n".join(["Another program uses a port that is needed here.", *lines]))
+        raise StackError("\n".join(["Another program uses a required port.", *lines]))
 
 
 def is_free(port: int) -> bool:
-    """Whether this machine's loopback address can be listened to at `port`."""
+    """Whether a process can listen on `port` of the loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -33,13 +33,13 @@ def _describe(settings: Settings, name: str) -> str:
     port = getattr(settings.ports, name)
     holder = owner(port) or "a process of another user"
     return (
-        f"  Port {port}, for {PURPOSES[name]}, is held by {holder}. "
-        f"End that, or choose another port: {port_variable(name)}=<port> make up"
+        f"  Port {port}, for {PURPOSES[name]}, is used by {holder}. "
+        f"Stop it, or choose another port: {port_variable(name)}=<port> make up"
     )
 
 
 def owner(port: int) -> str:
-    """Who listens at `port`: process id and command, or nothing when this user may not know."""
+    """The id and command of the process that listens on `port`; empty if this user cannot see it."""
     pid = _linux_owner(port) if sys.platform == "linux" else _portable_owner(port)
     return f"process {pid} ({_command(pid)})" if pid else ""
 
@@ -52,9 +52,9 @@ def _linux_owner(port: int) -> int:
 
 def _open_files(directory: Path) -> set[str]:
     found = set()
-    with contextlib.suppress(OSError):  # it ended, or belongs to another user
+    with contextlib.suppress(OSError):  # the process ended, or belongs to another user
         for link in directory.iterdir():
-            with contextlib.suppress(OSError):  # closed while we looked
+            with contextlib.suppress(OSError):  # closed in the meantime
                 found.add(str(link.readlink()))
     return found
 
@@ -72,23 +72,23 @@ def _listening(port: int) -> set[str]:
 
 def _portable_owner(port: int) -> int:
     try:
-        answer = subprocess.run(
-            ["lsof", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"],  # noqa: S607 - wherever the system keeps it
+        completed = subprocess.run(
+            ["lsof", "-t", f"-iTCP:{port}", "-sTCP:LISTEN"],  # noqa: S607 - its path differs between systems
             capture_output=True,
             text=True,
             check=False,
         )
     except OSError:
         return 0
-    first = answer.stdout.split()
+    first = completed.stdout.split()
     return int(first[0]) if first else 0
 
 
 def _command(pid: int) -> str:
-    answer = subprocess.run(
+    completed = subprocess.run(
         ["ps", "-o", "args=", "-p", str(pid)],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
     )
-    return answer.stdout.strip()[:80] or "unknown"
+    return completed.stdout.strip()[:80] or "unknown"

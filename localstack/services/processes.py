@@ -1,8 +1,8 @@
-"""Processes: started in a session of their own, remembered, and ended with everything they started.
+"""Processes: started in a session of their own, recorded, and stopped together with their descendants.
 
-A process is known by its id and its start time, so that a stranger who got the same id later is never touched. What it
-started is found by descent, by session, and by a variable that children inherit: emulator workers and their FFmpeg may
-have left the session, and Erlang's port mapper leaves its parent.
+A process is identified by its id and start time, so that another process that gets the same id later is not stopped.
+Descendants are found by parent, by process group, and by an inherited environment variable: the emulator's workers and
+their FFmpeg processes may have left the session, and Erlang's port mapper leaves its parent.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from pathlib import Path
 
 from localstack.failure import StackError
 
-#: The variable that marks everything a stack has started: its value is the stack's directory, `#`, and the name under
-#: which the process that started it is remembered.
+#: The environment variable of all processes of a stack. Its value is the stack's directory, `#`, and the name of the
+#: recorded process from which the process descends.
 MARK = "DARKROOM_STARTED_BY"
 
-#: Seconds that a process gets to end by itself.
+#: Seconds between SIGTERM and SIGKILL.
 GRACE_S = 5.0
 _PAUSE_S = 0.02
 
@@ -31,7 +31,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Process:
-    """One row of the system's process table. `started` is opaque: equal only for the same process."""
+    """One row of the system's process table. `started` is equal only for the same process."""
 
     pid: int
     parent: int
@@ -42,7 +42,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a process. `fingerprint` tells whether it would be started the same today."""
+    """A recorded process. `fingerprint` is equal if it would be started in the same way today."""
 
     name: str
     pid: int
@@ -51,7 +51,7 @@ class Record:
 
 
 def table() -> dict[int, Process]:
-    """Every process of this machine."""
+    """All processes of this machine, by id."""
     return _linux_table() if sys.platform == "linux" else _portable_table()
 
 
@@ -62,8 +62,8 @@ def _linux_table() -> dict[int, Process]:
             try:
                 text = (entry / "stat").read_text()
             except OSError:
-                continue  # it ended while we looked
-            # The command may hold spaces and brackets: fields are counted from the last closing one.
+                continue  # it ended in the meantime
+            # The command may contain spaces and brackets, so fields are counted from the last closing bracket.
             values = text[text.rindex(")") + 2 :].split()
             pid = int(entry.name)
             rows[pid] = Process(pid, int(values[1]), int(values[2]), values[0] in "ZX", values[19])
@@ -80,7 +80,7 @@ def _portable_table() -> dict[int, Process]:
 
 
 class Registry:
-    """The processes of one stack, remembered in files below its directory."""
+    """The processes of one stack, recorded in files below its directory."""
 
     def __init__(self, directory: Path) -> None:
         self._mark = f"{directory}#"
@@ -88,30 +88,30 @@ class Registry:
         self._logs = directory / "logs"
 
     def log(self, name: str) -> Path:
-        """Where a process writes what it has to say."""
+        """The log file of a process."""
         return self._logs / f"{name}.log"
 
     def records(self) -> dict[str, Record]:
-        """Every process that was started and not ended, dead or alive."""
+        """Every process that was started and not stopped, whether it still runs or not."""
         found = {}
         for path in sorted(self._records.glob("*.json")):
             try:
                 record = Record(**json.loads(path.read_text()))
             except (ValueError, TypeError):
-                path.unlink(missing_ok=True)  # cut short by a crash: nothing can be known from it
+                path.unlink(missing_ok=True)  # truncated by a crash
                 continue
             found[record.name] = record
         return found
 
     def alive(self, name: str) -> Record | None:
-        """The record of a process that runs now."""
+        """The record of a process if it runs."""
         record = self.records().get(name)
         return record if record and _is_running(record, table()) else None
 
     def start(
         self, name: str, argv: list[str], environment: Mapping[str, str], directory: Path, fingerprint: str
     ) -> Record:
-        """Starts a process that outlives this one, its output appended to its log."""
+        """Starts a process that outlives this one and appends its output to its log. Raises StackError."""
         for path in (self._records, self._logs, directory):
             path.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as log:
@@ -127,43 +127,43 @@ class Registry:
                 )
             except OSError as error:
                 raise StackError(f"{name} could not be started: {error}.") from error
-        child.returncode = 0  # it is meant to outlive us: no warning, no waiting
+        child.returncode = 0  # it outlives this process: no warning that it was not awaited
         process = table().get(child.pid)
         record = Record(name, child.pid, process.started if process else "", fingerprint)
-        self._remember(record)
+        self._write_record(record)
         return record
 
-    def _remember(self, record: Record) -> None:
+    def _write_record(self, record: Record) -> None:
         path = self._records / f"{record.name}.json"
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(asdict(record)))
         draft.replace(path)
 
     def stop(self, names: Iterable[str] | None = None) -> list[str]:
-        """Ends the named processes, or all, with everything they started. Returns the names of those that ran."""
+        """Stops the named processes, or all, with their descendants. Returns the names of those that ran."""
         records = self.records()
         chosen = list(records) if names is None else [name for name in names if name in records]
         running = [name for name in chosen if _is_running(records[name], table())]
         roots = {records[name].pid for name in running}
         marks = [self._mark] if names is None else [f"{self._mark}{name}\0" for name in names]
-        end(lambda: self._victims(roots, marks))
+        stop(lambda: self._found(roots, marks))
         for name in chosen:
             (self._records / f"{name}.json").unlink(missing_ok=True)
         return running
 
-    def _victims(self, roots: set[int], marks: list[str]) -> dict[int, Process]:
+    def _found(self, roots: set[int], marks: list[str]) -> dict[int, Process]:
         rows = table()
-        victims = {pid for pid, row in rows.items() if pid in roots or row.group in roots} | marked(marks)
+        found = {pid for pid, row in rows.items() if pid in roots or row.group in roots} | marked(marks)
         growing = True
         while growing:
-            children = {pid for pid, row in rows.items() if row.parent in victims}
-            growing = not children <= victims
-            victims |= children
-        return {pid: rows[pid] for pid in victims - _lineage(rows) if pid in rows and not rows[pid].zombie}
+            children = {pid for pid, row in rows.items() if row.parent in found}
+            growing = not children <= found
+            found |= children
+        return {pid: rows[pid] for pid in found - _lineage(rows) if pid in rows and not rows[pid].zombie}
 
 
 def marked(marks: list[str]) -> set[int]:
-    """Processes that inherited a mark, which begins as one of these. Only Linux shows it; elsewhere descent must do."""
+    """Ids of processes whose mark starts with one of these. Found on Linux only."""
     if sys.platform != "linux":
         return set()
     wanted = [f"\0{MARK}={mark}".encode() for mark in marks]
@@ -173,7 +173,7 @@ def marked(marks: list[str]) -> set[int]:
             try:
                 environment = b"\0" + (entry / "environ").read_bytes()
             except OSError:
-                continue  # it ended, or belongs to somebody else
+                continue  # it ended, or belongs to another user
             if any(mark in environment for mark in wanted):
                 found.add(int(entry.name))
     return found
@@ -182,15 +182,15 @@ def marked(marks: list[str]) -> set[int]:
 def tail(path: Path, lines: int = 25) -> str:
     """The last lines of a log, for an error message."""
     if not path.exists():
-        return "(it wrote nothing)"
+        return "(empty)"
     text = path.read_text(errors="replace").splitlines()[-lines:]
-    return "\n".join(f"    {line}" for line in text) or "(it wrote nothing)"
+    return "\n".join(f"    {line}" for line in text) or "(empty)"
 
 
-def end(find: Callable[[], dict[int, Process]]) -> None:
-    """Ends what `find` finds, at first politely. It is asked again and again, since what dies may start something.
+def stop(find: Callable[[], dict[int, Process]]) -> None:
+    """Stops the processes that `find` returns, first with SIGTERM, then with SIGKILL.
 
-    Raises StackError when something cannot be ended.
+    Calls `find` repeatedly, since an ending process may start another. Raises StackError when one cannot be stopped.
     """
     seen: dict[int, Process] = {}
     force_at = time.monotonic() + GRACE_S
@@ -227,7 +227,7 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 
 def _lineage(rows: Mapping[int, Process]) -> set[int]:
-    """This process and those it descends from, which are never ended."""
+    """The ids of this process and its ancestors, which are not stopped."""
     lineage = {os.getpid()}
     pid = os.getpid()
     while pid in rows and rows[pid].parent not in lineage:

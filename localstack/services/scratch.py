@@ -1,7 +1,7 @@
-"""Where emulated functions unpack themselves and keep their files: in memory where there is plenty, else on disk.
+"""The directory of emulated functions, for their code, layers and temporary files: in memory if enough is free.
 
-Every environment unpacks its code and layers anew, some 1,300 files. In memory that takes a tenth of the time, at the
-start and when it is removed again.
+Each execution environment unpacks its code and layers, some 1,300 files. In memory, unpacking and deleting them takes a
+tenth of the time that it takes on disk.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from pathlib import Path
 from localstack.failure import StackError
 from localstack.settings import Settings
 
-#: Linux's file system in memory. In a container it is often there, but tiny.
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - made for one user alone, below
+#: Linux's file system in memory. In containers it is often small.
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - `make` creates a private directory in it
 
-#: What environments may come to hold, in total and for each run that may be under way at the same time.
+#: Space that environments may need: in total, and for each concurrent run.
 _BASE_BYTES = 2 << 30
 _PER_RUN_BYTES = 1 << 30
 
 
 def directory(settings: Settings) -> Path:
-    """The directory for this stack's environments. `make` makes it."""
+    """The directory for this stack's environments. `make` creates it."""
     memory = _in_memory(settings)
     if settings.scratch == "auto" and (_is_ours(memory) or (not memory.exists() and _has_room(settings))):
         return memory
@@ -29,14 +29,14 @@ def directory(settings: Settings) -> Path:
 
 
 def make(path: Path) -> None:
-    """Makes the directory for this user alone. Raises StackError when somebody else was quicker."""
+    """Creates the directory for this user only. Raises StackError if it belongs to another user."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_ours(path):
-        raise StackError(f"{path} belongs to somebody else. DARKROOM_SCRATCH=disk does without it.")
+        raise StackError(f"{path} belongs to another user. Set DARKROOM_SCRATCH=disk to use another directory.")
 
 
 def remove(settings: Settings) -> None:
-    """Removes what is left of this stack's environments in memory. What is on disk goes with the stack's directory."""
+    """Deletes this stack's environments in memory. Those on disk are deleted with the stack's directory."""
     if _is_ours(_in_memory(settings)):
         shutil.rmtree(_in_memory(settings))
 
@@ -47,7 +47,7 @@ def _in_memory(settings: Settings) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is there and nobody else has made it: everybody may write into shared memory."""
+    """Whether it exists and this user created it: every user can write to shared memory."""
     return path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()
 
 
@@ -59,7 +59,7 @@ def _has_room(settings: Settings) -> bool:
 
 
 def _available_bytes() -> int:
-    """Memory that can be had without swapping; 0 where the system does not say."""
+    """Memory available without swapping; 0 if the system does not report it."""
     source = Path("/proc/meminfo")
     lines = source.read_text().splitlines() if source.exists() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)

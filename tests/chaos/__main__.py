@@ -47,7 +47,7 @@ def main() -> int:
             os.environ.setdefault("DARKROOM_BIN_DIR", str(deployment.settings.build / "FfmpegLayer" / "bin"))
             from tests.media.make_clips import clip
 
-            experiment = Experiment(deployment, options.seed, clip("film.mp4", Path(folder)))
+            experiment = Experiment(deployment, options.seed, clip("video.mp4", Path(folder)))
             report = experiment.run(options.jobs, faults, options.per_second, options.pause)
     finally:
         if not options.keep:

@@ -25,8 +25,8 @@ SHORT_DELAYS = (
     Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
     Change("functions/sweep/app.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
     Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 600"),
-    Change("template.yaml", r"TimeoutS: 120}", "TimeoutS: 40}"),
-    Change("template.yaml", r"TimeoutS: 900", "TimeoutS: 60"),
+    Change("template.yaml", r"\bTimeoutS: 120\b", "TimeoutS: 40"),
+    Change("template.yaml", r"\bTimeoutS: 900\b", "TimeoutS: 60"),
 )
 
 #: The guards that can be removed. "fencing" is the condition on the write of a result and the fencing token of a claim.

@@ -123,8 +123,8 @@ def test_no_audio_can_be_extracted_from_a_silent_video(service: Service, clips: 
 
 
 def test_no_frame_can_be_extracted_from_audio(service: Service, clips: Clips) -> None:
-    audio_file = service.file(clips("sound.mp3").read_bytes(), "sound.mp3")
-    audio_in_mp4 = service.file(clips("sound_only.mp4").read_bytes(), "sound.mp4")
+    audio_file = service.file(clips("audio.mp3").read_bytes(), "audio.mp3")
+    audio_in_mp4 = service.file(clips("audio_only.mp4").read_bytes(), "audio.mp4")
 
     assert_problem(service.submit(audio_file, "video_thumbnail"), 422, "wrong_media_kind")
     assert_failed(service.run(audio_in_mp4, "video_thumbnail"), "no_video_stream")

@@ -132,16 +132,6 @@ def failure_code_of(job_id: str) -> str:
     return error.code
 
 
-class Context:
-    """Lambda's context, with some time left."""
-
-    def __init__(self, remaining_ms: int = 60_000) -> None:
-        self.remaining_ms = remaining_ms
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.remaining_ms
-
-
 @pytest.fixture
 def take() -> Take:
     """Takes one message from a queue: its body, headers and properties. Returns None when the queue is empty."""

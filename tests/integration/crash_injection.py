@@ -1,6 +1,6 @@
-"""Every write of the life cycle, counted, and a process that dies before or after any one of them.
+"""Crashes a process before or after any one of its writes to S3, Redis, RabbitMQ or Lambda.
 
-The seams are the transports: botocore's one call, redis-py's two, pika's one. Darkroom's own code runs as it is.
+The transports are patched: one method of botocore, two of redis-py, one of pika. Darkroom's own code is unchanged.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,80 +13,87 @@ from botocore.client import BaseClient
 from pika.adapters.blocking_connection import BlockingChannel
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import NoScriptError
 
-#: What leaves something behind. Reads are passed through uncounted: dying at one is dying before the next write.
+#: Reads are not counted: a crash at a read is a crash before the next write.
 AWS_WRITES = frozenset({"PutObject", "DeleteObjects", "Invoke"})
 REDIS_READS = frozenset(
     {"GET", "EXISTS", "HGET", "HMGET", "HGETALL", "TIME", "PING", "SUBSCRIBE"}
     | {"ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZSCORE", "ZRANK"}
 )
-#: Said again by the client after Redis has forgotten its scripts; changes nothing.
+#: Sent by the client itself; changes no data.
 REDIS_HOUSEKEEPING = frozenset({"SCRIPT LOAD", "CLIENT SETINFO"})
 
 BEFORE, AFTER = "before", "after"
 
 
-class Killed(BaseException):
-    """The process is gone: nothing may catch this."""
+class ProcessCrash(BaseException):
+    """The process has crashed. No handler of ours catches it."""
 
 
 @dataclass
-class Effects:
-    """Counts writes from 1. The process that makes write `number` dies `when` it does; 0 kills nobody."""
+class CrashInjector:
+    """Counts writes from 1, and crashes the process `when` it makes write `number`; with 0 it never does.
+
+    `writes` are the names of all writes, `crashed_write` is the one at which the process crashed.
+    """
 
     number: int = 0
     when: str = BEFORE
-    made: list[str] = field(default_factory=list)
-    victim: str = ""
-    _dead: bool = False
+    writes: list[str] = field(default_factory=list)
+    crashed_write: str = ""
+    _crashed: bool = False
 
-    def make(self, name: str, write: Callable[[], Any]) -> Any:
-        """One write, or the death at it."""
-        if self._dead:
-            raise Killed(f"dead already, at {name}")  # what runs while a dead process unwinds would not have run
-        self.made.append(name)
-        if len(self.made) != self.number:
-            return write()
-        self._dead = True
-        self.victim = name
+    def write(self, name: str, action: Callable[[], Any]) -> Any:
+        """Makes one write, or crashes at it."""
+        if self._crashed:
+            raise ProcessCrash(f"crashed before, at {name}")  # clean-up code of a crashed process does not run
+        self.writes.append(name)
+        if len(self.writes) != self.number:
+            return action()
+        self._crashed = True
+        self.crashed_write = name
         if self.when == AFTER:
-            write()
-        raise Killed(f"{self.when} {name}")
+            action()
+        raise ProcessCrash(f"{self.when} {name}")
 
-    def bury(self) -> None:
-        """The next process is a new one."""
-        self._dead = False
+    def start_process(self) -> None:
+        """The next writes are those of a new process."""
+        self._crashed = False
 
 
 @contextmanager
-def watched(effects: Effects, invoke: Callable[[dict[str, Any]], Any]) -> Iterator[None]:
-    """Runs everything in this process through `effects`. Starting a function goes to `invoke` instead of to Lambda."""
-    call_aws, call_redis = BaseClient._make_api_call, Redis.execute_command
-    call_pipeline, publish = Pipeline.execute, BlockingChannel.basic_publish
+def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], Any]) -> Iterator[None]:
+    """Sends every write of this process through the injector. `invoke` replaces the invocation of a function."""
+    call_aws: Any = BaseClient._make_api_call
+    call_redis: Any = Redis.execute_command
+    call_pipeline: Any = Pipeline.execute
+    publish: Any = BlockingChannel.basic_publish
 
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation == "Invoke":
-            return effects.make(operation, lambda: invoke(arguments))
+            return injector.write(operation, lambda: invoke(arguments))
         if operation not in AWS_WRITES:
             return call_aws(self, operation, arguments)
-        what = arguments.get("Key") or f"{len(arguments['Delete']['Objects'])} keys"
-        return effects.make(f"{operation} {what}", lambda: call_aws(self, operation, arguments))
+        objects = arguments.get("Key") or f"{len(arguments['Delete']['Objects'])} keys"
+        return injector.write(f"{operation} {objects}", lambda: call_aws(self, operation, arguments))
 
     def redis(self: Any, *command: Any, **options: Any) -> Any:
         name = str(command[0]).upper()
-        if name in REDIS_READS or name in REDIS_HOUSEKEEPING or not self.__dict__.get("watched", True):
+        if name in REDIS_READS or name in REDIS_HOUSEKEEPING:
             return call_redis(self, *command, **options)
-        return effects.make(f"redis {name}", lambda: call_redis(self, *command, **options))
+        if name == "EVALSHA" and not call_redis(self, "SCRIPT EXISTS", command[1])[0]:
+            raise NoScriptError  # changes nothing: the client loads the script and sends the command again
+        return injector.write(f"redis {name}", lambda: call_redis(self, *command, **options))
 
     def pipeline(self: Any, *args: Any, **options: Any) -> Any:
         names = {str(command[0][0]).upper() for command in self.command_stack}
         if names <= REDIS_READS:
             return call_pipeline(self, *args, **options)
-        return effects.make(f"redis {'+'.join(sorted(names))}", lambda: call_pipeline(self, *args, **options))
+        return injector.write(f"redis {'+'.join(sorted(names))}", lambda: call_pipeline(self, *args, **options))
 
     def amqp(self: Any, exchange: str, routing_key: str, *args: Any, **options: Any) -> Any:
-        send = lambda: publish(self, exchange, routing_key, *args, **options)  # noqa: E731
-        return effects.make(f"publish {routing_key}", send)
+        return injector.write(f"publish {routing_key}", lambda: publish(self, exchange, routing_key, *args, **options))
 
     with (
         patch.object(BaseClient, "_make_api_call", aws),

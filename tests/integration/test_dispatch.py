@@ -22,7 +22,8 @@ from darkroom.services import aws, rabbitmq
 from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
-from tests.integration.conftest import Context, MakeJob, Take
+from tests.integration.conftest import MakeJob, Take
+from tests.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
 
@@ -92,9 +93,9 @@ def body_of(job: Job, attempt: int = 1) -> bytes:
     return lifecycle.message_for(job, attempt).model_dump_json().encode()
 
 
-def almost_over() -> Context:
+def almost_over() -> LambdaContext:
     """Leaves dispatch 0.3 s before it requeues."""
-    return Context(remaining_ms=app.REQUEUE_RESERVE_MS + 300)
+    return LambdaContext(remaining_ms=app.REQUEUE_RESERVE_MS + 300)
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_each_message_starts_one_run_with_its_trace(
         views.create(job)
     header = {"traceparent": {"bytes": list(jobs[0].traceparent.encode())}}
 
-    outcomes = app.handler(batch(*map(body_of, jobs), headers=header), Context())
+    outcomes = app.handler(batch(*map(body_of, jobs), headers=header), LambdaContext())
 
     assert outcomes == {"acquired": 2}
     assert invoked_with(jobs[0])["message"]["job_id"] == jobs[0].job_id
@@ -141,7 +142,7 @@ def test_message_of_an_ended_job_starts_nothing(make_job: MakeJob) -> None:
     views.create(job)
     lifecycle.end(job, lifecycle.canceled_result(job, attempt=0))
 
-    assert app.handler(batch(body_of(job)), Context()) == {"ended": 1}
+    assert app.handler(batch(body_of(job)), LambdaContext()) == {"ended": 1}
     assert slots.in_flight()[RESIZE] == 0
 
 
@@ -149,7 +150,7 @@ def test_message_of_an_ended_job_starts_nothing(make_job: MakeJob) -> None:
     "body", [b"not json", b"{}", b'{"job_id":"x","tenant":"t","operation":"nonsense","attempt":1}']
 )
 def test_invalid_message_is_parked_with_the_reason(take: Take, body: bytes) -> None:
-    assert app.handler(batch(body), Context()) == {"parked": 1}
+    assert app.handler(batch(body), LambdaContext()) == {"parked": 1}
 
     parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["headers"]["x-reason"]
@@ -165,7 +166,7 @@ def test_message_waits_for_a_free_slot(
     end = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled_result(holder, attempt=0)))
     end.start()
 
-    assert app.handler(batch(body_of(waiting)), Context()) == {"acquired": 1}
+    assert app.handler(batch(body_of(waiting)), LambdaContext()) == {"acquired": 1}
 
     assert invoked_with(waiting)
     end.join()
@@ -233,7 +234,7 @@ def test_parked_message_does_not_delay_the_rest_of_its_batch(
     job = make_job()
     views.create(job)
 
-    assert app.handler(batch(b"not json", body_of(job)), Context()) == {"parked": 1, "acquired": 1}
+    assert app.handler(batch(b"not json", body_of(job)), LambdaContext()) == {"parked": 1, "acquired": 1}
     assert take(rabbitmq.PARKED_QUEUE)["body"] == b"not json"
 
 

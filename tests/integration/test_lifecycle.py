@@ -12,7 +12,8 @@ from darkroom.jobs import ledger, lifecycle
 from darkroom.services import rabbitmq
 from darkroom.services.redis import deadlines, open_jobs, views
 from functions.sweep import app as sweep
-from tests.integration.conftest import Context, MakeJob, Take, forget_clients, view_of
+from tests.integration.conftest import MakeJob, Take, forget_clients, view_of
+from tests.lambda_context import LambdaContext
 
 NOWHERE = {
     "cache": ("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1"),
@@ -49,10 +50,10 @@ def test_job_that_is_accepted_during_an_outage_is_queued_later(
     monkeypatch.setattr(sweep, "ACCEPTING_S", 0)
     monkeypatch.setattr(deadlines, "START_WITHIN_S", 0)
 
-    sweep.handler({}, Context())
+    sweep.handler({}, LambdaContext())
     if dependency == "broker":
         open_jobs.postpone(job.job_id, 0, published=False)
-    sweep.handler({}, Context())
+    sweep.handler({}, LambdaContext())
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
     assert view_of(job.job_id).status is Status.QUEUED

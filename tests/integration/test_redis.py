@@ -310,8 +310,7 @@ def test_timeline_has_every_event_in_order(make_job: MakeJob) -> None:
     acquire(job, attempt=2)
     acquire(job, attempt=2)
     claim(job, attempt=2, run="run-2")
-    uploaded_at = utc_now()
-    result = result_for(job).model_copy(update={"attempt": 2, "uploaded_at": uploaded_at})
+    result = result_for(job).model_copy(update={"attempt": 2, "uploaded_at": utc_now()})
     views.finish(job.job_id, RESIZE, result)
 
     timeline = view_of(job.job_id).timeline

@@ -14,13 +14,14 @@ from darkroom.services.redis import deadlines, files, keys, leases, open_jobs, r
 from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from functions.sweep import app
-from tests.integration.conftest import Context, MakeJob, Take, Upload, on_channel, view_of
+from tests.integration.conftest import MakeJob, Take, Upload, on_channel, view_of
+from tests.lambda_context import LambdaContext
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
 def sweep(remaining_ms: int = 60_000) -> dict[str, int]:
-    return app.handler({}, Context(remaining_ms))
+    return app.handler({}, LambdaContext(remaining_ms))
 
 
 def accept_without_publishing(job: Job) -> None:

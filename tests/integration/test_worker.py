@@ -18,7 +18,6 @@ from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from tests.integration.conftest import (
-    Context,
     MakeJob,
     Take,
     Upload,
@@ -27,6 +26,7 @@ from tests.integration.conftest import (
     result_of,
     view_of,
 )
+from tests.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
@@ -59,7 +59,7 @@ def run(job: Job, operate: Operate = copy, attempt: int = 1) -> str:
         "message": json.loads(lifecycle.message_for(job, attempt).model_dump_json()),
         "traceparent": job.traceparent,
     }
-    return handler(event, Context())["outcome"]
+    return handler(event, LambdaContext())["outcome"]
 
 
 def objects_of(job: Job) -> list[str]:

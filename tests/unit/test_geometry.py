@@ -20,7 +20,7 @@ SIZES = st.builds(Size, st.integers(1, 20_000), st.integers(1, 20_000))
         (1, None, False, Size(1, 1)),
     ],
 )
-def test_contain_keeps_the_shape(width: int | None, height: int | None, upscale: bool, expected: Size) -> None:
+def test_contain_keeps_the_aspect_ratio(width: int | None, height: int | None, upscale: bool, expected: Size) -> None:
     assert geometry.plan_contain(Size(4000, 3000), width, height, upscale=upscale) == ResizePlan(expected, expected)
 
 
@@ -34,18 +34,20 @@ def test_contain_keeps_the_shape(width: int | None, height: int | None, upscale:
         (Size(3000, 6000), False, ResizePlan(Size(4000, 3000), Size(1500, 3000))),
     ],
 )
-def test_cover_fills_the_box_or_the_largest_box_of_its_shape(box: Size, upscale: bool, expected: ResizePlan) -> None:
+def test_cover_fills_the_box_or_a_smaller_one_of_its_aspect_ratio(
+    box: Size, upscale: bool, expected: ResizePlan
+) -> None:
     assert geometry.plan_cover(Size(4000, 3000), box, upscale=upscale) == expected
 
 
-def test_fill_stretches_but_does_not_enlarge_unasked() -> None:
+def test_fill_stretches_and_enlarges_only_on_request() -> None:
     assert geometry.plan_fill(Size(400, 300), Size(200, 250), upscale=False).result_size == Size(200, 250)
     assert geometry.plan_fill(Size(400, 300), Size(600, 600), upscale=False).result_size == Size(300, 300)
     assert geometry.plan_fill(Size(400, 300), Size(600, 600), upscale=True).result_size == Size(600, 600)
 
 
 @given(SIZES, SIZES, st.booleans())
-def test_no_plan_leaves_its_box_or_cuts_more_than_there_is(image: Size, box: Size, upscale: bool) -> None:
+def test_plans_stay_inside_the_box_and_the_scaled_image(image: Size, box: Size, upscale: bool) -> None:
     plans = [
         geometry.plan_contain(image, *box, upscale=upscale),
         geometry.plan_cover(image, box, upscale=upscale),
@@ -71,5 +73,5 @@ def test_no_plan_leaves_its_box_or_cuts_more_than_there_is(image: Size, box: Siz
         ("bottom_right", (85, 75)),
     ],
 )
-def test_an_item_is_put_at_each_of_nine_places(position: Position, expected: tuple[int, int]) -> None:
+def test_item_is_aligned_at_each_of_nine_positions(position: Position, expected: tuple[int, int]) -> None:
     assert geometry.align(Size(100, 100), Size(10, 20), position, 5) == expected

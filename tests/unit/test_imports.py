@@ -15,9 +15,12 @@ LAYERS = {
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
-        *("metadata", "encode_process", "auto_format", "encode"),
+        *("xmp", "metadata", "encode_process", "auto_format", "encode"),
     ],
-    "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
+    "av": [
+        *("output", "process", "inputs", "ffmpeg_errors", "ffmpeg", "probe", "mp4", "truncation", "keyframes"),
+        *("filters", "tags", "loudness"),
+    ],
     "services": [
         *("aws", "s3", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.scripts"),
@@ -69,8 +72,10 @@ ALLOWED_IMPORTERS = {
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",
+        "functions.video_thumbnail.frames",
     },
     "PIL": {"darkroom.images.pillow"},
+    "defusedxml": {"darkroom.images.xmp"},
     "pi_heif": {"darkroom.images.heic_process"},
 }
 
@@ -82,6 +87,9 @@ ALLOWED_PACKAGES = {
     "localstack": {"localstack", "darkroom"},
     "tools": {"tools", "localstack"},
 }
+
+#: Names that several modules define, because Lambda, FastAPI or a program needs them.
+REPEATED_NAMES = {"handler", "router", "main"}
 
 #: Calls that read the environment or connect to a service.
 CONNECTING_CALLS = {"settings", "secret", "logger", "Logger", "client", "redis_client", "create_client"}
@@ -197,3 +205,15 @@ def test_no_module_connects_or_reads_the_environment_at_import() -> None:
         if not name.startswith(LOCAL):
             calls = module.called_at_import & CONNECTING_CALLS
             assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"
+
+
+def test_public_name_is_defined_in_one_module() -> None:
+    modules_of: dict[str, set[str]] = {}
+    for name, module in modules().items():
+        if not name.startswith(LOCAL):
+            for definition in module.definitions:
+                modules_of.setdefault(definition, set()).add(name)
+
+    public = {name for name in modules_of if not name.startswith(("_", "<"))} - REPEATED_NAMES
+    repeated = [f"{name} in {names(modules_of[name])}" for name in sorted(public) if len(modules_of[name]) > 1]
+    assert not repeated, f"give each public name to one module, so that a search finds it: {'; '.join(repeated)}"

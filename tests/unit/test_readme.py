@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import api.problems  # noqa: F401 - its errors belong to the tree
-from darkroom.config import PREFIX, Settings
+from darkroom.config import ENVIRONMENT_PREFIX, Settings
 from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError
 from darkroom.media.types import MEDIA_TYPES
@@ -270,7 +270,7 @@ def test_variables_of_the_local_stack_are_described() -> None:
 def test_variables_of_functions_that_no_parameter_sets_are_described_with_their_defaults() -> None:
     set_by_template = Template().function_defaults["Environment"]["Variables"]
     for name, field in Settings.__dataclass_fields__.items():
-        variable = PREFIX + name.upper()
+        variable = ENVIRONMENT_PREFIX + name.upper()
         if variable not in set_by_template:
             assert row("docs/configuration.md", variable)[1] == f"`{field.default}`", variable
 

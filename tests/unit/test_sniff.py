@@ -12,35 +12,35 @@ from tests.media.make_images import encode, photograph
 
 Clips = Callable[[str], Path]
 
-FILMS = {
-    "film.mp4": "video/mp4",
+CLIPS = {
+    "video.mp4": "video/mp4",
     "moov_at_end.mp4": "video/mp4",
-    "sound_only.mp4": "video/mp4",
-    "film.m4v": "video/mp4",
-    "film.mov": "video/quicktime",
-    "film.3gp": "video/3gpp",
-    "film.mkv": "video/x-matroska",
-    "film.webm": "video/webm",
-    "film.avi": "video/x-msvideo",
-    "film.ts": "video/mp2t",
-    "film.m2ts": "video/mp2t",
-    "film.mpg": "video/mpeg",
-    "film.flv": "video/x-flv",
-    "film.wmv": "video/x-ms-asf",
-    "sound.m4a": "audio/mp4",
-    "sound.mp3": "audio/mpeg",
-    "sound_without_tag.mp3": "audio/mpeg",
-    "sound.mp2": "audio/mpeg",
+    "audio_only.mp4": "video/mp4",
+    "video.m4v": "video/mp4",
+    "video.mov": "video/quicktime",
+    "video.3gp": "video/3gpp",
+    "video.mkv": "video/x-matroska",
+    "video.webm": "video/webm",
+    "video.avi": "video/x-msvideo",
+    "video.ts": "video/mp2t",
+    "video.m2ts": "video/mp2t",
+    "video.mpg": "video/mpeg",
+    "video.flv": "video/x-flv",
+    "video.wmv": "video/x-ms-asf",
+    "audio.m4a": "audio/mp4",
+    "audio.mp3": "audio/mpeg",
+    "audio_without_tag.mp3": "audio/mpeg",
+    "audio.mp2": "audio/mpeg",
     "cover.mp3": "audio/mpeg",
-    "sound.aac": "audio/aac",
-    "sound.opus": "audio/ogg",
-    "sound.ogg": "audio/ogg",
-    "sound.flac": "audio/flac",
-    "sound.wav": "audio/wav",
+    "audio.aac": "audio/aac",
+    "audio.opus": "audio/ogg",
+    "audio.ogg": "audio/ogg",
+    "audio.flac": "audio/flac",
+    "audio.wav": "audio/wav",
     "16.wav": "audio/wav",
-    "sound.aiff": "audio/aiff",
+    "audio.aiff": "audio/aiff",
 }
-PICTURES = {
+IMAGES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
     "GIF": "image/gif",
@@ -57,26 +57,26 @@ def brands(major: bytes, *compatible: bytes) -> bytes:
     return (len(content) + 4).to_bytes(4) + content
 
 
-def name_of(head: bytes) -> str | None:
-    found = sniff_type(head)
-    return found.name if found else None
+def detected_name(head: bytes) -> str | None:
+    detected = sniff_type(head)
+    return detected.name if detected else None
 
 
-@pytest.mark.parametrize(("clip", "name"), FILMS.items())
-def test_film_or_sound_is_known_by_its_first_bytes(clips: Clips, clip: str, name: str) -> None:
+@pytest.mark.parametrize(("clip", "name"), CLIPS.items())
+def test_video_or_audio_is_detected_by_its_first_bytes(clips: Clips, clip: str, name: str) -> None:
     head = clips(clip).read_bytes()[:HEAD_BYTES]
 
-    assert name_of(head) == name
-    assert MEDIA_TYPES[name].demuxer, "FFmpeg is pinned to it"
+    assert detected_name(head) == name
+    assert MEDIA_TYPES[name].demuxer, "FFmpeg may use no other"
 
 
-@pytest.mark.parametrize(("fmt", "name"), PICTURES.items())
-def test_picture_is_known_by_its_first_bytes(fmt: str, name: str) -> None:
+@pytest.mark.parametrize(("fmt", "name"), IMAGES.items())
+def test_image_is_detected_by_its_first_bytes(fmt: str, name: str) -> None:
     found = sniff_type(encode(photograph(), fmt)[:HEAD_BYTES])
 
     assert found == MEDIA_TYPES[name]
     assert found.kind is MediaKind.IMAGE
-    assert found.demuxer is None, "FFmpeg never sees it"
+    assert found.demuxer is None, "FFmpeg never opens it"
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_picture_is_known_by_its_first_bytes(fmt: str, name: str) -> None:
         (b"\0\x01\0\0moov\0\0\0\x6cmvhd", "video/quicktime"),
     ],
 )
-def test_iso_media_is_told_apart_by_brand(head: bytes, name: str | None) -> None:
-    assert name_of(head) == name
+def test_iso_media_is_distinguished_by_brand(head: bytes, name: str | None) -> None:
+    assert detected_name(head) == name
 
 
 @pytest.mark.parametrize(
@@ -130,28 +130,28 @@ def test_iso_media_is_told_apart_by_brand(head: bytes, name: str | None) -> None
         b"\xff" * HEAD_BYTES,
     ],
 )
-def test_what_is_no_media_is_not_taken_for_any(text: bytes) -> None:
+def test_other_files_are_not_detected_as_media(text: bytes) -> None:
     assert sniff_type(text[:HEAD_BYTES]) is None
 
 
-def test_random_bytes_are_not_taken_for_media() -> None:
-    noise = random.Random(3)
+def test_random_bytes_are_not_detected_as_media() -> None:
+    generator = random.Random(3)
 
     for start in (b"", b"\xff\xfb", b"\xff\xf1", b"G", b"ID3\x04\0\0\0\0\0\x0a", b"\0\0\0\x20ftyp"):
-        found = {name_of(start + noise.randbytes(HEAD_BYTES - len(start))) for _ in range(500)}
+        found = {detected_name(start + generator.randbytes(HEAD_BYTES - len(start))) for _ in range(500)}
         assert found == {None}, start
 
 
-def test_a_file_that_ends_anywhere_is_known_or_not_but_never_an_error(clips: Clips) -> None:
-    for name in FILMS:
+def test_truncated_head_is_detected_or_unknown_but_never_an_error(clips: Clips) -> None:
+    for name in CLIPS:
         head = clips(name).read_bytes()[:300]
         for length in range(len(head)):
             found = sniff_type(head[:length])
-            assert found is None or found.name == FILMS[name] or name.startswith(("film.m", "sound_only", "moov"))
+            assert found is None or found.name == CLIPS[name] or name.startswith(("video.m", "audio_only", "moov"))
 
 
 @pytest.mark.parametrize(
-    ("found", "declared"),
+    ("detected", "declared"),
     [
         ("image/jpeg", "image/jpeg"),
         ("image/jpeg", "IMAGE/JPG"),
@@ -178,12 +178,12 @@ def test_a_file_that_ends_anywhere_is_known_or_not_but_never_an_error(clips: Cli
         ("video/x-ms-asf", "audio/x-ms-wma"),
     ],
 )
-def test_declared_type_that_means_the_same_is_no_contradiction(found: str, declared: str | None) -> None:
-    check_declared_type(MEDIA_TYPES[found], declared)
+def test_equivalent_declared_type_is_accepted(detected: str, declared: str | None) -> None:
+    check_declared_type(MEDIA_TYPES[detected], declared)
 
 
 @pytest.mark.parametrize(
-    ("found", "declared"),
+    ("detected", "declared"),
     [
         ("image/jpeg", "image/png"),
         ("image/jpeg", "video/*"),
@@ -195,14 +195,14 @@ def test_declared_type_that_means_the_same_is_no_contradiction(found: str, decla
         ("audio/wav", "video/x-msvideo"),
     ],
 )
-def test_declared_type_that_contradicts_the_bytes_is_refused_by_name(found: str, declared: str) -> None:
+def test_contradicting_declared_type_is_refused_with_both_names(detected: str, declared: str) -> None:
     with pytest.raises(MediaTypeMismatchError) as caught:
-        check_declared_type(MEDIA_TYPES[found], declared)
+        check_declared_type(MEDIA_TYPES[detected], declared)
 
-    assert found in caught.value.message
+    assert detected in caught.value.message
     assert declared in caught.value.message
 
 
-def test_every_type_says_its_own_name() -> None:
+def test_every_type_is_listed_under_its_name_and_only_images_have_no_demuxer() -> None:
     assert all(media.name == name for name, media in MEDIA_TYPES.items())
     assert all((media.demuxer is None) == (media.kind is MediaKind.IMAGE) for media in MEDIA_TYPES.values())

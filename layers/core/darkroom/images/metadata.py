@@ -6,7 +6,6 @@ The position where an image was taken may be in EXIF's directory 3 and in XMP.
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pyvips
 
@@ -17,18 +16,11 @@ _COPYRIGHT_TAGS = ("exif-ifd0-Artist", "exif-ifd0-Copyright")
 _GPS_DIRECTORY = "exif-ifd3-"
 
 #: Directory 1 describes the embedded preview, which shows the image before it was cropped or marked; maker notes
-#: contain serial numbers, faces and other undocumented data.
-_NEVER = re.compile(r"exif-ifd1-|exif-ifd\d-(MakerNote|Orientation$)|jpeg-thumbnail-data$|.*(Pixel[XY]Dimension)$")
-
-
-def _in_xmp(names: bytes) -> re.Pattern[bytes]:
-    """How XMP spells properties: as attributes, or as elements with what is in them."""
-    attribute = rb"""\s[\w.-]+:(?:%b)\s*=\s*("[^"]*"|'[^']*')""" % names
-    return re.compile(rb"""%b|<([\w.-]+:(?:%b))\b[^>]*?(/>|>.*?</\2\s*>)""" % (attribute, names), re.DOTALL)
-
-
-_XMP_GPS = _in_xmp(rb"GPS\w*")
-_XMP_NEVER = _in_xmp(rb"Orientation|Thumbnails")
+#: contain serial numbers, faces and other undocumented data; two tags contain copies of XMP and of a Photoshop block.
+_NEVER = re.compile(
+    r"exif-ifd1-|exif-ifd\d-(MakerNote|XMLPacket|ImageResources|Orientation$)"
+    r"|jpeg-thumbnail-data$|.*(Pixel[XY]Dimension)$"
+)
 
 #: The start of a Photoshop block and of each of its resources, and the type of the resource that is IPTC.
 _PHOTOSHOP, _RESOURCE, _IPTC = b"Photoshop 3.0\0", b"8BIM", b"\x04\x04"
@@ -95,11 +87,9 @@ def _resources(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _filter_xmp(image: pyvips.Image, *, keep_gps: bool) -> None:
-    """Takes what is never told out of XMP, and positions, or all of it where those may be hidden."""
-    packet: Any = _XMP_NEVER.sub(b"", bytes(image.get("xmp-data")))
+    from darkroom.images.xmp import filter_xmp  # loads an XML parser, which few images need
+
+    packet = filter_xmp(bytes(image.get("xmp-data")), keep_gps=keep_gps)
     image.remove("xmp-data")
-    if not keep_gps:
-        packet = _XMP_GPS.sub(b"", packet)
-        if b"\0" in packet or b"GPS" in packet or b"<!" in packet or b"&#" in packet:
-            return
-    image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
+    if packet is not None:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)

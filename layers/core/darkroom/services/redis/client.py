@@ -13,12 +13,13 @@ from darkroom.config import settings
 from darkroom.errors import CacheUnavailableError
 from darkroom.services import aws
 
-#: Seconds that a response may take. A blocking command must end before.
+#: Seconds that a response may take. A blocking command must time out earlier.
 SOCKET_TIMEOUT_S = 5
 
-#: Seconds that a connection may take, and retries of a command, each on a new connection (whose attempts are as many).
-#: If Redis' machine is gone, the API must see several commands fail within its 29 seconds.
+#: Seconds that a connection may take. When Redis' machine is gone, the API must see several commands fail within 29 s.
 _CONNECT_TIMEOUT_S = 2
+
+#: Retries of a command, each on a new connection, and of every connection.
 _RETRIES = 1
 
 

@@ -1,4 +1,4 @@
-"""What Redis knows of uploaded files. S3 decides: a record that is lost is made again from the object."""
+"""Records of uploaded files. A record that Redis lost is made again from the object in S3."""
 
 import json
 from collections.abc import Sequence

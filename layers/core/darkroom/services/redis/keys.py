@@ -19,7 +19,7 @@ CLEANUPS = "darkroom:cleanups"
 #: String: the job up to which the views were reconciled with the ledger.
 CURSOR = "darkroom:cursor"
 
-#: String: a random id of the data that Redis holds. It is gone, and replaced, when Redis loses its data.
+#: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
 
 #: A set of slots expires after this time without a job; its members expire earlier, by their scores.

@@ -11,7 +11,7 @@ from darkroom.services.redis.scripts import run_script
 
 
 class Presence(StrEnum):
-    """What Redis knows of a job in the ledger."""
+    """Whether a job in the ledger has a view, and whether the view shows its end."""
 
     UNKNOWN = "unknown"
     OPEN = "open"
@@ -19,7 +19,7 @@ class Presence(StrEnum):
 
 
 def presences(job_ids: Sequence[str]) -> list[Presence]:
-    """What Redis knows of each job, in one round trip. A job that awaits its upload is unknown."""
+    """The presence of each job, in one round trip. A job whose view awaits its upload is unknown."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             pipe.hmget(keys.view_of(job_id), "status", "awaits_upload")
@@ -39,7 +39,7 @@ def cursor() -> str:
 
 
 def dataset_id() -> str:
-    """An id of the data that Redis holds. It differs after Redis lost its data."""
+    """A random id of the data in Redis. It changes when Redis loses its data."""
     with map_redis_errors():
         redis_client().set(keys.DATASET_ID, uuid.uuid4().hex, nx=True)
         return str(redis_client().get(keys.DATASET_ID))

@@ -27,7 +27,7 @@ class TimelineEvent:
 
 @dataclass(frozen=True)
 class View:
-    """What Redis knows of a job. `progress` is from 0 to 1, `speed` in seconds of media per second."""
+    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second."""
 
     status: Status
     attempt: int

@@ -1,0 +1,92 @@
+"""Which results keep the ICC profile of their source, and that the others are converted by it."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageCms
+
+from darkroom.contracts.image_params import ImageFormat, ResizeParams
+from darkroom.media.task import Rendition
+from functions.resize.app import resize
+from tests.image_checks import content_of, mean_difference, open_result
+from tests.media.make_images import convert_profile, encode, gray_profile, icc_profile, photograph
+from tests.sources import make_task
+
+
+def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:
+    """The rendition at a width of 300 pixels."""
+    (folder / "source").write_bytes(content)
+    (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate({"width": 300, **params}))
+    return rendition
+
+
+def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:
+    return open_result(resize_rendition(content, folder, **params))
+
+
+def open_with_profile(rendition: Rendition) -> Image.Image:
+    return Image.open(io.BytesIO(content_of(rendition)))
+
+
+@pytest.mark.parametrize("fmt", ["jpeg", "png", "webp", "avif"])
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_kept_profile_is_embedded_and_the_values_are_unchanged(tmp_path: Path, source: str, fmt: ImageFormat) -> None:
+    wide = convert_profile(photograph(), "p3", "RGB")
+    content = encode(wide, source, icc_profile=icc_profile("p3"), quality=95)
+    rendition = resize_rendition(content, tmp_path, format=fmt, profile="keep", quality=95)
+    result = open_with_profile(rendition)
+    assert result.info["icc_profile"] == icc_profile("p3")
+    assert mean_difference(result, wide.resize((300, 200), Image.Resampling.LANCZOS)) < 3.5
+    plain = resized(content, tmp_path, format=fmt, quality=95)
+    assert mean_difference(plain, photograph().resize((300, 200), Image.Resampling.LANCZOS)) < 3.5
+    assert mean_difference(result, plain) > 4
+
+
+@pytest.mark.parametrize("fmt", ["jpeg", "png", "webp"])
+def test_cmyk_is_converted_even_if_profiles_are_kept(tmp_path: Path, fmt: ImageFormat) -> None:
+    content = encode(convert_profile(photograph(), "cmyk", "CMYK"), "JPEG", icc_profile=icc_profile("cmyk"), quality=95)
+    kept, plain = (resized(content, tmp_path, format=fmt, profile=which) for which in ("keep", "srgb"))
+    assert "icc_profile" not in kept.info
+    assert kept.tobytes() == plain.tobytes()
+
+
+def test_gif_has_no_profile_and_is_srgb(tmp_path: Path) -> None:
+    content = encode(convert_profile(photograph(), "p3", "RGB"), "PNG", icc_profile=icc_profile("p3"))
+    kept, plain = (resized(content, tmp_path, format="gif", profile=which) for which in ("keep", "srgb"))
+    assert kept.tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+@pytest.mark.parametrize(
+    ("params", "is_kept"),
+    [
+        ({"format": "png"}, True),
+        ({"format": "jpeg"}, True),
+        ({"format": "webp"}, False),
+        ({"format": "avif"}, False),
+        ({"format": "png", "height": 300, "fit": "pad", "background": "#f00"}, False),
+    ],
+)
+def test_gray_profile_is_kept_in_gray_results_and_applied_in_others(
+    tmp_path: Path, mode: str, params: dict[str, Any], is_kept: bool
+) -> None:
+    content = encode(Image.new("L", (300, 200), 64).convert(mode), "PNG", icc_profile=gray_profile())
+    rendition = resize_rendition(content, tmp_path, profile="keep", **params)
+    result = open_with_profile(rendition)
+    assert ("icc_profile" in result.info) == is_kept
+    middle = result.convert("L").getpixel((150, result.height // 2))
+    assert middle == pytest.approx(64 if is_kept else 137, abs=2)  # a quarter of the light is 137 in sRGB
+
+
+def test_kept_profile_shows_the_original_colors(tmp_path: Path) -> None:
+    wide = convert_profile(photograph(), "p3", "RGB")
+    rendition = resize_rendition(
+        encode(wide, "PNG", icc_profile=icc_profile("p3")), tmp_path, profile="keep", format="png"
+    )
+    result = open_with_profile(rendition)
+    embedded = ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"]))
+    shown = ImageCms.profileToProfile(result, embedded, ImageCms.createProfile("sRGB"))
+    assert shown is not None
+    assert mean_difference(shown, photograph().resize((300, 200), Image.Resampling.LANCZOS)) < 2
