@@ -1,64 +1,77 @@
-# What people do here. Every target needs nothing but Python 3.11 or newer; the rest is installed below .darkroom/.
+# The commands of this repository. They need only Python 3.11 or newer; everything else is installed into .darkroom/.
 #
-#   make up DARKROOM_STACK=other DARKROOM_API_PORT=8080     a second stack; localstack/settings.py lists what can be set
+#   make up DARKROOM_STACK=other DARKROOM_API_PORT=8080     starts a second stack; localstack/settings.py lists all settings
+#   make unit OPTIONS="-k geometry"                         options for pytest: also of integration and e2e
 
 ifndef PYTHON
 PYTHON := $(firstword $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done))
 endif
 ifeq ($(PYTHON),)
-$(error Python 3.11 or newer is needed and none was found. Install it, or say where it is: make PYTHON=/path/to/python3)
+$(error Python 3.11 or newer is needed and was not found. Install it, or name its path: make PYTHON=/path/to/python3)
 endif
 
 STACK  := $(PYTHON) -m localstack.stack
-CHECK  := $(PYTHON) -m localstack.check
+CHECK  := $(PYTHON) -m tools.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test hostile lint format bench chaos deploy clean
+.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos coverage bench deploy clean
 
-help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 up: ## start the local stack: RabbitMQ, Redis, AWS emulator, the deployed template, the API
 	@$(STACK) up
 
-down: ## end everything that `make up` started
+down: ## stop the local stack and delete its data
 	@$(STACK) down
 
-logs: ## follow what every part says
+logs: ## follow the logs of all services and functions
 	@$(STACK) logs
 
-status: ## what runs and whether the API is well
+status: ## show which services run, and the API's health
 	@$(STACK) status
 
-demo: up ## run real jobs on real media and show the results
+demo: up ## process sample media with every operation and save the results in results/
 	@$(PYTHON) -m localstack.demo
 
-test: ## everything: lint, types, unit, integration, end-to-end tests and a short run of chaos
+test: ## run everything: lint, unit, hostile (short), integration, e2e, chaos (short), coverage
 	@$(CHECK)
 
-hostile: ## thousands of damaged and malicious files, with the counts by kind and outcome
-	@$(CHECK) hostile
-
-lint: ## lint and types only
+lint: ## check style (ruff), types (mypy) and the template (sam validate)
 	@$(CHECK) lint
 
-format: ## format the Python code
+format: ## format the code and apply the fixes of ruff
 	@$(CHECK) format
 
-chaos: ## jobs while every part fails at random moments: make chaos N=2000 SEED=7 [BREAK=fencing]
+unit: ## run the unit tests, which need no running service
+	@$(CHECK) unit $(OPTIONS)
+
+integration: ## start a test stack and run the integration tests: this code against real services
+	@$(CHECK) integration $(OPTIONS)
+
+e2e: ## start a test stack and run the end-to-end tests: the deployed service over HTTP
+	@$(CHECK) e2e $(OPTIONS)
+
+hostile: ## run the operations on thousands of damaged and malicious files; print counts by outcome
+	@$(CHECK) hostile
+
+chaos: ## run jobs while services crash at random: make chaos N=2000 SEED=7 [BREAK=fencing]
 	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
 
-bench: up ## measure the running stack and the operations beside their peers (half an hour; needs npm)
+coverage: ## compare the coverage of the last unit and integration tests with the floor
+	@$(CHECK) coverage
+
+bench: up ## measure the running stack against Celery, and the operations against sharp and Pillow (30 min; needs npm)
 	@$(CHECK) bench
 
-deploy: ## build and deploy to AWS with your own credentials (asks before it changes anything)
-	@$(PYTHON) -m localstack.bootstrap
+deploy: ## build and deploy to AWS with your credentials; asks before it changes anything
+	@$(PYTHON) -m localstack.services.environments
 	$(SAM) build
 	$(SAM) deploy --guided
 
-clean: ## remove everything that was installed, built or started here
-	@$(PYTHON) -m localstack.stack down
-	@DARKROOM_STACK=darkroom-test $(PYTHON) -m localstack.stack down
+clean: ## stop the stacks and delete everything that was installed or built here
+	@$(STACK) down
+	@DARKROOM_STACK=darkroom-test $(STACK) down
 	rm -rf .darkroom .aws-sam .pytest_cache .mypy_cache .ruff_cache

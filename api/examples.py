@@ -11,7 +11,7 @@ _DOWNLOAD_URL = f"https://store.example.com/{_RESULT_PATH}?X-Amz-Expires=3600&X-
 
 FILE: dict[str, Any] = {
     "file_id": FILE_ID,
-    "name": "harbour.jpg",
+    "name": "harbor.jpg",
     "status": "ready",
     "size_bytes": 2_417_663,
     "media_type": "image/jpeg",
@@ -21,7 +21,7 @@ FILE: dict[str, Any] = {
 }
 
 UPLOAD_REQUEST: dict[str, Any] = {
-    "name": "harbour.jpg",
+    "name": "harbor.jpg",
     "media_type": "image/jpeg",
     "size_bytes": 2_417_663,
     "jobs": [{"operation": "thumbnail", "params": {"width": 300, "height": 300, "format": "webp"}}],
@@ -34,7 +34,7 @@ UPLOAD: dict[str, Any] = {
         "url": "https://store.example.com/",
         "fields": {
             "Content-Type": "image/jpeg",
-            "x-amz-meta-name": "harbour.jpg",
+            "x-amz-meta-name": "harbor.jpg",
             "key": f"uploads/default/{FILE_ID}",
             "policy": "eyJleHBpcmF0aW9uIjog…",
             "x-amz-signature": "9f31c0…",
@@ -101,7 +101,7 @@ JOB = (
         "download_url": _DOWNLOAD_URL,
         "outputs": [
             {
-                "name": "harbour-thumbnail.webp",
+                "name": "harbor-thumbnail.webp",
                 "path": _RESULT_PATH,
                 "media_type": "image/webp",
                 "size_bytes": 18_204,

@@ -1,8 +1,8 @@
-"""Idempotency keys: a request that is sent again, or twice at once, has its effect once.
+"""Idempotency keys: a request that is sent twice, or twice at the same time, takes effect once.
 
-The first request with a key writes down the identifiers that it gives out, by a conditional write that only one of
-several racing requests can win; every other one takes them from there and does the same work over, which changes
-nothing. It is kept in S3 and not in Redis, so that it holds as long as it promises.
+The first request with a key stores the identifiers that it returns, by a conditional write, which only one of several
+concurrent requests can win. The others read those identifiers and repeat the same writes, which changes nothing. They
+are stored in S3, since a key in Redis could be lost before its time.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from darkroom.services import s3
 from darkroom.timestamps import utc_now
 
 #: Objects below this prefix are removed a day after they were written, which S3 rounds up to midnight.
-PREFIX = "work/idempotency/"
+IDEMPOTENCY_PREFIX = "work/idempotency/"
 
 
 class Reservation(Contract):
-    """What the first request with a key gave out; `repeated` says that this request is not that one."""
+    """The identifiers for the first request with a key. `repeated` means that this request is a later one."""
 
     fingerprint: str
     identifiers: list[str]
@@ -29,33 +29,33 @@ class Reservation(Contract):
     repeated: bool = Field(False, exclude=True)
 
 
-def reserve(key: str | None, request: bytes, count: int) -> Reservation:
-    """`count` new identifiers, or those that the first request with this key got.
+def reserve_ids(key: str | None, request: bytes, count: int) -> Reservation:
+    """`count` new identifiers, or those of the first request with this key.
 
-    `request` is everything in the request that has a meaning. Raises IdempotencyKeyReusedError when the key was sent
-    with another one.
+    `request` is the request in canonical form. Raises IdempotencyKeyReusedError if the key was used before with a
+    different one.
     """
-    made = Reservation(
+    reservation = Reservation(
         fingerprint=hashlib.sha256(request).hexdigest(),
         identifiers=[ids.new_id() for _ in range(count)],
         created_at=utc_now(),
     )
     if key is None:
-        return made
-    place = f"{PREFIX}{DEFAULT_TENANT}/{hashlib.sha256(key.encode()).hexdigest()}"
-    if s3.put_once(place, made.model_dump_json().encode(), media_type="application/json"):
-        return made
-    first = s3.get(place)
-    if first is None:  # removed between the two requests: its day is over
-        return made
+        return reservation
+    object_key = f"{IDEMPOTENCY_PREFIX}{DEFAULT_TENANT}/{hashlib.sha256(key.encode()).hexdigest()}"
+    if s3.put_once(object_key, reservation.model_dump_json().encode(), media_type="application/json"):
+        return reservation
+    first = s3.get(object_key)
+    if first is None:  # it expired between the two calls
+        return reservation
     reserved = Reservation.model_validate_json(first)
-    if reserved.fingerprint != made.fingerprint:
+    if reserved.fingerprint != reservation.fingerprint:
         raise IdempotencyKeyReusedError(
-            "This Idempotency-Key was sent before with another request. Use a new key for a new request."
+            "This Idempotency-Key was used before with another request. Use a new key for a new request."
         )
     return reserved.model_copy(update={"repeated": True})
 
 
-def meaning(route: str, *parts: object) -> bytes:
-    """A request's meaning as bytes: the route and everything that its effect depends on."""
+def canonical_request(route: str, *parts: object) -> bytes:
+    """A request in canonical form: the route and everything that its effect depends on."""
     return json.dumps([route, *parts], sort_keys=True).encode()

@@ -1,29 +1,33 @@
-"""What the OpenAPI document says beyond what the routes say by themselves: their errors."""
+"""The OpenAPI document: what FastAPI makes of the routes, their errors, and a request model for each operation."""
 
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from api.problems import MEDIA_TYPE, Problem, title_of, type_of
-from darkroom.contracts.operations import PARAMS
+from api.request_models import AttachedJobRequest, JobRequest, needs_params
+from darkroom.contracts.base import MediaKind, Params, model_title
+from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError, InternalError
 
 _REF = "#/components/schemas/"
 
 
-def problems(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
-    """A route's errors, by status, each with an example; `internal_error` is every route's."""
+def problem_responses(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, by status, each error with an example. Every route can have `internal_error`."""
     by_status: dict[int, list[type[DarkroomError]]] = {}
     every: tuple[type[DarkroomError], ...] = (*errors, InternalError)
     for error in every:
         by_status.setdefault(error.http_status, []).append(error)
-    return {status: _described(by_status[status]) for status in sorted(by_status)}
+    return {status: _error_response(by_status[status]) for status in sorted(by_status)}
 
 
-def _described(errors: list[type[DarkroomError]]) -> dict[str, Any]:
-    examples = {error.code: {"summary": error.code, "value": _example(error)} for error in errors}
+def _error_response(errors: list[type[DarkroomError]]) -> dict[str, Any]:
+    examples = {error.code: {"summary": title_of(error), "value": _example(error)} for error in errors}
+    titles = [f"{title_of(error)} (`{error.code}`)." for error in errors]
     return {
-        "description": ", ".join(f"`{code}`" for code in examples),
+        "description": " ".join(titles),
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_REF}Problem"}, "examples": examples}},
     }
 
@@ -39,15 +43,50 @@ def _example(error: type[DarkroomError]) -> dict[str, Any]:
     }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's own document, with the schemas that `problems` refers to.
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, completed.
 
-    The operations' parameters are put in anew, since FastAPI drops defaults that are null and turns limits into floats.
+    The schemas of operations' parameters come from pydantic, since FastAPI drops defaults that are null and turns
+    limits into floats.
     """
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         schemas = document["components"]["schemas"]
-        for model in (*PARAMS.values(), Problem):
+        models: list[type[BaseModel]] = [*(operation.params for operation in Operation), Problem]
+        for model in models:
             schema = model.model_json_schema(ref_template=_REF + "{model}")
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
+        for name in (JobRequest.__name__, AttachedJobRequest.__name__):
+            schemas |= _by_operation(name, schemas[name])
+        schemas["MediaKind"]["title"] = model_title(MediaKind)
+        schemas["Body_upload_file"] |= {"title": "File upload", "description": "A form with the file."}
+        del schemas[Params.__name__]
     return app.openapi_schema or {}
+
+
+def _by_operation(name: str, schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """One schema per operation in place of one for all, and the choice between them by `operation`."""
+    found = {operation: operation.params.__name__.replace("Params", name) for operation in Operation}
+    choice = {
+        "title": schema["title"],
+        "description": schema["description"],
+        "oneOf": [{"$ref": _REF + variant} for variant in found.values()],
+        "discriminator": {
+            "propertyName": "operation",
+            "mapping": {operation: _REF + variant for operation, variant in found.items()},
+        },
+    }
+    return {name: choice} | {variant: _variant(schema, operation) for operation, variant in found.items()}
+
+
+def _variant(schema: dict[str, Any], operation: Operation) -> dict[str, Any]:
+    fields = schema["properties"]
+    name = {"const": operation, "type": "string", "description": fields["operation"]["description"]}
+    params = fields["params"] | {"$ref": _REF + operation.params.__name__}
+    optional = set() if needs_params(operation) else {"params"}
+    return schema | {
+        "title": f"{schema['title']}: {operation}",
+        "description": operation.summary,
+        "properties": fields | {"operation": name, "params": params},
+        "required": [field for field in schema["required"] if field not in optional],
+    }

@@ -1,13 +1,13 @@
-"""Documents as responses. They are written straight from their model: validating them again would tell nothing new."""
+"""Models as JSON responses. They are serialized directly, since FastAPI would validate them a second time."""
 
 from fastapi import Response
 from pydantic import BaseModel
 
-#: What is said of a job or a file is true for a moment only.
+#: Jobs and files change, so a response is not cached.
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-def document(body: BaseModel, status: int = 200, *, location: str | None = None) -> Response:
-    """The model as JSON. `location` is where the thing that was made can be asked for."""
+def json_response(body: BaseModel, status: int = 200, *, location: str | None = None) -> Response:
+    """The model as JSON. `location` is the path of the resource that was created."""
     headers = _HEADERS if location is None else _HEADERS | {"Location": location}
     return Response(body.model_dump_json(), status, headers, "application/json")

@@ -1,5 +1,5 @@
-"""The one error that the local stack shows to a person."""
+"""The error that commands of the local stack show to their user."""
 
 
 class StackError(Exception):
-    """Something the user can act on. The text says what is wrong and what to do about it."""
+    """A problem that the user can solve. The message says what is wrong and what to do."""

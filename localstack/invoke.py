@@ -1,11 +1,11 @@
-"""Runs one deployed function alone, on the running stack: no queue, no API, no Docker.
+"""Invokes one deployed function of the running stack directly: without the queue and the API.
 
     python3 -m localstack.invoke thumbnail
     python3 -m localstack.invoke thumbnail --file photo.jpg --params '{"width": 100}'
     python3 -m localstack.invoke sweep tests/events/sweep.json
 
-What an event speaks of is made first, with new ids: the job of a message, the file of an upload, the address that
-topology answers at.
+What the event refers to is created first, with new ids: the job of a message, the file of an upload, the URL to which
+topology sends its response.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from localstack import samples
+from localstack.demo import samples
 from localstack.failure import StackError
 from localstack.settings import ACCOUNT, REGION, ROOT, Settings, load
 
@@ -37,12 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from botocore.exceptions import BotoCoreError, ClientError  # only the tools' Python has it
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("function", nargs="?", help="such as thumbnail, ingest or sweep")
+    parser.add_argument("function", nargs="?", help="name of the function, such as thumbnail, ingest or sweep")
     parser.add_argument("event", nargs="?", type=Path, help="default: tests/events/<function>.json")
-    parser.add_argument("--file", type=Path, help="the file to work on; default: one of tests/media")
+    parser.add_argument("--file", type=Path, help="the file to process; default: one of tests/media")
     parser.add_argument("--params", type=json.loads, help="the operation's parameters as JSON; default: the demo's")
-    parser.add_argument("--print-event", action="store_true", help="prepare, then print the event instead of invoking")
-    parser.add_argument("--print-environment", action="store_true", help="print what `sam local invoke` needs to know")
+    parser.add_argument("--print-event", action="store_true", help="prepare the event and print it instead of invoking")
+    parser.add_argument(
+        "--print-environment", action="store_true", help="print the variables for `sam local invoke --env-vars`"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = load()
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps({"Parameters": environment(settings)}, indent=2))
             return 0
         if not options.function:
-            parser.error("which function?")
+            parser.error("name a function")
         event = json.loads((options.event or EVENTS / f"{options.function}.json").read_text())
         event = Preparation(settings, options.file, options.params).prepare(event)
         if options.print_event:
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables of a function that runs outside the emulator, beside it."""
+    """The environment variables of a function that runs outside the emulator and uses this stack."""
     return {
         "AWS_ENDPOINT_URL": settings.endpoint_url,
         "DARKROOM_BUCKET": _bucket(settings),
@@ -90,14 +92,14 @@ def _client(settings: Settings, service: str) -> Any:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Makes what events speak of. `file` and `params` are those of the operation's sample when they are None."""
+    """Creates what an event refers to. If `file` or `params` is None, those of the operation's sample are used."""
 
     settings: Settings
     file: Path | None
     params: dict[str, Any] | None
 
     def prepare(self, event: Event) -> Event:
-        """The event with the ids and addresses of what was made for it."""
+        """The event with the ids and addresses of what was created for it."""
         if "message" in event:
             event["message"] = self._with_job(event["message"])
         for messages in event.get("rmqMessagesByQueue", {}).values():
@@ -112,7 +114,7 @@ class Preparation:
         return event
 
     def _with_job(self, message: Event) -> Event:
-        """The message of a new job like the one that it names, on a new file."""
+        """The message of a new job with the same operation, on a new file."""
         operation, job_id, file_id = message["operation"], new_id(), new_id()
         self._upload(file_id, samples.source_of(operation))
         job = {
@@ -128,7 +130,7 @@ class Preparation:
         return message | {"job_id": job_id}
 
     def _upload(self, file_id: str, sample: str) -> str:
-        """The key of the file, uploaded under this id."""
+        """Uploads the file under this id; returns its key."""
         file, key = self.file or ROOT / sample, f"uploads/{TENANT}/{file_id}"
         self._put(key, file.read_bytes(), name=file.name)
         return key
@@ -139,25 +141,27 @@ class Preparation:
 
 
 def _invoke(settings: Settings, function: str, event: Event) -> int:
-    answer = _client(settings, "lambda").invoke(FunctionName=f"{settings.stack}-{function}", Payload=json.dumps(event))
-    print(json.dumps(json.load(answer["Payload"]), indent=2))
+    response = _client(settings, "lambda").invoke(
+        FunctionName=f"{settings.stack}-{function}", Payload=json.dumps(event)
+    )
+    print(json.dumps(json.load(response["Payload"]), indent=2))
     if "message" in event:
-        print(_ending(settings, event["message"]["job_id"]))
-    return 1 if "FunctionError" in answer else 0
+        print(_result(settings, event["message"]["job_id"]))
+    return 1 if "FunctionError" in response else 0
 
 
-def _ending(settings: Settings, job_id: str) -> str:
-    """How the job ended, by the ledger."""
+def _result(settings: Settings, job_id: str) -> str:
+    """The job's result in the ledger."""
     s3 = _client(settings, "s3")
     try:
         found = s3.get_object(Bucket=_bucket(settings), Key=f"ledger/{job_id}/result.json")
     except s3.exceptions.NoSuchKey:
-        return f"Job {job_id} has not ended: ask the API for it."
+        return f"Job {job_id} has no result yet: GET /jobs/{job_id} shows its status."
     return json.dumps(json.load(found["Body"]), indent=2)
 
 
 def _with_tools() -> None:
-    """Goes on with the Python that `make up` has installed, which has an AWS client."""
+    """Restarts this command with the Python that `make up` installed, which has an AWS client."""
     tools = load().tools
     if Path(sys.executable) != tools:
         if not tools.exists():

@@ -1,7 +1,7 @@
-"""The settings of the local stack, one set for native processes and containers alike.
+"""The settings of the local stack, the same for native processes and containers.
 
-Everything has a default and an environment variable. The stack `darkroom-test` has ports of its own, so that tests
-never meet a stack that somebody works with.
+Each setting has a default and an environment variable. The stack `darkroom-test` uses other ports, so that tests can
+run beside the default stack.
 """
 
 import os
@@ -17,12 +17,12 @@ ROOT = Path(__file__).absolute().parent.parent
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
-#: Credentials of the emulator's root user and of the broker. They guard nothing: every port is bound to this machine.
+#: Credentials of the emulator's root user and of the broker. They are no secrets: all ports listen on loopback only.
 ACCESS_KEY = "test"
 BROKER_USER = "darkroom"
 BROKER_PASSWORD = "darkroom"  # noqa: S105
 
-#: The functions use the first virtual host and Redis database, each process of the integration tests one of the others.
+#: The functions use the first virtual host and Redis database, each process of the integration tests another one.
 VIRTUAL_HOSTS = ("/", "tests", "tests-2")
 CACHE_DATABASES = (0, 1, 2)
 
@@ -36,13 +36,13 @@ SCRATCHES = ("auto", "disk")
 
 @dataclass(frozen=True)
 class Ports:
-    """One attribute per port; `api` is moved with `DARKROOM_API_PORT`, and so on."""
+    """One attribute per port. `api` is set by `DARKROOM_API_PORT`, and so on."""
 
     api: int
     emulator: int
     amqp: int
     redis: int
-    #: Erlang's two: between broker nodes, and of its port mapper.
+    #: Ports of Erlang: for connections between broker nodes, and of its port mapper.
     dist: int
     epmd: int
 
@@ -62,7 +62,7 @@ _TEST_PORTS = Ports(api=18000, emulator=14566, amqp=15772, redis=16379, dist=157
 
 @dataclass(frozen=True)
 class Settings:
-    """What a stack is called, where its parts listen and where its files are."""
+    """The name of a stack, its ports, its files and how it runs."""
 
     stack: str
     ports: Ports
@@ -75,74 +75,64 @@ class Settings:
 
     @property
     def home(self) -> Path:
-        """Where everything made on this machine goes: environments, builds, the state of stacks."""
+        """The directory of everything generated: Python environments, builds, the state of stacks."""
         return self.root / ".darkroom"
 
     @property
     def directory(self) -> Path:
-        """This stack's state. It is gone after `down`."""
+        """The state of this stack. `down` deletes it, except for the logs."""
         return self.home / self.stack
 
     @property
     def tools(self) -> Path:
-        """The Python of the emulator, of the SAM command line and of the stack's own services."""
+        """The Python that runs the emulator, the SAM command line, the mapping and the gateway."""
         return self.home / "tools" / "bin" / "python"
 
     @property
-    def development(self) -> Path:
-        """The Python of tests and checkers."""
-        return self.home / "venv" / "bin" / "python"
-
-    @property
-    def rival(self) -> Path:
-        """The Python of what benchmarks compare Darkroom with."""
-        return self.home / "rival" / "bin" / "python"
-
-    @property
     def build(self) -> Path:
-        """Where `sam build` puts the template and the artifacts."""
+        """The output directory of `sam build`."""
         return self.home / "build"
 
     @property
     def service_host(self) -> str:
-        """The name under which functions reach the services: LocalStack runs them in containers, MiniStack does not."""
+        """The host under which functions reach the services. LocalStack runs functions in containers."""
         return "localhost.localstack.cloud" if self.emulator == "localstack" else "127.0.0.1"
 
     @property
     def endpoint_url(self) -> str:
-        """The emulated AWS."""
+        """The address of the emulated AWS."""
         return f"http://{self.service_host}:{self.ports.emulator}"
 
     @property
     def api_url(self) -> str:
-        """The API, as a user calls it."""
+        """The address of the API for users."""
         return f"http://localhost:{self.ports.api}"
 
     @property
     def broker_arn(self) -> str:
-        """A name for the broker, which is RabbitMQ itself: no emulator runs Amazon MQ."""
+        """An ARN for the broker. It names nothing: no emulator provides Amazon MQ."""
         return f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:{self.stack}:b-00000000-0000-4000-8000-000000000000"
 
     @property
     def secret_name(self) -> str:
-        """The secret with the broker's account."""
+        """The name of the secret with the broker's credentials."""
         return f"{self.stack}-broker"
 
     @property
     def artifact_bucket(self) -> str:
-        """Where `sam deploy` uploads what it deploys."""
+        """The bucket into which `sam deploy` uploads artifacts."""
         return f"{self.stack}-artifacts"
 
     def broker_url(self, virtual_host: str = VIRTUAL_HOSTS[0]) -> str:
-        """RabbitMQ, without credentials."""
+        """The address of RabbitMQ, without credentials."""
         return f"amqp://{self.service_host}:{self.ports.amqp}/{quote(virtual_host, safe='')}"
 
     def cache_url(self, database: int = CACHE_DATABASES[0]) -> str:
-        """Redis."""
+        """The address of Redis."""
         return f"redis://{self.service_host}:{self.ports.redis}/{database}"
 
     def aws_environment(self) -> dict[str, str]:
-        """What an AWS client needs to talk to the emulator as its root user."""
+        """The variables with which an AWS client calls the emulator as its root user."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": REGION,
@@ -152,7 +142,7 @@ class Settings:
         }
 
     def environment(self) -> dict[str, str]:
-        """The variables from which `load` makes these settings again."""
+        """The variables from which `load` restores these settings."""
         ports = {port_variable(field.name): str(getattr(self.ports, field.name)) for field in fields(Ports)}
         return ports | {
             "DARKROOM_STACK": self.stack,
@@ -164,7 +154,7 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Settings:
-    """The settings that the environment asks for. Raises StackError, which names every wrong variable at once."""
+    """Reads the settings from the environment. Raises StackError, which names all invalid variables."""
     problems: list[str] = []
     name = stack or environ.get("DARKROOM_STACK") or DEFAULT_STACK
     if not (name.replace("-", "").isalnum() and name.isascii() and name == name.lower() and len(name) <= 32):
@@ -186,7 +176,7 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
 
 
 def port_variable(name: str) -> str:
-    """The environment variable that moves a port."""
+    """The environment variable that sets a port."""
     return f"DARKROOM_{name.upper()}_PORT"
 
 
@@ -200,7 +190,7 @@ def _ports(environ: Mapping[str, str], defaults: Ports, problems: list[str]) -> 
         for field in fields(Ports)
     }
     if len(set(values.values())) < len(values):
-        problems.append(f"two parts share a port: {values}")
+        problems.append(f"two services share a port: {values}")
     return Ports(**values)
 
 

@@ -1,7 +1,8 @@
 """The local stack: `python3 -m localstack.stack up|down|status|logs`. Needs nothing but Python.
 
-Up starts RabbitMQ, Redis and the emulator (natively, or the first two as containers where a Docker engine runs), builds
-and deploys the real template, and starts the mapping and the gateway. Whatever runs already as it should is left alone.
+`up` starts RabbitMQ, Redis and the emulator (natively, or the first two as containers if a Docker engine runs), builds
+and deploys template.yaml, and starts the mapping and the gateway. Services that already run with the same settings are
+not restarted.
 """
 
 import argparse
@@ -16,19 +17,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from localstack import bootstrap, compose, follow, packages, ports, readiness, scratch, services
 from localstack.failure import StackError
-from localstack.processes import Registry, tail
-from localstack.services import Service
+from localstack.services import compose, environments, logs, native, packages, ports, readiness, scratch
+from localstack.services.native import Service
+from localstack.services.processes import Registry, tail
 from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
 
-#: Seconds until the API must answer that it is well. The first call makes it import everything.
+#: Seconds until the API must be healthy. The first request is a cold start.
 _API_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a running stack answers."""
+    """The addresses of a running stack."""
 
     api: str
     docs: str
@@ -38,7 +39,7 @@ class Endpoints:
 
 
 def endpoints(settings: Settings) -> Endpoints:
-    """Where this stack answers when it is up."""
+    """The addresses of this stack."""
     return Endpoints(
         api=settings.api_url,
         docs=f"{settings.api_url}/docs",
@@ -49,34 +50,34 @@ def endpoints(settings: Settings) -> Endpoints:
 
 
 def up(settings: Settings) -> Endpoints:
-    """Brings the stack up, whatever is there of it. Raises StackError with what to do."""
+    """Starts the services that do not run, and deploys. Returns the addresses. Raises StackError."""
     started = time.monotonic()
-    bootstrap.require_python()
+    environments.require_python()
     with _lock(settings):
         in_containers = _in_containers(settings)
         install(settings, in_containers=in_containers)
         print(f"Starting {settings.stack}", flush=True)
         _Start(settings, in_containers=in_containers).run()
-    _introduce(settings, time.monotonic() - started)
+    _print_endpoints(settings, time.monotonic() - started)
     return endpoints(settings)
 
 
 def _in_containers(settings: Settings) -> bool:
-    # What runs decides, so that an engine which was started meanwhile changes nothing.
-    return not Registry(settings.directory).alive(services.BROKER) and compose.chosen(settings)
+    # A broker that runs natively decides, so that a Docker engine started later changes nothing.
+    return not Registry(settings.directory).alive(native.BROKER) and compose.chosen(settings)
 
 
 def install(settings: Settings, *more: Callable[[Settings], None], in_containers: bool | None = None) -> None:
-    """Brings what a bare machine lacks: packages, the tools' environment and `more`, all at the same time."""
+    """Installs missing system packages, the Python environment of the stack and `more`, in parallel."""
     if in_containers is None:
         in_containers = _in_containers(settings)
     needs = [] if in_containers else _missing_packages()
-    needs += bootstrap.missing_packages(settings)
+    needs += environments.missing_packages(settings)
     if packages.VENV in needs:
-        packages.install(needs)  # without it no environment can be made
+        packages.install(needs)  # needed to make the environments
         needs = []
     with ThreadPoolExecutor() as executor:
-        jobs = [executor.submit(job, settings) for job in (bootstrap.tools, *more)]
+        jobs = [executor.submit(job, settings) for job in (environments.install_tools, *more)]
         if needs:
             jobs.append(executor.submit(packages.install, needs))
     for job in jobs:
@@ -84,7 +85,7 @@ def install(settings: Settings, *more: Callable[[Settings], None], in_containers
 
 
 def _missing_packages() -> list[str]:
-    found = {packages.BROKER: services.find_broker(), packages.CACHE: services.find_cache()}
+    found = {packages.BROKER: native.find_broker(), packages.CACHE: native.find_cache()}
     return [name for name, path in found.items() if not path]
 
 
@@ -98,10 +99,10 @@ class _Start:
 
     def run(self) -> None:
         settings = self._settings
-        emulated = [] if settings.emulator == "localstack" else [services.emulator(settings)]
+        emulated = [] if settings.emulator == "localstack" else [native.emulator(settings)]
         if not all(self._runs(service) for service in emulated):
-            self._clear()  # the emulator keeps everything in memory: what the others still hold belongs to the past
-        backing = [] if self._in_containers else services.backing(settings)
+            self._clear()  # the emulator's state was in memory, so data of the other services is obsolete
+        backing = [] if self._in_containers else native.backing_services(settings)
         self._start([*emulated, *backing])
         with self._deployment("build"):  # while the services start
             if self._in_containers:
@@ -112,7 +113,7 @@ class _Start:
                 self._wait(service.name, service.probe)
         with self._deployment("deploy"):
             pass
-        own = services.own(settings)
+        own = native.own_services(settings)
         self._start(own)
         for service in own:
             self._wait(service.name, service.probe)
@@ -125,7 +126,7 @@ class _Start:
     def _clear(self) -> None:
         left = self._registry.stop()
         if left:
-            print(f"  cleared what an earlier run left: {', '.join(left)}", flush=True)
+            print(f"  stopped services of an earlier run: {', '.join(left)}", flush=True)
         _forget(self._settings)
 
     def _start(self, wanted: list[Service]) -> None:
@@ -138,7 +139,7 @@ class _Start:
                 service.name, service.argv, service.environment, service.directory, service.fingerprint
             )
 
-    def _wait(self, name: str, probe: readiness.Probe, timeout_s: float = services.START_TIMEOUT_S) -> None:
+    def _wait(self, name: str, probe: readiness.Probe, timeout_s: float = native.START_TIMEOUT_S) -> None:
         try:
             readiness.wait(probe, timeout_s, partial(self._require_alive, name))
         except readiness.NotReadyError as error:
@@ -150,24 +151,24 @@ class _Start:
     def _wait_for_api(self) -> None:
         probe = partial(readiness.http, f"{self._settings.api_url}/health")
         try:
-            readiness.wait(probe, _API_TIMEOUT_S, partial(self._require_alive, services.GATEWAY))
+            readiness.wait(probe, _API_TIMEOUT_S, partial(self._require_alive, native.GATEWAY))
         except readiness.NotReadyError as error:
             raise StackError(
-                f"Everything runs, but the API is not well after {_API_TIMEOUT_S:.0f} s: {error}.\n"
-                "`make logs` shows what its function says; `make up` tries again."
+                f"All services run, but the API is not healthy after {_API_TIMEOUT_S:.0f} s: {error}.\n"
+                "`make logs` shows the logs of its function; `make up` tries again."
             ) from error
 
     def _require_alive(self, name: str) -> None:
         if name in self._registry.records() and not self._registry.alive(name):
-            raise StackError(f"{name} ended as it started. The end of its log:\n{tail(self._registry.log(name))}")
+            raise StackError(f"{name} ended while starting. The end of its log:\n{tail(self._registry.log(name))}")
 
     @contextmanager
     def _deployment(self, action: str) -> Iterator[None]:
-        """Builds or deploys beside what is done meanwhile, and has done so in the end."""
+        """Builds or deploys in a process, in parallel to the block, and waits for it at the end of the block."""
         process = subprocess.Popen(
-            [str(self._settings.tools), "-m", "localstack.deploy", action],
+            [str(self._settings.tools), "-m", "localstack.aws.sam", action],
             cwd=self._settings.root,
-            env=services.own_environment(self._settings),
+            env=native.own_environment(self._settings),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -184,7 +185,7 @@ class _Start:
 
 
 def down(settings: Settings) -> None:
-    """Ends everything this stack has started, and forgets what it held. Harmless when nothing runs."""
+    """Stops all services of this stack and deletes their data. Does nothing when nothing runs."""
     with _lock(settings):
         stopped = Registry(settings.directory).stop()
         if compose.runs(settings):
@@ -195,7 +196,7 @@ def down(settings: Settings) -> None:
 
 
 def _forget(settings: Settings) -> None:
-    """The state is worthless without the emulator's memory. Logs stay for one more look."""
+    """Deletes the state, which is useless without the emulator's memory. The logs stay."""
     scratch.remove(settings)
     for path in settings.directory.glob("*"):
         if path.is_dir() and path.name != "logs":
@@ -205,19 +206,19 @@ def _forget(settings: Settings) -> None:
 
 
 def status(settings: Settings) -> bool:
-    """Prints what runs. Returns whether all of it does."""
+    """Prints the state of each service and the API's health. Returns whether all services run."""
     registry = Registry(settings.directory)
     wanted = [
-        services.PORT_MAPPER,
-        services.BROKER,
-        services.CACHE,
-        services.EMULATOR,
-        services.MAPPING,
-        services.GATEWAY,
+        native.PORT_MAPPER,
+        native.BROKER,
+        native.CACHE,
+        native.EMULATOR,
+        native.MAPPING,
+        native.GATEWAY,
     ]
     states = compose.states(settings) if compose.runs(settings) else {}
     if states:
-        wanted = [name for name in wanted if name != services.PORT_MAPPER]
+        wanted = [name for name in wanted if name != native.PORT_MAPPER]
     healthy = True
     for name in wanted:
         record = registry.alive(name)
@@ -233,20 +234,20 @@ def _health(settings: Settings) -> str:
     try:
         readiness.http(f"{settings.api_url}/health")
     except readiness.NotReadyError as error:
-        return f"not well: {error}"
-    return f"well, at {settings.api_url}"
+        return f"unhealthy: {error}"
+    return f"healthy, at {settings.api_url}"
 
 
-def _introduce(settings: Settings, seconds: float) -> None:
-    where = endpoints(settings)
+def _print_endpoints(settings: Settings, seconds: float) -> None:
+    addresses = endpoints(settings)
     suffix = "" if settings.stack == DEFAULT_STACK else f" DARKROOM_STACK={settings.stack}"
     print(
         f"{settings.stack} is up after {seconds:.1f} s.\n"
-        f"  API       {where.api}   documentation: {where.docs}\n"
-        f"  AWS       {where.aws}   (access key and secret: test)\n"
-        f"  RabbitMQ  {where.broker}   (user and password: {BROKER_USER})\n"
-        f"  Redis     {where.cache}\n"
-        f"  logs: make logs{suffix}   end: make down{suffix}",
+        f"  API       {addresses.api}   documentation: {addresses.docs}\n"
+        f"  AWS       {addresses.aws}   (access key and secret: test)\n"
+        f"  RabbitMQ  {addresses.broker}   (user and password: {BROKER_USER})\n"
+        f"  Redis     {addresses.cache}\n"
+        f"  logs: make logs{suffix}   stop: make down{suffix}",
         flush=True,
     )
 
@@ -259,25 +260,25 @@ def _lock(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Waiting for another command that works on {settings.stack} …", flush=True)
+            print(f"Waiting for another command on {settings.stack} …", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def main() -> int:
-    """The command line."""
+    """The command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m localstack.stack", description=__doc__)
-    commands: dict[str, Callable[[Settings], object]] = {"up": up, "down": down, "status": status, "logs": follow.logs}
+    commands: dict[str, Callable[[Settings], object]] = {"up": up, "down": down, "status": status, "logs": logs.follow}
     parser.add_argument("command", choices=commands)
     arguments = parser.parse_args()
     try:
-        answer = commands[arguments.command](load())
+        succeeded = commands[arguments.command](load())
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return int(answer is False)
+    return int(succeeded is False)
 
 
 if __name__ == "__main__":

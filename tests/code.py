@@ -1,4 +1,4 @@
-"""The program as text: who imports whom and what reaches what, read from the syntax without running anything."""
+"""The source code as syntax trees: what imports what and what calls what, without importing anything."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -9,10 +9,16 @@ from typing import TypeVar
 
 ROOT = Path(__file__).parents[1]
 
-#: Where each package lies, relative to the repository.
-PACKAGES = {"darkroom": "layers/core/darkroom", "api": "api", "functions": "functions", "localstack": "localstack"}
+#: The folder of each package, relative to the repository.
+PACKAGES = {
+    "darkroom": "layers/core/darkroom",
+    "api": "api",
+    "functions": "functions",
+    "localstack": "localstack",
+    "tools": "tools",
+}
 
-#: The part of a module that runs when it is imported, beside what has a name.
+#: The name for the statements of a module that define nothing and run at import.
 IMPORTING = "<import>"
 
 Node = tuple[str, str]
@@ -21,7 +27,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Module:
-    """One module: `name` is dotted, as it is imported from the repository."""
+    """One module. `name` is dotted, as in an import."""
 
     name: str
     path: Path
@@ -32,19 +38,19 @@ class Module:
 
     @cached_property
     def imports(self) -> set[str]:
-        """Every module that is imported anywhere in it, `from api import lookup` counting as `api.lookup`."""
+        """Every module that it imports, also inside functions. `from api import lookup` counts as `api.lookup`."""
         found: set[str] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{self.name} imports relatively"
+                assert node.level == 0, f"{self.name} has a relative import; use an absolute one"
                 found |= {_imported(node.module or "", alias.name) for alias in node.names}
         return found
 
     @cached_property
     def aliases(self) -> dict[str, Node]:
-        """What each imported name stands for: a module (with an empty name in it) or something in one."""
+        """What each imported name refers to: a module (then the name in it is empty) or a name in a module."""
         found: dict[str, Node] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -56,7 +62,7 @@ class Module:
 
     @cached_property
     def definitions(self) -> dict[str, list[ast.stmt]]:
-        """The statements behind each name at the top of the module; the rest is what importing it runs."""
+        """The statements that define each top-level name; all others are under IMPORTING."""
         found: dict[str, list[ast.stmt]] = {IMPORTING: []}
         for statement in self.tree.body:
             for name in _names(statement) or [IMPORTING]:
@@ -65,12 +71,12 @@ class Module:
 
     @cached_property
     def references(self) -> dict[str, set[Node]]:
-        """For each name at the top of the module, everything of ours that its statements mention."""
+        """For each top-level name, every name of ours that its statements mention."""
         return {name: set(self._mentioned(statements)) for name, statements in self.definitions.items()}
 
     @cached_property
     def called_at_import(self) -> set[str]:
-        """The last name of everything that importing the module calls: not what stands in a function's body."""
+        """The last name of every call that runs at import, so not those in the bodies of functions."""
         return {name for statement in self.tree.body for name in _called(statement)}
 
     def _mentioned(self, statements: list[ast.stmt]) -> Iterator[Node]:
@@ -113,7 +119,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 @lru_cache(maxsize=1)
 def modules() -> dict[str, Module]:
-    """Every module of ours, by name."""
+    """Every module of ours by name."""
     found: dict[str, Module] = {}
     for package, folder in PACKAGES.items():
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -124,17 +130,17 @@ def modules() -> dict[str, Module]:
 
 
 def in_package(package: str) -> dict[str, Module]:
-    """The modules of one package, by name."""
+    """The modules of one package by name."""
     return {name: module for name, module in modules().items() if name.split(".")[0] == package}
 
 
 def reachable_modules(*starts: str) -> set[str]:
-    """The modules of ours that are loaded when these are, themselves included."""
+    """The modules of ours that are loaded with these, themselves included."""
     return _closure(set(starts), lambda name: {found for found in modules()[name].imports if found in modules()})
 
 
 def reachable(starts: set[Node]) -> set[Node]:
-    """Everything of ours that may run when these do. Too much rather than too little: a mention counts as a call."""
+    """Every name of ours that may be used when these are. A mention counts as a call, so it may be too many."""
     return _closure(starts, lambda node: modules()[node[0]].references.get(node[1], set()) & _known())
 
 

@@ -1,4 +1,4 @@
-"""Requests as API Gateway's HTTP API hands them to a Lambda function (payload format 2.0), and what comes back."""
+"""Calls the API's Lambda handler as API Gateway does: with events of an HTTP API in payload format 2.0."""
 
 import base64
 import json
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-#: Content types that API Gateway hands over as text.
+#: Content types that API Gateway passes as text.
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
 
 class _Context:
-    """Lambda's context, as far as Mangum names it."""
+    """The parts of Lambda's context that Mangum reads."""
 
     function_name = "darkroom-api"
     function_version = "$LATEST"
@@ -45,7 +45,7 @@ class Reply:
 def event(
     method: str, target: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The event for one request. `target` is the path, with the query behind a question mark."""
+    """The event for one request. `target` is the path and query, such as /jobs?limit=2."""
     path, _, query = target.partition("?")
     headers = {"host": "api.example.com", "x-forwarded-proto": "https", "x-forwarded-port": "443", **(headers or {})}
     made: dict[str, Any] = {
@@ -83,7 +83,7 @@ def event(
 
 
 def reply(answer: dict[str, Any]) -> Reply:
-    """What API Gateway would send for a function's answer."""
+    """The HTTP response that API Gateway makes of a function's result."""
     text = answer.get("body", "")
     body = base64.b64decode(text) if answer["isBase64Encoded"] else text.encode()
     return Reply(answer["statusCode"], answer.get("headers") or {}, body)
@@ -108,7 +108,7 @@ def call(
 
 
 def multipart(fields: dict[str, str], *, name: str, media_type: str, content: bytes) -> tuple[bytes, dict[str, str]]:
-    """A form with `content` as its last field `file`: the body and the headers."""
+    """The body and the headers of a form whose last field, `file`, is `content`."""
     boundary = uuid.uuid4().hex
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()

@@ -1,4 +1,4 @@
-"""A web server on loopback that hands out one file by ranges, as S3 does, and counts what it sent."""
+"""A web server on loopback that serves one file with byte ranges, as S3 does, and counts what it sends."""
 
 import mmap
 import re
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-_PIECE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass
-class Served:
-    """Where the file can be read, and what was read of it."""
+class ServedFile:
+    """The URL of the file, the ranges that were requested, and the bytes that were sent."""
 
     url: str = ""
     requests: list[str] = field(default_factory=list)
@@ -22,12 +22,15 @@ class Served:
 
 
 @contextmanager
-def served(
-    path: Path, *, answers: int | None = None, ends_at: int | None = None, status: int | None = None
-) -> Iterator[Served]:
-    """Serves a file. After `answers` requests a connection is closed without a word; a transfer breaks off at the byte
-    `ends_at` of the file; `status` refuses all requests."""
-    record = Served()
+def serve_file(
+    path: Path, *, requests_per_connection: int | None = None, ends_at: int | None = None, status: int | None = None
+) -> Iterator[ServedFile]:
+    """Serves a file.
+
+    A connection is closed without notice after `requests_per_connection`; a transfer is cut off at the byte `ends_at`
+    of the file; `status` is the HTTP error for all requests.
+    """
+    record = ServedFile()
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -52,15 +55,17 @@ def served(
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
             self.end_headers()
             self._send(start, min(end, ends_at or end))
-            broken_off = ends_at is not None and end > ends_at
-            self.close_connection |= broken_off or (answers is not None and self.count >= answers)
+            cut_off = ends_at is not None and end > ends_at
+            self.close_connection |= cut_off or (
+                requests_per_connection is not None and self.count >= requests_per_connection
+            )
 
         def _send(self, start: int, end: int) -> None:
             try:
-                for at in range(start, end, _PIECE_BYTES):
-                    record.sent_bytes += self.wfile.write(content[at : min(at + _PIECE_BYTES, end)])
+                for at in range(start, end, _CHUNK_BYTES):
+                    record.sent_bytes += self.wfile.write(content[at : min(at + _CHUNK_BYTES, end)])
             except ConnectionError:
-                self.close_connection = True  # the reader has seen enough
+                self.close_connection = True  # the reader needs no more
 
         def log_message(self, *_: object) -> None:
             pass
@@ -69,7 +74,7 @@ def served(
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """A reader hangs up in the middle when it has seen enough."""
+            """Ignores readers that close the connection early because they need no more."""
 
     server = Server(("127.0.0.1", 0), Handler)
     record.url = f"http://127.0.0.1:{server.server_address[1]}/file?X-Amz-Signature=secret"

@@ -1,18 +1,19 @@
-"""template.yaml as data, with its references worked out as CloudFormation would for given parameters.
+"""template.yaml as data, with its functions resolved as CloudFormation resolves them for given parameters.
 
-What cannot be known before a deployment stands as `<Resource>` or `<Resource.Attribute>`.
+What is only known after a deployment reads `<Resource>` or `<Resource.Attribute>`.
 """
 
-import re
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from localstack.aws.cloudformation import Resolver
+
 PATH = Path(__file__).parents[1] / "template.yaml"
 
-PSEUDO = {
+PSEUDO_PARAMETERS = {
     "AWS::StackName": "darkroom",
     "AWS::AccountId": "123456789012",
     "AWS::Region": "eu-central-1",
@@ -26,7 +27,6 @@ EXISTING = {
     "CacheUrl": "rediss://cache.example:6379/0",
     "CacheSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cache-abc",
 }
-NO_VALUE = object()
 
 
 class Loader(yaml.SafeLoader):
@@ -48,122 +48,39 @@ Loader.add_multi_constructor("!", _intrinsic)
 
 
 @lru_cache(maxsize=1)
-def _read() -> dict[str, Any]:
+def read() -> dict[str, Any]:
+    """Returns template.yaml as it is written, loops included."""
     return dict(yaml.load(PATH.read_text(), Loader))  # noqa: S506 - a SafeLoader
 
 
-class Template:
+class Template(Resolver):
     """The template for one set of parameters. Raises LookupError where it refers to what does not exist then."""
 
     def __init__(self, **parameters: str) -> None:
-        self.raw = _read()
-        defaults = {name: spec.get("Default") for name, spec in self.raw["Parameters"].items()}
-        assert parameters.keys() <= defaults.keys(), "an unknown parameter"
-        self.parameters = defaults | parameters
+        assert parameters.keys() <= read()["Parameters"].keys(), "an unknown parameter"
+        super().__init__(read(), parameters, PSEUDO_PARAMETERS)
 
-    @cached_property
-    def resources(self) -> dict[str, Any]:
-        """Every resource that is created, worked out."""
-        return {name: self.value(spec) for name, spec in self.raw["Resources"].items() if self.exists(name)}
+    def reference(self, resource: str) -> str:
+        """Returns a placeholder for the ID that a deployment gives to a resource."""
+        return f"<{resource}>"
 
-    @cached_property
-    def outputs(self) -> dict[str, Any]:
-        return {name: self.value(spec["Value"]) for name, spec in self.raw["Outputs"].items()}
+    def attribute(self, resource: str, name: str) -> str:
+        """Returns a placeholder for an attribute that a deployment gives to a resource."""
+        return f"<{resource}.{name}>"
 
     @cached_property
     def function_defaults(self) -> dict[str, Any]:
+        """The properties that all functions share."""
         return dict(self.value(self.raw["Globals"]["Function"]))
 
     def of_type(self, kind: str) -> dict[str, Any]:
-        """The properties of every resource of one type, by logical id."""
-        return {name: spec["Properties"] for name, spec in self.resources.items() if spec["Type"] == kind}
+        """The properties of every resource of one type, by logical ID."""
+        return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
 
     @property
     def functions(self) -> dict[str, Any]:
-        """Every function's properties, by logical id."""
+        """The properties of every function, by logical ID."""
         return self.of_type("AWS::Serverless::Function")
-
-    def exists(self, resource: str) -> bool:
-        """Whether a resource's condition holds."""
-        condition = self.raw["Resources"][resource].get("Condition")
-        return condition is None or self.holds(condition)
-
-    def holds(self, condition: str) -> bool:
-        return bool(self.value(self.raw["Conditions"][condition]))
-
-    def value(self, node: Any) -> Any:
-        """A value with everything that it refers to put in its place."""
-        if isinstance(node, list):
-            return [value for value in map(self.value, node) if value is not NO_VALUE]
-        if not isinstance(node, dict):
-            return node
-        if len(node) == 1:
-            name, argument = next(iter(node.items()))
-            if name == "Condition" and isinstance(argument, str):
-                return self.holds(argument)
-            if name == "Ref" or name.startswith("Fn::"):
-                return self._call(name, argument)
-        worked_out = {name: self.value(value) for name, value in node.items()}
-        return {name: value for name, value in worked_out.items() if value is not NO_VALUE}
-
-    def _call(self, name: str, argument: Any) -> Any:
-        if name == "Fn::If":
-            condition, then, otherwise = argument
-            return self.value(then if self.holds(condition) else otherwise)
-        if name == "Fn::Sub":
-            return self._sub(argument)
-        argument = self.value(argument) if name != "Ref" else argument
-        match name:
-            case "Ref":
-                return self._ref(argument)
-            case "Fn::GetAtt":
-                self._must_exist(argument[0])
-                return f"<{'.'.join(argument)}>"
-            case "Fn::FindInMap":
-                first, top, second = argument
-                return self.raw["Mappings"][first][str(top)][second]
-            case "Fn::Equals":
-                return str(argument[0]) == str(argument[1])
-            case "Fn::Not":
-                return not argument[0]
-            case "Fn::Or":
-                return any(argument)
-            case "Fn::Join":
-                return argument[0].join(argument[1])
-            case "Fn::Select":
-                return argument[1][int(argument[0])]
-            case "Fn::Split":
-                return argument[1].split(argument[0])
-            case "Fn::GetAZs":
-                return [f"{PSEUDO['AWS::Region']}{letter}" for letter in "abc"]
-        raise LookupError(f"{name} is not known here")
-
-    def _ref(self, name: str) -> Any:
-        if name == "AWS::NoValue":
-            return NO_VALUE
-        if name in PSEUDO:
-            return PSEUDO[name]
-        if name in self.parameters:
-            return self.parameters[name]
-        self._must_exist(name)
-        return f"<{name}>"
-
-    def _sub(self, argument: Any) -> str:
-        text, own = (argument, {}) if isinstance(argument, str) else argument
-
-        def replacement(match: re.Match[str]) -> str:
-            name = match[1]
-            if name in own:
-                return str(self.value(own[name]))
-            return str(self._call("Fn::GetAtt", name.split(".", 1)) if "." in name else self._ref(name))
-
-        return re.sub(r"\$\{([^!}]+)\}", replacement, text)
-
-    def _must_exist(self, resource: str) -> None:
-        if resource not in self.raw["Resources"]:
-            raise LookupError(f"there is no resource {resource}")
-        if not self.exists(resource):
-            raise LookupError(f"{resource} is not created under these parameters, and yet referred to")
 
 
 def new_network() -> Template:

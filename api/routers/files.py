@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
-from api import lookup
-from api.deps import FileId
-from api.documents import FileDocument
-from api.openapi import problems
-from api.responses import document
+from api import file_records
+from api.openapi import problem_responses
+from api.parameters import FileIdInPath
+from api.response_models import FileDetails
+from api.responses import json_response
 from darkroom.errors import CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError
 
 router = APIRouter(tags=["files"])
@@ -14,11 +14,13 @@ router = APIRouter(tags=["files"])
 
 @router.get(
     "/files/{file_id}",
-    response_model=FileDocument,
-    summary="Ask for a file",
-    response_description="What is known of the file.",
-    responses=problems(CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError),
+    response_model=FileDetails,
+    summary="Get a file",
+    response_description="The file.",
+    responses=problem_responses(
+        CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError
+    ),
 )
-async def get_file(file_id: FileId) -> Response:
-    """Says what an uploaded file is, that it is still awaited, or why it was rejected."""
-    return document(FileDocument(**lookup.file_record(file_id)))
+async def get_file(file_id: FileIdInPath) -> Response:
+    """Returns the status of a file: still awaited, ready with its media type, or rejected with the reason."""
+    return json_response(FileDetails(**file_records.find_file_record(file_id)))

@@ -1,4 +1,4 @@
-"""Whether the parts that the API depends on answer."""
+"""Health of the service and its dependencies."""
 
 import asyncio
 import time
@@ -9,74 +9,74 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api import examples
-from api.documents import Document, example_of
-from api.openapi import problems
-from api.responses import document
+from api.openapi import problem_responses
+from api.response_models import ResponseModel, with_example
+from api.responses import json_response
 from darkroom.jobs import ledger
 from darkroom.log import logger
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis.client import ping_redis
 
 router = APIRouter(tags=["health"])
 
-#: Seconds that a part has to answer. Parts are asked at the same time.
+#: Seconds that a dependency has to respond. All are checked at the same time.
 TIMEOUT_S = 2.0
 
-State = Literal["ok", "down"]
+HealthStatus = Literal["ok", "down"]
 
 
-class PartHealth(Document):
-    """One part."""
+class PartHealth(ResponseModel):
+    """Health of one dependency."""
 
-    status: State
-    detail: str = Field(description="In a sentence.")
-    latency_ms: float = Field(description="How long the answer took.")
-
-
-class Health(Document):
-    """The whole: `ok` when every part is."""
-
-    model_config = example_of(examples.HEALTH)
-
-    status: State
-    parts: dict[str, PartHealth]
+    status: HealthStatus = Field(description="`ok` or `down`.")
+    detail: str = Field(description="The status in a sentence.")
+    latency_ms: float = Field(description="Duration of the check in milliseconds.")
 
 
-def _ask_storage() -> None:
-    s3.exists(f"{ledger.PREFIX}health")
+class Health(ResponseModel):
+    """Health of the service."""
+
+    model_config = with_example(examples.HEALTH)
+
+    status: HealthStatus = Field(description="`ok` if every part is.")
+    parts: dict[str, PartHealth] = Field(description="The dependencies: `cache`, `broker` and `storage`.")
+
+
+def _check_storage() -> None:
+    s3.exists(f"{ledger.LEDGER_PREFIX}health")
 
 
 _PARTS: dict[str, tuple[str, Callable[[], None]]] = {
-    "cache": ("The status cache", store.ping),
+    "cache": ("The status cache", ping_redis),
     "broker": ("The message broker", rabbitmq.ping),
-    "storage": ("The object store", _ask_storage),
+    "storage": ("The object store", _check_storage),
 }
 
 
 @router.get(
     "/health",
     response_model=Health,
-    summary="Ask whether all parts answer",
-    response_description="Every part answers.",
-    responses={**problems(), 503: {"model": Health, "description": "A part is down; `parts` says which."}},
+    summary="Check the health of the service",
+    response_description="All parts are available.",
+    responses={**problem_responses(), 503: {"model": Health, "description": "A part is down; `parts` shows which."}},
 )
 async def get_health() -> Response:
-    """Asks every part and answers within a few seconds, whatever state they are in. 503 when one of them is down."""
-    answers = await asyncio.gather(*(_ask(name, check) for name, check in _PARTS.values()))
-    healthy = all(answer.status == "ok" for answer in answers)
-    health = Health(status="ok" if healthy else "down", parts=dict(zip(_PARTS, answers, strict=True)))
-    return document(health, 200 if healthy else 503)
+    """Checks the status cache, the message broker and the object store, and responds within a few seconds."""
+    parts = await asyncio.gather(*(_check(name, check) for name, check in _PARTS.values()))
+    healthy = all(part.status == "ok" for part in parts)
+    health = Health(status="ok" if healthy else "down", parts=dict(zip(_PARTS, parts, strict=True)))
+    return json_response(health, 200 if healthy else 503)
 
 
-async def _ask(name: str, check: Callable[[], None]) -> PartHealth:
-    begun = time.perf_counter()
-    status: State = "down"
+async def _check(name: str, check: Callable[[], None]) -> PartHealth:
+    started = time.perf_counter()
+    status: HealthStatus = "down"
     try:
         await asyncio.wait_for(asyncio.to_thread(check), TIMEOUT_S)
-        status, detail = "ok", f"{name} answers."
+        status, detail = "ok", f"{name} is available."
     except TimeoutError:
-        detail = f"{name} has not answered within {TIMEOUT_S:g} seconds."
-    except Exception as error:  # noqa: BLE001 - whatever it is, the part cannot be used, and the answer must say so
-        logger().error("a part is down", extra={"part": name, "reason": repr(error)})
-        detail = f"{name} does not answer as it should."
-    return PartHealth(status=status, detail=detail, latency_ms=round((time.perf_counter() - begun) * 1000, 1))
+        detail = f"{name} did not respond within {TIMEOUT_S:g} seconds."
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency cannot be used
+        logger().error("dependency unavailable", extra={"part": name, "reason": repr(error)})
+        detail = f"{name} is unavailable."
+    return PartHealth(status=status, detail=detail, latency_ms=round((time.perf_counter() - started) * 1000, 1))

@@ -1,4 +1,4 @@
-"""Jobs: ask for work, watch it, fetch what came of it."""
+"""Jobs: start them, watch them, download their outputs."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -6,17 +6,18 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api import capacity, documents, examples, listing, lookup
-from api.deps import IdempotencyKey, JobId, Traceparent
-from api.documents import JobDocument, JobPage, job_document
-from api.idempotency import meaning, reserve
-from api.openapi import problems
-from api.responses import document
-from api.schemas import JobRequest, job_examples
+from api import back_pressure, examples, file_records, job_list, job_responses, job_views
+from api.idempotency import canonical_request, reserve_ids
+from api.job_responses import job_details
+from api.openapi import problem_responses
+from api.parameters import IdempotencyKey, JobIdInPath, Traceparent
+from api.request_models import JobRequest, job_examples
+from api.response_models import JobDetails, JobPage
+from api.responses import json_response
 from darkroom import ids
 from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import FileSource, Job, JobResult, Status
-from darkroom.contracts.operations import Operation, parse_params, spelled_out
+from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import (
     CacheUnavailableError,
     EmptyFileError,
@@ -39,12 +40,12 @@ from darkroom.errors import (
 )
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import views
 from darkroom.timestamps import utc_now
 
 router = APIRouter(tags=["jobs"])
 
-#: Seconds that a request may be held: API Gateway gives up after 30.
+#: Most seconds that a request waits: API Gateway ends it after 30.
 MAX_WAIT_S = 25
 
 _UNFIT_FILE = (
@@ -56,7 +57,7 @@ _UNFIT_FILE = (
     WrongMediaKindError,
 )
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"description": "The job is on record.", "content": {"application/json": {"example": examples.QUEUED_JOB}}}
+    202: {"description": "The job was accepted.", "content": {"application/json": {"example": examples.QUEUED_JOB}}}
 }
 _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnavailableError)
 
@@ -64,10 +65,10 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
 @router.post(
     "/jobs",
     status_code=202,
-    response_model=JobDocument,
+    response_model=JobDetails,
     summary="Start a job on a file",
     responses=_ACCEPTED
-    | problems(
+    | problem_responses(
         *_UNFIT_FILE,
         CacheUnavailableError,
         IdempotencyKeyReusedError,
@@ -79,19 +80,19 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     ),
 )
 async def create_job(
-    body: Annotated[JobRequest, Body(discriminator="operation", openapi_examples=job_examples())],
+    body: Annotated[JobRequest, Body(openapi_examples=job_examples())],
     request: Request,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Accepts a job. Once this returns, the job is on record and will end, one way or another: ask `Location`."""
-    operation = Operation(body.operation)
+    """Accepts a job and returns it with its path in `Location`. An accepted job always ends, even after a crash."""
+    operation = body.operation
     file_id = ids.parse_id(body.file_id)
-    params = spelled_out(body.params)
-    reserved = reserve(idempotency_key, meaning("jobs", file_id, operation, params), 1)
+    params = with_defaults(body.params)
+    reserved = reserve_ids(idempotency_key, canonical_request("jobs", file_id, operation, params), 1)
     if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
-        lookup.require_inputs(operation, body.params, lookup.file_record(file_id))
-        capacity.require(operation)
+        file_records.check_inputs(operation, body.params, file_records.find_file_record(file_id))
+        back_pressure.check_queue(operation)
     job = Job(
         job_id=reserved.identifiers[0],
         operation=operation,
@@ -105,46 +106,48 @@ async def create_job(
 
 @router.get(
     "/jobs/{job_id}",
-    response_model=JobDocument,
-    summary="Ask for a job",
-    response_description="Where the job stands.",
-    responses=problems(*_LOOKUP, InvalidRequestError),
+    response_model=JobDetails,
+    summary="Get a job",
+    response_description="The job.",
+    responses=problem_responses(*_LOOKUP, InvalidRequestError),
 )
 async def get_job(
-    job_id: JobId,
+    job_id: JobIdInPath,
     wait: Annotated[
-        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to hold the request until the job has ended.")
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the job to end before responding.")
     ] = 0,
 ) -> Response:
-    """Says where a job stands. With `wait` the answer comes as soon as the job has ended, at the latest then."""
-    view = lookup.job_view(job_id, wait)
-    return document(job_document(view, lookup.queue_position(view)))
+    """Returns a job. With `wait`, responds as soon as the job has ended, at the latest after that many seconds."""
+    view = job_views.find_job_view(job_id, wait)
+    return json_response(job_details(view, job_views.queue_position(view)))
 
 
 @router.get(
     "/jobs/{job_id}/download",
     status_code=307,
     response_class=Response,
-    summary="Download a job's result",
+    summary="Download an output of a job",
     responses={
-        **problems(*_LOOKUP, InvalidRequestError, JobNotCompletedError, ResultGoneError),
-        307: {"description": "The result is at `Location`, a presigned link.", "content": {}},
+        **problem_responses(*_LOOKUP, InvalidRequestError, JobNotCompletedError, ResultGoneError),
+        307: {"description": "A presigned link to the output is in `Location`.", "content": {}},
     },
 )
 async def download_result(
-    job_id: JobId,
-    output: Annotated[int, Query(ge=0, description="Which of the job's outputs, counted from 0.")] = 0,
+    job_id: JobIdInPath,
+    output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
-    """Redirects to the result itself."""
-    view = lookup.job_view(job_id)
+    """Redirects to the file, under a presigned link."""
+    view = job_views.find_job_view(job_id)
     if view.status is not Status.COMPLETED or view.result is None:
-        raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no result to download.")
+        raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
     outputs = view.result.outputs
     if output >= len(outputs):
-        raise InvalidRequestError(f"Job {job_id} has {len(outputs)} outputs, counted from 0: there is no {output}.")
+        raise InvalidRequestError(
+            f"Job {job_id} has {len(outputs)} outputs, counted from 0; output {output} does not exist."
+        )
     if not s3.exists(outputs[output].key):
-        raise ResultGoneError(f"The result of job {job_id} was removed when its retention ended.")
-    headers = {"Location": documents.download_link(outputs[output]), "Cache-Control": "no-store"}
+        raise ResultGoneError(f"The output of job {job_id} was removed after its retention period.")
+    headers = {"Location": job_responses.download_link(outputs[output]), "Cache-Control": "no-store"}
     return Response(status_code=307, headers=headers)
 
 
@@ -153,82 +156,86 @@ async def download_result(
     response_model=JobPage,
     summary="List jobs, newest first",
     response_description="A page of jobs.",
-    responses=problems(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
+    responses=problem_responses(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
 )
 async def list_jobs(
-    limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page, at most.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on a page.")] = 20,
     before: Annotated[
         str | None,
-        Query(description="Only jobs older than this one; `next` has it.", examples=[examples.JOB_ID]),
+        Query(
+            description="Only jobs older than the one with this id. `next` contains it. Default: from the newest.",
+            examples=[examples.JOB_ID],
+        ),
     ] = None,
-    status: Annotated[Status | None, Query(description="Only jobs that stand here.")] = None,
-    operation: Annotated[Operation | None, Query(description="Only jobs of this operation.")] = None,
+    status: Annotated[Status | None, Query(description="Only jobs with this status. Default: any.")] = None,
+    operation: Annotated[Operation | None, Query(description="Only jobs of this operation. Default: any.")] = None,
 ) -> Response:
-    """Pages through the jobs that have a file. With filters, a page may be short or empty and still have a `next`."""
-    page = listing.find(
+    """Returns a page of the jobs whose file has arrived. With a filter, a page can be empty although `next` is set."""
+    page = job_list.find_jobs(
         DEFAULT_TENANT,
         before=None if before is None else ids.parse_id(before),
         limit=limit,
-        wanted=listing.Filter(status=status, operation=operation),
+        wanted=job_list.JobFilter(status=status, operation=operation),
     )
     following = None
     if page.cursor is not None:
         query = {"limit": limit, "before": page.cursor, "status": status, "operation": operation}
         following = "/jobs?" + urlencode({name: value for name, value in query.items() if value is not None})
-    return document(JobPage(jobs=[documents.summary(view) for view in page.views], next=following))
+    return json_response(JobPage(jobs=[job_responses.job_summary(view) for view in page.views], next=following))
 
 
 @router.delete(
     "/jobs/{job_id}",
-    response_model=JobDocument,
+    response_model=JobDetails,
     summary="Cancel a job",
-    response_description="The job, canceled.",
-    responses=problems(*_LOOKUP, JobAlreadyEndedError),
+    response_description="The job was canceled.",
+    responses=problem_responses(*_LOOKUP, JobAlreadyEndedError),
 )
-async def cancel_job(job_id: JobId) -> Response:
-    """Ends a job that is queued, running or waiting for its upload. A run that is under way is stopped soon after."""
-    view = lookup.job_view(job_id)
+async def cancel_job(job_id: JobIdInPath) -> Response:
+    """Cancels a job that is queued, running or waiting for its upload. A run in progress is stopped soon after."""
+    view = job_views.find_job_view(job_id)
     if view.status.terminal:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
     job = view.job
     if view.awaits_upload:
-        # So far the job is only in the upload's form: to be canceled, it must exist.
-        ledger.accept(job)
-        store.create(job)
-    holds = _end(job, lifecycle.canceled(job, attempt=view.attempt))
-    if holds.status is not Status.CANCELED:
-        raise JobAlreadyEndedError(f"Job {job_id} is {holds.status} already.")
-    timeline = [*view.timeline, store.recorded(job, holds).timeline[-1]]
-    shown = replace(view, status=holds.status, awaits_upload=False, timeline=timeline, result=holds)
-    return document(job_document(shown))
+        # So far the job exists only in the upload form.
+        ledger.write_job(job)
+        views.create(job)
+    final = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
+    if final.status is not Status.CANCELED:
+        raise JobAlreadyEndedError(f"Job {job_id} is {final.status} already.")
+    timeline = [*view.timeline, views.from_ledger(job, final).timeline[-1]]
+    canceled = replace(view, status=final.status, awaits_upload=False, timeline=timeline, result=final)
+    return json_response(job_details(canceled))
 
 
 def _end(job: Job, result: JobResult) -> JobResult:
     try:
         return lifecycle.end(job, result)
     except CacheUnavailableError:
-        holds = ledger.read_result(job.job_id)
-        if holds is None:
+        recorded = ledger.read_result(job.job_id)
+        if recorded is None:
             raise
-        return holds  # the ledger has it, which is what counts; sweep tells Redis later
+        return recorded  # the ledger has it, which is what counts; sweep updates Redis later
 
 
 @router.post(
     "/jobs/{job_id}/retry",
     status_code=202,
-    response_model=JobDocument,
-    summary="Try a failed or canceled job again",
-    responses=_ACCEPTED | problems(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError, TooManyJobsError),
+    response_model=JobDetails,
+    summary="Retry a failed or canceled job",
+    responses=_ACCEPTED
+    | problem_responses(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError, TooManyJobsError),
 )
-async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -> Response:
-    """Starts a new job with the same file and parameters; `retry_of` names the old one, which stays as it is."""
-    view = lookup.job_view(job_id)
+async def retry_job(job_id: JobIdInPath, request: Request, traceparent: Traceparent) -> Response:
+    """Starts a new job with the same file and parameters. Its `retry_of` is the old job, which does not change."""
+    view = job_views.find_job_view(job_id)
     if view.status not in (Status.FAILED, Status.CANCELED):
-        raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be tried again.")
+        raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be retried.")
     old = view.job
-    capacity.require(old.operation)
-    record = lookup.surviving_file(old.source.file_id)
-    lookup.require_inputs(old.operation, parse_params(old.operation, old.params), record)
+    back_pressure.check_queue(old.operation)
+    record = file_records.require_stored_file(old.source.file_id)
+    file_records.check_inputs(old.operation, parse_params(old.operation, old.params), record)
     job = Job(
         job_id=ids.new_id(),
         tenant=old.tenant,
@@ -244,5 +251,5 @@ async def retry_job(job_id: JobId, request: Request, traceparent: Traceparent) -
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = store.recorded(job, None) if lifecycle.accept(job) else lookup.job_view(job.job_id)
-    return document(job_document(view), 202, location=documents.status_url(job.job_id))
+    view = views.from_ledger(job, None) if lifecycle.accept(job) else job_views.find_job_view(job.job_id)
+    return json_response(job_details(view), 202, location=job_responses.status_url(job.job_id))

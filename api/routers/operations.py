@@ -1,60 +1,58 @@
-"""The catalogue of operations."""
+"""The catalog of operations."""
 
 from functools import lru_cache
-from inspect import getdoc
 from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.documents import Document
-from api.openapi import problems
-from api.schemas import examples_of
+from api.openapi import problem_responses
+from api.request_models import examples_of
+from api.response_models import ResponseModel
 from darkroom.contracts.base import MediaKind
-from darkroom.contracts.operations import ACCEPTS, PARAMS, Operation
+from darkroom.contracts.operations import Operation
 
 router = APIRouter(tags=["operations"])
 
 
-class OperationDocument(Document):
-    """What one operation does and takes."""
+class OperationDescription(ResponseModel):
+    """An operation: what it does and which files and parameters it accepts."""
 
-    name: Operation
+    name: Operation = Field(description="Name of the operation, for `operation` in a job.")
     summary: str = Field(description="What it does, in a sentence.")
-    accepts: list[MediaKind] = Field(description="The kinds of files it works on.")
-    params: dict[str, Any] = Field(description="Its parameters as a JSON Schema, with limits and defaults.")
-    examples: list[dict[str, Any]] = Field(description="Parameters that are valid.")
+    accepts: list[MediaKind] = Field(description="Kinds of files that it accepts.")
+    params: dict[str, Any] = Field(description="JSON Schema of its parameters, with limits and defaults.")
+    examples: list[dict[str, Any]] = Field(description="Examples of parameters.")
 
 
-class Catalogue(Document):
-    """Every operation."""
+class OperationCatalog(ResponseModel):
+    """All operations."""
 
-    operations: list[OperationDocument]
+    operations: list[OperationDescription] = Field(description="The operations.")
 
 
 @router.get(
     "/operations",
-    response_model=Catalogue,
+    response_model=OperationCatalog,
     summary="List the operations and their parameters",
     response_description="All operations.",
-    responses=problems(),
+    responses=problem_responses(),
 )
 async def list_operations() -> Response:
-    """The catalogue: what can be done to which kind of file, and with which parameters."""
-    return Response(_catalogue(), media_type="application/json")
+    """Returns every operation with the kinds of files it accepts, the JSON Schema of its parameters and examples."""
+    return Response(_catalog(), media_type="application/json")
 
 
 @lru_cache(maxsize=1)
-def _catalogue() -> str:
-    return Catalogue(operations=[_describe(operation) for operation in Operation]).model_dump_json()
+def _catalog() -> str:
+    return OperationCatalog(operations=[_describe(operation) for operation in Operation]).model_dump_json()
 
 
-def _describe(operation: Operation) -> OperationDocument:
-    schema = PARAMS[operation].model_json_schema()
-    return OperationDocument(
+def _describe(operation: Operation) -> OperationDescription:
+    return OperationDescription(
         name=operation,
-        summary=(getdoc(PARAMS[operation]) or "").partition("\n")[0],
-        accepts=sorted(ACCEPTS[operation]),
-        params=schema,
+        summary=operation.summary,
+        accepts=sorted(operation.accepts),
+        params=operation.params.model_json_schema(),
         examples=examples_of(operation),
     )

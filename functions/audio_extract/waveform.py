@@ -1,25 +1,31 @@
-"""The outline of a sound: its lowest and highest level in each of many equal steps, as data and as pictures."""
+"""The waveform of an audio stream: its lowest and highest level in each of many equal steps, as data and as images."""
 
 import json
 import math
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from darkroom.av import ffmpeg
 from darkroom.av.probe import Stream
 from darkroom.images.png import PNG_PALETTE, png_header, write_png
-from darkroom.media.task import Task
+from darkroom.media.task import Rendition, Task
 
-#: Seconds of sound that FFmpeg holds at once; longer steps are put together of several.
-_HELD_S = 10.0
+#: Seconds of audio that FFmpeg holds in memory at once. Longer steps are combined from several blocks.
+_BLOCK_S = 10.0
 
-#: Height of a picture in pixels; each step is one pixel wide.
+#: Height of the images in pixels. Each step is one pixel wide.
 HEIGHT_PX = 256
 
-#: Colour of the pictures, as red, green, blue.
-_INK = (38, 70, 83)
+#: Color of the images, as red, green, blue.
+_COLOR = (38, 70, 83)
+
+#: Largest level in the JSON, whose levels are 8-bit integers.
+_JSON_MAX_LEVEL = 127
+
+#: Sample rate in Hz where the stream states none.
+_DEFAULT_SAMPLE_RATE_HZ = 48_000
 
 _REPORT = "waveform.txt"
 _LEVEL = re.compile(r"^lavfi\.astats\.Overall\.(?:Min|Max)_level=(\S+)$", re.MULTILINE)
@@ -27,41 +33,51 @@ _LEVEL = re.compile(r"^lavfi\.astats\.Overall\.(?:Min|Max)_level=(\S+)$", re.MUL
 
 @dataclass(frozen=True)
 class Waveform:
-    """`steps` are the lowest and the highest level, from -1 to 1, of `samples_per_step` samples of any channel."""
+    """`steps` are the lowest and the highest level, from -1 to 1, of `samples_per_step` samples over all channels."""
 
     sample_rate_hz: int
     samples_per_step: int
     steps: tuple[tuple[float, float], ...]
 
 
-def measure(location: str, demuxer: str, sound: Stream, task: Task, *, points: int, duration_s: float) -> Waveform:
-    """The outline of a whole sound in at most `points` steps."""
-    rate = sound.sample_rate_hz or 48_000
-    samples = max(math.ceil(duration_s * rate / points), 1)
-    parts = math.ceil(samples / (_HELD_S * rate))
-    part = math.ceil(samples / parts)
-    chain = (
-        f"aformat=sample_fmts=flt,asetnsamples=n={part}:p=0,"
+def render_waveforms(
+    names: Sequence[str], location: str, demuxer: str, audio: Stream, task: Task, *, points: int, duration_s: float
+) -> list[Rendition]:
+    """One rendition for each of the formats json, png and svg in `names`. Otherwise like `measure_waveform`."""
+    waveform = measure_waveform(location, demuxer, audio, task, points=points, duration_s=duration_s)
+    return [_render(waveform, name) for name in names]
+
+
+def measure_waveform(
+    location: str, demuxer: str, audio: Stream, task: Task, *, points: int, duration_s: float
+) -> Waveform:
+    """The waveform of a whole audio stream in at most `points` steps. Raises the same errors as `ffmpeg.read`."""
+    rate_hz = audio.sample_rate_hz or _DEFAULT_SAMPLE_RATE_HZ
+    step_samples = max(math.ceil(duration_s * rate_hz / points), 1)
+    blocks_per_step = math.ceil(step_samples / (_BLOCK_S * rate_hz))
+    block_samples = math.ceil(step_samples / blocks_per_step)
+    filters = (
+        f"aformat=sample_fmts=flt,asetnsamples=n={block_samples}:p=0,"
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=Min_level+Max_level,"
         f"ametadata=mode=print:file={_REPORT}"
     )
-    after = ["-map", f"0:{sound.index}", "-af", chain, "-f", "null", "-"]
+    after = ["-map", f"0:{audio.index}", "-af", filters, "-f", "null", "-"]
     ffmpeg.read("ffmpeg", location, demuxer, task, after=after)
-    levels = [_level(found) for found in _LEVEL.findall((task.directory / _REPORT).read_text())]
-    pairs = list(zip(levels[::2], levels[1::2], strict=True))
-    groups = (pairs[start : start + parts] for start in range(0, len(pairs), parts))
+    levels = [_parse_level(found) for found in _LEVEL.findall((task.directory / _REPORT).read_text())]
+    blocks = list(zip(levels[::2], levels[1::2], strict=True))
+    groups = (blocks[start : start + blocks_per_step] for start in range(0, len(blocks), blocks_per_step))
     steps = tuple((min(low for low, _ in group), max(high for _, high in group)) for group in groups)
-    return Waveform(rate, part * parts, steps)
+    return Waveform(rate_hz, block_samples * blocks_per_step, steps)
 
 
-def _level(text: str) -> float:
+def _parse_level(text: str) -> float:
     level = float(text)
     return min(max(level, -1.0), 1.0) if math.isfinite(level) else 0.0
 
 
-def as_json(waveform: Waveform) -> bytes:
-    """In the form that players of waveforms read: lowest and highest level in turn, as 8-bit numbers."""
-    data = [round(level * 127) for step in waveform.steps for level in step]
+def to_json(waveform: Waveform) -> bytes:
+    """Version 2 of the format of audiowaveform, which peaks.js reads: lowest and highest levels in turn, in 8 bits."""
+    data = [round(level * _JSON_MAX_LEVEL) for step in waveform.steps for level in step]
     document = {
         "version": 2,
         "channels": 1,
@@ -74,20 +90,20 @@ def as_json(waveform: Waveform) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def as_svg(waveform: Waveform) -> bytes:
-    """One closed line around the sound, that fills any box it is put into."""
+def to_svg(waveform: Waveform) -> bytes:
+    """One closed polygon, scaled to any box that it is shown in."""
     above = [f"{x},{_row(high)}" for x, (_, high) in enumerate(waveform.steps)]
     below = [f"{x},{_row(low)}" for x, (low, _) in enumerate(waveform.steps)]
-    ink = "".join(f"{part:02x}" for part in _INK)
-    line = " ".join([*above, *reversed(below)])
+    color = "".join(f"{channel:02x}" for channel in _COLOR)
+    points = " ".join([*above, *reversed(below)])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(len(waveform.steps), 1)} {HEIGHT_PX}" '
-        f'preserveAspectRatio="none"><polygon fill="#{ink}" stroke="#{ink}" points="{line}"/></svg>\n'
+        f'preserveAspectRatio="none"><polygon fill="#{color}" stroke="#{color}" points="{points}"/></svg>\n'
     ).encode()
 
 
-def as_png(waveform: Waveform) -> bytes:
-    """A column for each step, on a transparent ground; one bit for each pixel."""
+def to_png(waveform: Waveform) -> bytes:
+    """One column per step on a transparent background, one bit per pixel."""
     width = max(len(waveform.steps), 1)
     spans = [(_row(high), max(_row(low), _row(high) + 1)) for low, high in waveform.steps]
     rows = bytearray()
@@ -97,7 +113,7 @@ def as_png(waveform: Waveform) -> bytes:
     return write_png(
         [
             png_header(width, HEIGHT_PX, bit_depth=1, color_type=PNG_PALETTE),
-            (b"PLTE", bytes((255, 255, 255, *_INK))),
+            (b"PLTE", bytes((255, 255, 255, *_COLOR))),
             (b"tRNS", b"\x00\xff"),
             (b"IDAT", zlib.compress(bytes(rows), 9)),
         ]
@@ -105,13 +121,19 @@ def as_png(waveform: Waveform) -> bytes:
 
 
 def _row(level: float) -> int:
-    """The row of a level, counted from the top."""
+    """The row of a level in pixels, counted from the top."""
     return min(int((1 - level) / 2 * HEIGHT_PX), HEIGHT_PX - 1)
 
 
-#: By name: what writes it, and its media type.
-FORMS: dict[str, tuple[Callable[[Waveform], bytes], str]] = {
-    "json": (as_json, "application/json"),
-    "svg": (as_svg, "image/svg+xml"),
-    "png": (as_png, "image/png"),
+def _render(waveform: Waveform, name: str) -> Rendition:
+    write, media_type = _FORMATS[name]
+    width_px, height_px = (len(waveform.steps), HEIGHT_PX) if name == "png" else (None, None)
+    return Rendition(write(waveform), name, media_type, width_px, height_px, name="waveform")
+
+
+#: The function that writes each format, and its media type.
+_FORMATS: dict[str, tuple[Callable[[Waveform], bytes], str]] = {
+    "json": (to_json, "application/json"),
+    "svg": (to_svg, "image/svg+xml"),
+    "png": (to_png, "image/png"),
 }

@@ -1,7 +1,7 @@
-"""Dispatch: a batch of messages in, one asynchronous run per job out, within the operation's in-flight limit.
+"""Dispatch: starts one asynchronous run per message, within the operation's in-flight limit.
 
-A mapping on RabbitMQ runs one environment whatever the function's concurrency, so it must not do the work itself. While
-no slot is free it waits, which holds the queue where it belongs: in the broker.
+An event source mapping on RabbitMQ runs one environment, whatever the function's concurrency, so dispatch does not
+process the jobs itself. While no slot is free it waits: the back-pressure keeps the queue in the broker.
 """
 
 import time
@@ -13,48 +13,50 @@ from functools import partial
 from botocore.exceptions import BotoCoreError, ClientError
 
 from darkroom.config import settings
-from darkroom.contracts.base import MediaKind
-from darkroom.contracts.operations import ACCEPTS, Operation
+from darkroom.contracts.operations import Operation
 from darkroom.errors import LambdaUnavailableError, ServiceError
 from darkroom.jobs import events
 from darkroom.log import logger
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
-from darkroom.tracing import continued
+from darkroom.services.redis import slots
+from darkroom.tracing import continue_trace
 
-#: Milliseconds kept back to give the rest of a batch back to the broker before Lambda stops this function.
-RESERVE_MS = 10_000
+#: Milliseconds before Lambda stops this function in which it requeues the rest of the batch.
+REQUEUE_RESERVE_MS = 10_000
 
-#: Seconds to wait for a slot before looking again, and before asking a part again that did not answer.
+#: Seconds to wait for a slot before the next attempt to acquire one, and after an outage before the next attempt.
 SLOT_WAIT_S = 2.0
-TROUBLE_WAIT_S = 1.0
+OUTAGE_WAIT_S = 1.0
 
-#: The outcome of a message that found no slot in time.
-_GIVEN_BACK = "given_back"
+#: The outcome of a message whose run could not be started in time.
+_REQUEUED = "requeued"
 
 
 def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int]:
-    """Starts every job of the batch, or gives it back. Raises only when the broker cannot take it back either."""
-    deadline = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
+    """Starts a run for every message of the batch, or requeues it. Returns how many messages had each outcome.
+
+    Raises only when a message cannot be requeued either.
+    """
+    deadline = time.monotonic() + (context.get_remaining_time_in_millis() - REQUEUE_RESERVE_MS) / 1000
     outcomes: Counter[str] = Counter()
     runs = []
     for delivery in events.deliveries(event):
         try:
-            runs.append(_run_of(delivery))
+            runs.append(_invocation_of(delivery))
         except events.MalformedMessageError as error:
             _park(delivery, str(error))
             outcomes["parked"] += 1
     for run, outcome in zip(runs, _start_all(runs, deadline), strict=True):
-        if outcome == _GIVEN_BACK:
+        if outcome == _REQUEUED:
             rabbitmq.publish(run.message, run.traceparent)
         outcomes[outcome] += 1
     logger().info("batch dispatched", extra={"outcomes": outcomes})
     return dict(outcomes)
 
 
-def _run_of(delivery: events.Delivery) -> events.Invocation:
+def _invocation_of(delivery: events.Delivery) -> events.Invocation:
     message = events.parse_message(delivery.body)
-    return events.Invocation(message=message, traceparent=continued(delivery.headers.get("traceparent")))
+    return events.Invocation(message=message, traceparent=continue_trace(delivery.headers.get("traceparent")))
 
 
 def _park(delivery: events.Delivery, reason: str) -> None:
@@ -63,7 +65,7 @@ def _park(delivery: events.Delivery, reason: str) -> None:
 
 
 def _start_all(runs: Sequence[events.Invocation], deadline: float) -> list[str]:
-    """Starts the runs side by side, since Lambda takes 20 to 30 ms to accept one. The outcome of each."""
+    """Starts the runs in parallel, since each invocation takes 20 to 30 ms. Returns the outcome of each."""
     if len(runs) <= 1:
         return [_start(run, deadline) for run in runs]
     with ThreadPoolExecutor(len(runs)) as threads:
@@ -71,36 +73,39 @@ def _start_all(runs: Sequence[events.Invocation], deadline: float) -> list[str]:
 
 
 def _start(run: events.Invocation, deadline: float) -> str:
-    """Starts a run as soon as there is a slot for it. Speaks to no broker, whose connection is for one thread only."""
+    """Starts a run as soon as there is a slot for it. Returns the outcome.
+
+    It runs in a thread, so it must not use the broker: a connection to RabbitMQ belongs to one thread.
+    """
     operation = run.message.operation
     while time.monotonic() < deadline:
         try:
             slot = _try_to_start(run)
-            if slot is not store.Slot.FULL:
+            if slot is not slots.Slot.FULL:
                 return slot
-            store.wait_for_slot(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
+            slots.wait_until_freed(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
         except ServiceError as error:
-            logger().warning("a part does not answer", extra={"code": error.code, "job_id": run.message.job_id})
-            time.sleep(TROUBLE_WAIT_S)
-    return _GIVEN_BACK
+            logger().warning("dependency unavailable", extra={"code": error.code, "job_id": run.message.job_id})
+            time.sleep(OUTAGE_WAIT_S)
+    return _REQUEUED
 
 
-def _try_to_start(run: events.Invocation) -> store.Slot:
+def _try_to_start(run: events.Invocation) -> slots.Slot:
     message = run.message
     limit = _in_flight_limit(message.operation)
-    slot = store.acquire_slot(message.job_id, message.operation, message.attempt, limit=limit)
-    if slot is store.Slot.TAKEN:
+    slot = slots.acquire(message.job_id, message.operation, message.attempt, limit=limit)
+    if slot is slots.Slot.ACQUIRED:
         try:
             _invoke(run)
         except LambdaUnavailableError:
-            store.release_slot(message.job_id, message.operation)
+            slots.release(message.job_id, message.operation)
             raise
     return slot
 
 
 def _in_flight_limit(operation: Operation) -> int:
-    config = settings()
-    return config.in_flight_image if MediaKind.IMAGE in ACCEPTS[operation] else config.in_flight_video
+    limit: int = getattr(settings(), operation.concurrency)
+    return limit
 
 
 def _invoke(run: events.Invocation) -> None:
@@ -108,6 +113,6 @@ def _invoke(run: events.Invocation) -> None:
     payload = events.invocation_payload(run)
     try:
         answer = aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=payload)
-        answer["Payload"].read()  # it is empty, but a connection is used again only when everything was read
+        answer["Payload"].read()  # empty, but a connection is reused only after the body was read
     except (BotoCoreError, ClientError) as error:
         raise LambdaUnavailableError(f"{name} could not be started: {error}") from error

@@ -1,7 +1,7 @@
-"""Settle: a run ended without an answer, or a message was dead-lettered. Its job is tried again or failed.
+"""Settle: retries or fails the job of a run that did not return, or of a message that was dead-lettered.
 
-Operators ask it for the messages that nobody could act on, with the event `{"parked": "list"}`, and have them tried
-once more, when what was wrong has been mended, with `{"parked": "replay"}`.
+Operators invoke it to list the parked messages (invalid, or of unknown jobs) with `{"parked": "list"}`, and to publish
+those that are valid again with `{"parked": "replay"}`.
 """
 
 from typing import Any
@@ -11,17 +11,17 @@ from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, Work
 from darkroom.jobs import events, ledger, lifecycle
 from darkroom.log import logger
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import views
 from darkroom.tracing import new_traceparent
 
-_OUTAGES = {kind.__name__: kind for kind in OUTAGES}
+_OUTAGES_BY_NAME = {kind.__name__: kind for kind in OUTAGES}
 
-#: How much of a parked message is shown.
+#: Bytes of a parked message that are listed.
 SHOWN_BYTES = 1000
 
 
 def handler(event: events.Event, _context: object) -> dict[str, Any]:
-    """Settles a failed invocation (the on-failure destination's record), a batch of dead letters, or an operator."""
+    """Handles an operator's command, a batch of dead letters, or the on-failure record of an invocation."""
     command = events.parse_parked_command(event)
     if command is not None:
         return {"list": _list_parked, "replay": _replay_parked}[command.parked](command.limit)
@@ -30,25 +30,25 @@ def handler(event: events.Event, _context: object) -> dict[str, Any]:
             _settle_dead_letter(delivery)
         return {"outcome": "settled"}
     failed = events.parse_failed_invocation(event)
-    logger().warning("a run ended without an answer", extra={"reason": failed.reason})
-    return {"outcome": _settle(failed.invocation.message, _reason_of(failed))}
+    logger().warning("invocation failed", extra={"reason": failed.reason})
+    return {"outcome": _settle(failed.invocation.message, _error_of(failed))}
 
 
-def _reason_of(failed: events.FailedInvocation) -> DarkroomError:
-    if failed.never_began:
-        return LambdaUnavailableError("Lambda had no room for the run.")
+def _error_of(failed: events.FailedInvocation) -> DarkroomError:
+    if failed.never_started:
+        return LambdaUnavailableError("Lambda had no capacity for the run.")
     if failed.timed_out:
-        return lifecycle.timed_out()
-    if failed.error_type in _OUTAGES:  # it was raised where there was no telling anybody
-        return _OUTAGES[failed.error_type]()
-    return WorkerDiedError("The process that ran the job died.")
+        return lifecycle.timed_out_error()
+    if failed.error_type in _OUTAGES_BY_NAME:  # the run could not record the outage itself
+        return _OUTAGES_BY_NAME[failed.error_type]()
+    return WorkerDiedError("The process that ran the job crashed.")
 
 
 def _list_parked(limit: int) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
 
-    def show(parked: rabbitmq.Parked) -> bool:
-        found.append(
+    def append(parked: rabbitmq.ParkedMessage) -> bool:
+        listed.append(
             {
                 "reason": parked.reason,
                 "message_id": parked.message_id,
@@ -58,14 +58,14 @@ def _list_parked(limit: int) -> dict[str, Any]:
         )
         return False
 
-    rabbitmq.review_parked(limit, show)
-    return {"parked": found}
+    rabbitmq.review_parked(limit, append)
+    return {"parked": listed}
 
 
 def _replay_parked(limit: int) -> dict[str, Any]:
     outcomes = {"replayed": 0, "kept": 0}
 
-    def replay(parked: rabbitmq.Parked) -> bool:
+    def replay(parked: rabbitmq.ParkedMessage) -> bool:
         try:
             message = events.parse_message(parked.body)
         except events.MalformedMessageError:
@@ -87,7 +87,7 @@ def _settle_dead_letter(delivery: events.Delivery) -> None:
         return
     outcome = _settle(message, WorkerDiedError("The job's message could not be delivered."))
     if outcome == "unknown":
-        rabbitmq.park(delivery.body, delivery.message_id, "the message names a job that was never accepted")
+        rabbitmq.park(delivery.body, delivery.message_id, lifecycle.UNKNOWN_JOB)
 
 
 def _settle(message: Message, error: DarkroomError) -> str:
@@ -99,8 +99,8 @@ def _settle(message: Message, error: DarkroomError) -> str:
     if result is not None:
         lifecycle.restore(job, result)
         return "ended"
-    view = store.view(message.job_id)
+    view = views.fetch(message.job_id)
     if view is not None and view.attempt > message.attempt:
         return "stale"
-    lifecycle.try_again(job, error, attempt=message.attempt)
+    lifecycle.retry(job, error, attempt=message.attempt)
     return "settled"

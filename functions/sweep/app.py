@@ -1,8 +1,8 @@
-"""Sweep: every minute, whatever is stuck moves again, and what was left behind goes.
+"""Sweep: every minute, completes what was interrupted or lost.
 
-It mends the broker's queues, moves open jobs whose time has come, shows jobs that the ledger has and Redis has not,
-takes in uploads whose event was lost, and removes outputs of runs that did not end their job. A part that does not
-answer, or one job that cannot be read, keeps none of the others waiting.
+It declares missing queues, moves open jobs that are due, creates the views that Redis lost, ingests uploads whose event
+was lost, and removes leftover outputs. An outage ends only the step that needs the dependency, and a record that cannot
+be read is skipped.
 """
 
 import time
@@ -26,31 +26,38 @@ from darkroom.errors import (
 from darkroom.jobs import events, ingestion, ledger, lifecycle, uploads
 from darkroom.log import logger
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import client, deadlines, files, open_jobs, reconciliation, slots, views
+from darkroom.services.redis.views import View
 
-#: Jobs fetched or compared in one round trip.
+#: Jobs that are fetched or compared in one round trip.
 BATCH = 500
 
-#: How far before the end of the last comparison the next one begins, beside the life of an upload form: a job that
-#: comes with an upload is as old as its form. Clocks of writers differ, and writes take time.
+#: Seconds by which two comparisons with the ledger overlap, since writers' clocks differ and writes take time. The life
+#: of an upload form is added, because the id of a job that comes with an upload is as old as the form.
 OVERLAP_S = 120
 
-#: Seconds that an acceptance may take; a younger job without a record is still being accepted.
+#: Seconds that accepting a job may take; a younger job without a view is still being accepted.
 ACCEPTING_S = 30
 
 #: Seconds after which a queued job is published again although its queue is not empty.
-PATIENCE_S = 15 * 60
+REPUBLISH_AFTER_S = 15 * 60
 
-#: Milliseconds kept back at the end of a run.
+#: Milliseconds before Lambda stops this function at which it stops itself.
 RESERVE_MS = 5_000
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 def handler(_event: object, context: events.LambdaContext) -> dict[str, int]:
-    """One pass. Returns what it did, for the log."""
+    """One pass. Returns what each step did, for the log."""
     deadline = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
-    steps = {"mended": _mend, "moved": _move_due, "restored": _catch_up, "taken_in": _take_in, "tidied": _tidy}
+    steps = {
+        "repaired": _repair_topology,
+        "moved": _move_due_jobs,
+        "restored": _restore_missing_views,
+        "ingested": _ingest_missed_uploads,
+        "cleaned": _remove_leftover_outputs,
+    }
     done = {name: _step(name, work, deadline) for name, work in steps.items()}
     _step("load", _report_load, deadline)
     logger().info("swept", extra=done)
@@ -61,47 +68,49 @@ def _step(name: str, work: Callable[[float], int], deadline: float) -> int:
     try:
         return work(deadline)
     except ServiceError as error:
-        logger().warning("sweep goes on without", extra={"step": name, "code": error.code, "reason": error.message})
+        logger().warning("sweep step failed", extra={"step": name, "code": error.code, "reason": error.message})
         return 0
 
 
 def _report_load(_deadline: float) -> int:
-    for operation, running in store.in_flight().items():
+    for operation, running in slots.in_flight().items():
         metrics.gauge("in_flight", running, operation)
-        metrics.gauge("waiting", store.waiting(operation), operation)
+        metrics.gauge("waiting", views.count_queued(operation), operation)
     return 0
 
 
-def _mend(_deadline: float) -> int:
-    """After the broker has lost its disk: its queues, and at once the messages that were in them."""
-    if not rabbitmq.mend_topology():
+def _repair_topology(_deadline: float) -> int:
+    """After the broker lost its disk: declares the queues, and makes the jobs due whose messages were in them."""
+    if not rabbitmq.repair_topology():
         return 0
-    hurried = store.hurry()
-    logger().warning("the broker had lost its queues", extra={"queued": hurried})
+    queued = open_jobs.make_queued_due_now()
+    logger().warning("declared missing queues", extra={"queued": queued})
     return 1
 
 
 class _Queues:
-    """The broker, for one pass. Depths are asked once, so that what the pass publishes does not look like a queue that
-    lost nothing; and once the broker has failed, it is not asked again.
+    """The broker during one pass.
+
+    Depths are read once, so that messages which this pass publishes do not count. After a failure the broker is not
+    tried again.
     """
 
     def __init__(self) -> None:
         self._depths: dict[Operation, int] = {}
         self._failure: BrokerUnavailableError | None = None
 
-    def holds(self, operation: Operation) -> int:
-        """Messages that waited in the operation's queue. Raises BrokerUnavailableError."""
+    def depth(self, operation: Operation) -> int:
+        """Messages in the operation's queue when the pass began. Raises BrokerUnavailableError."""
         if operation not in self._depths:
-            self._depths[operation] = self._ask(lambda: rabbitmq.depth(operation))
+            self._depths[operation] = self._try(lambda: rabbitmq.depth(operation))
         return self._depths[operation]
 
-    def start(self, view: store.View) -> None:
-        """Publishes a job's next attempt. Raises BrokerUnavailableError."""
+    def publish_next_attempt(self, view: View) -> None:
+        """Publishes the message for a job's next attempt. Raises BrokerUnavailableError."""
         message = lifecycle.message_for(view.job, view.attempt + 1)
-        self._ask(lambda: rabbitmq.publish(message, view.job.traceparent))
+        self._try(lambda: rabbitmq.publish(message, view.job.traceparent))
 
-    def _ask(self, action: Callable[[], rabbitmq.Answer]) -> rabbitmq.Answer:
+    def _try(self, action: Callable[[], _Item]) -> _Item:
         if self._failure:
             raise self._failure
         try:
@@ -111,11 +120,11 @@ class _Queues:
             raise
 
 
-def _move_due(deadline: float) -> int:
-    moved = stuck = 0
+def _move_due_jobs(deadline: float) -> int:
+    moved = failed = 0
     queues = _Queues()
-    began_ms = store.now_ms()
-    while batch := store.due(BATCH, skip=stuck, as_of_ms=began_ms):
+    began_ms = client.now_ms()
+    while batch := open_jobs.due(BATCH, skip=failed, as_of_ms=began_ms):
         for job_id in batch:
             if time.monotonic() > deadline:
                 return moved
@@ -123,90 +132,90 @@ def _move_due(deadline: float) -> int:
                 moved += _move(job_id, queues)
             except CacheUnavailableError:
                 raise
-            except DarkroomError as error:  # it stays due, and the next pass tries again
-                stuck += 1
+            except DarkroomError as error:  # the job stays due, and the next pass retries
+                failed += 1
                 logger().warning("not moved", extra={"job_id": job_id, "code": error.code, "reason": error.message})
     return moved
 
 
 def _move(job_id: str, queues: _Queues) -> int:
-    view = store.view(job_id)
+    view = views.fetch(job_id)
     if view is None or view.awaits_upload:
         moved = _restore(job_id)
         if not moved:
-            store.forget_open(job_id)
+            open_jobs.forget(job_id)
         return moved
     if view.status is Status.QUEUED:
         return _move_queued(view, queues)
     if view.status is Status.RUNNING:
         return _move_running(view)
-    store.forget_open(job_id)
+    open_jobs.forget(job_id)
     return 0
 
 
-def _move_queued(view: store.View, queues: _Queues) -> int:
+def _move_queued(view: View, queues: _Queues) -> int:
     job = view.job
     waited_s = time.time() - view.published_ms / 1000
-    if queues.holds(job.operation) and waited_s < PATIENCE_S:
-        store.postpone(job.job_id, store.START_WITHIN_S, published=False)
+    if queues.depth(job.operation) and waited_s < REPUBLISH_AFTER_S:
+        open_jobs.postpone(job.job_id, deadlines.START_WITHIN_S, published=False)
         return 0
-    queues.start(view)
-    store.postpone(job.job_id, store.START_WITHIN_S, published=True)
+    queues.publish_next_attempt(view)
+    open_jobs.postpone(job.job_id, deadlines.START_WITHIN_S, published=True)
     metrics.count("swept", job.operation)
     return 1
 
 
-def _move_running(view: store.View) -> int:
+def _move_running(view: View) -> int:
     job = view.job
     result = ledger.read_result(job.job_id)
     if result is not None:
         lifecycle.restore(job, result)
     else:
-        error = WorkerDiedError("The run's lease ended without a result.")
-        lifecycle.try_again(job, error, attempt=view.attempt)
+        error = WorkerDiedError("The run's lease expired without a result.")
+        lifecycle.retry(job, error, attempt=view.attempt)
     return 1
 
 
-def _catch_up(deadline: float) -> int:
-    """Shows what the ledger has and Redis has not: acceptances cut short, or everything after Redis came up empty."""
-    restored = passed_over = 0
-    generation = store.generation()
+def _restore_missing_views(deadline: float) -> int:
+    """Creates the views of jobs in the ledger that have none: an acceptance was interrupted, or Redis lost its data."""
+    restored = skipped = 0
+    dataset = reconciliation.dataset_id()
     until = ids.first_id(int((time.time() - ACCEPTING_S) * 1000))
-    for batch in _batches(takewhile(lambda found: found[0] < until, ledger.jobs_after(_start()))):
-        standings = store.standings([job_id for job_id, _ in batch])
-        for (job_id, over), standing in zip(batch, standings, strict=True):
+    for batch in _batches(takewhile(lambda entry: entry[0] < until, ledger.jobs_after(_first_to_compare()))):
+        presences = reconciliation.presences([job_id for job_id, _ in batch])
+        for (job_id, ended), presence in zip(batch, presences, strict=True):
             if time.monotonic() > deadline:
                 return restored
-            if standing is store.Standing.UNKNOWN or (over and standing is store.Standing.OPEN):
+            if presence is reconciliation.Presence.UNKNOWN or (ended and presence is reconciliation.Presence.OPEN):
                 try:
                     restored += _restore(job_id)
                 except InternalError as error:
-                    passed_over += 1
-                    _pass_over(error, job_id=job_id)
-        # What was passed over is looked for again, so the comparison counts as ended before it.
-        if not passed_over and not store.note_swept(batch[-1][0], generation):
-            return restored  # Redis was emptied meanwhile: the next pass begins anew
-    if not passed_over:
-        store.note_swept(until, generation)
+                    skipped += 1
+                    _log_skipped(error, job_id=job_id)
+        # The cursor stays before a skipped job, so that the next pass tries it again.
+        if not skipped and not reconciliation.advance_cursor(batch[-1][0], dataset):
+            return restored  # Redis lost its data meanwhile: the next pass starts from the beginning
+    if not skipped:
+        reconciliation.advance_cursor(until, dataset)
     return restored
 
 
-def _pass_over(error: InternalError, **what: str) -> None:
-    """What is written of one job cannot be read, by this version at least. It keeps none of the others waiting."""
-    logger().error("passed over", extra={"reason": error.message, **what})
+def _log_skipped(error: InternalError, **context: str) -> None:
+    """This version at least cannot read the record of one job. The others are not affected."""
+    logger().error("skipped unreadable record", extra={"reason": error.message, **context})
 
 
-def _start() -> str:
-    """Where the comparison begins: a stretch before the last one ended, or with the oldest job that is kept."""
-    position = store.swept_to()
+def _first_to_compare() -> str:
+    """Where the comparison starts: an overlap before the cursor, or at the oldest job that is kept."""
+    cursor = reconciliation.cursor()
     oldest = ids.first_id(int((time.time() - settings().retention_days * 86_400) * 1000))
-    if not position:
+    if not cursor:
         return oldest
-    return max(oldest, ids.first_id(ids.created_ms(position) - _stretch_ms()))
+    return max(oldest, ids.first_id(ids.created_ms(cursor) - _overlap_ms()))
 
 
-def _stretch_ms() -> int:
-    """How much older than its acceptance a job may be by its id, and than its landing a file."""
+def _overlap_ms() -> int:
+    """By how much the id of a job can be older than its acceptance, and that of a file older than its upload."""
     return (settings().link_expiry_s + OVERLAP_S) * 1000
 
 
@@ -218,41 +227,41 @@ def _restore(job_id: str) -> int:
     return 1
 
 
-def _take_in(deadline: float) -> int:
-    """Takes in files that have landed and of which nobody was told, or whose taking in was cut short."""
-    taken = 0
+def _ingest_missed_uploads(deadline: float) -> int:
+    """Ingests uploads whose event was lost, or whose ingestion was interrupted."""
+    ingested = 0
     now_ms = int(time.time() * 1000)
     until = ids.first_id(now_ms - ACCEPTING_S * 1000)
-    landed = uploads.landed_since(ids.first_id(now_ms - _stretch_ms()), DEFAULT_TENANT)
-    for batch in _batches(takewhile(lambda file_id: file_id < until, landed)):
-        for file_id in store.not_taken_in(batch):
+    uploaded = uploads.uploaded_after(ids.first_id(now_ms - _overlap_ms()), DEFAULT_TENANT)
+    for batch in _batches(takewhile(lambda file_id: file_id < until, uploaded)):
+        for file_id in files.not_ingested(batch):
             if time.monotonic() > deadline:
-                return taken
+                return ingested
             try:
-                ingestion.take_in(DEFAULT_TENANT, file_id)
-                taken += 1
+                ingestion.ingest(DEFAULT_TENANT, file_id)
+                ingested += 1
             except InternalError as error:
-                _pass_over(error, file_id=file_id)
-    return taken
+                _log_skipped(error, file_id=file_id)
+    return ingested
 
 
-def _tidy(deadline: float) -> int:
-    """Removes outputs of runs that did not end their job, once all of them must be over."""
-    tidied = 0
-    for job_id in store.untidy(BATCH):
+def _remove_leftover_outputs(deadline: float) -> int:
+    """Removes the outputs of runs that did not end their job, once none can be in flight."""
+    removed = 0
+    for job_id in open_jobs.due_for_cleanup(BATCH):
         if time.monotonic() > deadline:
             break
         try:
             job, result = ledger.read_job(job_id), ledger.read_result(job_id)
         except InternalError as error:
-            _pass_over(error, job_id=job_id)
+            _log_skipped(error, job_id=job_id)
             continue
         if job is not None and result is not None:
-            tidied += lifecycle.tidy(job, result)
-        store.note_tidy(job_id)
-    return tidied
+            removed += lifecycle.clean_up(job, result)
+        open_jobs.mark_cleaned(job_id)
+    return removed
 
 
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+def _batches(items: Iterator[_Item]) -> Iterator[list[_Item]]:
     while batch := list(islice(items, BATCH)):
         yield batch

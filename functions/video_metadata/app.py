@@ -1,14 +1,15 @@
-"""Says what a file is: container, duration, streams and tags of a video or a sound, and the same of a picture."""
+"""Describes a file: container, duration, streams and tags of a video, an audio file or an image."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from darkroom.av import ffmpeg, keyframes
 from darkroom.av.filters import is_hdr
-from darkroom.av.lengths import check_uncut
+from darkroom.av.inputs import choose_demuxer, is_url
+from darkroom.av.keyframes import key_frame_intervals
 from darkroom.av.probe import Chapter, Probe, Stream, probe
-from darkroom.av.tags import without_place
+from darkroom.av.tags import remove_location_tags
+from darkroom.av.truncation import check_structure
 from darkroom.contracts.base import MediaKind
 from darkroom.contracts.operations import Operation
 from darkroom.contracts.video_params import VideoMetadataParams
@@ -17,45 +18,45 @@ from darkroom.media.task import Rendition, Task
 
 
 def video_metadata(task: Task, params: VideoMetadataParams) -> list[Rendition]:  # noqa: ARG001 - it takes none
-    """A JSON document, as a file and in the job itself. Of a large film only the parts that are needed are read.
+    """A JSON document, as a file and in the job itself. Reads only the needed parts of a large file.
 
-    The position where something was recorded is never told.
+    The location where something was recorded is never included.
     """
-    document = _of_picture(task) if task.source.media_type.startswith("image/") else _of_recording(task)
+    document = _describe_image(task) if task.source.media_type.startswith("image/") else _describe_video_or_audio(task)
     content = json.dumps(document, ensure_ascii=False, indent=2).encode()
     return [Rendition(content, "json", "application/json", document=document)]
 
 
-def _of_recording(task: Task) -> dict[str, Any]:
-    demuxer = ffmpeg.demuxer_of(task.source)
+def _describe_video_or_audio(task: Task) -> dict[str, Any]:
+    demuxer = choose_demuxer(task.source)
     location = task.source.ffmpeg_input()
-    if not ffmpeg.is_link(location):
-        check_uncut(Path(location), demuxer)
+    if not is_url(location):
+        check_structure(Path(location), demuxer)
     found = probe(location, demuxer, task)
-    intervals = keyframes.intervals(location, demuxer, found, task)
-    return describe(found, task.source.media_type, task.source.size_bytes, intervals)
+    intervals_s = key_frame_intervals(location, demuxer, found, task)
+    return build_document(found, task.source.media_type, task.source.size_bytes, intervals_s)
 
 
-def _of_picture(task: Task) -> dict[str, Any]:
-    from functions.video_metadata import image_facts  # with libvips and Pillow, which a film does not wait for
+def _describe_image(task: Task) -> dict[str, Any]:
+    from functions.video_metadata import image_facts  # loads libvips and Pillow, which a video does not need
 
-    picture = image_facts.picture(task.source, task.limits)
-    document = describe(picture.found, task.source.media_type, task.source.size_bytes, {})
+    facts = image_facts.read_image_facts(task.source, task.limits)
+    document = build_document(facts.found, task.source.media_type, task.source.size_bytes, {})
     (stream,) = document["streams"]
     stream |= {
         "hdr": None,
-        "orientation": picture.orientation,
-        "alpha": picture.alpha,
-        "icc_profile": picture.icc_profile,
-        "plays": picture.plays,
+        "orientation": facts.orientation,
+        "alpha": facts.alpha,
+        "icc_profile": facts.icc_profile,
+        "plays": facts.plays,
     }
     return document
 
 
-def describe(found: Probe, media_type: str, size_bytes: int, intervals: dict[int, float]) -> dict[str, Any]:
-    """The document. What the file does not say is null. `kind` is what it is, cover pictures aside.
+def build_document(found: Probe, media_type: str, size_bytes: int, intervals_s: dict[int, float]) -> dict[str, Any]:
+    """The document, in which null means unknown. Its `kind` ignores cover images.
 
-    `intervals` are the seconds between key frames by the index of their stream.
+    `intervals_s` are the seconds between key frames by stream index.
     """
     kinds = {stream.kind for stream in found.streams if not stream.attached_picture}
     kind = next((kind for kind in (MediaKind.IMAGE, MediaKind.VIDEO) if kind in kinds), MediaKind.AUDIO)
@@ -66,16 +67,16 @@ def describe(found: Probe, media_type: str, size_bytes: int, intervals: dict[int
         "size_bytes": size_bytes,
         "duration_s": found.duration_s,
         "bit_rate_bps": found.bit_rate_bps,
-        "streams": [_stream(stream, intervals.get(stream.index)) for stream in found.streams],
-        "chapters": [_chapter(chapter) for chapter in found.chapters],
-        "tags": without_place(found.tags),
+        "streams": [_stream_entry(stream, intervals_s.get(stream.index)) for stream in found.streams],
+        "chapters": [_chapter_entry(chapter) for chapter in found.chapters],
+        "tags": remove_location_tags(found.tags),
     }
 
 
-def _stream(stream: Stream, interval_s: float | None) -> dict[str, Any]:
-    details = _sound(stream) if stream.kind == "audio" else {}
+def _stream_entry(stream: Stream, interval_s: float | None) -> dict[str, Any]:
+    details = _audio_details(stream) if stream.kind == "audio" else {}
     if stream.kind in ("video", "image"):
-        details = _picture(stream, interval_s)
+        details = _visual_details(stream, interval_s)
     return {
         "index": stream.index,
         "type": stream.kind,
@@ -87,11 +88,11 @@ def _stream(stream: Stream, interval_s: float | None) -> dict[str, Any]:
         "default": stream.default,
         "forced": stream.forced,
         **details,
-        "tags": without_place(stream.tags),
+        "tags": remove_location_tags(stream.tags),
     }
 
 
-def _picture(stream: Stream, interval_s: float | None) -> dict[str, Any]:
+def _visual_details(stream: Stream, interval_s: float | None) -> dict[str, Any]:
     aspect = stream.pixel_aspect
     return {
         "width_px": stream.width_px,
@@ -116,7 +117,7 @@ def _picture(stream: Stream, interval_s: float | None) -> dict[str, Any]:
     }
 
 
-def _sound(stream: Stream) -> dict[str, Any]:
+def _audio_details(stream: Stream) -> dict[str, Any]:
     return {
         "channels": stream.channels,
         "channel_layout": stream.channel_layout,
@@ -125,7 +126,7 @@ def _sound(stream: Stream) -> dict[str, Any]:
     }
 
 
-def _chapter(chapter: Chapter) -> dict[str, Any]:
+def _chapter_entry(chapter: Chapter) -> dict[str, Any]:
     return {"start_s": chapter.start_s, "end_s": chapter.end_s, "title": chapter.title}
 
 

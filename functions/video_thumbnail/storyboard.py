@@ -1,4 +1,4 @@
-"""Several frames of one film: where to take them, the one that stands for all, and all of them on one sheet."""
+"""Several frames of one video: their times, the most typical one, and a sprite sheet with its WebVTT cues."""
 
 import math
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ import pyvips
 
 from darkroom.media.geometry import Size
 
-#: Spread of brightness below which a frame is blank: black, white, or the start of a fade.
+#: Standard deviation of the brightness, of 255, below which a frame is blank: black, white, or the start of a fade.
 _BLANK_DEVIATION = 10.0
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A time in a film, in seconds, and by how many the picture that is taken for it may be earlier."""
+class FrameTime:
+    """A time in a video, in seconds, and how many seconds earlier the frame taken for it may be."""
 
     at_s: float
-    slack_s: float = 0.0
+    tolerance_s: float = 0.0
 
 
-def evenly(count: int, duration_s: float) -> list[Moment]:
-    """The middles of `count` equal parts of a film; a picture stands for its part, wherever in it it is from."""
+def spread_times(count: int, duration_s: float) -> list[FrameTime]:
+    """The middles of `count` equal parts of a video. Any frame in the first half of a part may stand for it."""
     part_s = duration_s / count
-    return [Moment((index + 0.5) * part_s, slack_s=part_s / 2) for index in range(count)]
+    return [FrameTime((index + 0.5) * part_s, tolerance_s=part_s / 2) for index in range(count)]
 
 
-def most_typical(frames: list[pyvips.Image]) -> int:
-    """Index of the frame whose colours are nearest to the average of all, blank ones left aside while there are others.
+def find_most_typical(frames: list[pyvips.Image]) -> int:
+    """Index of the frame whose color histogram is nearest to the average histogram; a blank one only if all are blank.
 
     `frames` are small RGB images of one size.
     """
@@ -38,28 +38,28 @@ def most_typical(frames: list[pyvips.Image]) -> int:
     return min(range(len(frames)), key=lambda index: (blank[index], distances[index]))
 
 
-def columns_of(count: int) -> int:
-    """Frames in a row of a sheet that is about as many frames high as wide."""
-    return math.ceil(math.sqrt(count))
+def build_sprite_sheet(frames: list[pyvips.Image]) -> pyvips.Image:
+    """All frames, which have one size, in rows."""
+    return pyvips.Image.arrayjoin(frames, across=_count_columns(len(frames)))
 
 
-def sheet(frames: list[pyvips.Image]) -> pyvips.Image:
-    """All frames, which are of one size, in rows."""
-    return pyvips.Image.arrayjoin(frames, across=columns_of(len(frames)))
-
-
-def cues(count: int, tile: Size, duration_s: float, picture: str) -> str:
-    """WebVTT that tells a player which part of the sheet, a file called `picture`, shows what is at which time."""
+def write_cues(count: int, tile: Size, duration_s: float, sheet_name: str) -> str:
+    """WebVTT that tells a player which region of the sprite sheet, a file named `sheet_name`, shows which time."""
     blocks = ["WEBVTT"]
     for index in range(count):
         start_s, end_s = (duration_s * edge / count for edge in (index, index + 1))
-        row, column = divmod(index, columns_of(count))
-        part = f"{column * tile.width},{row * tile.height},{tile.width},{tile.height}"
-        blocks.append(f"{_clock(start_s)} --> {_clock(end_s)}\n{quote(picture)}#xywh={part}")
+        row, column = divmod(index, _count_columns(count))
+        region = f"{column * tile.width},{row * tile.height},{tile.width},{tile.height}"
+        blocks.append(f"{_timestamp(start_s)} --> {_timestamp(end_s)}\n{quote(sheet_name)}#xywh={region}")
     return "\n\n".join(blocks) + "\n"
 
 
-def _clock(at_s: float) -> str:
+def _count_columns(count: int) -> int:
+    """Frames per row of a sheet with about as many rows as columns."""
+    return math.ceil(math.sqrt(count))
+
+
+def _timestamp(at_s: float) -> str:
     minutes, milliseconds = divmod(round(at_s * 1000), 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"

@@ -1,4 +1,4 @@
-"""Measures a running stack: `make bench`, or `python -m tests.bench` with the environment that it sets."""
+"""Measures a running stack: `make bench`, or `python -m tests.bench` with the environment that `make bench` sets."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,41 +6,50 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from localstack.settings import Settings, load
-from tests.bench import cases, cold, overhead, rival, versus
-from tests.bench.service import Darkroom
+from tests.bench import baseline, comparison, import_times, overhead, workloads
+from tests.bench.darkroom_service import DarkroomService
 
-WHAT = ("service", "overhead", "cold")
+#: What can be measured: the deployed service against the baseline, CPU time per job, import times.
+MEASUREMENTS = ("service", "overhead", "imports")
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="*", default=[], help=f"what to measure: {', '.join(WHAT)}; all when left out")
-    parser.add_argument("--operation", action="append", help="only this operation; may be repeated")
-    parser.add_argument("--turns", type=int, default=versus.TURNS, help="turns of each contestant (%(default)s)")
-    parser.add_argument("--alone", action="store_true", help="without the home-made service beside it")
+    parser.add_argument("measurement", nargs="*", help=f"{', '.join(MEASUREMENTS)}; default: all")
+    parser.add_argument("--operation", action="append", help="only this operation; can be repeated")
+    parser.add_argument("--rounds", type=int, default=comparison.ROUNDS, help="default: %(default)s")
+    parser.add_argument("--no-baseline", action="store_true", help="measure Darkroom alone")
     arguments = parser.parse_args()
-    wanted = arguments.what or WHAT
+    chosen = arguments.measurement or MEASUREMENTS
+    if unknown := set(chosen) - set(MEASUREMENTS):
+        parser.error(f"unknown measurement: {', '.join(sorted(unknown))}")
     settings = load()
-    files = cases.inputs(settings.home / "bench-media")
-    if "service" in wanted:
-        chosen = [each for each in cases.CASES if not arguments.operation or each.operation in arguments.operation]
-        compare(settings, files, chosen, arguments.turns, alone=arguments.alone)
-    if "overhead" in wanted:
-        overhead.report(files[cases.PHOTO].read_bytes())
-    if "cold" in wanted:
-        cold.report(settings)
+    files = workloads.inputs(settings.home / "bench-media")
+    if "service" in chosen:
+        wanted = arguments.operation
+        selected = [each for each in workloads.WORKLOADS if not wanted or each.operation in wanted]
+        measure_service(settings, files, selected, arguments.rounds, with_baseline=not arguments.no_baseline)
+    if "overhead" in chosen:
+        overhead.report(files[workloads.PHOTO].read_bytes())
+    if "imports" in chosen:
+        import_times.report(settings.tools, settings.build)
 
 
-def compare(
-    settings: Settings, files: dict[str, Path], chosen: Sequence[cases.Case], turns: int, *, alone: bool
+def measure_service(
+    settings: Settings,
+    files: dict[str, Path],
+    selected: Sequence[workloads.Workload],
+    rounds: int,
+    *,
+    with_baseline: bool,
 ) -> None:
-    """The service from outside, beside the home-made one."""
+    """Measures the service over HTTP, beside the baseline if wanted."""
     with ExitStack() as stack:
-        contestants: list[versus.Contestant] = [Darkroom(settings, files)]
-        if not alone:
-            contestants.append(stack.enter_context(rival.running(settings, files)))
-        versus.compare(chosen, contestants, turns)
+        services: list[comparison.Service] = [DarkroomService(settings, files)]
+        if with_baseline:
+            services.append(stack.enter_context(baseline.running(settings, files)))
+        comparison.compare(selected, services, rounds)
 
 
 main()

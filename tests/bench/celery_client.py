@@ -1,35 +1,35 @@
-"""The home-made service's client: reads what to ask for from standard input, writes seconds to standard output.
+"""The baseline's client: reads requests from standard input, writes durations to standard output.
 
-A line in is `{"operation", "key", "count", "at_once"}`, a line out a list of seconds: one per task when they are asked
-for one after another, one for all of them when they are asked for at once.
+A request is a line `{"operation", "key", "count", "concurrent"}`. Its response is a line with a list of seconds: one
+per task when the tasks run one after another, one in total when they run concurrently.
 """
 
 import json
 import sys
 import time
 
-from tests.bench.celery_worker import work
+from tests.bench.celery_worker import run
 
-_PATIENCE_S = 300
+_TIMEOUT_S = 300
 
 
-def one_by_one(operation: str, key: str, count: int) -> list[float]:
+def sequential(operation: str, key: str, count: int) -> list[float]:
     seconds = []
     for _ in range(count):
-        begun = time.perf_counter()
-        work.apply_async((operation, key)).get(timeout=_PATIENCE_S)
-        seconds.append(time.perf_counter() - begun)
+        started = time.perf_counter()
+        run.apply_async((operation, key)).get(timeout=_TIMEOUT_S)
+        seconds.append(time.perf_counter() - started)
     return seconds
 
 
-def at_once(operation: str, key: str, count: int) -> list[float]:
-    begun = time.perf_counter()
-    for result in [work.apply_async((operation, key)) for _ in range(count)]:
-        result.get(timeout=_PATIENCE_S)
-    return [time.perf_counter() - begun]
+def concurrent(operation: str, key: str, count: int) -> list[float]:
+    started = time.perf_counter()
+    for result in [run.apply_async((operation, key)) for _ in range(count)]:
+        result.get(timeout=_TIMEOUT_S)
+    return [time.perf_counter() - started]
 
 
 for line in sys.stdin:
-    wanted = json.loads(line)
-    measure = at_once if wanted.pop("at_once") else one_by_one
-    print(json.dumps(measure(**wanted)), flush=True)
+    request = json.loads(line)
+    measure = concurrent if request.pop("concurrent") else sequential
+    print(json.dumps(measure(**request)), flush=True)

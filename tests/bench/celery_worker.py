@@ -1,7 +1,7 @@
-"""The service that one would make at home: Celery, boto3, Pillow, FFmpeg. What Darkroom is compared with.
+"""The baseline that Darkroom is compared with: a service made of Celery, boto3, Pillow and FFmpeg.
 
-The obvious code, in its quicker variants: the thumbnail is scaled while it is decoded, FFmpeg seeks before it reads,
-sound is copied. It checks nothing, survives nothing and cleans up by `with` alone.
+It is the simplest code that is fast: the thumbnail is scaled while it is decoded, FFmpeg seeks before it reads,
+audio is copied. It validates no input, does not recover from crashes and cleans up only through `with`.
 """
 
 import json
@@ -17,16 +17,16 @@ import boto3
 from celery import Celery
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-app = Celery("rival", broker=os.environ["RIVAL_BROKER_URL"], backend=os.environ["RIVAL_CACHE_URL"])
+app = Celery("baseline", broker=os.environ["BASELINE_BROKER_URL"], backend=os.environ["BASELINE_CACHE_URL"])
 app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_prefetch_multiplier = 1
-app.conf.task_default_queue = "rival"
+app.conf.task_default_queue = "baseline"
 
-_BUCKET = os.environ["RIVAL_BUCKET"]
+_BUCKET = os.environ["BASELINE_BUCKET"]
 _FFMPEG = Path(os.environ["DARKROOM_BIN_DIR"])
 _FONT = Path(__file__).parents[1] / "media" / "fonts" / "DejaVuSans.ttf"
 
-Work = Callable[[Path, Path], None]
+Process = Callable[[Path, Path], None]
 
 
 @cache
@@ -50,8 +50,8 @@ def watermark(source: Path, target: Path) -> None:
     with Image.open(source) as image:
         upright = ImageOps.exif_transpose(image)
         font = ImageFont.truetype(str(_FONT), upright.width // 20)
-        place = (upright.width * 0.97, upright.height * 0.97)
-        ImageDraw.Draw(upright, "RGBA").text(place, "Darkroom", fill=(255, 255, 255, 128), font=font, anchor="rs")
+        position = (upright.width * 0.97, upright.height * 0.97)
+        ImageDraw.Draw(upright, "RGBA").text(position, "Darkroom", fill=(255, 255, 255, 128), font=font, anchor="rs")
         upright.save(target, quality=85)
 
 
@@ -60,8 +60,8 @@ def video_thumbnail(source: Path, target: Path) -> None:
 
 
 def video_metadata(source: Path, target: Path) -> None:
-    found = _run("ffprobe", "-print_format", "json", "-show_format", "-show_streams", source)
-    target.write_text(json.dumps(json.loads(found)))
+    output = _run("ffprobe", "-print_format", "json", "-show_format", "-show_streams", source)
+    target.write_text(json.dumps(json.loads(output)))
 
 
 def video_compress(source: Path, target: Path) -> None:
@@ -78,7 +78,8 @@ def _run(program: str, *arguments: str | Path) -> bytes:
     return subprocess.run(argv, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
 
 
-_WORK: dict[str, tuple[Work, str]] = {
+#: The function and the file extension of each operation.
+_OPERATIONS: dict[str, tuple[Process, str]] = {
     "resize": (resize, "jpg"),
     "thumbnail": (thumbnail, "jpg"),
     "watermark": (watermark, "jpg"),
@@ -89,14 +90,14 @@ _WORK: dict[str, tuple[Work, str]] = {
 }
 
 
-@app.task(bind=True, name="work")
-def work(task: Any, operation: str, key: str) -> str:
+@app.task(bind=True, name="run")
+def run(task: Any, operation: str, key: str) -> str:
     """Runs one operation on one object. Returns the key of the result."""
-    do, suffix = _WORK[operation]
+    process, suffix = _OPERATIONS[operation]
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "source" + Path(key).suffix), Path(directory, f"result.{suffix}")
         _s3().download_file(_BUCKET, key, str(source))
-        do(source, target)
+        process(source, target)
         result = f"results/{task.request.id}.{suffix}"
         _s3().upload_file(str(target), _BUCKET, result)
         return result

@@ -1,8 +1,8 @@
-"""Processor time that Darkroom adds around the pure operation, part by part, in this process against the real services.
+"""CPU time that Darkroom adds to an operation, by step. The handlers run in this process and use the real services.
 
-The API's handler takes POST /jobs, dispatch's handler the batch of one message which that published. The life cycle
-runs an operation that only reads its source and returns a result that is there already. Then the API is asked for it.
-Time on the processor, not on the clock: what services and other programs do does not count.
+The API's handler receives POST /jobs. Dispatch's handler receives the message that this published, in a batch of one.
+The worker runs an operation that only reads its source and returns a prepared result. Then the API receives GET /jobs.
+Only this process counts: the services and other programs do not.
 """
 
 import contextlib
@@ -17,38 +17,35 @@ import tempfile
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-#: Jobs that count, and jobs before them.
+from tests.lambda_context import LambdaContext
+
+#: Measured jobs, and jobs before the measurement.
 JOBS = 200
-WARM_UP = 20
+WARM_UP_JOBS = 20
 
-#: Milliseconds a job that the sum of what every job needs shall stay below.
-AIM_MS = 15.0
+#: The goal: milliseconds per job for the steps that every job takes.
+GOAL_MS = 15.0
 
-#: Bytes of the result: as many as a thumbnail of 300 x 300 pixels has.
+#: Size of the result: that of a thumbnail of 300 x 300 pixels.
 RESULT_BYTES = 20_000
 
 _PREFIX = "overhead"
-_NEEDED = ("API, POST /jobs", "dispatch", "life cycle")
-_ASKED = "API, GET /jobs/{id}"
-_PARTS = (*_NEEDED, _ASKED)
+_SUBMIT, _DISPATCH, _WORK, _GET = "API, POST /jobs", "dispatch", "worker", "API, GET /jobs/{id}"
+
+#: The steps that every job takes; a client sends GET as often as it wants.
+_PER_JOB = (_SUBMIT, _DISPATCH, _WORK)
+_STEPS = (*_PER_JOB, _GET)
 
 Event = dict[str, Any]
-Step = Callable[[], Any]
+Call = Callable[[], Any]
 
 
-class Context:
-    """Lambda's context."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
-
-
-class Course:
-    """One job's way through the parts."""
+class JobSteps:
+    """The steps of one job after another, on one uploaded photo."""
 
     def __init__(self, photo: bytes) -> None:
         from api.main import handler as api
@@ -71,33 +68,33 @@ class Course:
         key, metadata = uploads.key_of(self._file_id), uploads.metadata_of("photo.jpg", [])
         s3.put(key, photo, media_type="image/jpeg", metadata=metadata)
 
-    def steps(self) -> Iterator[tuple[str, Step]]:
-        """The parts in order, each with what is to be timed."""
+    def run(self) -> Iterator[tuple[str, Call]]:
+        """The steps of a new job in order, each with the call to be timed. The caller makes each call once."""
         from tests import gateway
 
-        answers: list[Any] = []
-        wanted = json.dumps({"file_id": self._file_id, "operation": "thumbnail", "params": {}}).encode()
-        post = gateway.event("POST", "/jobs", body=wanted, headers={"content-type": "application/json"})
-        yield _PARTS[0], lambda: answers.append(self._api(post, gateway.context()))
-        assert answers[0]["statusCode"] == 202, answers[0]
+        responses: list[Any] = []
+        submitted = json.dumps({"file_id": self._file_id, "operation": "thumbnail", "params": {}}).encode()
+        post = gateway.event("POST", "/jobs", body=submitted, headers={"content-type": "application/json"})
+        yield _SUBMIT, lambda: responses.append(self._api(post, gateway.context()))
+        assert responses[0]["statusCode"] == 202, responses[0]
 
         batch, invocation = _published()
-        yield _PARTS[1], lambda: answers.append(self._dispatch(batch, Context()))
-        assert answers[1] == {"taken": 1}, answers[1]
+        yield _DISPATCH, lambda: responses.append(self._dispatch(batch, LambdaContext()))
+        assert responses[1] == {"acquired": 1}, responses[1]
 
-        yield _PARTS[2], lambda: answers.append(self._run(invocation, Context()))
-        assert answers[2]["outcome"] == "completed", answers[2]
+        yield _WORK, lambda: responses.append(self._run(invocation, LambdaContext()))
+        assert responses[2]["outcome"] == "completed", responses[2]
 
-        get = gateway.event("GET", f"/jobs/{answers[2]['job_id']}?wait=20")
-        yield _PARTS[3], lambda: answers.append(self._api(get, gateway.context()))
-        assert json.loads(answers[3]["body"])["status"] == "completed", answers[3]
+        get = gateway.event("GET", f"/jobs/{responses[2]['job_id']}?wait=20")
+        yield _GET, lambda: responses.append(self._api(get, gateway.context()))
+        assert json.loads(responses[3]["body"])["status"] == "completed", responses[3]
 
 
 def _published() -> tuple[Event, Event]:
-    """The message that the API has just published: as the mapping hands it to dispatch, and dispatch to the worker."""
+    """The message that the API has just published, as the events that dispatch and the worker receive."""
     from darkroom.contracts.operations import Operation
     from darkroom.services import rabbitmq
-    from localstack import rmq_event
+    from localstack.aws import rmq_event
 
     queue = rabbitmq.queue_of(Operation.THUMBNAIL)
     method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
@@ -109,17 +106,17 @@ def _published() -> tuple[Event, Event]:
 
 
 @contextlib.contextmanager
-def surroundings() -> Iterator[None]:
-    """A bucket, queues, a Redis database and functions that no running stack uses. The database is emptied."""
-    assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "the Redis database is emptied: give one of its own"
+def isolated_services() -> Iterator[None]:
+    """Creates a bucket, queues and a function that no running stack uses, and empties the Redis database."""
+    assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "database 0 belongs to a running stack: use another one"
     os.environ["DARKROOM_BUCKET"] = f"{_PREFIX}-{uuid.uuid4().hex[:12]}"
     os.environ["DARKROOM_FUNCTION_PREFIX"] = _PREFIX
     from darkroom.contracts.operations import Operation
     from darkroom.services import aws, rabbitmq
-    from darkroom.services.redis import store
+    from darkroom.services.redis.client import redis_client
 
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     rabbitmq.declare_topology()
     rabbitmq._on_channel(lambda channel: channel.queue_purge(rabbitmq.queue_of(Operation.THUMBNAIL)))
     function = _idle_function()
@@ -131,7 +128,7 @@ def surroundings() -> Iterator[None]:
 
 
 def _idle_function() -> str:
-    """What dispatch starts: a function that does nothing."""
+    """Creates the function that dispatch invokes, which does nothing. Returns its name."""
     from darkroom.services import aws
 
     package = io.BytesIO()
@@ -154,60 +151,62 @@ def _idle_function() -> str:
 
 
 @contextlib.contextmanager
-def _logs_aside() -> Iterator[None]:
-    """Sends what the handlers log into a file: it costs what it costs, but does not disturb the table."""
+def _logs_in_a_file() -> Iterator[None]:
+    """Redirects the handlers' logs to a file, so that writing them counts and the printed table stays readable."""
     with tempfile.TemporaryFile("w") as file, contextlib.redirect_stdout(file):
         yield
 
 
 def measure(photo: bytes, jobs: int = JOBS) -> dict[str, list[float]]:
-    """Milliseconds on the processor, by part, one figure per job."""
-    spent: dict[str, list[float]] = {part: [] for part in _PARTS}
-    with _logs_aside(), surroundings():
-        course = Course(photo)
-        for job in range(WARM_UP + jobs):
-            for part, step in course.steps():
-                begun = time.process_time()
-                step()
-                if job >= WARM_UP:
-                    spent[part].append((time.process_time() - begun) * 1000)
-    return spent
+    """CPU milliseconds by step, one figure per job."""
+    times_ms: dict[str, list[float]] = {step: [] for step in _STEPS}
+    with _logs_in_a_file(), isolated_services():
+        steps = JobSteps(photo)
+        for job in range(WARM_UP_JOBS + jobs):
+            for step, call in steps.run():
+                started = time.process_time()
+                call()
+                if job >= WARM_UP_JOBS:
+                    times_ms[step].append((time.process_time() - started) * 1000)
+    return times_ms
 
 
 def profile(photo: bytes, jobs: int = JOBS) -> dict[str, cProfile.Profile]:
-    """What each part spends its time on."""
-    profiles = {part: cProfile.Profile() for part in _PARTS}
-    with _logs_aside(), surroundings():
-        course = Course(photo)
-        for job in range(WARM_UP + jobs):
-            for part, step in course.steps():
-                if job < WARM_UP:
-                    step()
+    """A profile of each step."""
+    profiles = {step: cProfile.Profile() for step in _STEPS}
+    with _logs_in_a_file(), isolated_services():
+        steps = JobSteps(photo)
+        for job in range(WARM_UP_JOBS + jobs):
+            for step, call in steps.run():
+                if job < WARM_UP_JOBS:
+                    call()
                 else:
-                    profiles[part].runcall(step)
+                    profiles[step].runcall(call)
     return profiles
 
 
 def report(photo: bytes) -> None:
     """Prints the table."""
-    spent = measure(photo)
-    print(f"\nProcessor time around the operation, ms a job, {JOBS} jobs. Source: {len(photo):,} bytes.\n")
-    print("| part | median | mean |\n|---|---:|---:|")
-    for part, milliseconds in spent.items():
-        if part in _NEEDED:
-            print(f"| {part} | {statistics.median(milliseconds):.2f} | {statistics.mean(milliseconds):.2f} |")
-    sums = [sum(each) for each in zip(*(spent[part] for part in _NEEDED), strict=True)]
-    print(f"| **sum**, to stay below {AIM_MS:.0f} | **{statistics.median(sums):.2f}** | {statistics.mean(sums):.2f} |")
-    asked = spent[_ASKED]
-    print(f"| besides, each time: {_ASKED} | {statistics.median(asked):.2f} | {statistics.mean(asked):.2f} |")
+    times_ms = measure(photo)
+    print(f"\nCPU milliseconds per job around an operation, {JOBS} jobs, source of {len(photo):,} bytes.\n")
+    print("| step | median | mean |\n|---|---:|---:|")
+    for step in _PER_JOB:
+        print(f"| {step} | {_cells(times_ms[step])} |")
+    sums = [sum(each) for each in zip(*(times_ms[step] for step in _PER_JOB), strict=True)]
+    print(f"| **sum** (goal: below {GOAL_MS:.0f}) | {_cells(sums)} |")
+    print(f"| in addition, per request: {_GET} | {_cells(times_ms[_GET])} |")
+
+
+def _cells(milliseconds: Sequence[float]) -> str:
+    return f"{statistics.median(milliseconds):.2f} | {statistics.mean(milliseconds):.2f}"
 
 
 def report_profile(photo: bytes, lines: int) -> None:
-    """Prints what each part spends its time on."""
-    for part, found in profile(photo).items():
-        print(f"\n## {part}")
+    """Prints where each step spends its time."""
+    for step, found in profile(photo).items():
+        print(f"\n## {step}")
         pstats.Stats(found).sort_stats("cumulative").print_stats(lines)
 
 
-if __name__ == "__main__":  # <photo> <lines>: where the time goes
+if __name__ == "__main__":  # <photo> <lines>
     report_profile(Path(sys.argv[1]).read_bytes(), int(sys.argv[2]))

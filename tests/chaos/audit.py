@@ -1,4 +1,4 @@
-"""The reckoning: what S3, Redis, RabbitMQ and the process table hold when everything should be over."""
+"""Checks S3, Redis, RabbitMQ and the process table after every job has ended."""
 
 import hashlib
 import io
@@ -17,15 +17,19 @@ from botocore.client import BaseClient
 from PIL import Image
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER
+from tests.chaos.clients import TERMINAL, Clients
 from tests.chaos.deployment import Deployment
-from tests.chaos.load import TERMINAL, People
 
-#: Redis keys whose members wait for something; at the end, none may.
-WAITING_KEYS = ("open", "tidy", "inflight:*", "waiting:*")
+#: Redis keys of jobs that still need work. At the end, all must be empty.
+OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
+
+
+#: The result of each accepted job, by job id; None without one.
+Ledger = dict[str, dict[str, Any] | None]
 
 
 class Audit:
-    """Looks at one deployment from outside, as root."""
+    """Inspects one deployment from outside, with the credentials of the emulator's root user."""
 
     def __init__(self, deployment: Deployment, s3: BaseClient) -> None:
         self._deployment = deployment
@@ -33,12 +37,17 @@ class Audit:
         self._bucket = deployment.bucket
 
     def keys(self, prefix: str) -> list[str]:
-        """Every object below a prefix."""
+        """The key of every object under a prefix."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
-    def double_endings(self) -> list[str]:
-        """Jobs whose `result.json` was written more than once, or removed. The bucket keeps every version."""
+    def has_open_jobs(self) -> bool:
+        """Whether the ledger has a job without a result."""
+        names = {tuple(key.split("/")[1:]) for key in self.keys("ledger/")}
+        return any((job_id, "result.json") not in names for job_id, name in names if name == "job.json")
+
+    def double_results(self) -> list[str]:
+        """Jobs whose `result.json` was written more than once, or deleted. The bucket keeps every version."""
         versions = Counter[str]()
         for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix="ledger/"):
             for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
@@ -46,8 +55,8 @@ class Audit:
                     versions[entry["Key"].split("/")[1]] += 1
         return [f"{job_id} has {count} results" for job_id, count in versions.items() if count > 1]
 
-    def ledger(self) -> dict[str, dict[str, Any] | None]:
-        """Every job that was accepted, known to its owner or not, with its result."""
+    def ledger(self) -> Ledger:
+        """Every accepted job, also one whose client got no response."""
         found: dict[str, set[str]] = defaultdict(set)
         for key in self.keys("ledger/"):
             _, job_id, name = key.split("/")
@@ -61,17 +70,17 @@ class Audit:
     def _read(self, key: str) -> dict[str, Any]:
         return dict(json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()))
 
-    def outputs(self, ledger: dict[str, dict[str, Any] | None]) -> list[str]:
+    def bad_outputs(self, ledger: Ledger) -> list[str]:
         """Outputs of completed jobs that are missing, differ from their checksum or cannot be decoded."""
-        wrong = []
+        problems = []
         for job_id, result in ledger.items():
             if result is None or result["status"] != "completed":
                 continue
             for output in result["outputs"]:
                 problem = self._problem(output)
                 if problem:
-                    wrong.append(f"{job_id}: {output['key']} {problem}")
-        return wrong
+                    problems.append(f"{job_id}: {output['key']} {problem}")
+        return problems
 
     def _problem(self, output: dict[str, Any]) -> str:
         try:
@@ -97,60 +106,60 @@ class Audit:
         else:
             json.loads(content)
 
-    def orphans(self, ledger: dict[str, dict[str, Any] | None]) -> list[str]:
-        """Objects that no result names."""
+    def orphans(self, ledger: Ledger) -> list[str]:
+        """Output objects that no result names."""
         named = {output["key"] for result in ledger.values() if result for output in result["outputs"]}
         return [key for key in self.keys("processed/") if key not in named]
 
     def leftovers(self) -> list[str]:
-        """What still waits in Redis or RabbitMQ, and FFmpeg processes that still run."""
-        wrong = [f"FFmpeg runs as process {pid}" for pid in self._deployment.encoders()]
+        """Members of Redis keys, messages in RabbitMQ and FFmpeg processes that are left."""
+        problems = [f"FFmpeg runs as process {pid}" for pid in self._deployment.ffmpeg_processes()]
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
-            for pattern in WAITING_KEYS:
+            for pattern in OPEN_KEYS:
                 for key in cache.scan_iter(f"darkroom:{pattern}", count=1000):
-                    wrong.append(f"Redis keeps {cache.zcard(key)} in {key}: {cache.zrange(key, 0, 2)}")
-        wrong += [f"RabbitMQ keeps {count} messages in {queue}" for queue, count in self._queues() if count]
-        return wrong
+                    problems.append(f"Redis has {cache.zcard(key)} members in {key}: {cache.zrange(key, 0, 2)}")
+        problems += [f"RabbitMQ has {count} messages in {queue}" for queue, count in self._depths() if count]
+        return problems
 
-    def _queues(self) -> Iterator[tuple[str, int]]:
+    def _depths(self) -> Iterator[tuple[str, int]]:
         parameters = pika.URLParameters(self._deployment.settings.broker_url())
         parameters.credentials = pika.PlainCredentials(BROKER_USER, BROKER_PASSWORD)
         connection = pika.BlockingConnection(parameters)
         channel = connection.channel()
-        for queue in queues(self._deployment.copy):
+        for queue in deployed_queues(self._deployment.sources):
             yield queue, channel.queue_declare(queue, passive=True).method.message_count
         connection.close()
 
-    def make_it_late(self) -> None:
-        """Everything in Redis that waits for its time is due: the wait itself is not what is tried here."""
+    def make_cleanups_due(self) -> None:
+        """Makes every cleanup due now, since the run does not test the wait before it."""
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
-            for member in cache.zrange("darkroom:tidy", 0, -1):
-                cache.zadd("darkroom:tidy", {member: 0}, xx=True)
+            for member in cache.zrange("darkroom:cleanups", 0, -1):
+                cache.zadd("darkroom:cleanups", {member: 0}, xx=True)
 
-    def told(self, people: People, ledger: dict[str, dict[str, Any] | None]) -> tuple[list[str], list[str], list[str]]:
-        """Jobs that are lost, that are stuck, and that are shown otherwise than the ledger has them."""
-        lost, stuck, wrong = [], [], []
+    def compare_with_api(self, clients: Clients, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
+        """Jobs that are lost, jobs that are stuck, and jobs of which the API and the ledger differ."""
+        lost, stuck, different = [], [], []
         with httpx.Client(base_url=self._deployment.settings.api_url, timeout=40) as http:
-            for job in people.tracked.values():
-                answer = http.get(f"/jobs/{job.job_id}")
-                if answer.status_code == 404 or job.job_id not in ledger:
-                    lost.append(f"{job.job_id} ({job.kind}): {answer.status_code} {answer.text[:120]}")
-                elif answer.status_code != 200:
-                    wrong.append(f"GET /jobs/{job.job_id} answers {answer.status_code} {answer.text[:120]}")
+            for job in clients.jobs.values():
+                response = http.get(f"/jobs/{job.job_id}")
+                if response.status_code == 404 or job.job_id not in ledger:
+                    lost.append(f"{job.job_id} ({job.kind}): {response.status_code} {response.text[:120]}")
+                elif response.status_code != 200:
+                    different.append(f"GET /jobs/{job.job_id} returns {response.status_code} {response.text[:120]}")
                 else:
-                    status, result = answer.json()["status"], ledger[job.job_id]
+                    status, result = response.json()["status"], ledger[job.job_id]
                     if status not in TERMINAL or result is None:
                         stuck.append(f"{job.job_id} ({job.kind}) is {status}")
                     elif status != result["status"]:
-                        wrong.append(f"{job.job_id} is shown {status}, and the ledger has it {result['status']}")
-        unheard = set(ledger) - set(people.tracked)
-        stuck += [f"{job_id}, of which nobody was told" for job_id in unheard if ledger[job_id] is None]
-        return lost, stuck, wrong
+                        different.append(f"{job.job_id} is {status} in the API, {result['status']} in the ledger")
+        unknown = set(ledger) - set(clients.jobs)
+        stuck += [f"{job_id}, which no client knows" for job_id in unknown if ledger[job_id] is None]
+        return lost, stuck, different
 
 
-def queues(copy: Path) -> list[str]:
-    """The deployed broker module's own list of its queues."""
-    code = "from darkroom import broker; print('\\n'.join(broker._queues()))"
-    environment = {"PYTHONPATH": str(copy / "layers" / "core"), "PATH": ""}
-    answer = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    return answer.stdout.split()
+def deployed_queues(sources: Path) -> list[str]:
+    """The names of the queues, from the deployed sources: changed delays change the names."""
+    code = "from darkroom.services import rabbitmq; print('\\n'.join(rabbitmq._queues()))"
+    environment = {"PYTHONPATH": str(sources / "layers" / "core"), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.split()

@@ -1,4 +1,4 @@
-"""What goes wrong: one function per kind of fault. Each returns when the part it hit is back."""
+"""The faults: one method per kind. Each returns when the service or function that it affected is back."""
 
 import json
 import os
@@ -12,147 +12,145 @@ from dataclasses import dataclass
 import redis
 from botocore.client import BaseClient
 
-from localstack import readiness, services
-from localstack.processes import tail
+from localstack.services import native, readiness
+from localstack.services.processes import table, tail
+from tests import proc
 from tests.chaos.deployment import Deployment
 
-OPERATIONS = (
-    "resize",
-    "thumbnail",
-    "watermark",
-    "video_thumbnail",
-    "video_metadata",
-    "video_compress",
-    "audio_extract",
-)
 START_TIMEOUT_S = 90.0
 
-#: Seconds in which a worker must be seen at work to be killed at it.
-BUSY_WITHIN_S = 4.0
+#: Seconds to wait for a function to become busy, so that it is killed at work.
+BUSY_TIMEOUT_S = 4.0
+
+#: Seconds until a killed process must be gone.
+EXIT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """One fault: its kind, and when it began and was over, in seconds of `time.time()`."""
+    """One fault: its kind, and when it started and ended, as `time.time()`."""
 
     kind: str
-    began: float
-    over: float
+    started: float
+    ended: float
 
 
 class Faults:
     """Every kind of fault, against one deployment."""
 
-    def __init__(self, deployment: Deployment, s3: BaseClient, chance: random.Random) -> None:
+    def __init__(self, deployment: Deployment, s3: BaseClient, randomness: random.Random) -> None:
+        from darkroom.contracts.operations import Operation
+
+        self._operations = frozenset(operation.value for operation in Operation)
         self._deployment = deployment
         self._s3 = s3
-        self._chance = chance
+        self._random = randomness
         self.kinds: dict[str, Callable[[], bool]] = {
-            "a running worker killed": self._kill_worker,
+            "running worker killed": self._kill_worker,
             "dispatch killed": lambda: self._kill_function("dispatch"),
-            "a worker and settle killed": self._kill_settle,
+            "worker and settle killed": self._kill_settle,
             "sweep killed": lambda: self._kill_function("sweep"),
             "ingest killed": lambda: self._kill_function("ingest"),
-            "the API killed": lambda: self._kill_function("api"),
-            "the mapping killed": lambda: self._restart(services.MAPPING),
-            "the gateway killed": lambda: self._restart(services.GATEWAY),
-            "RabbitMQ killed": lambda: self._restart(services.BROKER),
-            "RabbitMQ's disk lost": self._lose_broker,
-            "Redis killed": lambda: self._restart(services.CACHE),
-            "Redis' data lost": self._lose_cache,
-            "Redis flushed": self._flush,
-            "S3 refuses": self._refuse,
-            "AWS stands still": self._stand_still,
+            "API killed": lambda: self._kill_function("api"),
+            "event source mapping killed": lambda: self._restart(native.MAPPING),
+            "HTTP gateway killed": lambda: self._restart(native.GATEWAY),
+            "RabbitMQ killed": lambda: self._restart(native.BROKER),
+            "RabbitMQ killed, data deleted": self._delete_broker_data,
+            "Redis killed": lambda: self._restart(native.CACHE),
+            "Redis killed, data deleted": self._delete_cache_data,
+            "Redis flushed": self._flush_cache,
+            "S3 access denied": self._deny_s3,
+            "AWS emulator paused": self._pause_emulator,
         }
 
     def strike(self, kind: str) -> Event | None:
-        """Does one; None when there was nothing to hit."""
-        began = time.time()
-        return Event(kind, began, time.time()) if self.kinds[kind]() else None
+        """Causes one fault. Returns None when there was nothing that it could affect."""
+        started = time.time()
+        return Event(kind, started, time.time()) if self.kinds[kind]() else None
 
     def _kill_worker(self) -> bool:
-        busy = self._busy(OPERATIONS, BUSY_WITHIN_S)
+        busy = self._busy(self._operations, BUSY_TIMEOUT_S)
         return busy is not None and _kill(busy)
 
     def _kill_settle(self) -> bool:
-        """Settle is started by a run that died, so one is killed first, and settle when it gets to work."""
+        """Kills a worker, which makes Lambda invoke settle, and then settle."""
         if not self._kill_worker():
             return False
-        settle = self._busy(("settle",), BUSY_WITHIN_S)
+        settle = self._busy(("settle",), BUSY_TIMEOUT_S)
         return settle is not None and _kill(settle)
 
-    def _kill_function(self, word: str) -> bool:
-        """One at work, if one is; else one that waits for work."""
-        busy = self._busy((word,), BUSY_WITHIN_S / 2)
-        idle = list(self._deployment.workers(word))
-        return _kill(busy) if busy else bool(idle) and _kill(self._chance.choice(idle))
+    def _kill_function(self, function: str) -> bool:
+        """Kills a busy process of the function, or an idle one when none becomes busy."""
+        busy = self._busy((function,), BUSY_TIMEOUT_S / 2)
+        idle = list(self._deployment.function_processes(function))
+        return _kill(busy) if busy else bool(idle) and _kill(self._random.choice(idle))
 
-    def _busy(self, words: Container[str], within_s: float) -> int | None:
-        """A worker of these functions that uses the processor or has been started just now; None if none does."""
-        until = time.monotonic() + within_s
-        before: dict[int, int] = {}
-        while time.monotonic() < until:
-            workers = [pid for pid, word in self._deployment.workers().items() if word in words]
-            used = {pid: _used(pid) for pid in workers}
-            busy = [pid for pid in workers if used[pid] > before.get(pid, used[pid])]
+    def _busy(self, functions: Container[str], timeout_s: float) -> int | None:
+        """Waits for a process of these functions that uses CPU time. Returns None when there is none in time."""
+        deadline = time.monotonic() + timeout_s
+        before: dict[int, float] = {}
+        while time.monotonic() < deadline:
+            pids = [pid for pid, name in self._deployment.function_processes().items() if name in functions]
+            used = {pid: proc.cpu_seconds(pid, children=True) for pid in pids}
+            busy = [pid for pid in pids if used[pid] > before.get(pid, used[pid])]
             if busy:
-                return self._chance.choice(busy)
+                return self._random.choice(busy)
             before = used
             time.sleep(0.03)
         return None
 
-    def _restart(self, name: str, between: Callable[[], None] = lambda: None) -> bool:
+    def _restart(self, name: str, while_down: Callable[[], None] = lambda: None) -> bool:
         pid = self._deployment.pid(name)
         if pid is None or not _kill(pid):
             return False
-        _wait_gone(pid)
-        between()
-        time.sleep(self._chance.uniform(0, 1.5))
+        _wait_until_gone(pid)
+        while_down()
+        time.sleep(self._random.uniform(0, 1.5))
         self._deployment.start(name)
         readiness.wait(self._deployment.service(name).probe, START_TIMEOUT_S, lambda: self._require_alive(name))
         return True
 
     def _require_alive(self, name: str) -> None:
         if self._deployment.pid(name) is None:
-            raise RuntimeError(f"{name} ended as it started:\n{tail(self._deployment.registry.log(name))}")
+            raise RuntimeError(f"{name} exited while it started:\n{tail(self._deployment.registry.log(name))}")
 
-    def _lose_broker(self) -> bool:
-        home = self._deployment.settings.directory / services.BROKER
-        return self._restart(services.BROKER, lambda: shutil.rmtree(home / "data", ignore_errors=True))
+    def _delete_broker_data(self) -> bool:
+        home = self._deployment.settings.directory / native.BROKER
+        return self._restart(native.BROKER, lambda: shutil.rmtree(home / "data", ignore_errors=True))
 
-    def _lose_cache(self) -> bool:
-        home = self._deployment.settings.directory / services.CACHE
+    def _delete_cache_data(self) -> bool:
+        home = self._deployment.settings.directory / native.CACHE
 
-        def lose() -> None:
+        def delete() -> None:
             for path in home.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-        return self._restart(services.CACHE, lose)
+        return self._restart(native.CACHE, delete)
 
-    def _flush(self) -> bool:
+    def _flush_cache(self) -> bool:
         with redis.Redis.from_url(self._deployment.settings.cache_url()) as cache:
             cache.flushall()
         return True
 
-    def _refuse(self) -> bool:
+    def _deny_s3(self) -> bool:
         bucket = self._deployment.bucket
-        everything = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-        statement = {"Sid": "Chaos", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": everything}
+        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        statement = {"Sid": "Chaos", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resources}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self._s3.put_bucket_policy(Bucket=bucket, Policy=policy)
         try:
-            time.sleep(self._chance.uniform(1, 6))
+            time.sleep(self._random.uniform(1, 6))
         finally:
             self._s3.delete_bucket_policy(Bucket=bucket)
         return True
 
-    def _stand_still(self) -> bool:
-        pid = self._deployment.pid(services.EMULATOR)
+    def _pause_emulator(self) -> bool:
+        pid = self._deployment.pid(native.EMULATOR)
         if pid is None:
             return False
         os.kill(pid, signal.SIGSTOP)
         try:
-            time.sleep(self._chance.uniform(0.5, 5))
+            time.sleep(self._random.uniform(0.5, 5))
         finally:
             os.kill(pid, signal.SIGCONT)
         return True
@@ -166,23 +164,10 @@ def _kill(pid: int) -> bool:
     return True
 
 
-def _used(pid: int) -> int:
-    """Clock ticks that a process and the children it has waited for have used."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123
-            values = stat.read().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return sum(int(value) for value in values[11:15])
-
-
-def _wait_gone(pid: int) -> None:
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123
-                if stat.read().rpartition(")")[2].split()[0] in "ZX":
-                    return
-        except OSError:
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + EXIT_TIMEOUT_S
+    while time.monotonic() < deadline:
+        process = table().get(pid)
+        if process is None or process.zombie:
             return
         time.sleep(0.02)

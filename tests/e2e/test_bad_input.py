@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.jobs.workdir import PREFIX
-from localstack import scratch
+from darkroom.jobs.workdir import RUN_PREFIX
+from localstack.services import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA
 from tests.media.make_images import decompression_bomb
@@ -20,7 +20,7 @@ def nothing_is_left_behind(service):
     """After every test: the service answers, no temp file and no FFmpeg process of a job remains."""
     yield
     assert service.http.get("/health").status_code == 200
-    service.until(lambda: not list(scratch.directory(load()).glob(f"{PREFIX}*/source-*")))
+    service.until(lambda: not list(scratch.directory(load()).glob(f"{RUN_PREFIX}*/source-*")))
     service.until(lambda: not children_named("ffmpeg"))
 
 
@@ -112,8 +112,8 @@ def test_a_video_without_sound_has_none_to_extract(service, clips):
 
 
 def test_sound_alone_has_no_frame_to_take(service, clips):
-    by_its_bytes = service.file(clips("sound.mp3").read_bytes(), "sound.mp3")
-    in_a_video_container = service.file(clips("sound_only.mp4").read_bytes(), "sound.mp4")
+    by_its_bytes = service.file(clips("audio.mp3").read_bytes(), "audio.mp3")
+    in_a_video_container = service.file(clips("audio_only.mp4").read_bytes(), "audio.mp4")
 
     assert_problem(service.submit(by_its_bytes, "video_thumbnail"), 422, "wrong_media_kind")
     assert_failed(service.run(in_a_video_container, "video_thumbnail"), "no_video_stream")

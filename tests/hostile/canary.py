@@ -1,4 +1,4 @@
-"""A file and a server that nobody may touch, and a witness of whether somebody did."""
+"""A file and a server that must not be accessed, and a record of whether they were."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ _EVENT_BYTES = 4096
 
 @dataclass
 class Canary:
-    """`file` is a film on this disk, `url` the same film on loopback; both would play if they were followed."""
+    """`file` is a video on this disk, `url` the same video on loopback; both would play if they were opened."""
 
     file: Path
     url: str
@@ -23,7 +23,7 @@ class Canary:
     watch: int = -1
 
     def touched(self) -> list[str]:
-        """What was done to either since the last time."""
+        """Accesses to either since the last call."""
         seen, self.calls[:] = list(self.calls), []
         try:
             opened = os.read(self.watch, _EVENT_BYTES)
@@ -33,11 +33,11 @@ class Canary:
 
 
 @contextmanager
-def canary(film: Path, folder: Path) -> Iterator[Canary]:
-    """Sets them up."""
+def canary(video: Path, folder: Path) -> Iterator[Canary]:
+    """Sets up the file and the server."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"canary{film.suffix}"
-    content = film.read_bytes()
+    file = folder / f"canary{video.suffix}"
+    content = video.read_bytes()
     file.write_bytes(content)
     calls: list[str] = []
 
@@ -55,9 +55,9 @@ def canary(film: Path, folder: Path) -> Iterator[Canary]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    watch = _watched(file)
+    watch = _watch_opening(file)
     try:
-        yield Canary(file, f"http://127.0.0.1:{server.server_address[1]}/canary{film.suffix}", calls, watch)
+        yield Canary(file, f"http://127.0.0.1:{server.server_address[1]}/canary{video.suffix}", calls, watch)
     finally:
         os.close(watch)
         server.shutdown()
@@ -65,8 +65,8 @@ def canary(film: Path, folder: Path) -> Iterator[Canary]:
         server.server_close()
 
 
-def _watched(file: Path) -> int:
-    """A descriptor that can be read after anybody, here or in a child process, has opened the file."""
+def _watch_opening(file: Path) -> int:
+    """A descriptor that becomes readable when any process opens the file."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
     if descriptor < 0 or libc.inotify_add_watch(descriptor, os.fsencode(file), _IN_OPEN) < 0:

@@ -1,4 +1,4 @@
-"""Films and sounds that mean harm: scripts that open other files, lengths that lie, and what is cut off or mutated."""
+"""Hostile video and audio: scripts that open other files, false lengths, truncated and mutated files."""
 
 import random
 import struct
@@ -6,24 +6,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.boxes import build_box
 from tests.hostile.canary import Canary
 
 Clips = Callable[[str], Path]
 
-#: Good files of every container and codec that is read.
-FILMS = (
-    *("film.mp4", "moov_at_end.mp4", "film.mov", "film.3gp", "film.mkv", "film.webm", "film.avi", "film.ts"),
-    *("film.m2ts", "film.mpg", "film.flv", "film.wmv", "rich.mkv", "cover.mp4"),
+#: Valid files of every supported container and codec.
+VIDEOS = (
+    *("video.mp4", "moov_at_end.mp4", "video.mov", "video.3gp", "video.mkv", "video.webm", "video.avi", "video.ts"),
+    *("video.m2ts", "video.mpg", "video.flv", "video.wmv", "multitrack.mkv", "cover.mp4"),
 )
-SOUNDS = (
-    *("sound.m4a", "sound.aac", "sound.mp3", "sound_without_tag.mp3", "sound.opus", "sound.ogg", "sound.flac"),
-    *("sound.wav", "sound.aiff", "cover.mp3"),
+AUDIO = (
+    *("audio.m4a", "audio.aac", "audio.mp3", "audio_without_tag.mp3", "audio.opus", "audio.ogg", "audio.flac"),
+    *("audio.wav", "audio.aiff", "cover.mp3"),
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """One file. `declared` is the type that it is taken for, as if the look at its bytes had been fooled."""
+    """One file. `declared` is the type that it is treated as, as if sniffing had been deceived."""
 
     kind: str
     name: str
@@ -33,11 +34,18 @@ class Case:
 
 # Scripts that point at other files ---------------------------------------------------------------------------------
 
-#: Types that a script is passed off as.
-_CLOTHES = ("video/mp4", "video/x-matroska", "video/x-msvideo", "video/mp2t", "video/x-flv", "audio/mpeg", "audio/wav")
+#: Types that a script is disguised as.
+_DISGUISES = (
+    "video/mp4",
+    "video/x-matroska",
+    "video/x-msvideo",
+    "video/mp2t",
+    "video/x-flv",
+    "audio/mpeg",
+    "audio/wav",
+)
 
-
-#: How files of some of them begin.
+#: The first bytes of files of some of them.
 _HEADS = (
     b"\0\0\0\x14ftypisom\0\0\2\0isom",
     b"RIFF\xff\xff\0\0AVI LIST",
@@ -48,23 +56,17 @@ _HEADS = (
 
 
 def scripts(canary: Canary) -> Iterator[Case]:
-    """Each script bare, behind the head of a real film, and taken for a film."""
+    """Each script as it is, after the first bytes of a real video, and declared as a video or audio file."""
     for target in (f"file:{canary.file}", str(canary.file), canary.url, f"subfile,,start,0,end,9999,,:{canary.file}"):
         for script, text in _scripts(target):
             content = text.encode()
             for suffix in ("mp4", "avi", "txt", "ts"):
-                yield Case(f"script: {script}", f"film.{suffix}", content)
-            for head in (
-                _FTYP,
-                b"RIFF\xff\xff\0\0AVI LIST",
-                b"\x1a\x45\xdf\xa3",
-                b"\x47" + bytes(187),
-                b"ID3\x03\0\0\0\0\0\0",
-            ):
-                yield Case(f"script: {script}", "film.mp4", head + b"\n" + content)
+                yield Case(f"script: {script}", f"video.{suffix}", content)
+            for head in _HEADS:
+                yield Case(f"script: {script}", "video.mp4", head + b"\n" + content)
     for script, text in _scripts(f"file:{canary.file}"):
-        for declared in _CLOTHES:
-            yield Case(f"script: {script}", "film.mp4", text.encode(), declared)
+        for declared in _DISGUISES:
+            yield Case(f"script: {script}", "video.mp4", text.encode(), declared)
 
 
 def _scripts(target: str) -> Iterator[tuple[str, str]]:
@@ -92,7 +94,7 @@ def _scripts(target: str) -> Iterator[tuple[str, str]]:
 
 
 def gab2(canary: Canary) -> Iterator[Case]:
-    """AVI with subtitles that are a playlist: FFmpeg's reader looks into them for any format it knows."""
+    """AVI with subtitles that are a playlist: FFmpeg's AVI demuxer probes them for any format it knows."""
     for target in (f"file:{canary.file}", canary.url):
         for script, text in _scripts(target):
             yield Case("gab2", f"{script}.avi", _avi_with_subtitles(text.encode()))
@@ -101,12 +103,12 @@ def gab2(canary: Canary) -> Iterator[Case]:
 def _avi_with_subtitles(script: bytes) -> bytes:
     title = b"x\0\0\0"
     subtitles = b"GAB2\0" + struct.pack("<HI", 2, len(title)) + title + struct.pack("<HI", 4, len(script)) + script
-    picture = struct.pack("<4s4sIHHIIIIIIII8x", b"vids", b"MJPG", 0, 0, 0, 0, 1, 25, 0, 1, 0, 0, 0)
-    texts = struct.pack("<4s4sIHHIIIIIIII8x", b"txts", b"\0\0\0\0", 0, 0, 0, 0, 1, 25, 0, 1, 0, 0, 0)
+    video = struct.pack("<4s4sIHHIIIIIIII8x", b"vids", b"MJPG", 0, 0, 0, 0, 1, 25, 0, 1, 0, 0, 0)
+    text = struct.pack("<4s4sIHHIIIIIIII8x", b"txts", b"\0\0\0\0", 0, 0, 0, 0, 1, 25, 0, 1, 0, 0, 0)
     form = struct.pack("<IiiHH4sIiiII", 40, 16, 16, 1, 24, b"MJPG", 768, 0, 0, 0, 0)
     main = struct.pack("<14I", 40_000, 0, 0, 0x10, 1, 0, 2, 0, 16, 16, 0, 0, 0, 0)
-    streams = _list(b"strl", _riff(b"strh", picture) + _riff(b"strf", form))
-    streams += _list(b"strl", _riff(b"strh", texts) + _riff(b"strf", b""))
+    streams = _list(b"strl", _riff(b"strh", video) + _riff(b"strf", form))
+    streams += _list(b"strl", _riff(b"strh", text) + _riff(b"strf", b""))
     header = _list(b"hdrl", _riff(b"avih", main) + streams)
     content = _list(b"movi", _riff(b"00dc", b"\xff\xd8\xff\xd9") + _riff(b"01tx", subtitles))
     return _riff(b"RIFF", b"AVI " + header + content)
@@ -126,44 +128,41 @@ _FTYP = _HEADS[0]
 _TO_DREF = (b"moov", b"trak", b"mdia", b"minf", b"dinf")
 
 
-def box(name: bytes, content: bytes, *, length: int | None = None) -> bytes:
-    """An MP4 box; `length` is what it says of itself."""
-    return struct.pack(">I", len(content) + 8 if length is None else length) + name + content
-
-
-def references(film: bytes, canary: Canary) -> Iterator[Case]:
-    """QuickTime whose pictures are said to lie in another file. `film` has its index at the end."""
+def references(video: bytes, canary: Canary) -> Iterator[Case]:
+    """QuickTime that states that its frames are in another file. `video` has its index at the end."""
     for kind, entry in (("alis", _alias(canary.file)), ("url ", f"file://{canary.file}\0".encode())):
-        reference = box(kind.encode(), b"\0\0\0\0" + entry)
-        table = box(b"dref", b"\0\0\0\0\0\0\0\1" + reference)
+        reference = build_box(kind.encode(), b"\0\0\0\0" + entry)
+        table = build_box(b"dref", b"\0\0\0\0\0\0\0\1" + reference)
         for suffix in ("mov", "mp4"):
-            yield Case("external reference", f"film.{suffix}", _replaced(film, _TO_DREF, b"dref", table))
-    address = box(b"url ", b"\0\0\0\0" + canary.url.encode() + b"\0")
+            yield Case("external reference", f"video.{suffix}", _replace_boxes(video, _TO_DREF, b"dref", table))
+    address = build_box(b"url ", b"\0\0\0\0" + canary.url.encode() + b"\0")
     yield Case(
         "external reference",
-        "film.mov",
-        _replaced(film, _TO_DREF, b"dref", box(b"dref", b"\0\0\0\0\0\0\0\1" + address)),
+        "video.mov",
+        _replace_boxes(video, _TO_DREF, b"dref", build_box(b"dref", b"\0\0\0\0\0\0\0\1" + address)),
     )
 
 
 def _alias(path: Path) -> bytes:
     """A Macintosh alias record with an absolute path."""
     name = path.name.encode()[:63]
-    place = str(path).encode()
+    location = str(path).encode()
     head = bytes(6) + struct.pack(">HH", 0, 2) + b"\x01x".ljust(28, b"\0") + bytes(12)
     head += bytes([len(name)]) + name.ljust(63, b"\0") + bytes(16) + struct.pack(">hh", -1, -1) + bytes(16)
-    return head + struct.pack(">HH", 2, len(place)) + place + b"\0" * (len(place) % 2) + struct.pack(">hH", -1, 0)
+    return (
+        head + struct.pack(">HH", 2, len(location)) + location + b"\0" * (len(location) % 2) + struct.pack(">hH", -1, 0)
+    )
 
 
-def _replaced(content: bytes, way: tuple[bytes, ...], name: bytes, new: bytes) -> bytes:
-    """`content` with every box `name` at the end of a way of nested boxes replaced."""
+def _replace_boxes(content: bytes, path: tuple[bytes, ...], name: bytes, new: bytes) -> bytes:
+    """`content` with every box `name` at the end of a path of nested boxes replaced."""
     made, at = b"", 0
     while at < len(content):
         length = int.from_bytes(content[at : at + 4])
         kind, inside = content[at + 4 : at + 8], content[at + 8 : at + length]
-        if way and kind == way[0]:
-            made += box(kind, _replaced(inside, way[1:], name, new))
-        elif not way and kind == name:
+        if path and kind == path[0]:
+            made += build_box(kind, _replace_boxes(inside, path[1:], name, new))
+        elif not path and kind == name:
             made += new
         else:
             made += content[at : at + length]
@@ -171,19 +170,19 @@ def _replaced(content: bytes, way: tuple[bytes, ...], name: bytes, new: bytes) -
     return made
 
 
-def lying_boxes(film: bytes) -> Iterator[Case]:
-    """Boxes whose lengths and counts are wrong, endless or nested beyond all measure."""
+def false_boxes(video: bytes) -> Iterator[Case]:
+    """Boxes with wrong lengths and counts, in excessive numbers, or nested excessively."""
     nested = b""
     for _ in range(5_000):
-        nested = box(b"moov", nested)
+        nested = build_box(b"moov", nested)
     yield Case("box", "nested.mp4", _FTYP + nested)
-    yield Case("box", "thousands.mp4", _FTYP + box(b"moov", box(b"trak", b"") * 20_000))
-    yield Case("box", "itself.mp4", _FTYP + box(b"moov", box(b"trak", b"", length=0)) * 2)
-    yield Case("box", "empty.mp4", _FTYP + box(b"moov", b"\0" * 64, length=8) * 1_000)
+    yield Case("box", "thousands.mp4", _FTYP + build_box(b"moov", build_box(b"trak", b"") * 20_000))
+    yield Case("box", "itself.mp4", _FTYP + build_box(b"moov", build_box(b"trak", b"", length=0)) * 2)
+    yield Case("box", "empty.mp4", _FTYP + build_box(b"moov", b"\0" * 64, length=8) * 1_000)
     for length in (0, 2, 7, 9, 0x7FFFFFFF, 0xFFFFFFFF):
-        yield Case("box", f"{length}.mp4", _FTYP + box(b"moov", b"\0" * 64, length=length))
+        yield Case("box", f"{length}.mp4", _FTYP + build_box(b"moov", b"\0" * 64, length=length))
     for long in (0, 1, 15, 1 << 62, (1 << 64) - 1):
-        yield Case("box", f"long{long}.mp4", _FTYP + box(b"moov", struct.pack(">Q", long) + b"\0" * 64, length=1))
+        yield Case("box", f"long{long}.mp4", _FTYP + build_box(b"moov", struct.pack(">Q", long) + b"\0" * 64, length=1))
     for name in (
         b"stsz",
         b"stts",
@@ -199,7 +198,7 @@ def lying_boxes(film: bytes) -> Iterator[Case]:
         b"avcC",
     ):
         for value in (0, 0x7FFFFFFF, 0xFFFFFFFF):
-            damaged = bytearray(film)
+            damaged = bytearray(video)
             at = damaged.find(name)
             if at >= 0:
                 damaged[at + 8 : at + 16] = struct.pack(">II", value, value)
@@ -216,8 +215,8 @@ _SEGMENT, _ATTACHMENTS, _TAGS, _CLUSTER, _TRACKS = (
 )
 
 
-def matroska(film: bytes) -> Iterator[Case]:
-    """Attachments, sizes and nesting that no real file has. `film` is a good one."""
+def false_matroska(video: bytes) -> Iterator[Case]:
+    """Attachments, sizes and nesting that no real file has. `video` is a valid file."""
     for size in (b"\x01" + b"\xff" * 7, b"\x01" + b"\xff" * 6 + b"\xfe", b"\x08\xff\xff\xff\xff", b"\xff"):
         for element in (_ATTACHMENTS, _TAGS, _CLUSTER, _TRACKS):
             yield Case("matroska", "size.mkv", _EBML + _SEGMENT + b"\x01" + b"\xff" * 7 + element + size + bytes(64))
@@ -225,9 +224,9 @@ def matroska(film: bytes) -> Iterator[Case]:
     yield Case("matroska", "tags.mkv", _EBML + _SEGMENT + b"\x01" + b"\xff" * 7 + (_TAGS + b"\x80") * 50_000)
     payload = b"\x46\x5c\x10\x20\0\0" + bytes(2_000_000)
     attached = b"\x61\xa7\x10\x20\0\x0a" + b"\x46\x6e\x81x" + payload
-    yield Case("matroska", "attached.mkv", film + _ATTACHMENTS + b"\x10\x20\0\x10" + attached)
+    yield Case("matroska", "attached.mkv", video + _ATTACHMENTS + b"\x10\x20\0\x10" + attached)
     for at in range(40, 400, 12):
-        damaged = bytearray(film)
+        damaged = bytearray(video)
         damaged[at : at + 8] = b"\x01" + b"\xff" * 7
         yield Case("matroska", "sizes.mkv", bytes(damaged))
 
@@ -236,16 +235,16 @@ def matroska(film: bytes) -> Iterator[Case]:
 
 
 def truncations(name: str, content: bytes) -> Iterator[Case]:
-    """A good file cut off at every tenth."""
+    """A valid file cut off after every tenth of its length."""
     for tenth in range(10):
         yield Case("truncation", name, content[: len(content) * tenth // 10])
 
 
 def mutations(clips: Clips, count: int, seed: int) -> Iterator[Case]:
-    """Good files with bytes flipped, repeated, zeroed or taken out, the same ones for the same seed."""
+    """Valid files with bytes changed, repeated, zeroed or removed; the same ones for the same seed."""
     chance = random.Random(seed)
     for _ in range(count):
-        name = chance.choice(FILMS + SOUNDS)
+        name = chance.choice(VIDEOS + AUDIO)
         content = bytearray(clips(name).read_bytes())
         for _ in range(chance.choice((1, 1, 8, 64))):
             _mutate(content, chance)
@@ -255,14 +254,14 @@ def mutations(clips: Clips, count: int, seed: int) -> Iterator[Case]:
 def _mutate(content: bytearray, chance: random.Random) -> None:
     reach = len(content) if chance.random() < 0.5 else min(len(content), 3_000)
     at = chance.randrange(reach)
-    way = chance.randrange(5)
-    if way == 0:
+    kind = chance.randrange(5)
+    if kind == 0:
         content[at] = chance.randrange(256)
-    elif way == 1:
+    elif kind == 1:
         content[at] = chance.choice((0, 1, 127, 128, 255))
-    elif way == 2:
+    elif kind == 2:
         content[at : at + 4] = chance.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"))
-    elif way == 3:
+    elif kind == 3:
         start = chance.randrange(len(content))
         content[at:at] = content[start : start + chance.choice((4, 100, 3_000))]
     else:

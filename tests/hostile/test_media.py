@@ -1,7 +1,7 @@
-"""Nothing that a film or a sound holds makes an operation read elsewhere, crash, hang, or fail without a code.
+"""No content of a video or audio file makes an operation open other files, crash, hang, or fail without a code.
 
-`DARKROOM_FUZZ` is the number of mutated files (default 200), `DARKROOM_FUZZ_SEED` which ones. With `-s` the counts by
-kind and outcome are shown.
+`DARKROOM_FUZZ` is the number of mutated files (default 200), `DARKROOM_FUZZ_SEED` the seed of the mutations. With `-s`
+the counts by kind and outcome are printed.
 """
 
 import itertools
@@ -32,7 +32,7 @@ from tests.sources import LocalSource, make_task
 Clips = Callable[[str], Path]
 Operation = Callable[[LocalSource, Path], object]
 
-#: Seconds that an operation may take, and what is added until it must have ended; bytes that its processes may use.
+#: The deadline of an operation, the seconds after it within which it must have ended, and the memory of its function.
 DEADLINE_S = 15
 GRACE_S = 5
 MEMORY_MB = 1769
@@ -41,11 +41,11 @@ COUNT = int(os.environ.get("DARKROOM_FUZZ", "200"))
 SEED = int(os.environ.get("DARKROOM_FUZZ_SEED", "1"))
 
 
-def metadata(source: LocalSource, folder: Path) -> object:
+def read_metadata(source: LocalSource, folder: Path) -> object:
     return video_metadata(make_task(source, folder, deadline_s=DEADLINE_S), VideoMetadataParams())
 
 
-def thumbnail(source: LocalSource, folder: Path) -> object:
+def take_thumbnail(source: LocalSource, folder: Path) -> object:
     return video_thumbnail(make_task(source, folder, deadline_s=DEADLINE_S), VideoThumbnailParams(time_s=0.7, width=64))
 
 
@@ -54,49 +54,49 @@ def compress(source: LocalSource, folder: Path) -> object:
     return video_compress(make_task(source, folder, deadline_s=DEADLINE_S), params)
 
 
-def sound(source: LocalSource, folder: Path) -> object:
+def extract_audio(source: LocalSource, folder: Path) -> object:
     params = AudioExtractParams(format="opus", bitrate_kbps=16, waveform=["json"])
     return audio_extract(make_task(source, folder, deadline_s=DEADLINE_S), params)
 
 
-LOOKING = (metadata, thumbnail)
-ALL: tuple[Operation, ...] = (metadata, thumbnail, compress, sound)
+READING = (read_metadata, take_thumbnail)
+ALL: tuple[Operation, ...] = (read_metadata, take_thumbnail, compress, extract_audio)
 
 
 #: Kind and outcome of every file so far.
-found: list[tuple[str, Outcome]] = []
+outcomes: list[tuple[str, Outcome]] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _table() -> Iterator[None]:
+def _print_table() -> Iterator[None]:
     yield
-    print(f"\n{table(found)}")  # noqa: T201 - shown with `pytest -s`
+    print(f"\n{table(outcomes)}")  # noqa: T201 - shown with `pytest -s`
 
 
 @pytest.fixture(autouse=True)
-def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _limit_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", str(MEMORY_MB))
     yield
     assert peak_bytes() < MEMORY_MB * 1024 * 1024
 
 
 def peak_bytes() -> int:
-    """The most memory that a process of FFmpeg has taken so far."""
+    """The peak memory of any FFmpeg process so far."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 @pytest.fixture
-def bird(clips: Clips, tmp_path: Path) -> Iterator[Canary]:
-    with canary(clips("film.ts"), tmp_path / "elsewhere") as set_up:
-        yield set_up
+def trap(clips: Clips, tmp_path: Path) -> Iterator[Canary]:
+    with canary(clips("video.ts"), tmp_path / "elsewhere") as trap:
+        yield trap
 
 
-def outcome(case: Case, operation: Operation, folder: Path) -> str:
-    """What became of it: `made`, or the code of the error. Fails when the media was not at fault, or too late."""
+def run_case(case: Case, operation: Operation, folder: Path) -> str:
+    """Returns `made` or the error's code. Fails when the error does not blame the media, or comes too late."""
     folder.mkdir(exist_ok=True)
     file = folder / case.name
     file.write_bytes(case.content)
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         operation(LocalSource(file, case.declared), folder)
     except MediaError as error:
@@ -105,71 +105,71 @@ def outcome(case: Case, operation: Operation, folder: Path) -> str:
         pytest.fail(f"{case.kind} {case.name}: {error.code}: {error.message} {getattr(error, '__notes__', '')}")
     else:
         code = "made"
-    taken_s = time.monotonic() - begun
+    taken_s = time.monotonic() - started
     assert taken_s < DEADLINE_S + GRACE_S
-    found.append((case.kind.partition(":")[0], Outcome((code,), taken_s, peak_bytes())))
+    outcomes.append((case.kind.partition(":")[0], Outcome((code,), taken_s, peak_bytes())))
     return code
 
 
-def tried(
-    cases: Iterable[Case], operations: Iterable[Operation], folder: Path, bird: Canary | None = None
+def count_outcomes(
+    cases: Iterable[Case], operations: Iterable[Operation], folder: Path, trap: Canary | None = None
 ) -> Counter[str]:
-    """How often each outcome came."""
+    """Runs each operation on each case; returns how often each outcome occurred."""
     counts: Counter[str] = Counter()
     for case, operation in itertools.product(list(cases), list(operations)):
-        counts[outcome(case, operation, folder / "work")] += 1
-        if bird is not None:
-            assert bird.touched() == [], case
+        counts[run_case(case, operation, folder / "work")] += 1
+        if trap is not None:
+            assert trap.touched() == [], case
     return counts
 
 
 # Other files -------------------------------------------------------------------------------------------------------
 
 
-def test_scripts_are_no_films_and_what_they_point_at_is_left_alone(bird: Canary, tmp_path: Path) -> None:
-    cases = list(media.scripts(bird))
+def test_scripts_are_not_accepted_and_their_targets_are_not_opened(trap: Canary, tmp_path: Path) -> None:
+    cases = list(media.scripts(trap))
 
-    bare = [case for case in cases if case.declared is None and case.content[:1] in b"#fcv<m;"]
-    assert tried(bare, [metadata], tmp_path, bird).keys() == {"unsupported_media_type"}
-    dressed = [case for case in cases if case not in bare]
-    assert "made" not in tried(dressed, [metadata], tmp_path, bird)
-    assert "made" not in tried(dressed[::5], [thumbnail, sound], tmp_path, bird)
-
-
-def test_subtitles_that_are_a_playlist_are_not_followed(bird: Canary, tmp_path: Path) -> None:
-    assert tried(media.gab2(bird), [metadata, thumbnail], tmp_path, bird)
+    plain = [case for case in cases if case.declared is None and case.content[:1] in b"#fcv<m;"]
+    assert count_outcomes(plain, [read_metadata], tmp_path, trap).keys() == {"unsupported_media_type"}
+    disguised = [case for case in cases if case not in plain]
+    assert "made" not in count_outcomes(disguised, [read_metadata], tmp_path, trap)
+    assert "made" not in count_outcomes(disguised[::5], [take_thumbnail, extract_audio], tmp_path, trap)
 
 
-def test_pictures_that_are_said_to_lie_elsewhere_are_not_fetched(clips: Clips, bird: Canary, tmp_path: Path) -> None:
-    assert tried(media.references(clips("moov_at_end.mp4").read_bytes(), bird), ALL, tmp_path, bird)
+def test_a_playlist_in_subtitles_is_not_followed(trap: Canary, tmp_path: Path) -> None:
+    assert count_outcomes(media.gab2(trap), READING, tmp_path, trap)
 
 
-def test_the_canary_sings_when_it_is_touched(clips: Clips, bird: Canary, tmp_path: Path) -> None:
-    playlist, film = tmp_path / "a.m3u8", tmp_path / "a.mov"
-    for target in (f"file:{bird.file}", bird.url):
+def test_external_references_are_not_opened(clips: Clips, trap: Canary, tmp_path: Path) -> None:
+    assert count_outcomes(media.references(clips("moov_at_end.mp4").read_bytes(), trap), ALL, tmp_path, trap)
+
+
+def test_the_canary_reports_every_access(clips: Clips, trap: Canary, tmp_path: Path) -> None:
+    playlist, video = tmp_path / "a.m3u8", tmp_path / "a.mov"
+    for target in (f"file:{trap.file}", trap.url):
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n")
-        _unprotected("-protocol_whitelist", "file,http,tcp", "-i", str(playlist))
-        assert bird.touched()
-    film.write_bytes(next(media.references(clips("moov_at_end.mp4").read_bytes(), bird)).content)
-    _unprotected("-enable_drefs", "1", "-use_absolute_path", "1", "-i", str(film))
-    assert bird.touched()
+        _run_unprotected("-protocol_whitelist", "file,http,tcp", "-i", str(playlist))
+        assert trap.touched()
+    video.write_bytes(next(media.references(clips("moov_at_end.mp4").read_bytes(), trap)).content)
+    _run_unprotected("-enable_drefs", "1", "-use_absolute_path", "1", "-i", str(video))
+    assert trap.touched()
 
 
-def _unprotected(*arguments: str) -> None:
+def _run_unprotected(*arguments: str) -> None:
     subprocess.run([str(binary("ffmpeg")), "-nostdin", "-v", "quiet", *arguments, "-f", "null", "-"], check=False)
 
 
-# Lies about lengths ------------------------------------------------------------------------------------------------
+# False lengths ------------------------------------------------------------------------------------------------------
 
 
-def test_boxes_that_lie_do_no_harm(clips: Clips, tmp_path: Path) -> None:
-    counts = tried(media.lying_boxes(clips("film.mp4").read_bytes()), LOOKING, tmp_path)
+def test_false_boxes_do_no_harm(clips: Clips, tmp_path: Path) -> None:
+    counts = count_outcomes(media.false_boxes(clips("video.mp4").read_bytes()), READING, tmp_path)
 
     assert counts["corrupt_media"] > 20
 
 
-def test_matroska_that_lies_does_no_harm(clips: Clips, tmp_path: Path) -> None:
-    counts = tried(media.matroska(clips("film.mkv").read_bytes()), LOOKING, tmp_path)
+def test_false_matroska_elements_do_no_harm(clips: Clips, tmp_path: Path) -> None:
+    counts = count_outcomes(media.false_matroska(clips("video.mkv").read_bytes()), READING, tmp_path)
 
     assert counts["corrupt_media"] > 20
 
@@ -177,25 +177,25 @@ def test_matroska_that_lies_does_no_harm(clips: Clips, tmp_path: Path) -> None:
 # Damage ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", media.FILMS)
-def test_a_film_cut_off_anywhere_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", media.VIDEOS)
+def test_a_truncated_video_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
     cases = list(media.truncations(name, clips(name).read_bytes()))
 
-    assert tried(cases, LOOKING, tmp_path)
-    assert tried(cases[1::4], [compress], tmp_path)
+    assert count_outcomes(cases, READING, tmp_path)
+    assert count_outcomes(cases[1::4], [compress], tmp_path)
 
 
-@pytest.mark.parametrize("name", media.SOUNDS)
-def test_a_sound_cut_off_anywhere_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", media.AUDIO)
+def test_a_truncated_audio_file_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
     cases = list(media.truncations(name, clips(name).read_bytes()))
 
-    assert tried(cases, [metadata], tmp_path)
-    assert tried(cases[1::4], [sound], tmp_path)
+    assert count_outcomes(cases, [read_metadata], tmp_path)
+    assert count_outcomes(cases[1::4], [extract_audio], tmp_path)
 
 
 def test_mutated_files_do_no_harm(clips: Clips, tmp_path: Path) -> None:
     cases = zip(media.mutations(clips, COUNT, SEED), itertools.cycle(ALL), strict=False)
-    counts = Counter(outcome(case, operation, tmp_path / "work") for case, operation in cases)
+    counts = Counter(run_case(case, operation, tmp_path / "work") for case, operation in cases)
 
     assert counts.total() == COUNT
-    assert counts["made"] > COUNT / 10, "most would be stopped at the door"
+    assert counts["made"] > COUNT / 10, "else most files would be refused before they are decoded"

@@ -1,7 +1,7 @@
-"""Integration tests run the code in this process against real RabbitMQ, Redis and S3: none is replaced, none may miss.
+"""Integration tests run our code in this process against a real RabbitMQ, Redis and S3. All three are required.
 
-Where they are comes from the environment. Every test has a bucket of its own, empty queues and an empty Redis database,
-which must not be the one of a running stack (database 0). Of several processes each has a virtual host and a database
+Their addresses come from the environment. Each test has a bucket of its own, empty queues and an empty Redis database,
+which must not be that of a running stack (database 0). With several processes, each has a virtual host and a database
 of its own, as localstack/settings.py lists them.
 """
 
@@ -10,15 +10,18 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import FileSource, Job
+from darkroom.contracts.jobs import FileSource, Job, JobResult
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import uploads
+from darkroom.jobs import ledger, uploads
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import views
+from darkroom.services.redis.client import redis_client
+from darkroom.services.redis.views import View
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
@@ -27,32 +30,48 @@ REQUIRED = {
     "AWS_ENDPOINT_URL": "the S3 API",
     "DARKROOM_CACHE_URL": "Redis, with a database of its own such as …/1",
     "DARKROOM_BROKER_URL": "RabbitMQ",
-    "DARKROOM_BROKER_SECRET_ARN": "the secret with the broker's account",
+    "DARKROOM_BROKER_SECRET_ARN": "the secret with RabbitMQ's credentials",
 }
+#: An address where nothing listens.
+NOWHERE = "127.0.0.1:9"
+
 PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PREFIX = f"integration-{PROCESS}"
 
+#: What the fixtures `take`, `upload`, `make_job` and `break_service` return.
+Take = Callable[[str], Any]
+Upload = Callable[..., str]
+MakeJob = Callable[..., Job]
+BreakService = Callable[[str], None]
+
 
 def pytest_configure() -> None:
-    for name, own in (("DARKROOM_BROKER_URL", VIRTUAL_HOSTS), ("DARKROOM_CACHE_URL", CACHE_DATABASES)):
-        given = os.environ.get(name, "")
-        if PROCESS and given.endswith(f"/{own[1]}"):
-            os.environ[name] = given.removesuffix(str(own[1])) + str(own[1 + PROCESS])
+    for name, numbers in (("DARKROOM_BROKER_URL", VIRTUAL_HOSTS), ("DARKROOM_CACHE_URL", CACHE_DATABASES)):
+        url = os.environ.get(name, "")
+        if PROCESS and url.endswith(f"/{numbers[1]}"):
+            os.environ[name] = url.removesuffix(str(numbers[1])) + str(numbers[1 + PROCESS])
 
 
 def forget_clients() -> None:
-    """Makes the next call read the environment and connect anew, as a cold start does."""
+    """Makes the next call read the environment and connect again, as after a cold start."""
+    forget_connections()
+    aws.secret.cache_clear()
+
+
+def forget_connections() -> None:
+    """Makes the next call read the environment and connect again, with the secrets that are known."""
     rabbitmq.close()
-    for cached in (config.settings, aws.client, aws.secret, store._client, store._script):
-        cached.cache_clear()
+    config.settings.cache_clear()
+    aws.client.cache_clear()
+    redis_client.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def bucket() -> Iterator[str]:
-    """A bucket that outlives a test, for what functions in the emulator write."""
-    missing = [f"{name} ({what})" for name, what in REQUIRED.items() if not os.environ.get(name)]
-    assert not missing, f"`make test` starts the services; by hand, set {', '.join(missing)}"
-    assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "these tests empty the Redis database they are given"
+    """A bucket for the whole session, to which functions in the emulator write."""
+    missing = [f"{name} ({meaning})" for name, meaning in REQUIRED.items() if not os.environ.get(name)]
+    assert not missing, f"`make test` starts the services; without it, set {', '.join(missing)}"
+    assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "these tests empty their Redis database"
     name = f"{PREFIX}-{uuid.uuid4().hex[:12]}"
     os.environ["DARKROOM_BUCKET"] = name
     os.environ["DARKROOM_FUNCTION_PREFIX"] = PREFIX
@@ -68,10 +87,10 @@ def clean(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_BUCKET", f"{bucket}-{uuid.uuid4().hex[:12]}")
     forget_clients()
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-    store._client().flushdb()
+    redis_client().flushdb()
     purge()
     yield
-    store._client().close()
+    redis_client().close()
 
 
 def every_queue() -> list[str]:
@@ -84,15 +103,41 @@ def every_queue() -> list[str]:
 
 def purge() -> None:
     for name in every_queue():
-        rabbitmq._on_channel(lambda channel, name=name: channel.queue_purge(name))
+        on_channel("queue_purge", name)
+
+
+def on_channel(method: str, *arguments: Any, **options: Any) -> Any:
+    """Calls a method of the broker's channel."""
+    return rabbitmq._on_channel(lambda channel: getattr(channel, method)(*arguments, **options))
+
+
+def view_of(job_id: str) -> View:
+    """The view of a job that must have one."""
+    view = views.fetch(job_id)
+    assert view is not None, f"job {job_id} has no view"
+    return view
+
+
+def result_of(job_id: str) -> JobResult:
+    """The result of a job that must have ended."""
+    result = ledger.read_result(job_id)
+    assert result is not None, f"job {job_id} has not ended"
+    return result
+
+
+def failure_code_of(job_id: str) -> str:
+    """The code of the error with which a job must have failed."""
+    error = result_of(job_id).error
+    assert error is not None, f"job {job_id} has not failed"
+    return error.code
 
 
 @pytest.fixture
-def take() -> Callable[[str], dict | None]:
-    """Takes one message from a queue: its body, headers and expiration, or None."""
+def take() -> Take:
+    """Takes one message from a queue: its body, headers and properties. Returns None when the queue is empty."""
 
-    def take(queue: str) -> dict | None:
-        method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
+    def take(queue: str) -> dict[str, Any] | None:
+        method, properties, body = on_channel("basic_get", queue, auto_ack=True)
         if method is None:
             return None
         return {
@@ -105,8 +150,8 @@ def take() -> Callable[[str], dict | None]:
 
 
 @pytest.fixture
-def upload() -> Callable[..., str]:
-    """Puts bytes into the bucket as an upload and returns the file's id."""
+def upload() -> Upload:
+    """Puts bytes into the bucket as an upload. Returns the id of the file."""
 
     def upload(content: bytes | Path, media_type: str = "application/octet-stream", name: str = "photo.jpg") -> str:
         file_id = ids.new_id()
@@ -118,11 +163,13 @@ def upload() -> Callable[..., str]:
 
 
 @pytest.fixture
-def make_job() -> Callable[..., Job]:
+def make_job() -> MakeJob:
+    """Makes a job that was not accepted yet."""
+
     def make_job(
         operation: Operation = Operation.RESIZE,
         file_id: str | None = None,
-        params: dict | None = None,
+        params: dict[str, Any] | None = None,
         job_id: str | None = None,
     ) -> Job:
         return Job(
@@ -135,3 +182,22 @@ def make_job() -> Callable[..., Job]:
         )
 
     return make_job
+
+
+@pytest.fixture
+def break_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[BreakService]:
+    """Makes a service unavailable for the rest of the test: cache, broker or storage."""
+    settings = {
+        "cache": ("DARKROOM_CACHE_URL", f"redis://{NOWHERE}/1"),
+        "broker": ("DARKROOM_BROKER_URL", f"amqp://{NOWHERE}/%2F"),
+        "storage": ("AWS_ENDPOINT_URL", f"http://{NOWHERE}"),
+    }
+
+    def break_service(name: str) -> None:
+        aws.secret(config.settings().broker_secret_arn)  # known before the outage, as in a warm environment
+        monkeypatch.setenv(*settings[name])
+        forget_connections()
+
+    yield break_service
+    monkeypatch.undo()
+    forget_connections()

@@ -1,4 +1,4 @@
-"""Health, with parts that are there, that refuse and that keep silent."""
+"""GET /health, with services that are available, that refuse connections and that do not respond."""
 
 import socket
 import time
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from darkroom import config
-from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.services import aws
 from tests.gateway import call
+from tests.integration.conftest import BreakService, forget_connections
 
 SETTING = {
     "cache": ("DARKROOM_CACHE_URL", "redis://127.0.0.1:{}/1"),
@@ -20,18 +20,12 @@ SETTING = {
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def forget_clients() -> None:
-    rabbitmq.close()
-    for cached in (config.settings, store._client, store._script, aws.client):
-        cached.cache_clear()
-
-
-def test_everything_answers() -> None:
+def test_the_service_is_healthy_when_every_part_is_available() -> None:
     reply = call("GET", "/health")
 
     assert (reply.status, reply.json["status"]) == (200, "ok")
@@ -44,36 +38,31 @@ def test_everything_answers() -> None:
 
 
 @pytest.mark.parametrize("part", SETTING)
-def test_the_part_that_refuses_is_named(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    aws.secret(config.settings().broker_secret_arn)  # known already, as in a warm environment
-    name, value = SETTING[part]
-    monkeypatch.setenv(name, value.format(9))
-    forget_clients()
+def test_a_part_that_refuses_connections_is_down(part: str, break_service: BreakService) -> None:
+    break_service(part)
 
     reply = call("GET", "/health")
 
     assert (reply.status, reply.json["status"]) == (503, "down")
     assert {name for name, state in reply.json["parts"].items() if state["status"] == "down"} == {part}
     assert "127.0.0.1" not in reply.body.decode()
-    monkeypatch.undo()
-    forget_clients()
 
 
 @pytest.mark.parametrize("part", SETTING)
-def test_a_part_that_keeps_silent_does_not_hold_the_answer(
+def test_a_part_that_does_not_respond_is_down_and_delays_the_response_by_seconds_only(
     part: str, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aws.secret(config.settings().broker_secret_arn)
+    aws.secret(config.settings().broker_secret_arn)  # known already, as in a warm environment
     name, value = SETTING[part]
     monkeypatch.setenv(name, value.format(silent_port))
-    forget_clients()
-    begun = time.monotonic()
+    forget_connections()
+    started = time.monotonic()
 
     reply = call("GET", "/health")
 
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - started < 4
     assert reply.status == 503
     assert {name for name, state in reply.json["parts"].items() if state["status"] == "down"} == {part}
     assert "within 2 seconds" in reply.json["parts"][part]["detail"]
     monkeypatch.undo()
-    forget_clients()
+    forget_connections()

@@ -1,6 +1,8 @@
-"""Idempotency keys and back-pressure, through the handler, against the real services."""
+"""Idempotency keys and back-pressure, through the handler, with the real services."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -10,31 +12,35 @@ from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import keys, leases
+from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
+from tests.integration.conftest import MakeJob, Upload, view_of
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 KEY = {"idempotency-key": "order-4711"}
 
+Headers = dict[str, str]
 
-def start(file_id: str, width: int = 100, headers: dict | None = None) -> Reply:
+
+def start(file_id: str, width: int = 100, headers: Headers | None = None) -> Reply:
     body = {"file_id": file_id, "operation": "resize", "params": {"width": width}}
     return call("POST", "/jobs", json_body=body, headers=headers)
 
 
-def ask_form(headers: dict | None = None, **more) -> Reply:
+def request_form(headers: Headers | None = None, **more: Any) -> Reply:
     jobs = [{"operation": "resize", "params": {"width": 10}}, {"operation": "thumbnail"}]
     body = {"name": "photo.jpg", "media_type": "image/jpeg", "jobs": jobs} | more
     return call("POST", "/uploads", json_body=body, headers=headers)
 
 
-def send(content: bytes, headers: dict | None = None) -> Reply:
+def send(content: bytes, headers: Headers | None = None) -> Reply:
     body, made = multipart({}, name="photo.jpg", media_type="image/jpeg", content=content)
     return call("POST", "/upload", body=body, headers=made | (headers or {}))
 
 
-def test_a_repeated_request_with_the_same_key_starts_one_job(upload, take):
+def test_a_repeated_request_with_the_same_key_starts_one_job(upload: Upload) -> None:
     file_id = upload(JPEG)
 
     first, second = start(file_id, headers=KEY), start(file_id, headers=KEY)
@@ -44,45 +50,49 @@ def test_a_repeated_request_with_the_same_key_starts_one_job(upload, take):
     assert len(list(ledger.jobs_after(""))) == 1
 
 
-def test_without_a_key_every_request_is_a_job_of_its_own(upload):
+def test_without_a_key_every_request_starts_a_job(upload: Upload) -> None:
     file_id = upload(JPEG)
 
     assert start(file_id).json["job_id"] != start(file_id).json["job_id"]
 
 
-def test_the_same_key_with_another_request_is_refused(upload):
+def test_the_same_key_with_another_request_is_refused(upload: Upload) -> None:
     file_id = upload(JPEG)
     start(file_id, headers=KEY)
 
-    for other in (start(file_id, width=101, headers=KEY), ask_form(headers=KEY), send(JPEG, headers=KEY)):
+    for other in (start(file_id, width=101, headers=KEY), request_form(headers=KEY), send(JPEG, headers=KEY)):
         assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
     assert len(list(ledger.jobs_after(""))) == 1
 
 
-def test_of_many_requests_at_once_one_decides_and_the_others_follow():
+def test_concurrent_requests_with_the_same_key_get_the_same_identifiers() -> None:
     with ThreadPoolExecutor(12) as executor:
-        reserved = list(executor.map(lambda _: idempotency.reserve("order-4711", b"the same request", 2), range(12)))
+        reserved = list(
+            executor.map(lambda _: idempotency.reserve_ids("order-4711", b"the same request", 2), range(12))
+        )
 
     assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
 
 
-def test_a_repeated_request_shows_where_the_job_stands_by_now(upload):
+def test_a_repeated_request_returns_the_current_status_of_the_job(upload: Upload) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     call("DELETE", f"/jobs/{job_id}")
-    store._client().flushdb()
+    redis_client().flushdb()
 
     again = start(file_id, headers=KEY)
 
     assert (again.status, again.json["job_id"], again.json["status"]) == (202, job_id, "canceled")
-    assert store.view(job_id).status == "canceled"
+    assert view_of(job_id).status == "canceled"
 
 
-def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_are_taken(upload, monkeypatch):
+def test_a_repeated_request_is_accepted_although_its_file_is_gone_and_the_queue_is_full(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     s3.delete([uploads.key_of(file_id)])
-    store._client().delete(store._FILE.format(file_id))
+    redis_client().delete(keys.file_of(file_id))
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
     config.settings.cache_clear()
 
@@ -92,7 +102,7 @@ def test_a_repeated_request_is_answered_when_its_file_is_gone_and_no_more_jobs_a
     assert another.status == 429
 
 
-def test_a_request_that_was_refused_is_looked_at_anew_when_it_is_repeated(upload):
+def test_a_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) -> None:
     file_id = ids.new_id()
     assert start(file_id, headers=KEY).status == 404
     s3.put(uploads.key_of(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
@@ -101,22 +111,22 @@ def test_a_request_that_was_refused_is_looked_at_anew_when_it_is_repeated(upload
     assert len(list(ledger.jobs_after(""))) == 1
 
 
-def test_a_repeated_upload_is_one_file():
+def test_a_repeated_upload_is_one_file() -> None:
     first, second = send(JPEG, headers=KEY), send(JPEG, headers=KEY)
 
     assert (first.status, second.status) == (201, 201)
     assert second.json == first.json
 
 
-def test_a_repeated_request_for_a_form_promises_the_same_file_and_jobs():
-    first, second = ask_form(headers=KEY), ask_form(headers=KEY)
+def test_a_repeated_request_for_a_form_returns_the_same_file_and_jobs() -> None:
+    first, second = request_form(headers=KEY), request_form(headers=KEY)
 
     assert second.json["file_id"] == first.json["file_id"]
     assert [job["job_id"] for job in second.json["jobs"]] == [job["job_id"] for job in first.json["jobs"]]
 
 
-def test_a_form_asked_for_again_after_the_upload_landed_changes_nothing():
-    form = ask_form(headers=KEY).json
+def test_a_form_requested_again_after_the_upload_changes_nothing() -> None:
+    form = request_form(headers=KEY).json
     key = uploads.key_of(form["file_id"])
     metadata = {
         name.removeprefix("x-amz-meta-"): text for name, text in form["upload"]["fields"].items() if "meta" in name
@@ -126,14 +136,14 @@ def test_a_form_asked_for_again_after_the_upload_landed_changes_nothing():
     job_id = form["jobs"][0]["job_id"]
     call("DELETE", f"/jobs/{job_id}")
 
-    ask_form(headers=KEY)
+    request_form(headers=KEY)
 
     assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
     assert call("GET", f"/files/{form['file_id']}").json["status"] == "ready"
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_a_key_that_is_empty_or_too_long_is_refused(upload, key):
+def test_a_key_that_is_empty_or_too_long_is_refused(upload: Upload, key: str) -> None:
     reply = start(upload(JPEG), headers={"idempotency-key": key})
 
     assert (reply.status, reply.json["code"]) == (422, "invalid_request")
@@ -143,14 +153,14 @@ def test_a_key_that_is_empty_or_too_long_is_refused(upload, key):
 
 
 @pytest.fixture
-def room_for_two(monkeypatch):
+def limit_of_two_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "2")
     config.settings.cache_clear()
     yield
     config.settings.cache_clear()
 
 
-def test_more_jobs_than_may_wait_are_refused_with_when_to_come_back(upload, room_for_two):
+def test_a_job_for_a_full_queue_is_refused_with_retry_after(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     assert [start(file_id).status for _ in range(2)] == [202, 202]
 
@@ -158,10 +168,10 @@ def test_more_jobs_than_may_wait_are_refused_with_when_to_come_back(upload, room
 
     assert (refused.status, refused.json["code"]) == (429, "too_many_jobs")
     assert int(refused.headers["retry-after"]) > 0
-    assert ask_form().json["code"] == "too_many_jobs"
+    assert request_form().json["code"] == "too_many_jobs"
 
 
-def test_one_operations_queue_does_not_close_another(upload, room_for_two):
+def test_a_full_queue_does_not_affect_another_operation(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     for _ in range(2):
         start(file_id)
@@ -171,10 +181,10 @@ def test_one_operations_queue_does_not_close_another(upload, room_for_two):
     assert reply.status == 202
 
 
-def test_there_is_room_again_when_a_job_was_taken_up_or_has_ended(upload, room_for_two):
+def test_a_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     first, second = (start(file_id).json["job_id"] for _ in range(2))
-    store.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert start(file_id).status == 202
     assert start(file_id).status == 429
 
@@ -183,14 +193,14 @@ def test_there_is_room_again_when_a_job_was_taken_up_or_has_ended(upload, room_f
     assert start(file_id).status == 202
 
 
-def test_a_queued_job_shows_its_place_in_the_queue(make_job):
-    jobs: list[Job] = [make_job(job_id=ids.new_id(at_ms=1_800_000_000_000 + number)) for number in range(3)]
+def test_a_queued_job_shows_its_position_in_the_queue(make_job: MakeJob) -> None:
+    jobs = [make_job(job_id=ids.new_id(at_ms=1_800_000_000_000 + number)) for number in range(3)]
     for job in jobs:
         lifecycle.accept(job)
 
-    def place(job: Job):
+    def position(job: Job) -> Any:
         return call("GET", f"/jobs/{job.job_id}").json["queue_position"]
 
-    assert [place(job) for job in jobs] == [1, 2, 3]
-    store.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
-    assert [place(job) for job in jobs] == [None, 1, 2]
+    assert [position(job) for job in jobs] == [1, 2, 3]
+    leases.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    assert [position(job) for job in jobs] == [None, 1, 2]

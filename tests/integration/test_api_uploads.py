@@ -1,8 +1,8 @@
-"""Ways in for files, through the handler, against the real store."""
+"""Uploads and files, through the handler, with real Redis and S3."""
 
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -12,14 +12,15 @@ from darkroom import config, ids
 from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
-from darkroom.services import aws, s3
-from darkroom.services.redis import store
+from darkroom.services import s3
+from darkroom.services.redis import files, slots
+from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.gateway import Reply, call, multipart
+from tests.integration.api_jobs import JPEG, MP4
+from tests.integration.conftest import Take, Upload, view_of
 
-JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
-MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
-TEXT = b"This is no picture."
+TEXT = b"This is not an image."
 
 
 def send(content: bytes, *, name: str = "photo.jpg", media_type: str = "image/jpeg") -> Reply:
@@ -27,12 +28,12 @@ def send(content: bytes, *, name: str = "photo.jpg", media_type: str = "image/jp
     return call("POST", "/upload", body=body, headers=headers)
 
 
-def ask_form(**more: Any) -> Reply:
+def request_form(**more: Any) -> Reply:
     return call("POST", "/uploads", json_body={"name": "photo.jpg", "media_type": "image/jpeg", **more})
 
 
 def submit(form: dict[str, Any], content: bytes) -> int:
-    """Sends a file as a browser would, straight to the store; the store's status."""
+    """Sends a file with a form directly to S3, as a browser does. Returns S3's status."""
     body, headers = multipart(form["fields"], name="x", media_type="application/octet-stream", content=content)
     request = urllib.request.Request(form["url"], body, headers, method=form["method"])  # noqa: S310
     try:
@@ -43,8 +44,8 @@ def submit(form: dict[str, Any], content: bytes) -> int:
             return error.code
 
 
-def announce(file_id: str) -> None:
-    """Tells ingest of an upload as S3 does."""
+def notify_ingest(file_id: str) -> None:
+    """Notifies ingest of an upload, as S3 does."""
     ingest.handler({"Records": [{"s3": {"object": {"key": quote_plus(uploads.key_of(file_id))}}}]}, None)
 
 
@@ -80,7 +81,7 @@ def test_a_small_file_is_stored_and_described() -> None:
     assert call("GET", reply.headers["location"]).json == file
 
 
-def test_bytes_of_every_value_arrive_unchanged() -> None:
+def test_every_byte_value_is_stored_unchanged() -> None:
     content = JPEG + bytes(range(256)) * 16 + b"\r\n--\r\n"
 
     file_id = send(content).json["file_id"]
@@ -98,9 +99,9 @@ def test_bytes_of_every_value_arrive_unchanged() -> None:
         ("..", "file"),
     ],
 )
-def test_a_file_name_in_any_script_is_kept_without_its_folders(name: str, kept: str) -> None:
+def test_a_file_name_is_stored_in_any_script_and_without_its_folders(name: str, kept: str) -> None:
     file_id = send(JPEG, name=name).json["file_id"]
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert call("GET", f"/files/{file_id}").json["name"] == kept
 
@@ -115,17 +116,17 @@ def test_a_file_name_in_any_script_is_kept_without_its_folders(name: str, kept: 
         (JPEG, "video/mp4", 422, "media_type_mismatch"),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_refused_and_not_kept(
+def test_a_file_whose_content_is_unsupported_or_not_as_declared_is_refused_and_not_stored(
     content: bytes, media_type: str, status: int, code: str
 ) -> None:
     reply = send(content, media_type=media_type)
 
     assert (reply.status, reply.json["code"]) == (status, code)
-    assert list(s3.keys_after(uploads.PREFIX)) == []
+    assert list(s3.keys_after(uploads.UPLOADS_PREFIX)) == []
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_file_over_the_limit_is_refused_with_the_way_to_take() -> None:
+def test_a_file_over_the_limit_is_refused_and_the_route_for_large_files_is_named() -> None:
     assert send(JPEG.ljust(1000, b"\0")).status == 201
 
     reply = send(JPEG.ljust(1001, b"\0"))
@@ -137,94 +138,91 @@ def test_a_file_over_the_limit_is_refused_with_the_way_to_take() -> None:
 # POST /uploads -----------------------------------------------------------------------------------------------------
 
 
-def test_a_form_takes_the_file_past_the_api() -> None:
-    reply = ask_form()
-    asked = reply.json
+def test_a_form_uploads_the_file_directly_to_the_bucket() -> None:
+    reply = request_form()
+    created = reply.json
 
     assert reply.status == 201
-    assert call("GET", f"/files/{asked['file_id']}").json["status"] == "awaiting"
-    assert submit(asked["upload"], JPEG) in (200, 201, 204)
-    assert s3.get(uploads.key_of(asked["file_id"])) == JPEG
-    assert call("GET", f"/files/{asked['file_id']}").json["status"] == "ready"
+    assert call("GET", f"/files/{created['file_id']}").json["status"] == "awaiting"
+    assert submit(created["upload"], JPEG) in (200, 201, 204)
+    assert s3.get(uploads.key_of(created["file_id"])) == JPEG
+    assert call("GET", f"/files/{created['file_id']}").json["status"] == "ready"
 
 
-def test_an_awaited_file_shows_what_was_declared_and_until_when() -> None:
-    asked = ask_form(name="../räksmörgås.jpg").json
+def test_an_awaited_file_shows_what_was_declared_and_when_its_form_expires() -> None:
+    created = request_form(name="../räksmörgås.jpg").json
 
-    file = call("GET", f"/files/{asked['file_id']}").json
+    file = call("GET", f"/files/{created['file_id']}").json
 
     assert (file["name"], file["media_type"], file["size_bytes"]) == ("räksmörgås.jpg", "image/jpeg", None)
-    assert file["expires_at"] == asked["upload"]["expires_at"]
+    assert file["expires_at"] == created["upload"]["expires_at"]
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_the_form_refuses_what_is_larger_than_allowed_or_announced() -> None:
-    largest, announced = ask_form().json["upload"], ask_form(size_bytes=100).json["upload"]
+def test_the_form_refuses_a_file_larger_than_allowed_or_declared() -> None:
+    largest, declared = request_form().json["upload"], request_form(size_bytes=100).json["upload"]
 
-    assert (largest["max_bytes"], announced["max_bytes"]) == (2000, 100)
+    assert (largest["max_bytes"], declared["max_bytes"]) == (2000, 100)
     assert submit(largest, JPEG.ljust(2001, b"\0")) == 400
-    assert submit(announced, JPEG.ljust(101, b"\0")) == 400
+    assert submit(declared, JPEG.ljust(101, b"\0")) == 400
     assert submit(largest, b"") == 400
     assert submit(largest, JPEG.ljust(2000, b"\0")) < 300
-    assert submit(announced, JPEG.ljust(100, b"\0")) < 300
+    assert submit(declared, JPEG.ljust(100, b"\0")) < 300
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_an_announced_size_over_the_limit_gets_no_form() -> None:
-    reply = ask_form(size_bytes=2001)
+def test_a_declared_size_over_the_limit_is_refused() -> None:
+    reply = request_form(size_bytes=2001)
 
     assert (reply.status, reply.json["code"]) == (413, "file_too_large")
 
 
-def test_the_form_refuses_another_type_and_another_place() -> None:
-    form = ask_form().json["upload"]
+def test_the_form_refuses_another_type_another_key_and_other_jobs() -> None:
+    form = request_form().json["upload"]
 
     for field, value in (("Content-Type", "text/html"), ("key", "ledger/forged"), ("x-amz-meta-jobs", "[]")):
         assert submit({**form, "fields": form["fields"] | {field: value}}, JPEG) >= 400, field
 
 
-def test_attached_jobs_can_be_asked_for_at_once_and_start_when_the_file_lands(
-    take: Callable[[str], dict[str, Any] | None],
+def test_attached_jobs_exist_at_once_and_start_when_the_file_arrives(
+    take: Take,
 ) -> None:
-    asked = ask_form(
+    created = request_form(
         jobs=[
             {"operation": "resize", "params": {"width": 100}},
             {"operation": "watermark", "params": {"text": "© 写真"}},
         ]
     ).json
-    first, second = asked["jobs"]
+    first, second = created["jobs"]
 
     before = call("GET", first["status_url"])
     assert (before.status, before.json["status"], before.json["waiting_for"]) == (200, "queued", "upload")
-    assert before.json["file_id"] == asked["file_id"]
+    assert before.json["file_id"] == created["file_id"]
 
-    assert submit(asked["upload"], JPEG) < 300
-    announce(asked["file_id"])
+    assert submit(created["upload"], JPEG) < 300
+    notify_ingest(created["file_id"])
 
     after = call("GET", first["status_url"]).json
     assert (after["status"], after["waiting_for"], after["params"]["width"]) == ("queued", None, 100)
     assert call("GET", second["status_url"]).json["params"]["text"] == "© 写真"
-    resize, watermark = take("darkroom.resize"), take("darkroom.watermark")
-    assert resize is not None
-    assert resize["body"]["job_id"] == first["job_id"]
-    assert watermark is not None
-    assert watermark["body"]["job_id"] == second["job_id"]
+    assert take("darkroom.resize")["body"]["job_id"] == first["job_id"]
+    assert take("darkroom.watermark")["body"]["job_id"] == second["job_id"]
 
 
 def test_attached_jobs_fail_when_the_file_is_not_what_was_declared() -> None:
-    asked = ask_form(jobs=[{"operation": "thumbnail"}]).json
-    submit(asked["upload"], MP4)
-    announce(asked["file_id"])
+    created = request_form(jobs=[{"operation": "thumbnail"}]).json
+    submit(created["upload"], MP4)
+    notify_ingest(created["file_id"])
 
-    job = call("GET", asked["jobs"][0]["status_url"]).json
-    file = call("GET", f"/files/{asked['file_id']}").json
+    job = call("GET", created["jobs"][0]["status_url"]).json
+    file = call("GET", f"/files/{created['file_id']}").json
 
     assert (job["status"], job["error"]["code"]) == ("failed", "media_type_mismatch")
     assert (file["status"], file["error"]["code"]) == ("rejected", "media_type_mismatch")
 
 
-def test_an_attached_job_of_another_kind_is_refused_before_the_upload() -> None:
-    reply = ask_form(jobs=[{"operation": "video_thumbnail"}])
+def test_an_attached_job_that_does_not_accept_the_declared_kind_is_refused_before_the_upload() -> None:
+    reply = request_form(jobs=[{"operation": "video_thumbnail"}])
 
     assert (reply.status, reply.json["code"]) == (422, "wrong_media_kind")
 
@@ -233,73 +231,73 @@ def test_an_attached_job_of_another_kind_is_refused_before_the_upload() -> None:
     ("media_type", "operation"),
     [("video/mp4", "audio_extract"), ("audio/mpeg", "audio_extract"), ("video/webm;codecs=vp8", "video_compress")],
 )
-def test_an_attached_job_of_the_declared_kind_is_taken(media_type: str, operation: str) -> None:
-    reply = ask_form(media_type=media_type, jobs=[{"operation": operation}])
+def test_an_attached_job_that_accepts_the_declared_kind_is_accepted(media_type: str, operation: str) -> None:
+    reply = request_form(media_type=media_type, jobs=[{"operation": operation}])
 
     assert reply.status == 201
     assert reply.json["upload"]["fields"]["Content-Type"] == media_type
 
 
-def test_a_canceled_job_does_not_start_when_its_upload_lands() -> None:
-    asked = ask_form(jobs=[{"operation": "thumbnail"}]).json
-    url = asked["jobs"][0]["status_url"]
+def test_a_canceled_job_does_not_start_when_its_upload_arrives() -> None:
+    created = request_form(jobs=[{"operation": "thumbnail"}]).json
+    url = created["jobs"][0]["status_url"]
 
     canceled = call("DELETE", url)
-    submit(asked["upload"], JPEG)
-    announce(asked["file_id"])
+    submit(created["upload"], JPEG)
+    notify_ingest(created["file_id"])
 
     assert (canceled.status, canceled.json["status"], canceled.json["waiting_for"]) == (200, "canceled", None)
     assert call("GET", url).json["status"] == "canceled"
-    assert store.acquire_slot(asked["jobs"][0]["job_id"], Operation.THUMBNAIL, 1, limit=1) is store.Slot.ENDED
-    store._client().flushdb()
+    assert slots.acquire(created["jobs"][0]["job_id"], Operation.THUMBNAIL, 1, limit=1) is slots.Slot.ENDED
+    redis_client().flushdb()
     assert call("GET", url).json["status"] == "canceled"
 
 
-def test_more_jobs_than_an_upload_can_carry_are_refused_with_what_to_do() -> None:
+def test_more_jobs_than_an_upload_can_hold_are_refused_and_another_way_is_named() -> None:
     jobs = [{"operation": "watermark", "params": {"text": "é" * 200}}] * 2
 
-    reply = ask_form(jobs=jobs)
+    reply = request_form(jobs=jobs)
 
     assert (reply.status, reply.json["code"]) == (422, "invalid_request")
     assert "POST /jobs" in reply.json["detail"]
-    assert ask_form(jobs=jobs[:1]).status == 201
+    assert request_form(jobs=jobs[:1]).status == 201
 
 
-def test_as_many_jobs_as_an_upload_can_carry_arrive() -> None:
+def test_all_jobs_that_an_upload_can_hold_start() -> None:
     jobs = [{"operation": "thumbnail"}] * 10
-    asked = ask_form(jobs=jobs, name="写" * 20).json
+    created = request_form(jobs=jobs, name="写" * 20).json
 
-    assert submit(asked["upload"], JPEG) < 300
-    announce(asked["file_id"])
+    assert submit(created["upload"], JPEG) < 300
+    notify_ingest(created["file_id"])
 
-    assert [store.view(job["job_id"]).awaits_upload for job in asked["jobs"]] == [False] * 10  # type: ignore[union-attr]
+    assert [view_of(job["job_id"]).awaits_upload for job in created["jobs"]] == [False] * 10
 
 
-def test_a_watermark_attached_to_an_upload_needs_an_image_that_is_there() -> None:
-    def ask(image_file_id: str) -> Reply:
-        return ask_form(jobs=[{"operation": "watermark", "params": {"image_file_id": image_file_id}}])
+def test_an_attached_watermark_needs_an_uploaded_image() -> None:
+    def request_with(image_file_id: str) -> Reply:
+        return request_form(jobs=[{"operation": "watermark", "params": {"image_file_id": image_file_id}}])
 
-    film = send(MP4, media_type="video/mp4").json["file_id"]
-    expected = ask_form().json["file_id"]
+    video = send(MP4, media_type="video/mp4").json["file_id"]
+    expected = request_form().json["file_id"]
 
-    assert ask(ids.new_id()).json["code"] == "file_not_found"
-    assert ask(film).json["code"] == "wrong_media_kind"
-    assert ask(expected).json["code"] == "file_not_uploaded"
-    assert ask(send(JPEG).json["file_id"]).status == 201
+    assert request_with(ids.new_id()).json["code"] == "file_not_found"
+    assert request_with(video).json["code"] == "wrong_media_kind"
+    assert request_with(expected).json["code"] == "file_not_uploaded"
+    assert request_with(send(JPEG).json["file_id"]).status == 201
 
 
 # GET /files/{file_id} ----------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_redis_has_lost_is_found_in_the_bucket_and_noted() -> None:
+def test_a_file_that_redis_has_lost_is_read_from_the_bucket_and_stored_in_redis() -> None:
     file = send(JPEG).json
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert call("GET", f"/files/{file['file_id']}").json == file
-    assert store.get_file(file["file_id"]) is not None
+    assert files.find_record(file["file_id"]) is not None
 
 
-def test_a_file_that_came_in_another_way_is_judged_by_its_bytes(upload: Callable[..., str]) -> None:
+def test_a_file_that_was_stored_without_the_api_is_rejected_by_its_content(upload: Upload) -> None:
     file_id = upload(TEXT, "image/jpeg", "photo.jpg")
 
     file = call("GET", f"/files/{file_id}").json
@@ -308,26 +306,21 @@ def test_a_file_that_came_in_another_way_is_judged_by_its_bytes(upload: Callable
     assert (file["media_type"], file["kind"]) == (None, None)
 
 
-def test_a_file_that_was_never_there_is_not_found() -> None:
+def test_an_unknown_file_is_not_found() -> None:
     reply = call("GET", f"/files/{ids.new_id()}")
 
     assert (reply.status, reply.json["code"]) == (404, "file_not_found")
 
 
-def test_an_identifier_in_capitals_is_the_same_file() -> None:
+def test_an_identifier_in_upper_case_is_the_same_file() -> None:
     file_id = send(JPEG).json["file_id"]
 
     assert call("GET", f"/files/{file_id.upper()}").json["file_id"] == file_id
 
 
-def test_what_a_job_makes_of_an_upload_is_on_record_before_the_answer() -> None:
+def test_a_job_is_in_the_ledger_and_in_redis_before_the_response() -> None:
     file_id = send(JPEG).json["file_id"]
     reply = call("POST", "/jobs", json_body={"file_id": file_id, "operation": "thumbnail"})
 
-    job = ledger.read_job(reply.json["job_id"])
-    view = store.view(reply.json["job_id"])
-
-    assert job is not None
-    assert view is not None
-    assert view.status is Status.QUEUED
-    assert aws.client("s3").head_object(Bucket=config.settings().bucket, Key=ledger.job_key(job.job_id))
+    assert view_of(reply.json["job_id"]).status is Status.QUEUED
+    assert s3.exists(ledger.job_key(reply.json["job_id"]))

@@ -1,3 +1,5 @@
+"""Dispatch starts one run per message, within the operation's in-flight limit, and requeues what it cannot start."""
+
 import base64
 import io
 import json
@@ -6,30 +8,32 @@ import threading
 import time
 import uuid
 import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from darkroom import config
+from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import lifecycle
+from darkroom.jobs import events, lifecycle
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
+from tests.integration.conftest import MakeJob, Take
+from tests.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
 
-
-class Context:
-    def __init__(self, remaining_ms=60_000):
-        self.remaining_ms = remaining_ms
-
-    def get_remaining_time_in_millis(self):
-        return self.remaining_ms
+#: Returns the payload with which the function was invoked for a job.
+InvokedWith = Callable[[Job], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def operation_function(bucket):
-    """A function in the emulator under the operation's name, which writes what it was started with into the bucket."""
+def operation_function(bucket: str) -> Iterator[str]:
+    """A function in the emulator with the operation's name, which writes its payload to the bucket."""
     code = f"""
 import boto3, json
 def handler(event, context):
@@ -53,22 +57,22 @@ def handler(event, context):
 
 
 def role(bucket: str) -> str:
-    """A role that may write into the bucket. The emulator looks it up and obeys it, as AWS does."""
+    """The ARN of a role that may write to the bucket. The emulator enforces roles, as AWS does."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     name = f"integration-{uuid.uuid4().hex[:8]}"
     client = aws.client("iam")
-    made = client.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    created = client.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
     client.put_role_policy(RoleName=name, PolicyName="write", PolicyDocument=policy(write))
-    return made["Role"]["Arn"]
+    return str(created["Role"]["Arn"])
 
 
-def policy(statement: dict) -> str:
+def policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def batch(*bodies, headers=None):
-    """An event as a mapping delivers it."""
+def batch(*bodies: bytes, headers: dict[str, Any] | None = None) -> events.Event:
+    """An event as an event source mapping sends it."""
     return {
         "eventSource": "aws:rmq",
         "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:local:b-0",
@@ -85,132 +89,164 @@ def batch(*bodies, headers=None):
     }
 
 
-def body_of(job, attempt=1):
+def body_of(job: Job, attempt: int = 1) -> bytes:
     return lifecycle.message_for(job, attempt).model_dump_json().encode()
 
 
-@pytest.fixture
-def started(bucket):
-    """Waits until the function was started for a job and returns what it was started with."""
+def almost_over() -> LambdaContext:
+    """Leaves dispatch 0.3 s before it requeues."""
+    return LambdaContext(remaining_ms=app.REQUEUE_RESERVE_MS + 300)
 
-    def started(job):
+
+@pytest.fixture
+def invoked_with(bucket: str) -> InvokedWith:
+    def invoked_with(job: Job) -> dict[str, Any]:
         deadline = time.monotonic() + 10
         while True:
             try:
                 answer = aws.client("s3").get_object(Bucket=bucket, Key=f"started/{job.job_id}")
             except ClientError:
-                assert time.monotonic() < deadline, "the function was not started"
+                assert time.monotonic() < deadline, "the function was not invoked"
                 time.sleep(0.05)
             else:
-                return json.loads(answer["Body"].read())
+                return dict(json.loads(answer["Body"].read()))
 
-    return started
+    return invoked_with
 
 
-def test_each_message_starts_one_run_with_its_trace(make_job, operation_function, started):
+@pytest.fixture
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits each image operation to one run at a time."""
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "1")
+    config.settings.cache_clear()
+
+
+def test_each_message_starts_one_run_with_its_trace(
+    make_job: MakeJob, operation_function: str, invoked_with: InvokedWith
+) -> None:
     jobs = [make_job(), make_job()]
     for job in jobs:
-        store.create(job)
+        views.create(job)
     header = {"traceparent": {"bytes": list(jobs[0].traceparent.encode())}}
 
-    outcomes = app.handler(batch(*map(body_of, jobs), headers=header), Context())
+    outcomes = app.handler(batch(*map(body_of, jobs), headers=header), LambdaContext())
 
-    assert outcomes == {"taken": 2}
-    assert started(jobs[0])["message"]["job_id"] == jobs[0].job_id
-    assert started(jobs[1])["traceparent"] == jobs[0].traceparent
-    assert store.in_flight()[RESIZE] == 2
+    assert outcomes == {"acquired": 2}
+    assert invoked_with(jobs[0])["message"]["job_id"] == jobs[0].job_id
+    assert invoked_with(jobs[1])["traceparent"] == jobs[0].traceparent
+    assert slots.in_flight()[RESIZE] == 2
 
 
-def test_a_message_of_a_job_that_is_over_starts_nothing(make_job):
+def test_message_of_an_ended_job_starts_nothing(make_job: MakeJob) -> None:
     job = make_job()
-    store.create(job)
-    lifecycle.end(job, lifecycle.canceled(job, attempt=0))
+    views.create(job)
+    lifecycle.end(job, lifecycle.canceled_result(job, attempt=0))
 
-    assert app.handler(batch(body_of(job)), Context()) == {"ended": 1}
-    assert store.in_flight()[RESIZE] == 0
+    assert app.handler(batch(body_of(job)), LambdaContext()) == {"ended": 1}
+    assert slots.in_flight()[RESIZE] == 0
 
 
 @pytest.mark.parametrize(
     "body", [b"not json", b"{}", b'{"job_id":"x","tenant":"t","operation":"nonsense","attempt":1}']
 )
-def test_a_message_that_is_none_of_ours_is_parked_with_its_reason(take, body):
-    assert app.handler(batch(body), Context()) == {"parked": 1}
+def test_invalid_message_is_parked_with_the_reason(take: Take, body: bytes) -> None:
+    assert app.handler(batch(body), LambdaContext()) == {"parked": 1}
 
     parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["headers"]["x-reason"]
 
 
-def test_without_a_free_slot_the_message_waits_and_starts_when_one_comes_free(
-    make_job, operation_function, started, monkeypatch
-):
-    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "1")
-    app.settings.cache_clear()
+def test_message_waits_for_a_free_slot(
+    make_job: MakeJob, operation_function: str, invoked_with: InvokedWith, one_slot: None
+) -> None:
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
-        store.create(job)
-    store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
-    result = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled(holder, attempt=0)))
-    result.start()
+        views.create(job)
+    slots.acquire(holder.job_id, RESIZE, 1, limit=1)
+    end = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled_result(holder, attempt=0)))
+    end.start()
 
-    assert app.handler(batch(body_of(waiting)), Context()) == {"taken": 1}
+    assert app.handler(batch(body_of(waiting)), LambdaContext()) == {"acquired": 1}
 
-    assert started(waiting)
-    result.join()
+    assert invoked_with(waiting)
+    end.join()
 
 
-def test_a_message_that_waited_too_long_goes_back_to_the_broker(make_job, take, monkeypatch):
-    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "1")
-    app.settings.cache_clear()
+def test_message_that_found_no_slot_in_time_is_requeued(make_job: MakeJob, take: Take, one_slot: None) -> None:
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
-        store.create(job)
-    store.acquire_slot(holder.job_id, RESIZE, 1, limit=1)
+        views.create(job)
+    slots.acquire(holder.job_id, RESIZE, 1, limit=1)
 
-    outcomes = app.handler(batch(body_of(waiting)), Context(remaining_ms=app.RESERVE_MS + 300))
+    outcomes = app.handler(batch(body_of(waiting)), almost_over())
 
-    assert outcomes == {"given_back": 1}
+    assert outcomes == {"requeued": 1}
     assert take("darkroom.resize")["body"]["job_id"] == waiting.job_id
 
 
-def test_a_function_that_cannot_be_started_gives_its_slot_and_message_back(make_job, take):
+def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_images(
+    make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "2")
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_VIDEO", "1")
+    config.settings.cache_clear()
+    holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
+    for job in (holder, waiting):
+        views.create(job)
+    slots.acquire(holder.job_id, Operation.VIDEO_METADATA, 1, limit=1)
+
+    outcomes = app.handler(batch(body_of(waiting)), almost_over())
+
+    assert outcomes == {"requeued": 1}
+    assert take("darkroom.video_metadata")["body"]["job_id"] == waiting.job_id
+
+
+def test_message_whose_function_cannot_be_invoked_is_requeued_and_its_slot_released(
+    make_job: MakeJob, take: Take
+) -> None:
     job = make_job(Operation.WATERMARK)
-    store.create(job)
+    views.create(job)
 
-    outcomes = app.handler(batch(body_of(job)), Context(remaining_ms=app.RESERVE_MS + 300))
+    outcomes = app.handler(batch(body_of(job)), almost_over())
 
-    assert outcomes == {"given_back": 1}
-    assert store.in_flight()[Operation.WATERMARK] == 0
+    assert outcomes == {"requeued": 1}
+    assert slots.in_flight()[Operation.WATERMARK] == 0
     assert take("darkroom.watermark")["body"]["job_id"] == job.job_id
 
 
-def test_a_run_that_cannot_start_holds_up_none_of_its_batch(make_job, operation_function, started, take):
+def test_run_that_cannot_start_does_not_delay_the_rest_of_its_batch(
+    make_job: MakeJob, operation_function: str, invoked_with: InvokedWith, take: Take
+) -> None:
     stuck, other = make_job(Operation.WATERMARK), make_job()
     for job in (stuck, other):
-        store.create(job)
+        views.create(job)
 
-    outcomes = app.handler(batch(body_of(stuck), body_of(other)), Context(remaining_ms=app.RESERVE_MS + 300))
+    outcomes = app.handler(batch(body_of(stuck), body_of(other)), almost_over())
 
-    assert outcomes == {"given_back": 1, "taken": 1}
-    assert started(other)
+    assert outcomes == {"requeued": 1, "acquired": 1}
+    assert invoked_with(other)
     assert take("darkroom.watermark")["body"]["job_id"] == stuck.job_id
 
 
-def test_what_is_parked_holds_up_none_of_its_batch(make_job, operation_function, take):
+def test_parked_message_does_not_delay_the_rest_of_its_batch(
+    make_job: MakeJob, operation_function: str, take: Take
+) -> None:
     job = make_job()
-    store.create(job)
+    views.create(job)
 
-    assert app.handler(batch(b"not json", body_of(job)), Context()) == {"parked": 1, "taken": 1}
+    assert app.handler(batch(b"not json", body_of(job)), LambdaContext()) == {"parked": 1, "acquired": 1}
     assert take(rabbitmq.PARKED_QUEUE)["body"] == b"not json"
 
 
-def test_dispatch_waits_for_a_cache_that_is_down_and_gives_the_message_back(make_job, take, monkeypatch):
+def test_message_is_requeued_while_redis_is_unavailable(
+    make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job()
     monkeypatch.setenv("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1")
-    app.settings.cache_clear()
-    store._client.cache_clear()
-    store._script.cache_clear()
+    config.settings.cache_clear()
+    redis_client.cache_clear()
 
-    outcomes = app.handler(batch(body_of(job)), Context(remaining_ms=app.RESERVE_MS + 300))
+    outcomes = app.handler(batch(body_of(job)), almost_over())
 
-    assert outcomes == {"given_back": 1}
+    assert outcomes == {"requeued": 1}
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id

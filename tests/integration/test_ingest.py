@@ -1,44 +1,49 @@
+"""Ingest turns an upload into a file record and queues the jobs that came with it."""
+
 from urllib.parse import quote_plus
 
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import Status, UploadedJob
+from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
-from darkroom.services.redis import store
+from darkroom.services.redis import files, views
 from functions.ingest import app
+from tests.integration.conftest import Take, failure_code_of, view_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
-JOBS = [
-    UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
-    UploadedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
-]
 
 
-def jobs():
-    return [job.model_copy(update={"job_id": ids.new_id()}) for job in JOBS]
+def two_jobs() -> list[AttachedJob]:
+    return [
+        AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10}),
+        AttachedJob(job_id=ids.new_id(), operation=Operation.THUMBNAIL, params={}),
+    ]
 
 
-def put(content, media_type, carried=(), name="Łódź ../../etc/photo.png"):
+def put(
+    content: bytes, media_type: str, jobs: list[AttachedJob] | None = None, name: str = "Łódź ../../etc/photo.png"
+) -> str:
     file_id = ids.new_id()
-    metadata = uploads.metadata_of(name, list(carried))
+    metadata = uploads.metadata_of(name, jobs or [])
     s3.put(uploads.key_of(file_id), content, media_type=media_type, metadata=metadata)
     return file_id
 
 
-def announce(*keys):
+def report(*keys: str) -> dict[str, int]:
+    """Sends the event with which S3 reports new objects."""
     return app.handler({"Records": [{"s3": {"object": {"key": quote_plus(key)}}} for key in keys]}, None)
 
 
-def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
-    carried = jobs()
-    file_id = put(PNG, "image/png", carried)
+def test_upload_becomes_a_file_and_its_jobs_are_queued(take: Take) -> None:
+    jobs = two_jobs()
+    file_id = put(PNG, "image/png", jobs)
 
-    assert announce(uploads.key_of(file_id)) == {"accepted": 2}
+    assert report(uploads.key_of(file_id)) == {"accepted": 2}
 
-    assert store.get_file(file_id) == {
+    assert files.find_record(file_id) == {
         "file_id": file_id,
         "name": "photo.png",
         "size_bytes": len(PNG),
@@ -46,22 +51,24 @@ def test_an_upload_becomes_a_file_and_its_jobs_are_queued(take):
         "media_type": "image/png",
         "kind": "image",
     }
-    assert ledger.read_job(carried[0].job_id).source.file_id == file_id
-    assert store.view(carried[1].job_id).status is Status.QUEUED
-    assert take("darkroom.resize")["body"]["job_id"] == carried[0].job_id
-    assert take("darkroom.thumbnail")["body"]["job_id"] == carried[1].job_id
+    accepted = ledger.read_job(jobs[0].job_id)
+    assert accepted is not None
+    assert accepted.source.file_id == file_id
+    assert view_of(jobs[1].job_id).status is Status.QUEUED
+    assert take("darkroom.resize")["body"]["job_id"] == jobs[0].job_id
+    assert take("darkroom.thumbnail")["body"]["job_id"] == jobs[1].job_id
 
 
-def test_an_upload_told_twice_accepts_its_jobs_once():
-    carried = jobs()
-    file_id = put(PNG, "image/png", carried)
-    announce(uploads.key_of(file_id))
-    first = ledger.read_job(carried[0].job_id)
+def test_upload_that_is_reported_twice_accepts_its_jobs_once() -> None:
+    jobs = two_jobs()
+    file_id = put(PNG, "image/png", jobs)
+    report(uploads.key_of(file_id))
+    first = ledger.read_job(jobs[0].job_id)
 
-    announce(uploads.key_of(file_id), uploads.key_of(file_id))
+    report(uploads.key_of(file_id), uploads.key_of(file_id))
 
-    assert ledger.read_job(carried[0].job_id) == first
-    assert len(store.list_ids("default", before=None, limit=10)) == 2
+    assert ledger.read_job(jobs[0].job_id) == first
+    assert len(views.list_ids("default", before=None, limit=10)) == 2
 
 
 @pytest.mark.parametrize(
@@ -73,26 +80,30 @@ def test_an_upload_told_twice_accepts_its_jobs_once():
         (b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64, "video/mp4", "wrong_media_kind"),
     ],
 )
-def test_the_jobs_of_an_unfit_upload_fail_with_the_reason(take, content, media_type, code):
-    carried = jobs()
-    file_id = put(content, media_type, carried)
+def test_jobs_that_cannot_process_the_upload_fail_with_the_reason(
+    take: Take, content: bytes, media_type: str, code: str
+) -> None:
+    jobs = two_jobs()
+    file_id = put(content, media_type, jobs)
 
-    announce(uploads.key_of(file_id))
+    report(uploads.key_of(file_id))
 
-    for job in carried:
-        assert ledger.read_result(job.job_id).error.code == code
-        assert store.view(job.job_id).status is Status.FAILED
+    for job in jobs:
+        assert failure_code_of(job.job_id) == code
+        assert view_of(job.job_id).status is Status.FAILED
     assert take("darkroom.resize") is None
     if code != "wrong_media_kind":
-        assert store.get_file(file_id)["status"] == "rejected"
-        assert store.get_file(file_id)["error"]["code"] == code
+        record = files.find_record(file_id)
+        assert record is not None
+        assert record["status"] == "rejected"
+        assert record["error"]["code"] == code
 
 
-def test_objects_that_no_form_made_and_uploads_that_are_gone_are_passed_over():
+def test_object_without_a_form_and_upload_that_no_longer_exists_are_ignored() -> None:
     s3.put("uploads/default/readme.txt", b"hello", media_type="text/plain")
 
-    assert announce("uploads/default/readme.txt", uploads.key_of(ids.new_id())) == {"accepted": 0}
+    assert report("uploads/default/readme.txt", uploads.key_of(ids.new_id())) == {"accepted": 0}
 
 
-def test_the_test_event_of_s3_is_harmless():
+def test_test_event_of_s3_is_ignored() -> None:
     assert app.handler({"Service": "Amazon S3", "Event": "s3:TestEvent"}, None) == {"accepted": 0}

@@ -1,62 +1,65 @@
+"""The ledger: conditional writes to S3 decide whether a job exists and how it ended. Also S3's forms and links."""
+
 import threading
 
 import httpx
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import JobResult, Status
+from darkroom.contracts.jobs import Job, JobResult, Status
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import ledger, uploads
 from darkroom.services import aws, s3
 from darkroom.timestamps import utc_now
+from tests.integration.conftest import MakeJob, Upload, result_of
 
 
-def ending_of(job, status, run):
+def result_for(job: Job, status: Status, run: str) -> JobResult:
     return JobResult(job_id=job.job_id, status=status, attempt=1, run=run, finished_at=utc_now())
 
 
-def test_a_job_is_written_down_once(make_job):
+def test_job_is_written_once(make_job: MakeJob) -> None:
     job = make_job()
 
-    assert ledger.accept(job)
-    assert not ledger.accept(job)
+    assert ledger.write_job(job)
+    assert not ledger.write_job(job)
 
     assert ledger.read_job(job.job_id) == job
 
 
-def test_the_first_end_holds_and_every_other_writer_learns_it(make_job):
+def test_first_result_wins_and_later_writers_get_it(make_job: MakeJob) -> None:
     job = make_job()
-    ledger.accept(job)
-    first = ending_of(job, Status.COMPLETED, "run-1")
+    ledger.write_job(job)
+    first = result_for(job, Status.COMPLETED, "run-1")
 
-    assert ledger.end(first) == first
-    assert ledger.end(ending_of(job, Status.FAILED, "run-2")) == first
+    assert ledger.write_result(first) == first
+    assert ledger.write_result(result_for(job, Status.FAILED, "run-2")) == first
     assert ledger.read_result(job.job_id) == first
 
 
-def test_of_many_simultaneous_ends_exactly_one_holds(make_job):
+def test_one_of_many_concurrent_results_wins(make_job: MakeJob) -> None:
     job = make_job()
-    ledger.accept(job)
-    held = []
+    ledger.write_job(job)
+    winners: list[str] = []
 
-    def end(number):
-        held.append(ledger.end(ending_of(job, Status.COMPLETED, f"run-{number}")).run)
+    def write(number: int) -> None:
+        winners.append(ledger.write_result(result_for(job, Status.COMPLETED, f"run-{number}")).run)
 
-    threads = [threading.Thread(target=end, args=(number,)) for number in range(12)]
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert len(held) == 12
-    assert set(held) == {ledger.read_result(job.job_id).run}
+    assert len(winners) == 12
+    assert set(winners) == {result_of(job.job_id).run}
 
 
-def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
+def test_ledger_lists_jobs_in_order_of_their_ids_from_any_time_on(make_job: MakeJob) -> None:
     jobs = [make_job(job_id=ids.new_id(at_ms=1_000_000 + number)) for number in range(4)]
     for job in jobs:
-        ledger.accept(job)
-    ledger.end(ending_of(jobs[1], Status.COMPLETED, "run-1"))
+        ledger.write_job(job)
+    ledger.write_result(result_for(jobs[1], Status.COMPLETED, "run-1"))
 
     listed = list(ledger.jobs_after(ids.first_id(1_000_001)))
 
@@ -65,12 +68,12 @@ def test_the_ledger_lists_jobs_in_order_of_acceptance_from_any_moment(make_job):
     assert after == listed[1:]
 
 
-def test_a_job_that_was_never_accepted_is_none():
+def test_job_that_was_never_accepted_is_none() -> None:
     assert ledger.read_job(ids.new_id()) is None
     assert ledger.read_result(ids.new_id()) is None
 
 
-def test_a_store_that_is_down_is_a_typed_error(monkeypatch):
+def test_outage_of_s3_raises_storage_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     aws.client.cache_clear()
 
@@ -78,12 +81,12 @@ def test_a_store_that_is_down_is_a_typed_error(monkeypatch):
         ledger.read_job(ids.new_id())
 
 
-def test_an_upload_form_takes_the_file_it_was_made_for_and_nothing_else():
+def test_upload_form_accepts_only_the_file_that_it_was_made_for() -> None:
     form = s3.upload_form(
         uploads.key_of("a"), media_type="image/png", metadata={"name": "a.png"}, max_bytes=10, expires_s=60
     )
 
-    def post(content, **fields):
+    def post(content: bytes, **fields: str) -> int:
         return httpx.post(form["url"], data=form["fields"] | fields, files={"file": content}).status_code
 
     assert post(b"x" * 11) == 400
@@ -93,17 +96,19 @@ def test_an_upload_form_takes_the_file_it_was_made_for_and_nothing_else():
     assert s3.head(uploads.key_of("a"), 16) is None
     assert post(b"x" * 10) == 204
     head = s3.head(uploads.key_of("a"), 4)
+    assert head is not None
     assert (head.content, head.size_bytes, head.media_type) == (b"xxxx", 10, "image/png")
     assert head.metadata == {"name": "a.png"}
 
 
-def test_the_head_of_an_empty_object_is_empty(upload):
+def test_head_of_an_empty_object_is_empty(upload: Upload) -> None:
     head = s3.head(uploads.key_of(upload(b"")), 16)
 
+    assert head is not None
     assert (head.content, head.size_bytes) == (b"", 0)
 
 
-def test_a_link_saves_under_a_name_in_any_script(upload):
+def test_link_saves_an_object_under_a_name_in_any_script(upload: Upload) -> None:
     link = s3.link(uploads.key_of(upload(b"data")), expires_s=60, save_as="Łódź, фото.jpg")
 
     answer = httpx.get(link)

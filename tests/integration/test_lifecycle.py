@@ -1,6 +1,8 @@
-"""Accepting a job while a part is down: the ledger alone decides."""
+"""Accepting a job during an outage: the ledger alone decides."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -8,9 +10,10 @@ from darkroom.contracts.jobs import Status
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import deadlines, open_jobs, views
 from functions.sweep import app as sweep
-from tests.integration.conftest import forget_clients
+from tests.integration.conftest import MakeJob, Take, forget_clients, view_of
+from tests.lambda_context import LambdaContext
 
 NOWHERE = {
     "cache": ("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1"),
@@ -18,20 +21,17 @@ NOWHERE = {
     "storage": ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
 }
 
-
-class Context:
-    def get_remaining_time_in_millis(self):
-        return 60_000
+Outage = Callable[[str], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def outage(monkeypatch):
-    """Takes one part away for the length of a block."""
+def outage() -> Outage:
+    """Makes one dependency unavailable for the length of a block."""
 
     @contextlib.contextmanager
-    def outage(part):
+    def outage(dependency: str) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(*NOWHERE[part])
+            patch.setenv(*NOWHERE[dependency])
             forget_clients()
             yield
         forget_clients()
@@ -39,30 +39,32 @@ def outage(monkeypatch):
     return outage
 
 
-@pytest.mark.parametrize("part", ["cache", "broker"])
-def test_a_job_is_accepted_while_a_part_is_down_and_reaches_its_queue_later(make_job, take, outage, monkeypatch, part):
+@pytest.mark.parametrize("dependency", ["cache", "broker"])
+def test_job_that_is_accepted_during_an_outage_is_queued_later(
+    make_job: MakeJob, take: Take, outage: Outage, monkeypatch: pytest.MonkeyPatch, dependency: str
+) -> None:
     job = make_job()
-    with outage(part):
+    with outage(dependency):
         lifecycle.accept(job)
     assert ledger.read_job(job.job_id) == job
     monkeypatch.setattr(sweep, "ACCEPTING_S", 0)
-    monkeypatch.setattr(store, "START_WITHIN_S", 0)
+    monkeypatch.setattr(deadlines, "START_WITHIN_S", 0)
 
-    sweep.handler({}, Context())
-    if part == "broker":
-        store.postpone(job.job_id, 0, published=False)
-    sweep.handler({}, Context())
+    sweep.handler({}, LambdaContext())
+    if dependency == "broker":
+        open_jobs.postpone(job.job_id, 0, published=False)
+    sweep.handler({}, LambdaContext())
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert store.view(job.job_id).status is Status.QUEUED
+    assert view_of(job.job_id).status is Status.QUEUED
 
 
-def test_without_the_ledger_nothing_is_accepted(make_job, take, outage):
+def test_no_job_is_accepted_without_the_ledger(make_job: MakeJob, take: Take, outage: Outage) -> None:
     job = make_job()
     with outage("storage"), pytest.raises(StorageUnavailableError):
         lifecycle.accept(job)
 
     assert ledger.read_job(job.job_id) is None
-    assert store.view(job.job_id) is None
+    assert views.fetch(job.job_id) is None
     assert take("darkroom.resize") is None
     assert rabbitmq.depth(job.operation) == 0

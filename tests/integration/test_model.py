@@ -1,15 +1,15 @@
-"""A model of the life cycle, explored by Hypothesis with the real code under it, against real Redis, RabbitMQ and S3.
+"""A stateful property test by Hypothesis: our code against a real Redis, RabbitMQ and S3, with steps in any order.
 
-The machine takes steps in any order: messages come twice and out of order, runs die at any write and before anybody
-notices, news is late and repeated, Redis is emptied, messages are lost. After every step what a client sees must be
-consistent; in the end every accepted job must have ended, once, with nothing left behind.
+Messages arrive twice and out of order, processes crash at any write, events are late or repeated, Redis loses its data,
+messages are lost. After every step, clients must see a consistent state. In the end, every accepted job must have
+ended, once, and have left nothing behind.
 """
 
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -23,161 +23,166 @@ from hypothesis.stateful import (
 )
 
 from darkroom import config
-from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import store
+from darkroom.media.task import Rendition, Task
+from darkroom.services.redis import slots
+from darkroom.services.redis.client import redis_client
 from functions.dispatch import app as dispatch
-from tests.chaos.effects import AFTER, BEFORE
-from tests.chaos.world import RESIZE, World, channel, copy, corrupt, unlucky
+from tests.integration.crash_injection import AFTER, BEFORE
+from tests.integration.simulation import (
+    QUEUES,
+    RESIZE,
+    Operate,
+    Simulation,
+    channel,
+    copy,
+    fail_in_an_outage,
+    find_corrupt,
+    new_deployment,
+)
 
-#: Runs at the same time, in the model's deployment.
+#: Most runs at the same time.
 LIMIT = 2
 
 JOBS = st.integers(0, 5)
 WHEN = st.sampled_from([BEFORE, AFTER])
-#: How many writes from now the process dies; 0 is never.
-DEATH = st.integers(0, 9)
+#: How many writes from now the process crashes; 0 is never.
+CRASH = st.integers(0, 9)
 
 
-class LifeOfJobs(RuleBasedStateMachine):
-    """Steps of everything that takes part in a job's life, and of everything that can happen to it."""
+class JobLifecycle(RuleBasedStateMachine):
+    """Every step that clients and AWS can take, and every failure."""
 
     def __init__(self) -> None:
         super().__init__()
-        os.environ["DARKROOM_BUCKET"] = f"model-{uuid.uuid4().hex[:16]}"
-        config.settings.cache_clear()
-        aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
-        store._client().flushdb()
-        for queue in self._queues():
-            channel().queue_purge(queue)
-        self.world = World()
+        new_deployment("model")
+        self.simulation = Simulation()
         self.accepted: list[str] = []
-        self.forgotten = False
+        self.data_lost = False
 
-    def _queues(self) -> list[str]:
-        return [rabbitmq.queue_of(RESIZE), *(rabbitmq.retry_queue_of(RESIZE, s) for s in rabbitmq.RETRY_DELAYS_S)]
+    def _plan_crash(self, writes: int, when: str) -> None:
+        """Makes the process crash that makes the last of this many further writes."""
+        injector = self.simulation.injector
+        injector.number = len(injector.writes) + writes if writes else 0
+        injector.when = when
 
-    def _doomed(self, writes: int, when: str) -> None:
-        """The next process that makes that many writes dies of it."""
-        effects = self.world.effects
-        effects.number = len(effects.made) + writes if writes else 0
-        effects.when = when
+    # Steps of clients -----------------------------------------------------------------------------------------------
 
-    # What people do -------------------------------------------------------------------------------------------------
-
-    @precondition(lambda self: len(self.world.jobs) < 4)
-    @rule(death=DEATH, when=WHEN)
-    def accept(self, death: int, when: str) -> None:
-        self._doomed(death, when)
-        job = self.world.new_job()
-        if self.world.accept(job):
+    @precondition(lambda self: len(self.simulation.jobs) < 4)
+    @rule(crash=CRASH, when=WHEN)
+    def accept(self, crash: int, when: str) -> None:
+        self._plan_crash(crash, when)
+        job = self.simulation.new_job()
+        if self.simulation.accept(job):
             self.accepted.append(job.job_id)
 
-    @precondition(lambda self: len(self.world.jobs) < 4)
-    @rule(death=DEATH, when=WHEN, told=st.booleans())
-    def upload(self, death: int, when: str, told: bool) -> None:
-        self._doomed(death, when)
-        file_id = self.world.upload_with_jobs(1)
-        self.accepted.append(self.world.jobs[-1])
-        if told:
-            self.world.announce(file_id)
+    @precondition(lambda self: len(self.simulation.jobs) < 4)
+    @rule(crash=CRASH, when=WHEN, reported=st.booleans())
+    def upload(self, crash: int, when: str, reported: bool) -> None:
+        self._plan_crash(crash, when)
+        file_id = self.simulation.upload_with_jobs(1)
+        self.accepted.append(self.simulation.jobs[-1])
+        if reported:
+            self.simulation.report_upload(file_id)
 
-    @precondition(lambda self: self.world.jobs)
-    @rule(which=JOBS, death=DEATH, when=WHEN)
-    def cancel(self, which: int, death: int, when: str) -> None:
-        self._doomed(death, when)
-        self.world.cancel(self.world.jobs[which % len(self.world.jobs)])
+    @precondition(lambda self: self.simulation.jobs)
+    @rule(which=JOBS, crash=CRASH, when=WHEN)
+    def cancel(self, which: int, crash: int, when: str) -> None:
+        self._plan_crash(crash, when)
+        self.simulation.cancel(self.simulation.jobs[which % len(self.simulation.jobs)])
 
-    # What AWS does --------------------------------------------------------------------------------------------------
+    # Steps of AWS ---------------------------------------------------------------------------------------------------
 
-    @rule(death=DEATH, when=WHEN, again=st.booleans())
-    def deliver(self, death: int, when: str, again: bool) -> None:
-        self._doomed(death, when)
-        self.world.deliver(keep=again)
+    @rule(crash=CRASH, when=WHEN, again=st.booleans())
+    def deliver(self, crash: int, when: str, again: bool) -> None:
+        self._plan_crash(crash, when)
+        self.simulation.deliver(again=again)
 
     @rule(
         which=JOBS,
-        death=DEATH,
+        crash=CRASH,
         when=WHEN,
         again=st.booleans(),
-        told=st.booleans(),
-        operation=st.sampled_from([copy, copy, copy, corrupt, unlucky]),
+        reported=st.booleans(),
+        operation=st.sampled_from([copy, copy, copy, find_corrupt, fail_in_an_outage]),
     )
-    def run(self, which: int, death: int, when: str, again: bool, told: bool, operation) -> None:
-        self._doomed(death, when)
-        self.world.operation, self.world.told = operation, told
-        self.world.run(which, keep=again)
+    def run(self, which: int, crash: int, when: str, again: bool, reported: bool, operation: Operate) -> None:
+        self._plan_crash(crash, when)
+        self.simulation.operation, self.simulation.failures_reported = operation, reported
+        self.simulation.run(which, again=again)
 
-    @rule(which=JOBS, during=st.sampled_from(["cancel", "flush", "sweep late", "twin"]), told=st.booleans())
-    def run_while_something_happens(self, which: int, during: str, told: bool) -> None:
-        self._doomed(0, BEFORE)
-        world = self.world
+    @rule(
+        which=JOBS, during=st.sampled_from(["cancel", "lose data", "sweep late", "run again"]), reported=st.booleans()
+    )
+    def run_during_another_step(self, which: int, during: str, reported: bool) -> None:
+        self._plan_crash(0, BEFORE)
+        simulation = self.simulation
 
-        def disturbed(task, params):
-            world.operation = copy
+        def disturbed(task: Task, params: Any) -> list[Rendition]:
+            simulation.operation = copy
             if during == "cancel":
-                for job_id in world.jobs:
-                    world.cancel(job_id)
-            elif during == "flush":
-                self.flush()
+                for job_id in simulation.jobs:
+                    simulation.cancel(job_id)
+            elif during == "lose data":
+                self.lose_data()
             elif during == "sweep late":
-                world.pass_time()
-                world.sweep()
-                world.deliver()
-            world.run(which)
+                simulation.pass_time()
+                simulation.sweep()
+                simulation.deliver()
+            simulation.run(which)
             return copy(task, params)
 
-        world.operation, world.told = disturbed, told
-        world.run(which)
-        world.operation = copy
+        simulation.operation, simulation.failures_reported = disturbed, reported
+        simulation.run(which)
+        simulation.operation = copy
 
-    @rule(which=JOBS, death=DEATH, when=WHEN, again=st.booleans())
-    def settle(self, which: int, death: int, when: str, again: bool) -> None:
-        self._doomed(death, when)
-        self.world.settle(which, keep=again)
+    @rule(which=JOBS, crash=CRASH, when=WHEN, again=st.booleans())
+    def settle(self, which: int, crash: int, when: str, again: bool) -> None:
+        self._plan_crash(crash, when)
+        self.simulation.settle(which, again=again)
 
-    @rule(death=DEATH, when=WHEN, late=st.booleans())
-    def sweep(self, death: int, when: str, late: bool) -> None:
-        self._doomed(death, when)
+    @rule(crash=CRASH, when=WHEN, late=st.booleans())
+    def sweep(self, crash: int, when: str, late: bool) -> None:
+        self._plan_crash(crash, when)
         if late:
-            self.world.pass_time()
-        self.world.sweep()
+            self.simulation.pass_time()
+        self.simulation.sweep()
 
-    # What must not matter -------------------------------------------------------------------------------------------
-
-    @rule()
-    def flush(self) -> None:
-        """Redis loses everything."""
-        store._client().flushdb()
-        self.forgotten = True
+    # Failures -------------------------------------------------------------------------------------------------------
 
     @rule()
-    def purge(self) -> None:
-        """Messages are lost."""
-        for queue in self._queues():
+    def lose_data(self) -> None:
+        """Redis loses its data."""
+        redis_client().flushdb()
+        self.data_lost = True
+
+    @rule()
+    def lose_messages(self) -> None:
+        """RabbitMQ loses its messages."""
+        for queue in QUEUES:
             channel().queue_purge(queue)
 
     @rule()
-    def forget_news(self) -> None:
-        """Lambda loses what it was to tell settle."""
-        self.world.failures.clear()
+    def lose_failures(self) -> None:
+        """Lambda loses the records of failed runs."""
+        self.simulation.failures.clear()
 
-    # What must hold -------------------------------------------------------------------------------------------------
+    # Checks ---------------------------------------------------------------------------------------------------------
 
     @invariant()
     def consistent(self) -> None:
-        wrong = self.world.look()
+        wrong = self.simulation.inconsistencies()
         assert not wrong, "; ".join(wrong)
 
     @invariant()
     def within_limits(self) -> None:
-        taken = store.in_flight()[RESIZE]
-        assert taken <= LIMIT or self.forgotten, f"{taken} slots of {LIMIT} are taken"
+        taken = slots.in_flight()[RESIZE]
+        assert taken <= LIMIT or self.data_lost, f"{taken} slots of {LIMIT} are taken"
 
     def teardown(self) -> None:
-        self._doomed(0, BEFORE)
-        self.world.operation, self.world.told = copy, True
-        self.world.drain()
-        wrong = self.world.reckon(self.accepted)
+        self._plan_crash(0, BEFORE)
+        self.simulation.operation, self.simulation.failures_reported = copy, True
+        self.simulation.run_until_idle()
+        wrong = self.simulation.problems_at_the_end(self.accepted)
         assert not wrong, "; ".join(wrong)
 
 
@@ -185,7 +190,7 @@ class LifeOfJobs(RuleBasedStateMachine):
 def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(LIMIT))
-    monkeypatch.setattr(dispatch, "RESERVE_MS", 59_900)  # a full house gives messages back at once
+    monkeypatch.setattr(dispatch, "REQUEUE_RESERVE_MS", 59_900)  # without a free slot, messages are requeued at once
     monkeypatch.setattr(dispatch, "SLOT_WAIT_S", 0.01)
     config.settings.cache_clear()
     yield
@@ -195,9 +200,9 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "80"))
 
 
-def test_whatever_happens_in_whatever_order_every_accepted_job_ends_once() -> None:
+def test_every_accepted_job_ends_once_whatever_happens_in_whatever_order() -> None:
     run_state_machine_as_test(
-        LifeOfJobs,
+        JobLifecycle,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=20,

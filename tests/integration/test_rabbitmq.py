@@ -1,17 +1,22 @@
+"""Publishing to a real RabbitMQ: confirms, delays, dead letters, parked messages, outages."""
+
 import socket
 import time
+from typing import Any
 
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 
+from darkroom import config
 from darkroom.contracts.jobs import MAX_ATTEMPTS
 from darkroom.contracts.operations import Operation
 from darkroom.errors import BrokerUnavailableError
 from darkroom.jobs import lifecycle
 from darkroom.services import rabbitmq
+from tests.integration.conftest import MakeJob, Take, on_channel
 
 
-def test_a_published_message_waits_persistent_with_its_trace(make_job, take):
+def test_published_message_is_persistent_and_has_its_trace(make_job: MakeJob, take: Take) -> None:
     job = make_job()
 
     rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
@@ -23,31 +28,31 @@ def test_a_published_message_waits_persistent_with_its_trace(make_job, take):
     assert taken["properties"].delivery_mode == 2
 
 
-def test_a_delayed_message_comes_back_to_its_operation_after_its_time(make_job, take):
+def test_delayed_message_returns_to_the_queue_of_its_operation(make_job: MakeJob, take: Take) -> None:
     job = make_job()
-    begun = time.monotonic()
+    began = time.monotonic()
 
-    rabbitmq.publish_later(lifecycle.message_for(job, 2), job.traceparent, rabbitmq.RETRY_DELAYS_S[0])
+    rabbitmq.publish_delayed(lifecycle.message_for(job, 2), job.traceparent, rabbitmq.RETRY_DELAYS_S[0])
 
     assert take("darkroom.resize") is None
     while (taken := take("darkroom.resize")) is None:
-        assert time.monotonic() - begun < rabbitmq.RETRY_DELAYS_S[0] + 3, "the message did not come back"
+        assert time.monotonic() - began < rabbitmq.RETRY_DELAYS_S[0] + 3, "the message did not return"
         time.sleep(0.05)
-    assert time.monotonic() - begun >= rabbitmq.RETRY_DELAYS_S[0] / 2
+    assert time.monotonic() - began >= rabbitmq.RETRY_DELAYS_S[0] / 2
     assert taken["body"]["attempt"] == 2
     assert taken["headers"]["traceparent"] == job.traceparent
 
 
-def test_there_is_one_delay_for_each_attempt_after_the_first():
+def test_there_is_one_delay_for_each_attempt_after_the_first() -> None:
     assert len(rabbitmq.RETRY_DELAYS_S) == MAX_ATTEMPTS - 1
     assert [rabbitmq.retry_delay_s(attempt) for attempt in (1, 2, 3, 4, 5)] == [2, 10, 60, 300, 300]
 
 
-def test_a_message_delivered_too_often_is_dead_lettered(make_job, take):
+def test_message_above_the_delivery_limit_is_dead_lettered(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
 
-    def reject(channel):
+    def reject(channel: Any) -> None:
         method, _, _ = channel.basic_get("darkroom.resize")
         if method is not None:
             channel.basic_reject(method.delivery_tag, requeue=True)
@@ -58,12 +63,12 @@ def test_a_message_delivered_too_often_is_dead_lettered(make_job, take):
 
     deadline = time.monotonic() + 5
     while (dead := take(rabbitmq.DEAD_QUEUE)) is None:
-        assert time.monotonic() < deadline, "the message did not reach the dead queue"
+        assert time.monotonic() < deadline, "the message did not reach the dead-letter queue"
         time.sleep(0.05)
     assert dead["body"]["job_id"] == job.job_id
 
 
-def test_a_parked_message_carries_its_reason(take):
+def test_parked_message_has_its_reason(take: Take) -> None:
     rabbitmq.park(b"not json", None, "it is not JSON")
 
     parked = take(rabbitmq.PARKED_QUEUE)
@@ -71,10 +76,11 @@ def test_a_parked_message_carries_its_reason(take):
     assert parked["headers"]["x-reason"] == "it is not JSON"
 
 
-def test_publishing_survives_a_connection_that_died_meanwhile(make_job, take):
+def test_publishing_reconnects_after_the_connection_was_lost(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
-    rabbitmq._connect().connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
+    connection: Any = rabbitmq._connect().connection
+    connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
 
     rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
 
@@ -82,17 +88,17 @@ def test_publishing_survives_a_connection_that_died_meanwhile(make_job, take):
     assert take("darkroom.resize")
 
 
-def test_a_connection_to_a_machine_that_is_gone_is_given_up_in_time(monkeypatch):
-    opened = []
-    monkeypatch.setattr(rabbitmq.pika, "BlockingConnection", opened.append)
+def test_connection_to_a_machine_that_is_gone_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr("pika.BlockingConnection", opened.append)
 
     rabbitmq._open()
 
-    # Before an API call's 29 seconds are over, trying once more on a new connection included.
+    # An API call has 29 seconds, for the retry on a new connection as well.
     assert opened[0].tcp_options["TCP_USER_TIMEOUT"] <= 10_000
 
 
-def test_a_message_without_a_queue_is_reported(make_job, monkeypatch):
+def test_message_without_a_queue_raises(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job()
     monkeypatch.setattr(rabbitmq, "queue_of", lambda operation: f"nowhere.{operation}")
 
@@ -100,7 +106,7 @@ def test_a_message_without_a_queue_is_reported(make_job, monkeypatch):
         rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
 
 
-def test_the_depth_of_a_queue_is_what_waits_in_it(make_job):
+def test_depth_of_a_queue_is_the_number_of_its_messages(make_job: MakeJob) -> None:
     assert rabbitmq.depth(Operation.WATERMARK) == 0
     job = make_job(Operation.WATERMARK)
 
@@ -112,24 +118,21 @@ def test_the_depth_of_a_queue_is_what_waits_in_it(make_job):
         time.sleep(0.02)
 
 
-def test_declaring_the_topology_again_is_harmless():
+def test_topology_can_be_declared_again() -> None:
     rabbitmq.declare_topology()
 
 
-def test_work_queues_are_quorum_queues_and_refuse_to_be_declared_otherwise():
-    def declare_classic(channel):
-        channel.queue_declare("darkroom.resize", durable=True, arguments={"x-queue-type": "classic"})
-
-    with pytest.raises(BrokerUnavailableError) as caught:
-        rabbitmq._on_channel(declare_classic)
+def test_queues_of_operations_are_quorum_queues() -> None:
+    with pytest.raises(BrokerUnavailableError) as caught:  # a declaration must match the queue that exists
+        on_channel("queue_declare", "darkroom.resize", durable=True, arguments={"x-queue-type": "classic"})
     assert isinstance(caught.value.__cause__, ChannelClosedByBroker)
 
 
-def test_a_broker_that_is_down_is_a_typed_error(make_job, monkeypatch):
+def test_outage_of_the_broker_raises_broker_unavailable(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job()
     monkeypatch.setenv("DARKROOM_BROKER_URL", "amqp://127.0.0.1:1/%2F")
     rabbitmq.close()
-    rabbitmq.settings.cache_clear()
+    config.settings.cache_clear()
 
     with pytest.raises(BrokerUnavailableError):
         rabbitmq.publish(lifecycle.first_message(job), job.traceparent)

@@ -1,19 +1,25 @@
+"""Settle retries or fails the job of a run that did not return, and lets operators handle parked messages."""
+
 import base64
 import json
+from typing import Any
 
 import pytest
 
-from darkroom.contracts.jobs import MAX_ATTEMPTS, JobResult, Status
-from darkroom.jobs import ledger, lifecycle
-from darkroom.jobs.events import MalformedMessageError
+from darkroom.contracts.jobs import MAX_ATTEMPTS, Job, JobResult, Status
+from darkroom.jobs import events, ledger, lifecycle
 from darkroom.services import rabbitmq
-from darkroom.services.redis import store
+from darkroom.services.redis import leases, slots, views
+from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from functions.settle import app
+from tests.integration.conftest import MakeJob, Take, failure_code_of, on_channel, view_of
 
 
-def failed_run(job, attempt=1, reason="Worker process died", error_type=""):
-    """The record that an on-failure destination receives."""
+def failed_invocation(
+    job: Job, attempt: int = 1, reason: str = "Worker process died", error_type: str = ""
+) -> dict[str, Any]:
+    """The record that Lambda sends to an on-failure destination."""
     return {
         "version": "1.0",
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
@@ -26,127 +32,117 @@ def failed_run(job, attempt=1, reason="Worker process died", error_type=""):
     }
 
 
-def dead_letter(body):
+def dead_letter(body: bytes) -> events.Event:
     message = {"basicProperties": {"headers": {}}, "redelivered": True, "data": base64.b64encode(body).decode()}
     return {"eventSource": "aws:rmq", "rmqMessagesByQueue": {"darkroom.dead::/": [message]}}
 
 
 @pytest.fixture
-def running(make_job):
+def queued(make_job: MakeJob) -> Job:
     job = make_job()
-    ledger.accept(job)
-    store.create(job)
-    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+    ledger.write_job(job)
+    views.create(job)
     return job
 
 
-def waiting_for_retry(queue):
-    return rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))[2]
+@pytest.fixture
+def running(queued: Job) -> Job:
+    leases.claim(queued.job_id, queued.operation, attempt=1, run="run-1", lease_ms=60_000)
+    return queued
 
 
-def test_a_run_that_died_is_tried_again(running):
-    app.handler(failed_run(running), None)
+def next_attempt() -> int:
+    """The attempt of the message that waits for its first retry."""
+    _, _, body = on_channel("basic_get", "darkroom.resize.retry.2s", auto_ack=True)
+    return int(json.loads(body)["attempt"])
 
-    view = store.view(running.job_id)
+
+def test_job_of_a_run_that_crashed_is_retried(running: Job) -> None:
+    app.handler(failed_invocation(running), None)
+
+    view = view_of(running.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "worker_died")
-    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
-    assert store.in_flight()[running.operation] == 0
+    assert next_attempt() == 2
+    assert slots.in_flight()[running.operation] == 0
 
 
-def test_a_run_that_hit_the_time_limit_fails_since_another_would_too(running):
-    app.handler(failed_run(running, reason="2026 Task timed out after 60.00 seconds"), None)
+def test_job_of_a_run_that_timed_out_fails_without_a_retry(running: Job) -> None:
+    app.handler(failed_invocation(running, reason="2026 Task timed out after 60.00 seconds"), None)
 
-    assert ledger.read_result(running.job_id).error.code == "processing_timed_out"
-    assert store.view(running.job_id).status is Status.FAILED
-
-
-def test_the_last_attempt_that_dies_fails_the_job(make_job):
-    job = make_job()
-    ledger.accept(job)
-    store.create(job)
-    store.claim(job.job_id, job.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
-
-    app.handler(failed_run(job, MAX_ATTEMPTS), None)
-
-    assert ledger.read_result(job.job_id).error.code == "worker_died"
+    assert failure_code_of(running.job_id) == "processing_timed_out"
+    assert view_of(running.job_id).status is Status.FAILED
 
 
-def test_a_run_that_died_before_its_claim_counts_as_an_attempt(make_job):
-    job = make_job()
-    ledger.accept(job)
-    store.create(job)
+def test_job_fails_when_its_last_attempt_crashed(queued: Job) -> None:
+    leases.claim(queued.job_id, queued.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
 
-    app.handler(failed_run(job), None)
+    app.handler(failed_invocation(queued, MAX_ATTEMPTS), None)
 
-    assert store.view(job.job_id).attempt == 1
-    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+    assert failure_code_of(queued.job_id) == "worker_died"
 
 
-def test_a_run_that_lambda_had_no_room_for_uses_up_no_attempt(make_job):
-    job = make_job()
-    ledger.accept(job)
-    store.create(job)
+def test_run_that_crashed_before_its_claim_counts_as_an_attempt(queued: Job) -> None:
+    app.handler(failed_invocation(queued), None)
+
+    assert view_of(queued.job_id).attempt == 1
+    assert next_attempt() == 2
+
+
+def test_run_for_which_lambda_had_no_capacity_uses_no_attempt(queued: Job) -> None:
     for attempt in range(1, MAX_ATTEMPTS + 2):
-        record = failed_run(job, attempt)
+        record = failed_invocation(queued, attempt)
         record["requestContext"]["condition"] = "EventAgeExceeded"
         del record["responseContext"], record["responsePayload"]
 
         app.handler(record, None)
 
-    assert ledger.read_result(job.job_id) is None
-    assert {error.code for error in store.view(job.job_id).errors} == {"lambda_unavailable"}
+    assert ledger.read_result(queued.job_id) is None
+    assert {error.code for error in view_of(queued.job_id).errors} == {"lambda_unavailable"}
 
 
-def test_a_run_that_an_outage_ended_uses_up_no_attempt(make_job):
-    job = make_job()
-    ledger.accept(job)
-    store.create(job)
+def test_run_that_failed_in_an_outage_uses_no_attempt(queued: Job) -> None:
     for attempt in range(1, MAX_ATTEMPTS + 2):
-        app.handler(failed_run(job, attempt, error_type="StorageUnavailableError"), None)
+        app.handler(failed_invocation(queued, attempt, error_type="StorageUnavailableError"), None)
 
-    assert ledger.read_result(job.job_id) is None
-    assert {error.code for error in store.view(job.job_id).errors} == {"storage_unavailable"}
-
-
-def test_news_of_an_attempt_that_was_overtaken_changes_nothing(running):
-    app.handler(failed_run(running), None)
-    store.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
-
-    assert app.handler(failed_run(running), None) == {"outcome": "stale"}
-    assert app.handler(failed_run(running, reason="Task timed out after 60 s"), None) == {"outcome": "stale"}
-
-    assert store.view(running.job_id).status is Status.RUNNING
+    assert ledger.read_result(queued.job_id) is None
+    assert {error.code for error in view_of(queued.job_id).errors} == {"storage_unavailable"}
 
 
-def test_a_run_that_died_after_its_commit_is_completed(running):
+def test_record_of_an_attempt_that_is_not_the_current_one_changes_nothing(running: Job) -> None:
+    app.handler(failed_invocation(running), None)
+    leases.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
+
+    assert app.handler(failed_invocation(running), None) == {"outcome": "stale"}
+    assert app.handler(failed_invocation(running, reason="Task timed out after 60 s"), None) == {"outcome": "stale"}
+
+    assert view_of(running.job_id).status is Status.RUNNING
+
+
+def test_job_of_a_run_that_crashed_after_its_commit_is_completed(running: Job) -> None:
     result = JobResult(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
-    ledger.end(result)
+    ledger.write_result(result)
 
-    assert app.handler(failed_run(running), None) == {"outcome": "ended"}
+    assert app.handler(failed_invocation(running), None) == {"outcome": "ended"}
 
-    assert store.view(running.job_id).status is Status.COMPLETED
-
-
-def test_a_dead_run_whose_view_was_lost_is_tried_again(running):
-    store._client().flushdb()
-
-    app.handler(failed_run(running), None)
-
-    assert store.view(running.job_id).status is Status.QUEUED
-    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+    assert view_of(running.job_id).status is Status.COMPLETED
 
 
-def test_a_dead_letter_puts_its_job_back_to_work(make_job):
-    job = make_job()
-    ledger.accept(job)
-    store.create(job)
+def test_job_of_a_run_that_crashed_is_retried_after_its_view_was_lost(running: Job) -> None:
+    redis_client().flushdb()
 
-    app.handler(dead_letter(lifecycle.first_message(job).model_dump_json().encode()), None)
+    app.handler(failed_invocation(running), None)
 
-    assert json.loads(waiting_for_retry("darkroom.resize.retry.2s"))["attempt"] == 2
+    assert view_of(running.job_id).status is Status.QUEUED
+    assert next_attempt() == 2
 
 
-def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
+def test_job_of_a_dead_letter_is_retried(queued: Job) -> None:
+    app.handler(dead_letter(lifecycle.first_message(queued).model_dump_json().encode()), None)
+
+    assert next_attempt() == 2
+
+
+def test_dead_letter_that_is_invalid_or_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:
     app.handler(dead_letter(lifecycle.first_message(make_job()).model_dump_json().encode()), None)
     app.handler(dead_letter(b"nonsense"), None)
 
@@ -154,7 +150,7 @@ def test_a_dead_letter_that_names_no_job_is_parked(make_job, take):
     assert take(rabbitmq.PARKED_QUEUE)["body"] == b"nonsense"
 
 
-def test_parked_messages_can_be_listed_again_and_again(take):
+def test_listing_parked_messages_keeps_them(take: Take) -> None:
     rabbitmq.park(b"nonsense", "an-id", "it is not JSON", since_s=1_795_000_000)
 
     for _ in range(3):
@@ -166,7 +162,7 @@ def test_parked_messages_can_be_listed_again_and_again(take):
     assert take(rabbitmq.PARKED_QUEUE) is None
 
 
-def test_parked_messages_are_replayed_when_they_can_be_and_kept_when_not(make_job, take):
+def test_replay_publishes_valid_parked_messages_and_keeps_invalid_ones(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     rabbitmq.park(lifecycle.first_message(job).model_dump_json().encode(), job.job_id, "never accepted")
     rabbitmq.park(b"nonsense", None, "it is not JSON")
@@ -179,6 +175,6 @@ def test_parked_messages_are_replayed_when_they_can_be_and_kept_when_not(make_jo
 
 
 @pytest.mark.parametrize("command", [{"parked": "burn"}, {"parked": "list", "limit": 0}])
-def test_a_command_that_does_not_exist_is_refused(command):
-    with pytest.raises(MalformedMessageError):
+def test_invalid_command_is_rejected(command: dict[str, Any]) -> None:
+    with pytest.raises(events.MalformedMessageError):
         app.handler(command, None)

@@ -1,33 +1,46 @@
-import time
+"""Sweep completes what was interrupted or lost, and one unreadable record or one outage does not stop the rest."""
 
-from darkroom import ids
-from darkroom.contracts.jobs import JobResult, Output, Status, UploadedJob
+import time
+from typing import Any
+
+import pytest
+
+from darkroom import config, ids
+from darkroom.contracts.jobs import AttachedJob, Job, JobResult, Output, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import deadlines, files, keys, leases, open_jobs, reconciliation, views
+from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from functions.sweep import app
+from tests.integration.conftest import MakeJob, Take, Upload, on_channel, view_of
+from tests.lambda_context import LambdaContext
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
-class Context:
-    def __init__(self, remaining_ms):
-        self.remaining_ms = remaining_ms
-
-    def get_remaining_time_in_millis(self):
-        return self.remaining_ms
+def sweep(remaining_ms: int = 60_000) -> dict[str, int]:
+    return app.handler({}, LambdaContext(remaining_ms))
 
 
-def sweep(remaining_ms=60_000):
-    return app.handler({}, Context(remaining_ms))
+def accept_without_publishing(job: Job) -> None:
+    ledger.write_job(job)
+    views.create(job, due_in_s=0)
 
 
-def accept_without_publishing(job):
-    ledger.accept(job)
-    store.create(job, due_in_s=0)
+def id_of_age(seconds: float) -> str:
+    """An id that was created so many seconds ago."""
+    return ids.new_id(at_ms=int((time.time() - seconds) * 1000))
 
 
-def test_a_queued_job_whose_message_was_lost_is_published_again(make_job, take):
+def result_for(job: Job, status: Status = Status.COMPLETED, run: str = "run-1", **more: Any) -> JobResult:
+    return JobResult(
+        **{"job_id": job.job_id, "status": status, "attempt": 1, "run": run, "finished_at": utc_now(), **more}
+    )
+
+
+def test_queued_job_whose_message_was_lost_is_published_again(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     accept_without_publishing(job)
 
@@ -39,10 +52,10 @@ def test_a_queued_job_whose_message_was_lost_is_published_again(make_job, take):
         "operation": "resize",
         "attempt": 1,
     }
-    assert store.due(10) == []
+    assert open_jobs.due(10) == []
 
 
-def test_a_queued_job_whose_queue_is_not_empty_is_left_to_wait(make_job):
+def test_queued_job_whose_queue_is_not_empty_is_not_published_again(make_job: MakeJob) -> None:
     ahead, job = make_job(), make_job()
     rabbitmq.publish(lifecycle.first_message(ahead), ahead.traceparent)
     while rabbitmq.depth(job.operation) == 0:
@@ -52,184 +65,186 @@ def test_a_queued_job_whose_queue_is_not_empty_is_left_to_wait(make_job):
     sweep()
 
     assert rabbitmq.depth(job.operation) == 1
-    assert store.due(10) == []
+    assert open_jobs.due(10) == []
 
 
-def test_a_run_whose_lease_ended_is_tried_again(make_job, monkeypatch):
+def test_job_whose_lease_expired_is_retried(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job()
     accept_without_publishing(job)
-    monkeypatch.setattr(store, "LEASE_GRACE_S", 0)
-    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
+    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
     time.sleep(0.02)
 
     sweep()
 
-    view = store.view(job.job_id)
+    view = view_of(job.job_id)
     assert (view.status, view.errors[0].code) == (Status.QUEUED, "worker_died")
 
 
-def test_an_end_that_never_reached_the_view_is_shown(make_job, monkeypatch):
+def test_result_that_is_only_in_the_ledger_is_shown(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job()
     accept_without_publishing(job)
-    monkeypatch.setattr(store, "LEASE_GRACE_S", 0)
-    store.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
-    ledger.end(JobResult(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now()))
+    monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
+    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    ledger.write_result(result_for(job))
     time.sleep(0.02)
 
     sweep()
 
-    assert store.view(job.job_id).status is Status.COMPLETED
+    assert view_of(job.job_id).status is Status.COMPLETED
 
 
-def test_a_job_that_was_written_down_but_never_shown_is_found_and_queued(make_job, take):
-    a_minute_ago = ids.new_id(at_ms=int((time.time() - 60) * 1000))
-    job = make_job(job_id=a_minute_ago)
-    ledger.accept(job)
+def test_job_that_is_only_in_the_ledger_gets_a_view_and_is_queued(make_job: MakeJob, take: Take) -> None:
+    job = make_job(job_id=id_of_age(60))
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
-    assert store.view(job.job_id).status is Status.QUEUED
+    assert view_of(job.job_id).status is Status.QUEUED
     sweep()
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
 
 
-def test_a_job_that_is_being_accepted_right_now_is_not_touched(make_job):
+def test_job_that_may_still_be_being_accepted_is_left_alone(make_job: MakeJob) -> None:
     job = make_job()
-    ledger.accept(job)
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 0
-    assert store.view(job.job_id) is None
+    assert views.fetch(job.job_id) is None
 
 
-def test_after_redis_came_up_empty_the_whole_view_is_built_again(make_job, take):
-    long_ago = [ids.new_id(at_ms=int((time.time() - 7200 - number) * 1000)) for number in range(3)]
-    jobs = [make_job(job_id=job_id) for job_id in long_ago]
+def test_all_views_are_restored_after_redis_lost_its_data(make_job: MakeJob, take: Take) -> None:
+    jobs = [make_job(job_id=id_of_age(7200 + number)) for number in range(3)]
     for job in jobs:
-        ledger.accept(job)
-    ledger.end(JobResult(job_id=jobs[0].job_id, status=Status.FAILED, attempt=1, run="run", finished_at=utc_now()))
-    store._client().flushdb()
+        ledger.write_job(job)
+    ledger.write_result(result_for(jobs[0], Status.FAILED))
+    redis_client().flushdb()
 
     assert sweep()["restored"] == 3
 
-    assert store.view(jobs[0].job_id).status is Status.FAILED
-    assert store.view(jobs[1].job_id).status is Status.QUEUED
-    assert set(long_ago) <= set(store.list_ids("default", before=None, limit=1000))
+    assert view_of(jobs[0].job_id).status is Status.FAILED
+    assert view_of(jobs[1].job_id).status is Status.QUEUED
+    assert {job.job_id for job in jobs} <= set(views.list_ids("default", before=None, limit=1000))
     sweep()
     published = {take("darkroom.resize")["body"]["job_id"] for _ in range(2)}
     assert {jobs[1].job_id, jobs[2].job_id} >= published
     assert sweep()["restored"] == 0
 
 
-def test_after_a_long_outage_of_redis_the_comparison_goes_on_where_it_ended(make_job):
-    store.note_swept(ids.new_id(at_ms=int((time.time() - 3600) * 1000)), store.generation())
-    job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 1800) * 1000)))
-    ledger.accept(job)
+def test_comparison_continues_at_its_cursor_after_a_long_outage_of_redis(make_job: MakeJob) -> None:
+    reconciliation.advance_cursor(id_of_age(3600), reconciliation.dataset_id())
+    job = make_job(job_id=id_of_age(1800))
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
-    assert ids.created_ms(store.swept_to()) > (time.time() - app.ACCEPTING_S - 5) * 1000
+    assert ids.created_ms(reconciliation.cursor()) > (time.time() - app.ACCEPTING_S - 5) * 1000
 
 
-def test_a_comparison_that_runs_out_of_time_goes_on_in_the_next_pass(make_job, monkeypatch):
+def test_comparison_that_ran_out_of_time_continues_in_the_next_pass(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for minutes in (3, 2, 1):
-        ledger.accept(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
+        ledger.write_job(make_job(job_id=id_of_age(minutes * 60)))
     monkeypatch.setattr(app, "BATCH", 1)
     restore = app._restore
 
-    def slowly(job_id):
+    def restore_slowly(job_id: str) -> int:
         time.sleep(0.15)
         return restore(job_id)
 
-    monkeypatch.setattr(app, "_restore", slowly)
+    monkeypatch.setattr(app, "_restore", restore_slowly)
 
     assert [sweep(remaining_ms=app.RESERVE_MS + 100)["restored"] for _ in range(4)] == [1, 1, 1, 0]
 
 
-def test_a_job_whose_upload_landed_long_after_its_form_was_given_out_is_found(make_job):
-    store.note_swept(ids.new_id(), store.generation())
-    job = make_job(job_id=ids.new_id(at_ms=int((time.time() - 3500) * 1000)))
-    ledger.accept(job)
+def test_job_that_was_accepted_long_after_its_upload_form_was_created_is_found(make_job: MakeJob) -> None:
+    reconciliation.advance_cursor(ids.new_id(), reconciliation.dataset_id())
+    job = make_job(job_id=id_of_age(3500))
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
 
-def test_a_job_of_which_nothing_is_known_any_more_is_forgotten(make_job):
+def test_open_job_without_view_and_ledger_record_is_forgotten(make_job: MakeJob) -> None:
     job = make_job()
-    store.create(job, due_in_s=0)
-    store._client().delete(f"darkroom:job:{job.job_id}")
+    views.create(job, due_in_s=0)
+    redis_client().delete(keys.view_of(job.job_id))
 
     sweep()
 
-    assert store.due(10) == []
+    assert open_jobs.due(10) == []
 
 
-def test_while_the_broker_is_down_a_queued_job_stays_due(make_job, monkeypatch):
+def test_queued_job_stays_due_while_the_broker_is_unavailable(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job()
     accept_without_publishing(job)
     monkeypatch.setenv("DARKROOM_BROKER_URL", "amqp://127.0.0.1:1/%2F")
-    rabbitmq.settings.cache_clear()
+    config.settings.cache_clear()
     rabbitmq.close()
 
     sweep()
 
-    assert store.due(10) == [job.job_id]
+    assert open_jobs.due(10) == [job.job_id]
 
 
-def test_a_job_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
-    broken, job = make_job(), make_job()
-    accept_without_publishing(broken)
-    store._client().delete(f"darkroom:job:{broken.job_id}")
-    s3.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
+def test_unreadable_job_in_the_ledger_does_not_delay_other_due_jobs(make_job: MakeJob, take: Take) -> None:
+    unreadable, job = make_job(), make_job()
+    accept_without_publishing(unreadable)
+    redis_client().delete(keys.view_of(unreadable.job_id))
+    s3.put(ledger.job_key(unreadable.job_id), b"{}", media_type="application/json")
     accept_without_publishing(job)
 
     sweep()
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert store.due(10) == [broken.job_id]
+    assert open_jobs.due(10) == [unreadable.job_id]
 
 
-def test_a_view_that_cannot_be_read_keeps_no_other_waiting(make_job, take):
-    broken, job = make_job(), make_job()
-    for each in (broken, job):
+def test_unreadable_view_does_not_delay_other_due_jobs(make_job: MakeJob, take: Take) -> None:
+    unreadable, job = make_job(), make_job()
+    for each in (unreadable, job):
         accept_without_publishing(each)
-    store._client().hset(f"darkroom:job:{broken.job_id}", "spec", "{}")
+    redis_client().hset(keys.view_of(unreadable.job_id), "job", "{}")
 
     sweep()
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
 
 
-def test_an_acceptance_that_cannot_be_read_keeps_no_other_waiting_and_is_looked_for_again(make_job):
+def test_unreadable_job_does_not_delay_the_comparison_and_is_tried_again(make_job: MakeJob) -> None:
     minute_ago = int((time.time() - 60) * 1000)
-    broken, job = (make_job(job_id=ids.new_id(at_ms=minute_ago + number)) for number in range(2))
-    s3.put(ledger.job_key(broken.job_id), b"{}", media_type="application/json")
-    ledger.accept(job)
+    unreadable, job = (make_job(job_id=ids.new_id(at_ms=minute_ago + number)) for number in range(2))
+    s3.put(ledger.job_key(unreadable.job_id), b"{}", media_type="application/json")
+    ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
-    assert store.view(job.job_id) is not None
-    assert store.swept_to() == ""
-    s3.put(ledger.job_key(broken.job_id), broken.model_dump_json().encode(), media_type="application/json")
+    assert views.fetch(job.job_id) is not None
+    assert reconciliation.cursor() == ""
+    s3.put(ledger.job_key(unreadable.job_id), unreadable.model_dump_json().encode(), media_type="application/json")
     assert sweep()["restored"] == 1
-    assert store.view(broken.job_id) is not None
+    assert views.fetch(unreadable.job_id) is not None
 
 
-def test_an_end_that_cannot_be_read_keeps_no_other_untidy(make_job):
+def test_unreadable_result_does_not_delay_the_cleanup_of_other_jobs(make_job: MakeJob) -> None:
     jobs = [make_job() for _ in range(2)]
     for job in jobs:
-        ledger.accept(job)
+        ledger.write_job(job)
         s3.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
-        lifecycle.end(
-            job, JobResult(job_id=job.job_id, status=Status.FAILED, attempt=1, run="a", finished_at=utc_now())
-        )
+        lifecycle.end(job, result_for(job, Status.FAILED, run="a"))
     s3.put(ledger.result_key(jobs[0].job_id), b"{}", media_type="application/json")
-    store._client().zadd("darkroom:tidy", {job.job_id: score for score, job in enumerate(jobs)})
+    redis_client().zadd(keys.CLEANUPS, {job.job_id: score for score, job in enumerate(jobs)})
 
-    assert sweep()["tidied"] == 1
+    assert sweep()["cleaned"] == 1
 
-    assert store.untidy(10) == [jobs[0].job_id]
+    assert open_jobs.due_for_cleanup(10) == [jobs[0].job_id]
 
 
-def test_more_jobs_than_one_batch_move_in_one_pass(make_job, take, monkeypatch):
+def test_one_pass_moves_more_jobs_than_one_batch(
+    make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(app, "BATCH", 2)
     jobs = [make_job() for _ in range(5)]
     for job in jobs:
@@ -240,88 +255,87 @@ def test_more_jobs_than_one_batch_move_in_one_pass(make_job, take, monkeypatch):
     assert {take("darkroom.resize")["body"]["job_id"] for _ in jobs} == {job.job_id for job in jobs}
 
 
-def test_redis_emptied_during_the_comparison_is_compared_again_from_the_start(make_job, monkeypatch):
+def test_comparison_starts_again_when_redis_lost_its_data_meanwhile(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for minutes in (180, 150, 120):
-        ledger.accept(make_job(job_id=ids.new_id(at_ms=int((time.time() - minutes * 60) * 1000))))
+        ledger.write_job(make_job(job_id=id_of_age(minutes * 60)))
     monkeypatch.setattr(app, "BATCH", 1)
-    restore, seen = app._restore, []
+    restore = app._restore
+    restored: list[str] = []
 
-    def interrupted(job_id):
+    def restore_then_lose(job_id: str) -> int:
         done = restore(job_id)
-        seen.append(job_id)
-        if len(seen) == 2:
-            store._client().flushdb()
+        restored.append(job_id)
+        if len(restored) == 2:
+            redis_client().flushdb()
         return done
 
-    monkeypatch.setattr(app, "_restore", interrupted)
+    monkeypatch.setattr(app, "_restore", restore_then_lose)
     sweep()
 
     sweep()
 
-    assert store.view(seen[0]) is not None
-    assert len(store.list_ids("default", before=None, limit=10)) == 3
+    assert views.fetch(restored[0]) is not None
+    assert len(views.list_ids("default", before=None, limit=10)) == 3
 
 
-def test_lost_queues_are_declared_and_what_was_in_them_is_published_at_once(make_job, take):
+def test_missing_queues_are_declared_and_their_messages_published_at_once(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     lifecycle.accept(job)
     for queue in ("darkroom.resize", "darkroom.dead"):
-        rabbitmq._on_channel(lambda channel, queue=queue: channel.queue_delete(queue))
+        on_channel("queue_delete", queue)
 
-    assert sweep()["mended"] == 1
-
-    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert sweep()["mended"] == 0
-
-
-def test_an_upload_of_which_nobody_was_told_is_taken_in_once(upload, take):
-    job = UploadedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
-    file_id = ids.new_id(at_ms=int((time.time() - 60) * 1000))
-    png = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
-    s3.put(uploads.key_of(file_id), png, media_type="image/png", metadata=uploads.metadata_of("a.png", [job]))
-    just_landed = upload(png, "image/png")
-
-    assert sweep()["taken_in"] == 1
+    assert sweep()["repaired"] == 1
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert store.get_file(just_landed) is None
-    assert sweep()["taken_in"] == 0
+    assert sweep()["repaired"] == 0
 
 
-def test_what_a_dead_run_left_goes_once_no_run_can_be_under_way(make_job):
+def test_upload_whose_event_was_lost_is_ingested_once(upload: Upload, take: Take) -> None:
+    job = AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
+    file_id = id_of_age(60)
+    s3.put(uploads.key_of(file_id), PNG, media_type="image/png", metadata=uploads.metadata_of("a.png", [job]))
+    just_uploaded = upload(PNG, "image/png")
+
+    assert sweep()["ingested"] == 1
+
+    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    assert files.find_record(just_uploaded) is None
+    assert sweep()["ingested"] == 0
+
+
+def test_outputs_of_a_dead_run_are_removed_once_no_run_can_be_in_flight(make_job: MakeJob) -> None:
     job = make_job()
     accept_without_publishing(job)
-    store.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)
+    leases.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)
     left, kept = f"{lifecycle.outputs_prefix(job)}dead/a.png", f"{lifecycle.outputs_prefix(job)}alive/a.png"
     for key in (left, kept):
         s3.put(key, b"a", media_type="image/png")
     output = Output(name="a.png", key=kept, media_type="image/png", size_bytes=1, sha256="0" * 64)
-    result = JobResult(
-        job_id=job.job_id, status=Status.COMPLETED, attempt=2, run="alive", finished_at=utc_now(), outputs=[output]
-    )
-    lifecycle.end(job, result)
+    lifecycle.end(job, result_for(job, run="alive", attempt=2, outputs=[output]))
 
-    assert sweep()["tidied"] == 0
-    store._client().zadd("darkroom:tidy", {job.job_id: 0})
-    assert sweep()["tidied"] == 1
+    assert sweep()["cleaned"] == 0
+    redis_client().zadd(keys.CLEANUPS, {job.job_id: 0})
+    assert sweep()["cleaned"] == 1
 
     assert list(s3.keys_after(lifecycle.outputs_prefix(job))) == [kept]
-    assert store.untidy(10) == []
+    assert open_jobs.due_for_cleanup(10) == []
 
 
-def test_a_job_of_one_run_needs_no_search_for_what_others_left(make_job):
+def test_job_that_its_only_run_completed_needs_no_cleanup(make_job: MakeJob) -> None:
     job = make_job()
     accept_without_publishing(job)
-    store.claim(job.job_id, job.operation, attempt=1, run="only", lease_ms=1)
+    leases.claim(job.job_id, job.operation, attempt=1, run="only", lease_ms=1)
 
-    lifecycle.end(
-        job, JobResult(job_id=job.job_id, status=Status.COMPLETED, attempt=1, run="only", finished_at=utc_now())
-    )
+    lifecycle.end(job, result_for(job, run="only"))
 
-    assert not store._client().exists("darkroom:tidy")
+    assert not redis_client().exists(keys.CLEANUPS)
 
 
-def test_without_the_object_store_sweep_does_what_it_can(make_job, take, monkeypatch):
+def test_sweep_moves_jobs_while_s3_is_unavailable(
+    make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job()
     accept_without_publishing(job)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")

@@ -1,86 +1,101 @@
-"""The life of one run, with operations of a line each in the place of the seven."""
+"""One run, from its invocation to the end of the attempt, with operations of one line instead of the real ones."""
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import MAX_ATTEMPTS, Status
+from darkroom.contracts.jobs import MAX_ATTEMPTS, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle, uploads, worker
-from darkroom.media.task import Rendition
+from darkroom.jobs import ledger, lifecycle, source, uploads, worker
+from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import slots, views
+from darkroom.services.redis.client import redis_client
+from tests.integration.conftest import (
+    MakeJob,
+    Take,
+    Upload,
+    failure_code_of,
+    on_channel,
+    result_of,
+    view_of,
+)
+from tests.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
-
-class Context:
-    def __init__(self, remaining_ms=60_000):
-        self.remaining_ms = remaining_ms
-
-    def get_remaining_time_in_millis(self):
-        return self.remaining_ms
+Operate = Callable[[Task, Any], list[Rendition]]
 
 
 @pytest.fixture
-def accepted(make_job, upload):
+def accepted(make_job: MakeJob, upload: Upload) -> Job:
     job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
     lifecycle.accept(job)
     return job
 
 
-def copy(task, params):
+def copy(task: Task, _params: Any) -> list[Rendition]:
     return [Rendition(task.source.read(), "png", "image/png", width_px=1, height_px=1)]
 
 
-def run(job, operation=copy, attempt=1):
-    handler = worker.bind(job.operation, operation)
+def fail_in_an_outage(_task: Task, _params: Any) -> list[Rendition]:
+    raise StorageUnavailableError("The object store is unavailable.")
+
+
+def fail_with_a_defect(_task: Task, _params: Any) -> list[Rendition]:
+    raise ZeroDivisionError
+
+
+def run(job: Job, operate: Operate = copy, attempt: int = 1) -> str:
+    handler = worker.bind(job.operation, operate)
     event = {
         "message": json.loads(lifecycle.message_for(job, attempt).model_dump_json()),
         "traceparent": job.traceparent,
     }
-    return handler(event, Context())["outcome"]
+    return handler(event, LambdaContext())["outcome"]
 
 
-def objects_of(job):
+def objects_of(job: Job) -> list[str]:
     return list(s3.keys_after(f"processed/default/{job.job_id}/"))
 
 
-def scratch():
+def temporary_directories() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("darkroom-*"))
 
 
-def test_a_run_ends_its_job_and_its_output_is_there(accepted):
+def test_run_completes_its_job_and_uploads_the_output(accepted: Job) -> None:
     assert run(accepted) == "completed"
 
-    result = ledger.read_result(accepted.job_id)
-    view = store.view(accepted.job_id)
+    result = result_of(accepted.job_id)
+    view = view_of(accepted.job_id)
     assert view.status is Status.COMPLETED
     assert view.result == result
     [output] = result.outputs
     assert (output.name, output.size_bytes, output.media_type) == ("Łódź-resize.png", len(PNG), "image/png")
     assert s3.get(output.key) == PNG
-    assert store.in_flight()[RESIZE] == 0
-    assert scratch() == []
+    assert slots.in_flight()[RESIZE] == 0
+    assert temporary_directories() == []
 
 
-def test_several_outputs_of_one_kind_lie_side_by_side(accepted):
-    def twice(task, params):
+def test_outputs_of_one_type_have_different_names(accepted: Job) -> None:
+    def twice(_task: Task, _params: Any) -> list[Rendition]:
         return [Rendition(content, "png", "image/png", name=name) for name, content in (("01", b"one"), ("02", b"two"))]
 
     assert run(accepted, twice) == "completed"
 
-    outputs = ledger.read_result(accepted.job_id).outputs
+    outputs = result_of(accepted.job_id).outputs
     assert [output.name for output in outputs] == ["Łódź-resize-01.png", "Łódź-resize-02.png"]
     assert [s3.get(output.key) for output in outputs] == [b"one", b"two"]
 
 
-def test_a_second_delivery_of_the_same_message_does_nothing(accepted):
+def test_second_delivery_of_a_message_does_nothing(accepted: Job) -> None:
     run(accepted)
     first = ledger.read_result(accepted.job_id)
 
@@ -90,176 +105,164 @@ def test_a_second_delivery_of_the_same_message_does_nothing(accepted):
     assert len(objects_of(accepted)) == 1
 
 
-def test_a_run_beside_a_live_one_does_nothing(accepted):
+def test_second_run_of_a_leased_job_does_nothing(accepted: Job) -> None:
     outcomes = []
 
-    def meanwhile(task, params):
+    def run_again(task: Task, params: Any) -> list[Rendition]:
         outcomes.append(run(accepted))
         return copy(task, params)
 
-    assert run(accepted, meanwhile) == "completed"
+    assert run(accepted, run_again) == "completed"
     assert outcomes == ["leased"]
 
 
-def test_bad_media_fails_the_job_at_once_with_its_code(accepted):
-    def broken(task, params):
-        raise CorruptMediaError("The file ends in the middle of a picture.")
+def test_corrupt_media_fails_the_job_without_a_retry(accepted: Job) -> None:
+    def corrupt(_task: Task, _params: Any) -> list[Rendition]:
+        raise CorruptMediaError("The image ends early.")
 
-    assert run(accepted, broken) == "failed"
+    assert run(accepted, corrupt) == "failed"
 
-    result = ledger.read_result(accepted.job_id)
-    assert (result.status, result.error.code) == (Status.FAILED, "corrupt_media")
-    assert scratch() == []
+    assert result_of(accepted.job_id).status is Status.FAILED
+    assert failure_code_of(accepted.job_id) == "corrupt_media"
+    assert temporary_directories() == []
 
 
-def test_what_a_program_said_about_bad_media_is_in_the_log(accepted, caplog):
-    def broken(task, params):
+def test_notes_of_an_error_are_logged_and_not_shown_to_clients(accepted: Job, caplog: pytest.LogCaptureFixture) -> None:
+    def corrupt(_task: Task, _params: Any) -> list[Rendition]:
         error = CorruptMediaError("The file is damaged.")
         error.add_note("FFmpeg's exit code 1: moov atom not found")
         raise error
 
-    run(accepted, broken)
+    run(accepted, corrupt)
 
     [record] = [record for record in caplog.records if record.getMessage() == "attempt failed"]
-    assert record.notes == ["FFmpeg's exit code 1: moov atom not found"]
-    assert "moov" not in ledger.read_result(accepted.job_id).error.message
+    assert vars(record)["notes"] == ["FFmpeg's exit code 1: moov atom not found"]
+    error = result_of(accepted.job_id).error
+    assert error is not None
+    assert "moov" not in error.message
 
 
-def test_trouble_that_passes_queues_the_job_again(accepted, take):
-    def unlucky(task, params):
-        raise StorageUnavailableError("The object store does not answer.")
-
+def test_job_is_queued_again_after_an_outage(accepted: Job, take: Take) -> None:
     take("darkroom.resize")
-    assert run(accepted, unlucky) == "retried"
+    assert run(accepted, fail_in_an_outage) == "retried"
 
-    view = store.view(accepted.job_id)
+    view = view_of(accepted.job_id)
     assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
-    assert rabbitmq._on_channel(lambda channel: channel.basic_get("darkroom.resize.retry.2s"))[0] is not None
+    assert on_channel("basic_get", "darkroom.resize.retry.2s")[0] is not None
     assert run(accepted, attempt=2) == "completed"
 
 
-def test_a_defect_is_tried_again_and_ends_as_internal_error(accepted, caplog):
-    def defective(task, params):
-        raise ZeroDivisionError
-
-    outcomes = [run(accepted, defective, attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
+def test_defect_is_retried_and_fails_the_job_in_the_end(accepted: Job) -> None:
+    outcomes = [run(accepted, fail_with_a_defect, attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
 
     assert outcomes == ["retried"] * MAX_ATTEMPTS
-    result = ledger.read_result(accepted.job_id)
-    assert (result.status, result.error.code, result.attempt) == (Status.FAILED, "internal_error", MAX_ATTEMPTS)
-    assert [failure.code for failure in store.view(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
+    result = result_of(accepted.job_id)
+    assert (result.status, result.attempt) == (Status.FAILED, MAX_ATTEMPTS)
+    assert failure_code_of(accepted.job_id) == "internal_error"
+    assert [failure.code for failure in view_of(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
 
 
-def test_an_outage_is_waited_out_and_uses_up_no_attempt(accepted):
-    def unlucky(task, params):
-        raise StorageUnavailableError("The object store does not answer.")
-
-    def defective(task, params):
-        raise ZeroDivisionError
-
+def test_outage_uses_no_attempt(accepted: Job) -> None:
     for attempt in range(1, 8):
-        assert run(accepted, unlucky, attempt) == "retried"
-    outcomes = [run(accepted, defective, attempt) for attempt in range(8, 8 + MAX_ATTEMPTS)]
+        assert run(accepted, fail_in_an_outage, attempt) == "retried"
+    outcomes = [run(accepted, fail_with_a_defect, attempt) for attempt in range(8, 8 + MAX_ATTEMPTS)]
 
     assert outcomes == ["retried"] * MAX_ATTEMPTS
-    result = ledger.read_result(accepted.job_id)
-    assert (result.status, result.error.code) == (Status.FAILED, "internal_error")
+    assert result_of(accepted.job_id).status is Status.FAILED
+    assert failure_code_of(accepted.job_id) == "internal_error"
 
 
-def test_an_outage_without_end_fails_the_job_in_the_end(accepted, monkeypatch):
-    def unlucky(task, params):
-        raise StorageUnavailableError("The object store does not answer.")
-
+def test_outage_fails_the_job_at_the_limit_of_starts(accepted: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "MAX_STARTS", 7)
     for attempt in range(1, 8):
-        run(accepted, unlucky, attempt)
+        run(accepted, fail_in_an_outage, attempt)
 
-    assert ledger.read_result(accepted.job_id).error.code == "storage_unavailable"
+    assert failure_code_of(accepted.job_id) == "storage_unavailable"
 
 
-def test_a_canceled_job_never_starts(accepted):
-    lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=0))
+def test_canceled_job_never_starts(accepted: Job) -> None:
+    lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=0))
 
     assert run(accepted) == "ended"
     assert objects_of(accepted) == []
 
 
-def test_a_cancel_stops_the_run_and_removes_what_it_made(accepted):
-    def slow(task, params):
-        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+def test_cancel_stops_the_run_and_removes_its_outputs(accepted: Job) -> None:
+    def cancel_and_report(task: Task, params: Any) -> list[Rendition]:
+        lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
         task.report_progress(0.5)
         return copy(task, params)
 
-    assert run(accepted, slow) == "superseded"
+    assert run(accepted, cancel_and_report) == "superseded"
 
-    assert ledger.read_result(accepted.job_id).status is Status.CANCELED
+    assert result_of(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
-    assert scratch() == []
+    assert temporary_directories() == []
 
 
-def test_a_run_that_finishes_after_the_cancel_loses(accepted):
-    def blind(task, params):
-        lifecycle.end(accepted, lifecycle.canceled(accepted, attempt=1))
+def test_run_that_finishes_after_the_cancel_does_not_complete_the_job(accepted: Job) -> None:
+    def cancel_without_report(task: Task, params: Any) -> list[Rendition]:
+        lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=1))
         return copy(task, params)
 
-    assert run(accepted, blind) == "superseded"
+    assert run(accepted, cancel_without_report) == "superseded"
 
-    assert store.view(accepted.job_id).status is Status.CANCELED
+    assert view_of(accepted.job_id).status is Status.CANCELED
     assert objects_of(accepted) == []
 
 
-def test_a_job_whose_view_was_lost_is_restored_from_the_ledger_and_run(accepted):
-    store._client().flushdb()
+def test_job_whose_view_was_lost_is_restored_from_the_ledger_and_run(accepted: Job) -> None:
+    redis_client().flushdb()
 
     assert run(accepted) == "completed"
-    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert view_of(accepted.job_id).status is Status.COMPLETED
 
 
-def test_an_ended_job_whose_view_was_lost_is_not_run_again(accepted):
+def test_ended_job_whose_view_was_lost_is_not_run_again(accepted: Job) -> None:
     run(accepted)
-    store._client().flushdb()
+    redis_client().flushdb()
 
     assert run(accepted) == "ended"
-    assert store.view(accepted.job_id).status is Status.COMPLETED
+    assert view_of(accepted.job_id).status is Status.COMPLETED
     assert len(objects_of(accepted)) == 1
 
 
-def test_a_message_of_a_job_of_which_nothing_is_known_is_parked(make_job, take):
+def test_message_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:
     job = make_job()
-    store.acquire_slot(job.job_id, job.operation, 1, limit=1)
+    slots.acquire(job.job_id, job.operation, 1, limit=1)
 
     assert run(job) == "missing"
 
     parked = take(rabbitmq.PARKED_QUEUE)
     assert parked["body"]["job_id"] == job.job_id
     assert "never accepted" in parked["headers"]["x-reason"]
-    assert store.in_flight()[RESIZE] == 0
+    assert slots.in_flight()[RESIZE] == 0
 
 
-def test_the_view_lost_during_the_run_does_not_stop_it(accepted):
-    def forgetful(task, params):
-        store._client().flushdb()
+def test_run_continues_when_the_view_is_lost_meanwhile(accepted: Job) -> None:
+    def lose_the_view(task: Task, params: Any) -> list[Rendition]:
+        redis_client().flushdb()
         task.report_progress(0.5)
         return copy(task, params)
 
-    assert run(accepted, forgetful) == "completed"
-    assert ledger.read_result(accepted.job_id).status is Status.COMPLETED
-    assert store.view(accepted.job_id).status is Status.COMPLETED
-    assert store.list_ids("default", before=None, limit=10) == [accepted.job_id]
+    assert run(accepted, lose_the_view) == "completed"
+    assert result_of(accepted.job_id).status is Status.COMPLETED
+    assert view_of(accepted.job_id).status is Status.COMPLETED
+    assert views.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
 
-def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted, monkeypatch):
-    real = ledger.end
+def test_outputs_are_kept_when_the_commit_may_have_been_written(accepted: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_result = ledger.write_result
 
-    def written_but_unanswered(result):
-        real(result)
-        raise StorageUnavailableError("The object store did not answer.")
+    def write_and_fail(result: JobResult) -> JobResult:
+        write_result(result)
+        raise StorageUnavailableError("The object store is unavailable.")
 
-    monkeypatch.setattr(ledger, "end", written_but_unanswered)
+    monkeypatch.setattr(ledger, "write_result", write_and_fail)
     with pytest.raises(StorageUnavailableError):
         run(accepted)
 
-    [output] = ledger.read_result(accepted.job_id).outputs
+    [output] = result_of(accepted.job_id).outputs
     assert s3.exists(output.key)
 
 
@@ -272,38 +275,42 @@ def test_outputs_stay_when_it_is_unknown_whether_the_commit_was_written(accepted
         (b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64, "video/mp4", "wrong_media_kind"),
     ],
 )
-def test_a_file_that_is_not_fit_fails_the_job_before_the_operation_sees_it(make_job, upload, content, media_type, code):
-    def never(task, params):
-        raise AssertionError("the operation was run")
+def test_file_that_cannot_be_processed_fails_the_job_before_the_operation_runs(
+    make_job: MakeJob, upload: Upload, content: bytes, media_type: str, code: str
+) -> None:
+    def never(_task: Task, _params: Any) -> list[Rendition]:
+        raise AssertionError("the operation ran")
 
     job = make_job(file_id=upload(content, media_type or "application/octet-stream"))
     lifecycle.accept(job)
 
     assert run(job, never) == "failed"
-    assert ledger.read_result(job.job_id).error.code == code
+    assert failure_code_of(job.job_id) == code
 
 
-def test_a_file_that_is_gone_fails_the_job(make_job):
+def test_missing_file_fails_the_job(make_job: MakeJob) -> None:
     job = make_job(file_id=ids.new_id())
     lifecycle.accept(job)
 
     assert run(job) == "failed"
-    assert ledger.read_result(job.job_id).error.code == "file_not_found"
+    assert failure_code_of(job.job_id) == "file_not_found"
 
 
-def test_a_large_source_is_read_through_a_link_and_a_small_one_from_disk(accepted, monkeypatch):
-    places = []
+def test_large_source_is_read_through_a_link_and_a_small_one_from_disk(
+    accepted: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locations: list[str] = []
 
-    def where(task, params):
-        places.append(task.source.ffmpeg_input())
+    def locate(task: Task, params: Any) -> list[Rendition]:
+        locations.append(task.source.ffmpeg_input())
         return copy(task, params)
 
-    run(accepted, where)
-    assert Path(places[0]).name.startswith("source-")
+    run(accepted, locate)
+    assert Path(locations[0]).name.startswith("source-")
 
     second = accepted.model_copy(update={"job_id": ids.new_id()})
     lifecycle.accept(second)
-    monkeypatch.setattr(worker, "WHOLE_FILE_BYTES", 1)
-    run(second, where)
-    assert places[1].startswith(aws.client("s3").meta.endpoint_url)
-    assert uploads.key_of(accepted.source.file_id) in places[1]
+    monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
+    run(second, locate)
+    assert locations[1].startswith(aws.client("s3").meta.endpoint_url)
+    assert uploads.key_of(accepted.source.file_id) in locations[1]

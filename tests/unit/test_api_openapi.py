@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from api import documents, examples
+from api import examples, response_models
 from api.main import app, handler
 from api.problems import Problem
+from api.request_models import JobRequest, UploadRequest
 from api.routers.health import Health
-from api.schemas import JobRequest, UploadRequest
-from darkroom.contracts.operations import ACCEPTS, PARAMS, Operation
+from darkroom.contracts.operations import Operation
 from tests.gateway import call, context, event
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -91,12 +91,12 @@ def test_every_answer_has_a_described_model_and_an_example(document: dict[str, A
 @pytest.mark.parametrize(
     ("model", "example"),
     [
-        (documents.FileDocument, examples.FILE),
-        (documents.UploadDocument, examples.UPLOAD),
-        (documents.JobSummary, examples.SUMMARY),
-        (documents.JobDocument, examples.JOB),
-        (documents.JobDocument, examples.QUEUED_JOB),
-        (documents.JobPage, examples.JOB_PAGE),
+        (response_models.FileDetails, examples.FILE),
+        (response_models.UploadDetails, examples.UPLOAD),
+        (response_models.JobSummary, examples.SUMMARY),
+        (response_models.JobDetails, examples.JOB),
+        (response_models.JobDetails, examples.QUEUED_JOB),
+        (response_models.JobPage, examples.JOB_PAGE),
         (Health, examples.HEALTH),
         (UploadRequest, examples.UPLOAD_REQUEST),
     ],
@@ -121,6 +121,29 @@ def test_every_error_is_a_problem_document_with_an_example(document: dict[str, A
                 assert (problem.code, problem.status) == (code, int(status)), name
 
 
+def test_every_schema_and_each_of_its_fields_is_described(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["title"][0].isupper(), name
+        assert len(schema["description"]) > 10, name
+        for field, property_ in schema.get("properties", {}).items():
+            assert property_.get("description"), (name, field)
+
+
+def test_no_two_schemas_have_the_same_title(document: dict[str, Any]) -> None:
+    titles = [schema["title"] for schema in document["components"]["schemas"].values()]
+
+    assert sorted(titles) == sorted(set(titles))
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_the_default_of_every_parameter_is_in_its_schema_or_its_description(operation: Operation) -> None:
+    schema = operation.params.model_json_schema()
+
+    for name, parameter in schema["properties"].items():
+        if parameter.get("default") is None and name not in ("text", "image_file_id"):  # one of the two is required
+            assert "Default: " in parameter["description"] or "(default)" in parameter["description"], name
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     found = set(references(document))
 
@@ -134,9 +157,9 @@ def test_every_operation_is_a_kind_of_request_with_all_its_limits(
     document: dict[str, Any], operation: Operation
 ) -> None:
     body = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]
-    request = resolve(document, body["schema"]["discriminator"]["mapping"][operation])
+    request = resolve(document, resolve(document, body["schema"]["$ref"])["discriminator"]["mapping"][operation])
     params = resolve(document, request["properties"]["params"]["$ref"])
-    contract = PARAMS[operation].model_json_schema(ref_template="#/components/schemas/{model}")
+    contract = operation.params.model_json_schema(ref_template="#/components/schemas/{model}")
 
     assert request["properties"]["operation"]["const"] == operation
     assert params["properties"] == contract["properties"]
@@ -147,9 +170,9 @@ def test_every_operation_is_a_kind_of_request_with_all_its_limits(
 @pytest.mark.parametrize("operation", Operation)
 def test_every_operation_can_come_with_an_upload(document: dict[str, Any], operation: Operation) -> None:
     jobs = document["components"]["schemas"]["UploadRequest"]["properties"]["jobs"]
-    work = resolve(document, jobs["items"]["discriminator"]["mapping"][operation])
+    job = resolve(document, resolve(document, jobs["items"]["$ref"])["discriminator"]["mapping"][operation])
 
-    assert set(work["properties"]) == {"operation", "params"}
+    assert set(job["properties"]) == {"operation", "params"}
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -165,10 +188,11 @@ def test_the_catalogue_describes_every_operation() -> None:
 
     assert [entry["name"] for entry in catalogue] == list(Operation)
     for entry in catalogue:
-        model = PARAMS[Operation(entry["name"])]
+        operation = Operation(entry["name"])
+        model = operation.params
         assert entry["params"] == model.model_json_schema()
-        assert set(entry["accepts"]) == ACCEPTS[Operation(entry["name"])]
-        assert entry["summary"].endswith(".")
+        assert set(entry["accepts"]) == operation.accepts
+        assert entry["summary"] == operation.summary
         assert [model.model_validate(example) for example in entry["examples"]]
 
 
@@ -208,9 +232,3 @@ def test_pictures_travel_as_base64() -> None:
 
     assert answer["isBase64Encoded"] is True
     assert base64.b64decode(answer["body"]).startswith(b"\x89PNG")
-
-
-def test_the_root_leads_to_the_documentation() -> None:
-    answer = call("GET", "/")
-
-    assert (answer.status, answer.headers["location"]) == (307, "docs")

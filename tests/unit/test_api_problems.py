@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from api import problems
-from api.access import RequestLog
+from api.request_log import RequestLog
 from darkroom import errors
 from darkroom.errors import DarkroomError
 from darkroom.log import logger

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api.examples import FILE_ID
-from api.schemas import examples_of
-from darkroom.contracts.operations import PARAMS, Operation, parse_params, spelled_out
+from api.request_models import examples_of
+from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from tests.gateway import Reply, call
 
 
@@ -151,7 +151,7 @@ def test_a_malformed_file_identifier_in_a_body_is_refused() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "sentence"),
     [
-        (b"{", "application/json", "not JSON"),
+        (b"{", "application/json", "not valid JSON"),
         (b"", "application/json", "must be a JSON object"),
         (b"[]", "application/json", "must be a JSON object"),
         (b'"resize"', "application/json", "must be a JSON object"),
@@ -251,8 +251,8 @@ def test_a_form_whose_file_is_text_is_refused_by_name() -> None:
 @pytest.mark.parametrize("operation", Operation)
 def test_stored_parameters_spell_defaults_out_and_mean_the_same(operation: Operation) -> None:
     for example in examples_of(operation):
-        params = PARAMS[operation].model_validate(example)
-        kept = json.loads(json.dumps(spelled_out(params)))
+        params = operation.params.model_validate(example)
+        kept = json.loads(json.dumps(with_defaults(params)))
 
         assert parse_params(operation, kept) == params
         assert kept.items() >= example.items()

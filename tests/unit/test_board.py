@@ -1,6 +1,8 @@
+"""The demo's text output: tables, progress, sizes and durations."""
+
 import io
 
-from localstack import board
+from localstack.demo import board
 
 
 class Terminal(io.StringIO):
@@ -8,13 +10,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_table_makes_columns_as_wide_as_their_widest_cell_and_sets_numbers_right():
+def test_table_columns_fit_their_widest_cell_and_numbers_are_right_aligned() -> None:
     text = board.table(["job", "size"], [["resize", "9 kB"], ["a", "120 kB"]], right=(1,))
 
     assert text.splitlines() == ["job       size", "──────  ──────", "resize    9 kB", "a       120 kB"]
 
 
-def test_log_hears_of_a_job_only_when_something_has_changed():
+def test_log_gets_a_line_only_when_a_job_changed() -> None:
     stream = io.StringIO()
     shown = board.Board(stream)
 
@@ -24,7 +26,7 @@ def test_log_hears_of_a_job_only_when_something_has_changed():
     assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["queued", "running", "running", "done"]
 
 
-def test_terminal_sees_lines_change_in_place():
+def test_terminal_lines_are_redrawn_in_place() -> None:
     stream = Terminal()
     shown = board.Board(stream)
 
@@ -36,6 +38,6 @@ def test_terminal_sees_lines_change_in_place():
     assert stream.getvalue()[before:].startswith("\x1b[2A\x1b[2K  resize")
 
 
-def test_sizes_and_times_read_as_people_write_them():
+def test_sizes_and_durations_have_readable_units() -> None:
     assert [board.size(count) for count in (999, 12_345, 5_300_000)] == ["999 B", "12.3 kB", "5.3 MB"]
     assert [board.seconds(count) for count in (0.417, 59.2, 125)] == ["0.42 s", "59.20 s", "2 min 5 s"]

@@ -1,3 +1,5 @@
+"""Settings are read from the environment, and one error lists everything that is wrong with them."""
+
 import pytest
 
 from darkroom import config
@@ -12,19 +14,19 @@ REQUIRED = {
 }
 
 
-def test_what_is_not_set_has_its_default():
+def test_settings_that_are_not_set_have_their_defaults() -> None:
     settings = config.load(REQUIRED)
 
     assert (settings.bucket, settings.retention_days, settings.cache_secret_arn) == ("a-bucket", 7, "")
 
 
-def test_what_is_set_is_read():
+def test_settings_are_read_from_their_variables() -> None:
     settings = config.load(REQUIRED | {"DARKROOM_RETENTION_DAYS": "30", "DARKROOM_MAX_PIXELS": "1000"})
 
     assert (settings.retention_days, settings.max_pixels) == (30, 1000)
 
 
-def test_everything_that_is_wrong_is_named_at_once():
+def test_one_error_lists_every_missing_or_invalid_variable() -> None:
     with pytest.raises(ConfigurationError) as caught:
         config.load({"DARKROOM_BUCKET": "a-bucket", "DARKROOM_MAX_PIXELS": "many"})
 

@@ -3,81 +3,85 @@ from random import Random
 
 import pytest
 
-from functions.video_compress import crf_search
+from functions.video_compress.crf_search import MAX_CRF_TRIALS, CrfTrial, search_crf, to_decibels
 
-USUAL = 0.55
+#: Loss in decibels per step of the CRF that the search expects.
+USUAL_SLOPE_DB = 0.55
 
 
-def falling(best_db: float, slope_db: float, *, noise: float = 0.0) -> Callable[[int], float]:
-    """A film's scores: so many decibels at factor 1, fewer with each step."""
+def falling_scores(best_db: float, slope_db: float, *, noise: float = 0.0) -> Callable[[int], float]:
+    """The scores of a video: `best_db` decibels at CRF 1, `slope_db` fewer with each step."""
     random = Random(1)
     scores = [1 - 10 ** -((best_db - slope_db * step + random.uniform(-noise, noise)) / 10) for step in range(63)]
-    return lambda factor: scores[factor - 1]
+    return lambda crf: scores[crf - 1]
 
 
-def searched(
-    measure: Callable[[int], float], wanted: float, *, rounds: int | None = None
-) -> tuple[crf_search.Attempt, int]:
-    """The search, which may be told to stop after some rounds."""
-    asked: list[int] = []
+def search(measure: Callable[[int], float], target: float, *, max_trials: int | None = None) -> tuple[CrfTrial, int]:
+    """Runs the search, which stops after `max_trials`; checks the CRFs that it tries."""
+    tried: list[int] = []
 
-    def counted(factor: int) -> float:
-        assert 1 <= factor <= 51
-        assert factor not in asked, "nothing is measured twice"
-        asked.append(factor)
-        return measure(factor)
+    def measure_once(crf: int) -> float:
+        assert 1 <= crf <= 51
+        assert crf not in tried, "no CRF is measured twice"
+        tried.append(crf)
+        return measure(crf)
 
-    found = crf_search.search(
-        counted, wanted=wanted, first=26, most=51, slope_db=USUAL, proceed=lambda: rounds is None or len(asked) < rounds
+    found, trials = search_crf(
+        measure_once,
+        target=target,
+        first_crf=26,
+        max_crf=51,
+        slope_db=USUAL_SLOPE_DB,
+        may_continue=lambda: max_trials is None or len(tried) < max_trials,
     )
-    assert found[1] == len(asked) <= crf_search.MAX_ATTEMPTS
-    return found
+    assert trials == len(tried) <= MAX_CRF_TRIALS
+    return found, trials
 
 
 @pytest.mark.parametrize("slope_db", [0.3, 0.45, 0.55, 0.8, 1.1])
-@pytest.mark.parametrize("wanted", [0.8, 0.9, 0.95, 0.98])
-def test_the_largest_factor_that_will_do_is_found(slope_db: float, wanted: float) -> None:
-    measure = falling(30, slope_db)
-    fitting = max(factor for factor in range(1, 52) if measure(factor) >= wanted)
+@pytest.mark.parametrize("target", [0.8, 0.9, 0.95, 0.98])
+def test_the_largest_crf_that_reaches_the_target_is_found(slope_db: float, target: float) -> None:
+    measure = falling_scores(30, slope_db)
+    largest = max(crf for crf in range(1, 52) if measure(crf) >= target)
 
-    found, rounds = searched(measure, wanted)
+    found, trials = search(measure, target)
 
-    assert (found.crf, found.score) == (fitting, measure(fitting))
-    assert rounds <= 5
-
-
-def test_three_rounds_suffice_where_scores_fall_as_usual() -> None:
-    assert searched(falling(27, 0.57), 0.95)[1] <= 3
-    assert searched(falling(27, 0.52), 0.97)[1] <= 3
+    assert (found.crf, found.score) == (largest, measure(largest))
+    assert trials <= 5
 
 
-def test_a_film_that_always_looks_the_same_gets_the_largest_factor() -> None:
-    found, rounds = searched(lambda _: 1.0, 0.9)
+def test_three_trials_suffice_at_the_usual_slope() -> None:
+    assert search(falling_scores(27, 0.57), 0.95)[1] <= 3
+    assert search(falling_scores(27, 0.52), 0.97)[1] <= 3
+
+
+def test_a_video_without_loss_gets_the_largest_crf() -> None:
+    found, trials = search(lambda _: 1.0, 0.9)
 
     assert (found.crf, found.score) == (51, 1.0)
-    assert rounds <= 3
+    assert trials <= 3
 
 
-def test_the_best_seen_is_taken_where_none_will_do() -> None:
-    found, _ = searched(falling(20, 0.55), 0.9999)
+def test_the_best_score_is_used_where_no_crf_reaches_the_target() -> None:
+    found, _ = search(falling_scores(20, 0.55), 0.9999)
 
     assert found.crf == 1
 
 
-def test_scores_that_do_not_fall_evenly_end_the_search_as_well() -> None:
+def test_the_search_ends_also_with_irregular_scores() -> None:
     for noise in (0.2, 1.0, 5.0):
-        found, _ = searched(falling(25, 0.4, noise=noise), 0.95)
+        found, _ = search(falling_scores(25, 0.4, noise=noise), 0.95)
         assert found.score >= 0.95
-    assert searched(lambda factor: 0.97 if factor < 20 else 0.1, 0.95)[0].score == 0.97
+    assert search(lambda crf: 0.97 if crf < 20 else 0.1, 0.95)[0].score == 0.97
 
 
-def test_a_search_that_may_not_go_on_takes_what_it_has() -> None:
-    good, poor = falling(40, 0.5), falling(16, 0.5)
+def test_a_search_that_must_stop_uses_the_best_trial_so_far() -> None:
+    good, poor = falling_scores(40, 0.5), falling_scores(16, 0.5)
 
-    assert searched(good, 0.9, rounds=1) == (crf_search.Attempt(26, good(26)), 1)
-    assert searched(poor, 0.9, rounds=1) == (crf_search.Attempt(26, poor(26)), 1)
+    assert search(good, 0.9, max_trials=1) == (CrfTrial(26, good(26)), 1)
+    assert search(poor, 0.9, max_trials=1) == (CrfTrial(26, poor(26)), 1)
 
 
-def test_decibels_are_those_of_the_filter() -> None:
-    assert crf_search.decibels(0.953609) == pytest.approx(13.3356, abs=0.001)
-    assert crf_search.decibels(1.0) == pytest.approx(60, abs=0.01)
+def test_decibels_match_those_of_the_ssim_filter() -> None:
+    assert to_decibels(0.953609) == pytest.approx(13.3356, abs=0.001)
+    assert to_decibels(1.0) == pytest.approx(60, abs=0.01)

@@ -1,7 +1,8 @@
-"""The events in `tests/events`, with which people run one function alone, are what the functions take."""
+"""The sample events in `tests/events`, with which a single function can be invoked, are valid."""
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -10,17 +11,17 @@ from darkroom import ids
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import events, uploads
 from darkroom.services import rabbitmq
-from darkroom.tracing import continued
+from darkroom.tracing import continue_trace
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
 
 
-def load(name: str) -> dict:
+def load(name: str) -> Any:
     return json.loads((EVENTS / f"{name}.json").read_text())
 
 
-def test_every_function_has_an_event():
+def test_every_function_has_a_sample_event() -> None:
     functions = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")} | {"api"}
 
     missing = [name for name in functions if not (EVENTS / f"{name}.json").exists()]
@@ -30,25 +31,25 @@ def test_every_function_has_an_event():
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_event_of_an_operation_starts_that_operation(operation):
+def test_event_of_an_operation_names_that_operation(operation: Operation) -> None:
     message = events.parse_invocation(load(operation)).message
 
     assert message.operation is operation
     assert ids.parse_id(message.job_id) == message.job_id
 
 
-def test_ingest_event_announces_one_upload():
+def test_ingest_event_reports_one_upload() -> None:
     (key,) = events.uploaded_keys(load("ingest"))
 
-    _, file_id = uploads.id_of(key)
+    _, file_id = uploads.parse_key(key)
     assert ids.parse_id(file_id) == file_id
 
 
-def test_an_object_that_somebody_put_beside_the_uploads_has_no_file_id():
-    assert uploads.id_of("uploads/photo.jpg") == ("photo.jpg", "")
+def test_object_directly_below_the_prefix_of_uploads_has_no_file_id() -> None:
+    assert uploads.parse_key("uploads/photo.jpg") == ("photo.jpg", "")
 
 
-def test_settle_event_tells_of_a_run_that_died():
+def test_settle_event_reports_a_run_that_crashed() -> None:
     failed = events.parse_failed_invocation(load("settle"))
 
     assert failed.invocation.message.operation is Operation.VIDEO_COMPRESS
@@ -56,16 +57,16 @@ def test_settle_event_tells_of_a_run_that_died():
     assert "signal: killed" in failed.reason
 
 
-def test_dispatch_event_carries_a_message_of_ours():
+def test_dispatch_event_has_a_valid_message() -> None:
     (delivery,) = events.deliveries(load("dispatch"))
 
     message = events.parse_message(delivery.body)
     assert (delivery.queue, delivery.message_id) == (rabbitmq.queue_of(message.operation), message.job_id)
-    assert continued(delivery.headers["traceparent"]) == delivery.headers["traceparent"]
+    assert continue_trace(delivery.headers["traceparent"]) == delivery.headers["traceparent"]
 
 
-def test_api_event_asks_for_the_operations():
-    answer = handler(load("api"), None)
+def test_api_event_requests_the_operations() -> None:
+    response = handler(load("api"), cast(Any, None))
 
-    assert answer["statusCode"] == 200
-    assert len(json.loads(answer["body"])["operations"]) == len(Operation)
+    assert response["statusCode"] == 200
+    assert len(json.loads(response["body"])["operations"]) == len(Operation)

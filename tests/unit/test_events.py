@@ -1,5 +1,8 @@
+"""Events of AWS are parsed as they are documented; invalid messages raise MalformedMessageError."""
+
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -8,23 +11,24 @@ from darkroom.contracts.operations import Operation
 from darkroom.jobs import events
 
 MESSAGE = Message(job_id="a-job", tenant="default", operation=Operation.RESIZE, attempt=2)
+INVOCATION = events.Invocation(message=MESSAGE, traceparent="00-trace")
 
 
-def batch(headers):
+def batch(headers: dict[str, Any] | None) -> events.Event:
     properties = {"headers": headers, "messageId": "an-id"}
     message = {"basicProperties": properties, "redelivered": False, "data": base64.b64encode(b"{}").decode()}
     return {"eventSource": "aws:rmq", "rmqMessagesByQueue": {"darkroom.resize::/": [message]}}
 
 
 @pytest.mark.parametrize("octets", [[-61, -87], [195, 169]])
-def test_header_texts_are_read_from_signed_and_unsigned_bytes(octets):
+def test_header_texts_are_read_from_signed_and_unsigned_bytes(octets: list[int]) -> None:
     [delivery] = events.deliveries(batch({"name": {"bytes": octets}, "number": 10}))
 
     assert delivery.headers == {"name": "é"}
     assert (delivery.queue, delivery.body, delivery.message_id) == ("darkroom.resize", b"{}", "an-id")
 
 
-def test_a_message_without_headers_has_none():
+def test_message_may_have_no_headers() -> None:
     assert events.deliveries(batch(None))[0].headers == {}
 
 
@@ -40,15 +44,15 @@ def test_a_message_without_headers_has_none():
         MESSAGE.model_dump_json().replace("}", ',"more":1}').encode(),
     ],
 )
-def test_a_body_that_is_no_message_is_told_apart(body):
+def test_invalid_message_is_rejected(body: bytes) -> None:
     with pytest.raises(events.MalformedMessageError):
         events.parse_message(body)
 
 
-def test_a_message_survives_its_way_through_an_invocation():
-    payload = events.invocation_payload(events.Invocation(message=MESSAGE, traceparent="00-trace"))
+def test_invocation_is_parsed_from_its_own_payload() -> None:
+    payload = events.invocation_payload(INVOCATION)
 
-    assert events.parse_invocation(json.loads(payload)) == events.Invocation(message=MESSAGE, traceparent="00-trace")
+    assert events.parse_invocation(json.loads(payload)) == INVOCATION
 
 
 @pytest.mark.parametrize(
@@ -59,12 +63,10 @@ def test_a_message_survives_its_way_through_an_invocation():
         (None, False),
     ],
 )
-def test_a_failed_run_tells_whether_it_ran_out_of_time(answer, timed_out):
+def test_failed_invocation_has_timed_out_if_lambda_reports_so(answer: dict[str, str] | None, timed_out: bool) -> None:
     record = {
         "requestContext": {"condition": "RetriesExhausted"},
-        "requestPayload": json.loads(
-            events.invocation_payload(events.Invocation(message=MESSAGE, traceparent="00-trace"))
-        ),
+        "requestPayload": json.loads(events.invocation_payload(INVOCATION)),
         "responsePayload": answer,
     }
 
@@ -74,18 +76,17 @@ def test_a_failed_run_tells_whether_it_ran_out_of_time(answer, timed_out):
     assert failed.reason
 
 
-@pytest.mark.parametrize(("condition", "never_began"), [("EventAgeExceeded", True), ("RetriesExhausted", False)])
-def test_a_failed_run_tells_whether_lambda_had_no_room_for_it(condition, never_began):
-    invocation = events.Invocation(message=MESSAGE, traceparent="00-trace")
+@pytest.mark.parametrize(("condition", "never_started"), [("EventAgeExceeded", True), ("RetriesExhausted", False)])
+def test_failed_invocation_never_started_if_lambda_had_no_capacity(condition: str, never_started: bool) -> None:
     record = {
         "requestContext": {"condition": condition},
-        "requestPayload": json.loads(events.invocation_payload(invocation)),
+        "requestPayload": json.loads(events.invocation_payload(INVOCATION)),
     }
 
-    assert events.parse_failed_invocation(record).never_began is never_began
+    assert events.parse_failed_invocation(record).never_started is never_started
 
 
-def test_keys_of_uploads_are_decoded_and_the_test_event_has_none():
+def test_keys_of_uploads_are_decoded_and_the_test_event_has_none() -> None:
     record = {"s3": {"object": {"key": "uploads/default/a+b%C3%A9"}}}
 
     assert events.uploaded_keys({"Records": [record]}) == ["uploads/default/a bé"]

@@ -1,4 +1,4 @@
-"""What clients are told of a failed job."""
+"""Clients see the code and a message of each error, but no internal names."""
 
 import pytest
 
@@ -13,18 +13,18 @@ from darkroom.errors import (
 )
 from darkroom.jobs import lifecycle
 
-INSIDES = "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
+INTERNAL = "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to read s3://darkroom-123456789012"
 
 
 @pytest.mark.parametrize("kind", [StorageUnavailableError, SecretsUnavailableError, ConfigurationError])
-def test_what_a_part_says_of_our_insides_is_not_told(kind: type[DarkroomError]) -> None:
-    told = lifecycle.failure_of(kind(INSIDES))
+def test_failure_of_an_outage_has_no_internal_names(kind: type[DarkroomError]) -> None:
+    failure = lifecycle.failure_of(kind(INTERNAL))
 
-    assert told.code == kind.code
-    assert told.message.endswith(".")
-    assert "123456789012" not in told.message
+    assert failure.code == kind.code
+    assert failure.message.endswith(".")
+    assert "123456789012" not in failure.message
 
 
 @pytest.mark.parametrize("kind", [CorruptMediaError, WorkerDiedError])
-def test_what_is_said_of_the_job_itself_is_told(kind: type[DarkroomError]) -> None:
+def test_failure_of_the_job_itself_has_the_message_of_its_error(kind: type[DarkroomError]) -> None:
     assert lifecycle.failure_of(kind("The file ends early.")) == Failure(code=kind.code, message="The file ends early.")

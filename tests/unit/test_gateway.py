@@ -1,4 +1,4 @@
-"""The proxy in front of the emulated API Gateway: what goes through untouched, what it adds, what it refuses."""
+"""The proxy in front of the emulated API Gateway: what it passes on unchanged, what it adds, what it rejects."""
 
 import asyncio
 import dataclasses
@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 from yarl import URL
 
-from localstack.gateway import MAX_BODY_BYTES, Gateway
+from localstack.aws.gateway import MAX_BODY_BYTES, Gateway
 from localstack.settings import Settings, load
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,11 +32,11 @@ async def serve(application: web.Application, port: int) -> web.AppRunner:
 
 
 def converse(talk: Conversation, answer: Answer | None, api_id: str | None = "api-1") -> list[web.Request]:
-    """Runs a conversation with a gateway whose emulator gives the answer, or is not there. Returns what was asked."""
-    asked: list[web.Request] = []
+    """Sends requests to a gateway whose emulator responds with `answer`, or does not run. Returns what it received."""
+    received: list[web.Request] = []
 
     async def emulate(request: web.Request) -> web.StreamResponse:
-        asked.append(request)
+        received.append(request)
         assert answer is not None
         return await answer(request)
 
@@ -53,12 +53,12 @@ def converse(talk: Conversation, answer: Answer | None, api_id: str | None = "ap
             for runner in runners:
                 await runner.cleanup()
 
-    loop = asyncio.new_event_loop()  # and not asyncio.run, which leaves the process without a current loop
+    loop = asyncio.new_event_loop()  # asyncio.run would leave the process without a current loop
     try:
         loop.run_until_complete(run())
     finally:
         loop.close()
-    return asked
+    return received
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -66,8 +66,8 @@ async def echo(request: web.Request) -> web.Response:
     return web.json_response({"headers": dict(request.headers), "path": request.raw_path, "bytes": len(body)})
 
 
-def test_request_goes_to_the_api_with_its_path_as_it_was_written():
-    async def talk(client):
+def test_request_is_forwarded_to_the_api_with_its_path_unchanged() -> None:
+    async def talk(client: aiohttp.ClientSession) -> None:
         await client.get(URL("/files/a%2Fb%20c?x=1&x=%2F", encoded=True))
 
     (request,) = converse(talk, echo)
@@ -75,8 +75,8 @@ def test_request_goes_to_the_api_with_its_path_as_it_was_written():
     assert request.raw_path == "/_aws/execute-api/api-1/files/a%2Fb%20c?x=1&x=%2F"
 
 
-def test_headers_tell_where_the_request_came_from():
-    async def talk(client):
+def test_forwarded_headers_name_client_and_scheme() -> None:
+    async def talk(client: aiohttp.ClientSession) -> None:
         await client.get("/", headers={"X-Forwarded-For": "192.0.2.1", "Host": "pictures.test:8000", "X-Mine": "1"})
 
     (request,) = converse(talk, echo)
@@ -88,8 +88,8 @@ def test_headers_tell_where_the_request_came_from():
     assert request.headers["X-Mine"] == "1"
 
 
-def test_headers_of_one_connection_are_not_passed_on():
-    async def talk(client):
+def test_hop_by_hop_headers_are_not_forwarded() -> None:
+    async def talk(client: aiohttp.ClientSession) -> None:
         await client.get("/", headers={"Connection": "keep-alive, X-Private", "X-Private": "1", "TE": "trailers"})
 
     (request,) = converse(talk, echo)
@@ -98,12 +98,12 @@ def test_headers_of_one_connection_are_not_passed_on():
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 304, 307, 404, 422, 500, 503])
-def test_answers_of_every_status_pass_untouched(status):
-    async def answer(_request):
+def test_responses_of_every_status_pass_unchanged(status: int) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
         headers = {"Location": "http://127.0.0.1:1/elsewhere", "Content-Type": "application/problem+json"}
         return web.Response(status=status, headers=headers, body=b"" if status in (204, 304) else b'{"a": 1}')
 
-    async def talk(client):
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.get("/", allow_redirects=False) as got:
             assert got.status == status
             assert got.headers["Location"] == "http://127.0.0.1:1/elsewhere"
@@ -113,14 +113,14 @@ def test_answers_of_every_status_pass_untouched(status):
     converse(talk, answer)
 
 
-def test_cookies_stay_apart_and_compressed_bodies_compressed():
-    async def answer(_request):
+def test_repeated_headers_and_compressed_bodies_are_kept() -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
         response = web.Response(body=b"\x1f\x8bnot really", headers={"Content-Encoding": "gzip"})
         response.headers.add("Set-Cookie", "a=1")
         response.headers.add("Set-Cookie", "b=2")
         return response
 
-    async def talk(client):
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.get("/") as got:
             assert got.headers.getall("Set-Cookie") == ["a=1", "b=2"]
             assert got.headers["Content-Encoding"] == "gzip"
@@ -129,21 +129,21 @@ def test_cookies_stay_apart_and_compressed_bodies_compressed():
     converse(talk, answer)
 
 
-def test_body_is_carried_both_ways_byte_for_byte():
+def test_body_is_unchanged_in_both_directions() -> None:
     content = bytes(range(256)) * 4000
 
-    async def answer(request):
+    async def answer(request: web.Request) -> web.StreamResponse:
         return web.Response(body=await request.read(), content_type="application/octet-stream")
 
-    async def talk(client):
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.post("/", data=content) as got:
             assert await got.read() == content
 
     converse(talk, answer)
 
 
-def test_long_answer_is_passed_on_while_it_comes():
-    async def answer(request):
+def test_long_response_is_streamed() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first")
@@ -151,7 +151,7 @@ def test_long_answer_is_passed_on_while_it_comes():
         await response.write(b"second")
         return response
 
-    async def talk(client):
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.get("/") as got:
             assert await asyncio.wait_for(got.content.readany(), 0.4) == b"first"
             assert await got.content.read() == b"second"
@@ -159,8 +159,8 @@ def test_long_answer_is_passed_on_while_it_comes():
     converse(talk, answer)
 
 
-def test_answer_to_head_keeps_its_length_and_has_no_body():
-    async def talk(client):
+def test_response_to_head_has_its_length_and_no_body() -> None:
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.head("/") as got:
             assert int(got.headers["Content-Length"]) > 0
             assert await got.read() == b""
@@ -170,8 +170,8 @@ def test_answer_to_head_keeps_its_length_and_has_no_body():
     assert request.method == "HEAD"
 
 
-def test_body_that_api_gateway_would_refuse_is_refused():
-    async def talk(client):
+def test_body_over_the_limit_of_api_gateway_is_rejected() -> None:
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.post("/", data=io.BytesIO(bytes(MAX_BODY_BYTES + 1))) as got:
             assert got.status == 413
 
@@ -179,8 +179,8 @@ def test_body_that_api_gateway_would_refuse_is_refused():
 
 
 @pytest.mark.parametrize(("answer", "api_id"), [(None, "api-1"), (echo, None)])
-def test_without_a_stack_the_answer_is_a_problem_document(answer, api_id):
-    async def talk(client):
+def test_response_without_a_stack_is_a_problem_document(answer: Answer | None, api_id: str | None) -> None:
+    async def talk(client: aiohttp.ClientSession) -> None:
         async with client.get("/jobs") as got:
             problem = json.loads(await got.read())
             assert (got.status, got.content_type) == (503, "application/problem+json")
@@ -191,12 +191,12 @@ def test_without_a_stack_the_answer_is_a_problem_document(answer, api_id):
     converse(talk, answer, api_id)
 
 
-def test_client_that_hangs_up_leaves_the_next_one_served():
-    async def answer(request):
+def test_next_client_is_served_after_one_disconnected() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.3 if request.path.endswith("slow") else 0)
         return web.Response(text="fine")
 
-    async def talk(client):
+    async def talk(client: aiohttp.ClientSession) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.get("/slow"), 0.1)
         async with client.get("/quick") as got:

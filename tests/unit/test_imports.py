@@ -1,4 +1,4 @@
-"""Arrows go one way. Read from the syntax, so that an import inside a function counts as well."""
+"""Imports go down the layers only. They are read from the syntax, so imports inside functions count as well."""
 
 import ast
 
@@ -7,8 +7,8 @@ import pytest
 from darkroom.contracts.operations import Operation
 from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
 
-#: The shared package in layers: a module may import from the layers before its own, and in its own only what is listed
-#: before it.
+#: The layers of the shared package, lowest first, and the modules of each, lowest first. A module may import from the
+#: layers before its own, and in its own layer the modules that are listed before it.
 LAYERS = {
     "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
@@ -17,14 +17,23 @@ LAYERS = {
         *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
         *("xmp", "metadata", "encode_process", "auto_format", "encode"),
     ],
-    "av": ["lengths", "ffmpeg", "probe", "keyframes", "filters", "tags", "loudness"],
-    "services": ["aws", "s3", "redis.store", "rabbitmq"],
-    "jobs": ["workdir", "events", "uploads", "ledger", "lifecycle", "ingestion", "worker"],
+    "av": [
+        *("output", "process", "inputs", "ffmpeg_errors", "ffmpeg", "probe", "mp4", "truncation", "keyframes"),
+        *("filters", "tags", "loudness"),
+    ],
+    "services": [
+        *("aws", "s3", "rabbitmq"),
+        *("redis.keys", "redis.deadlines", "redis.client", "redis.scripts"),
+        *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
+    ],
+    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
 }
+
+HELP = "LAYERS in tests/unit/test_imports.py lists every module of layers/core/darkroom in its layer, lowest first"
 
 
 def in_layer(layer: str) -> list[str]:
-    """The modules of one layer, below what its folder says of itself."""
+    """The modules of one layer, after the __init__.py of its folders."""
     folder = f"darkroom.{layer}".rstrip(".")
     folders = {folder, *(f"{folder}.{name}".rpartition(".")[0] for name in LAYERS[layer])}
     return [*sorted(folders), *(f"{folder}.{name}" for name in LAYERS[layer])]
@@ -37,10 +46,13 @@ SERVICES = {
     *(f"darkroom.jobs.{name}" for name in LAYERS["jobs"] if name not in ("workdir", "events", "worker")),
 }
 
-#: The only modules that may import a third-party package, where one place is meant to know it.
+#: The packages that do not ship.
+LOCAL = ("localstack.", "tools.")
+
+#: The only modules that may import a third-party package, where it belongs to few.
 ALLOWED_IMPORTERS = {
     "pika": {"darkroom.services.rabbitmq"},
-    "redis": {"darkroom.services.redis.store"},
+    "redis": {"darkroom.services.redis.client"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
     "pyvips": {
@@ -60,91 +72,126 @@ ALLOWED_IMPORTERS = {
         "functions.resize.app",
         "functions.watermark.app",
         "functions.video_thumbnail.app",
+        "functions.video_thumbnail.frames",
     },
     "PIL": {"darkroom.images.pillow"},
     "defusedxml": {"darkroom.images.xmp"},
     "pi_heif": {"darkroom.images.heic_process"},
 }
 
+#: The packages that each package may import.
+ALLOWED_PACKAGES = {
+    "darkroom": {"darkroom"},
+    "api": {"api", "darkroom"},
+    "functions": {"functions", "darkroom"},
+    "localstack": {"localstack", "darkroom"},
+    "tools": {"tools", "localstack"},
+}
+
+#: Names that several modules define, because Lambda, FastAPI or a program needs them.
+REPEATED_NAMES = {"handler", "router", "main"}
+
+#: Calls that read the environment or connect to a service.
+CONNECTING_CALLS = {"settings", "secret", "logger", "Logger", "client", "redis_client", "create_client"}
+
 
 def ours(module: Module) -> set[str]:
     return module.imports & modules().keys()
 
 
+def names(found: set[str]) -> str:
+    return ", ".join(sorted(found))
+
+
 def test_every_module_of_the_shared_package_has_a_layer() -> None:
-    assert set(ORDER) == set(in_package("darkroom"))
+    present = set(in_package("darkroom"))
+
+    assert not present - set(ORDER), f"add {names(present - set(ORDER))} to its layer: {HELP}"
+    assert not set(ORDER) - present, f"remove {names(set(ORDER) - present)}, which does not exist: {HELP}"
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_shared_module_imports_only_from_below(name: str) -> None:
     above = {other for other in ours(modules()[name]) if ORDER.index(other) >= ORDER.index(name)}
 
-    assert not above, f"{name} imports {above}"
+    assert not above, (
+        f"{name} must not import {names(above)}, which is above it. Move the code that needs it up, or the code it "
+        f"needs down. If only their order within a layer is wrong, change it: {HELP}"
+    )
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_package_imports_only_itself_and_what_it_is_built_on(package: str) -> None:
-    allowed = {
-        "darkroom": {"darkroom"},
-        "api": {"api", "darkroom"},
-        "functions": {"darkroom", "functions"},
-        "localstack": {"localstack", "darkroom"},
-    }[package]
+def test_package_imports_only_the_packages_it_may(package: str) -> None:
+    allowed = ALLOWED_PACKAGES[package]
 
     for name, module in in_package(package).items():
         foreign = {other for other in ours(module) if other.split(".")[0] not in allowed}
-        assert not foreign, f"{name} imports {foreign}"
-        assert not any(other.split(".")[0] == "tests" for other in module.imports), name
+        assert not foreign, f"{name} must not import {names(foreign)}: {package} may import {names(allowed)} only"
+        tests = {other for other in module.imports if other.split(".")[0] == "tests"}
+        assert not tests, f"{name} must not import {names(tests)}: no test code ships"
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_operation_knows_media_and_the_worker_but_no_service(operation: Operation) -> None:
-    imports = ours(modules()[f"functions.{operation}.app"])
+def test_operation_imports_the_worker_and_no_service(operation: Operation) -> None:
+    name = f"functions.{operation}.app"
+    imports = ours(modules()[name])
+    services = imports & (SERVICES | {"darkroom.jobs.events"})
 
-    assert "darkroom.jobs.worker" in imports
-    assert not imports & (SERVICES | {"darkroom.jobs.events"}), "an operation knows nothing of queues, buckets or jobs"
+    assert "darkroom.jobs.worker" in imports, f"{name} must make its handler with darkroom.jobs.worker.bind"
+    assert not services, (
+        f"{name} must not import {names(services)}: an operation gets its source from its task and returns renditions; "
+        "the worker does everything that needs a service"
+    )
 
 
-def test_media_modules_know_no_service() -> None:
+def test_media_modules_import_no_service() -> None:
     for name in sorted(MEDIA):
-        assert not reachable_modules(name) & SERVICES, name
+        services = reachable_modules(name) & SERVICES
+        assert not services, f"{name} must not load {names(services)}, not even through other modules"
 
 
 def test_api_loads_no_media_engine_and_no_worker() -> None:
     loaded = reachable_modules("api.main")
 
-    assert not loaded & (MEDIA | {"darkroom.jobs.worker"})
-    assert not third_party(loaded) & {"PIL", "pyvips"}
+    forbidden = (loaded & (MEDIA | {"darkroom.jobs.worker"})) | (third_party(loaded) & {"PIL", "pyvips"})
+    assert not forbidden, f"the API must not load {names(forbidden)}: its function has no imaging layer"
 
 
 @pytest.mark.parametrize("name", ["ingest", "dispatch", "settle", "sweep", "topology"])
 def test_functions_around_the_operations_load_neither_engine_nor_web_framework(name: str) -> None:
     loaded = reachable_modules(f"functions.{name}.app")
 
-    assert not loaded & (MEDIA | {"darkroom.jobs.worker"})
-    assert not third_party(loaded) & {"PIL", "pyvips", "fastapi", "starlette"}
+    packages = third_party(loaded) & {"PIL", "pyvips", "fastapi", "starlette"}
+    forbidden = (loaded & (MEDIA | {"darkroom.jobs.worker"})) | packages
+    assert not forbidden, f"functions.{name}.app must not load {names(forbidden)}: its function has the core layer only"
 
 
-def third_party(names: set[str]) -> set[str]:
-    return {other.split(".")[0] for name in names for other in modules()[name].imports}
+def third_party(loaded: set[str]) -> set[str]:
+    return {other.split(".")[0] for name in loaded for other in modules()[name].imports}
 
 
 @pytest.mark.parametrize("package", ALLOWED_IMPORTERS)
-def test_third_party_package_is_known_in_its_place_only(package: str) -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
-    users = {name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}}
+def test_third_party_package_is_imported_only_where_it_belongs(package: str) -> None:
+    shipped = {name: module for name, module in modules().items() if not name.startswith(LOCAL)}
+    importers = {
+        name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}
+    }
+    allowed = ALLOWED_IMPORTERS[package]
 
-    assert users == ALLOWED_IMPORTERS[package]
+    assert importers <= allowed, f"{names(importers - allowed)} must not import {package}; use {names(allowed)}"
+    assert importers >= allowed, (
+        f"remove {names(allowed - importers)} from ALLOWED_IMPORTERS: it does not import {package}"
+    )
 
 
-def test_environment_is_read_in_one_place() -> None:
+def test_environment_is_read_in_one_module() -> None:
     readers = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and {"environ", "getenv", "environb"} & mentioned(module)
+        if not name.startswith(LOCAL) and {"environ", "getenv", "environb"} & mentioned(module)
     }
 
-    assert readers == {"darkroom.config"}
+    assert readers == {"darkroom.config"}, "only darkroom.config reads the environment: add a setting there"
 
 
 def mentioned(module: Module) -> set[str]:
@@ -153,8 +200,20 @@ def mentioned(module: Module) -> set[str]:
     return imported | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
-def test_nothing_is_asked_of_a_service_or_the_environment_at_import() -> None:
+def test_no_module_connects_or_reads_the_environment_at_import() -> None:
     for name, module in modules().items():
-        if not name.startswith("localstack"):
-            at_import = module.called_at_import
-            assert not at_import & {"settings", "client", "secret", "logger", "Logger", "create_client"}, name
+        if not name.startswith(LOCAL):
+            calls = module.called_at_import & CONNECTING_CALLS
+            assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"
+
+
+def test_public_name_is_defined_in_one_module() -> None:
+    modules_of: dict[str, set[str]] = {}
+    for name, module in modules().items():
+        if not name.startswith(LOCAL):
+            for definition in module.definitions:
+                modules_of.setdefault(definition, set()).add(name)
+
+    public = {name for name in modules_of if not name.startswith(("_", "<"))} - REPEATED_NAMES
+    repeated = [f"{name} in {names(modules_of[name])}" for name in sorted(public) if len(modules_of[name]) > 1]
+    assert not repeated, f"give each public name to one module, so that a search finds it: {'; '.join(repeated)}"

@@ -1,31 +1,37 @@
-"""The event that the local mapping builds, against the one that AWS documents and against what dispatch reads."""
+"""The event that the local mapping builds, compared with AWS's documentation and with what dispatch reads."""
 
 import base64
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pika
 import pytest
 
 from darkroom.jobs import events
-from localstack import rmq_event
-from localstack.rmq_event import Source
+from localstack.aws import rmq_event
+from localstack.aws.rmq_event import Source
+
+Event = dict[str, Any]
 
 EVENTS = Path(__file__).parents[1] / "events"
 SOURCE = Source("arn:aws:mq:us-east-1:000000000000:broker:b:1", "darkroom.resize", "/")
 
 
-def recorded(name: str) -> dict:
-    return json.loads((EVENTS / name).read_text())
+def recorded(name: str) -> Event:
+    event: Event = json.loads((EVENTS / name).read_text())
+    return event
 
 
-def message(headers: dict | None = None, body: bytes = b"{}", **properties) -> dict:
-    return json.loads(rmq_event.record(pika.BasicProperties(headers=headers, **properties), body, redelivered=False))
+def message(headers: Event | None = None, body: bytes = b"{}", **properties: Any) -> Event:
+    record = rmq_event.record(pika.BasicProperties(headers=headers, **properties), body, redelivered=False)
+    message: Event = json.loads(record)
+    return message
 
 
-def test_event_equals_the_documented_one():
+def test_event_equals_the_documented_one() -> None:
     # Given the message from which AWS's documentation shows the event
     documented = recorded("rmq_documented.json")
     properties = pika.BasicProperties(
@@ -43,14 +49,14 @@ def test_event_equals_the_documented_one():
     source = Source(documented["eventSourceArn"], "pizzaQueue", "/")
     event = json.loads(rmq_event.event(source, [rmq_event.record(properties, body, redelivered=False)]))
 
-    # Then only the size differs, which in the documentation is not that of the data it shows
+    # Then only the size differs: the documentation shows one that does not match its data
     (documented_message,) = documented["rmqMessagesByQueue"]["pizzaQueue::/"]
     assert documented_message["basicProperties"]["bodySize"] != len(body)
     documented_message["basicProperties"]["bodySize"] = len(body)
     assert event == documented
 
 
-def test_event_has_the_documented_order_of_keys():
+def test_event_has_the_documented_order_of_keys() -> None:
     documented = recorded("rmq_documented.json")["rmqMessagesByQueue"]["pizzaQueue::/"][0]
 
     ours = message({})
@@ -59,7 +65,7 @@ def test_event_has_the_documented_order_of_keys():
     assert list(ours["basicProperties"]) == list(documented["basicProperties"])
 
 
-def test_two_messages_of_ours_look_as_in_the_event_for_people():
+def test_event_of_our_messages_equals_the_sample_event() -> None:
     expected = recorded("rmq.json")
     records = []
     for entry in expected["rmqMessagesByQueue"]["darkroom.resize::/"]:
@@ -81,7 +87,7 @@ def test_two_messages_of_ours_look_as_in_the_event_for_people():
     assert event == expected
 
 
-def test_dispatch_reads_what_the_mapping_writes():
+def test_dispatch_reads_the_event_of_the_mapping() -> None:
     body = b'{"job_id":"019ab000-0000-7000-8000-000000000001","tenant":"default","operation":"resize","attempt":2}'
     record = rmq_event.record(
         pika.BasicProperties(message_id="m", headers={"traceparent": "00-abc"}), body, redelivered=True
@@ -93,11 +99,11 @@ def test_dispatch_reads_what_the_mapping_writes():
     assert delivery.headers == {"traceparent": "00-abc"}
 
 
-def test_header_text_becomes_signed_bytes_as_java_has_them():
+def test_text_headers_become_signed_bytes_as_in_java() -> None:
     assert message({"name": "ü"})["basicProperties"]["headers"] == {"name": {"bytes": [-61, -68]}}
 
 
-def test_headers_of_every_amqp_type_become_json():
+def test_headers_of_every_amqp_type_become_json() -> None:
     headers = {
         "flag": True,
         "number": 2**40,
@@ -132,18 +138,18 @@ def test_headers_of_every_amqp_type_become_json():
         (1_798_761_599, "Dec 31, 2026, 11:59:59 PM"),
     ],
 )
-def test_time_is_american_text(seconds, text):
+def test_timestamp_is_in_american_format(seconds: int, text: str) -> None:
     assert message(timestamp=seconds)["basicProperties"]["timestamp"] == text
 
 
-def test_message_without_properties_has_every_key_and_null():
+def test_message_without_properties_has_every_key_with_null() -> None:
     properties = message(None, b"12345")["basicProperties"]
 
     assert {name for name, value in properties.items() if value is not None} == {"bodySize"}
     assert properties["bodySize"] == 5
 
 
-def test_queue_and_virtual_host_are_quoted_in_the_key():
+def test_queue_and_virtual_host_are_quoted_in_the_key() -> None:
     event = json.loads(rmq_event.event(Source("arn", 'odd "queue"', "ünder"), []))
 
     assert event["rmqMessagesByQueue"] == {'odd "queue"::ünder': []}

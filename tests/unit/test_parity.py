@@ -1,17 +1,17 @@
-"""One word names an operation everywhere. Whoever adds one finds here what is still missing."""
+"""Every operation in the registry needs a folder, template resources and tests. These tests name what is missing."""
 
 import ast
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from darkroom.contracts import operations
 from darkroom.contracts.operations import Operation
 from tests.code import modules
 from tests.template import Template
 
 ROOT = Path(__file__).parents[2]
+
+#: The functions around the operations.
 AROUND = {"ingest", "dispatch", "settle", "sweep", "topology"}
 
 
@@ -19,19 +19,43 @@ def camel(word: str) -> str:
     return "".join(part.capitalize() for part in word.split("_"))
 
 
-@pytest.mark.parametrize("operation", Operation)
-def test_operation_has_everything_under_its_name(operation: Operation) -> None:
-    wanted = [
-        ROOT / "functions" / operation / "app.py",
-        ROOT / "tests" / "unit" / f"test_{operation}.py",
-        ROOT / "tests" / "events" / f"{operation}.json",
-    ]
+def gaps(operation: str, root: Path, template: Template) -> list[str]:
+    """What an operation lacks, one sentence each."""
+    function, mapping = f"{camel(operation)}Function", f"{camel(operation)}Mapping"
+    there = {
+        f"functions/{operation}/app.py is missing: it holds the operation's code and its handler.": (
+            root / "functions" / operation / "app.py"
+        ).is_file(),
+        f"template.yaml has no {function}: the Lambda function that runs the operation.": function
+        in template.functions,
+        f"template.yaml has no {mapping}: it feeds the queue darkroom.{operation} to dispatch.": mapping
+        in template.resources,
+        f"tests/unit/test_{operation}.py is missing: it tests the operation.": (
+            root / "tests" / "unit" / f"test_{operation}.py"
+        ).is_file(),
+        f"tests/events/{operation}.json is missing: an event to invoke the function with.": (
+            root / "tests" / "events" / f"{operation}.json"
+        ).is_file(),
+    }
+    return [sentence for sentence, found in there.items() if not found]
 
-    assert not [str(path.relative_to(ROOT)) for path in wanted if not path.is_file()]
-    assert f"{camel(operation)}Function" in Template().functions
-    assert f"{camel(operation)}Mapping" in Template().resources
-    assert operation in operations.ACCEPTS
-    assert operation in operations.PARAMS
+
+@pytest.mark.parametrize("operation", Operation)
+def test_operation_lacks_nothing(operation: Operation) -> None:
+    assert gaps(operation, ROOT, Template()) == []
+
+
+def test_everything_that_a_new_operation_lacks_is_said_in_a_sentence() -> None:
+    sentences = gaps("sharpen", ROOT, Template())
+
+    assert [sentence.split()[0] for sentence in sentences] == [
+        "functions/sharpen/app.py",
+        "template.yaml",
+        "template.yaml",
+        "tests/unit/test_sharpen.py",
+        "tests/events/sharpen.json",
+    ]
+    assert all(sentence.endswith(".") for sentence in sentences)
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -49,16 +73,17 @@ def is_handler(node: ast.Assign) -> bool:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_operation_has_parameters_with_an_example_that_they_accept(operation: Operation) -> None:
-    model = operations.PARAMS[operation]
+def test_operation_has_parameters_of_its_name_with_a_summary_and_valid_examples(operation: Operation) -> None:
+    model = operation.params
     examples = model.model_json_schema()["examples"]
 
-    assert issubclass(model, BaseModel)
+    assert operation.name == operation.upper()
     assert model.__name__ == f"{camel(operation)}Params"
+    assert operation.summary.endswith(".")
     assert [model.model_validate(example) for example in examples]
 
 
-def test_nothing_is_left_of_an_operation_that_is_gone() -> None:
+def test_nothing_is_left_of_a_removed_operation() -> None:
     folders = {path.name for path in (ROOT / "functions").iterdir() if path.is_dir() and path.name != "__pycache__"}
     queues = {name.removesuffix("Mapping") for name in Template().resources if name.endswith("Mapping")}
     functions = {name.removesuffix("Function") for name in Template().functions}
@@ -66,4 +91,3 @@ def test_nothing_is_left_of_an_operation_that_is_gone() -> None:
     assert folders == set(Operation) | AROUND
     assert queues == {camel(operation) for operation in Operation} | {"Dead"}
     assert functions == {camel(word) for word in {*Operation, *AROUND, "api"}}
-    assert set(operations.ACCEPTS) == set(operations.PARAMS) == set(Operation)

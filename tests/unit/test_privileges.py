@@ -1,8 +1,7 @@
-"""Least privilege, both ways: a function's role allows what its code calls, and nothing else.
+"""Least privilege: the role of a function allows what its code calls, and nothing else.
 
-What a function calls is read from the syntax: from its app.py through everything that it reaches to the functions that
-speak to AWS. Only the part of the bucket that a caller works on is declared, in PARTS. Whatever is mentioned on the way
-counts as called.
+The calls of a function are read from its source: from its app.py through everything that it reaches, down to the calls
+of AWS clients. A name that is mentioned counts as called. PREFIXES declares which prefix of the bucket a caller uses.
 """
 
 import ast
@@ -15,7 +14,7 @@ from darkroom.contracts.operations import Operation
 from tests.code import IMPORTING, Node, in_package, modules, reachable
 from tests.template import Template, existing_services, new_network
 
-#: What S3's methods need. Reading needs s3:ListBucket as well, because S3 answers 403 for a missing object without it.
+#: The permissions of S3's methods. Reading needs s3:ListBucket as well: without it S3 returns 403 for a missing object.
 S3_ACTIONS = {
     "put_object": {"s3:PutObject"},
     "get_object": {"s3:GetObject", "s3:ListBucket"},
@@ -26,33 +25,33 @@ S3_ACTIONS = {
     "generate_presigned_url": {"s3:GetObject"},
 }
 
-#: The part of the bucket that each user of `storage` works on.
-PARTS = {
-    ("darkroom.jobs.ledger", "accept"): "ledger",
-    ("darkroom.jobs.ledger", "end"): "ledger",
+#: The prefix of the bucket that each caller of `darkroom.services.s3` uses.
+PREFIXES = {
+    ("darkroom.jobs.ledger", "write_job"): "ledger",
+    ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "jobs_after"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
-    ("darkroom.jobs.uploads", "landed_since"): "uploads",
-    ("darkroom.jobs.lifecycle", "tidy"): "processed",
-    ("darkroom.jobs.worker", "StoredSource"): "uploads",
+    ("darkroom.jobs.uploads", "uploaded_after"): "uploads",
+    ("darkroom.jobs.lifecycle", "clean_up"): "processed",
+    ("darkroom.jobs.source", "StoredSource"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
     ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",
     ("api.routers.uploads", "create_upload"): "uploads",
-    ("api.routers.health", "_ask_storage"): "ledger",
+    ("api.routers.health", "_check_storage"): "ledger",
     ("api.routers.jobs", "download_result"): "processed",
-    ("api.documents", "download_link"): "processed",
-    ("api.idempotency", "reserve"): "work",
+    ("api.job_responses", "download_link"): "processed",
+    ("api.idempotency", "reserve_ids"): "work",
 }
 
-#: The settings that name secrets, and the environment variables behind them.
+#: The settings that name secrets, and their environment variables.
 SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn": "DARKROOM_CACHE_SECRET_ARN"}
 
-#: Users of a client other than S3's.
+#: The callers of clients other than S3's.
 CLIENTS = {("functions.dispatch.app", "_invoke"): "lambda", ("darkroom.services.aws", "secret"): "secretsmanager"}
 
-VARIANTS = {"with its own network": new_network, "on existing services": existing_services}
+VARIANTS = {"with a new network": new_network, "on existing services": existing_services}
 
 Permission = tuple[str, str]
 
@@ -63,7 +62,7 @@ def template(request: pytest.FixtureRequest) -> Template:
 
 
 def users_of(module: str, *names: str) -> dict[Node, set[str]]:
-    """Who mentions something of a module, outside it, and what."""
+    """The definitions outside a module that mention names of it, with these names."""
     found = {
         (user.name, definition): {name for where, name in mentioned if where == module and (not names or name in names)}
         for user in modules().values()
@@ -73,12 +72,12 @@ def users_of(module: str, *names: str) -> dict[Node, set[str]]:
     return {node: mentioned for node, mentioned in found.items() if mentioned}
 
 
-def s3_methods(verb: str) -> set[str]:
-    """The methods of S3's client behind a function of `storage`."""
+def s3_methods(function: str) -> set[str]:
+    """The methods of S3's client that a function of `darkroom.services.s3` calls."""
     definitions = modules()["darkroom.services.s3"].definitions
     statements = [
         statement
-        for where, name in reachable({("darkroom.services.s3", verb)})
+        for where, name in reachable({("darkroom.services.s3", function)})
         if where == "darkroom.services.s3"
         for statement in definitions[name]
     ]
@@ -93,29 +92,29 @@ def _called_on_client(statement: ast.stmt) -> Iterator[str]:
                 yield ast.literal_eval(node.args[0]) if method == "get_paginator" else method
 
 
-STORAGE_VERBS = {
+S3_METHODS = {
     name: methods
     for name in modules()["darkroom.services.s3"].definitions
     if not name.startswith("_") and name != IMPORTING and (methods := s3_methods(name))
 }
 
 
-def starts(function: str) -> set[Node]:
-    """Where a Lambda function's code begins. Routes are found by their decorators, so all of the API counts."""
-    word = function.removesuffix("Function")
-    folder = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word).lstrip("_")
+def entry_points(function: str) -> set[Node]:
+    """The definitions at which the code of a Lambda function starts; of the API all, because routes are decorated."""
+    name = function.removesuffix("Function")
+    folder = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
     names = in_package("api") if folder == "api" else [f"functions.{folder}.app"]
     return {(name, definition) for name in names for definition in modules()[name].definitions}
 
 
 def called(function: str, template: Template) -> set[Permission]:
-    """What a function's code needs to be allowed."""
+    """The permissions that the code of a function needs."""
     variables = template.function_defaults["Environment"]["Variables"]
     found = set[Permission]()
-    for node in reachable(starts(function)):
-        for verb in users_of_storage.get(node, set()):
-            for method in STORAGE_VERBS.get(verb, set()):
-                found |= {(action, PARTS[node]) for action in S3_ACTIONS[method]}
+    for node in reachable(entry_points(function)):
+        for name in users_of_s3.get(node, set()):
+            for method in S3_METHODS.get(name, set()):
+                found |= {(action, PREFIXES[node]) for action in S3_ACTIONS[method]}
         for setting in users_of_secrets.get(node, set()):
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
         if CLIENTS.get(node) == "lambda":
@@ -125,28 +124,28 @@ def called(function: str, template: Template) -> set[Permission]:
 
 
 def secrets_in(node: Node) -> set[str]:
-    """The settings behind the secrets that something asks for."""
+    """The settings whose secrets a definition reads."""
     module, name = node
     walked = (found for statement in modules()[module].definitions[name] for found in ast.walk(statement))
     return {found.attr for found in walked if isinstance(found, ast.Attribute)} & SECRETS.keys()
 
 
-users_of_storage = users_of("darkroom.services.s3", *STORAGE_VERBS)
+users_of_s3 = users_of("darkroom.services.s3", *S3_METHODS)
 users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.services.aws", "secret")}
 
 
 def needed_by_lambda(function: str, template: Template) -> set[Permission]:
-    """What Lambda itself does in a function's name."""
+    """The permissions that Lambda itself uses through the role of a function."""
     logs = f"<{function.removesuffix('Function')}Logs.Arn>"
     found = {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
-    asynchronous = template.functions[function].get("EventInvokeConfig", {})
-    if "DestinationConfig" in asynchronous:
-        found.add(("lambda:InvokeFunction", asynchronous["DestinationConfig"]["OnFailure"]["Destination"]))
+    invocation = template.functions[function].get("EventInvokeConfig", {})
+    if "DestinationConfig" in invocation:
+        found.add(("lambda:InvokeFunction", invocation["DestinationConfig"]["OnFailure"]["Destination"]))
     return found
 
 
 def statements(role: dict[str, Any], template: Template) -> Iterator[dict[str, Any]]:
-    """Every statement that a role carries, except those of the two policies that serve Lambda's own network access."""
+    """The statements of a role, except those of the two policies for the network interfaces that Lambda creates."""
     for policy in role["Policies"]:
         yield from policy["PolicyDocument"]["Statement"]
     for name in managed(role) - {"NetworkInterfacesPolicy", "MappingPolicy"}:
@@ -159,7 +158,7 @@ def managed(role: dict[str, Any]) -> set[str]:
 
 def role_of(function: str, template: Template) -> dict[str, Any]:
     name = template.functions[function]["Role"].strip("<>").removesuffix(".Arn")
-    assert name == f"{function.removesuffix('Function')}Role", "every function has a role of its own"
+    assert name == f"{function.removesuffix('Function')}Role", "two functions share a role"
     return dict(template.resources[name]["Properties"])
 
 
@@ -170,12 +169,12 @@ def allowed(function: str, template: Template) -> set[Permission]:
         assert statement["Effect"] == "Allow"
         for action in listed(statement["Action"]):
             for resource in listed(statement["Resource"]):
-                found |= {(action, part) for part in parts(action, resource, statement, bucket)}
+                found |= {(action, target) for target in targets(action, resource, statement, bucket)}
     return found
 
 
-def parts(action: str, resource: str, statement: dict[str, Any], bucket: str) -> set[str]:
-    """What a statement gives access to: parts of the bucket by their name, everything else by its ARN."""
+def targets(action: str, resource: str, statement: dict[str, Any], bucket: str) -> set[str]:
+    """What a statement gives access to: the prefixes of the bucket by name, everything else by ARN."""
     if action == "s3:ListBucket":
         assert resource == f"arn:aws:s3:::{bucket}"
         return {prefix.removesuffix("/*") for prefix in statement["Condition"]["StringLikeIfExists"]["s3:prefix"]}
@@ -198,13 +197,11 @@ def test_role_allows_exactly_what_the_code_calls(function: str, template: Templa
     has = allowed(function, template)
 
     assert has >= needed, f"missing: {sorted(needed - has)}"
-    assert has <= needed, f"superfluous: {sorted(has - needed)}"
+    assert has <= needed, f"not needed: {sorted(has - needed)}"
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_role_serves_lambda_where_it_attaches_the_function_to_a_network_or_a_queue(
-    function: str, template: Template
-) -> None:
+def test_role_has_the_policies_that_lambda_needs_for_a_network_or_a_queue(function: str, template: Template) -> None:
     held = managed(role_of(function, template))
     mapped = {spec["FunctionName"] for spec in template.of_type("AWS::Lambda::EventSourceMapping").values()}
 
@@ -212,7 +209,7 @@ def test_role_serves_lambda_where_it_attaches_the_function_to_a_network_or_a_que
     assert ("MappingPolicy" in held) == (f"<{function}>" in mapped)
 
 
-def test_only_lambda_takes_on_a_role(template: Template) -> None:
+def test_only_lambda_may_assume_a_role(template: Template) -> None:
     for name, role in template.of_type("AWS::IAM::Role").items():
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert trust == {
@@ -222,7 +219,7 @@ def test_only_lambda_takes_on_a_role(template: Template) -> None:
         }, name
 
 
-def test_everything_is_allowed_only_where_aws_knows_no_resource(template: Template) -> None:
+def test_all_resources_are_allowed_only_where_aws_supports_no_narrower_permission(template: Template) -> None:
     for name, document in policies(template):
         for statement in document["Statement"]:
             if statement["Effect"] == "Allow":
@@ -240,41 +237,41 @@ def policies(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, policy["PolicyDocument"]
 
 
-def test_code_of_a_function_cannot_use_what_lambda_may_do_to_the_network() -> None:
+def test_code_of_a_function_cannot_use_the_network_permissions_of_lambda() -> None:
     *_, last = new_network().resources["NetworkInterfacesPolicy"]["Properties"]["PolicyDocument"]["Statement"]
 
     assert (last["Effect"], last["Action"], last["Resource"]) == ("Deny", "ec2:*", "*")
     assert last["Condition"]["ArnLike"]["lambda:SourceFunctionArn"].endswith(":function:darkroom-*")
 
 
-def test_endpoints_let_through_exactly_what_is_called() -> None:
+def test_endpoints_allow_exactly_what_functions_call() -> None:
     template = new_network()
     everything = set().union(*(called(function, template) for function in FUNCTIONS))
     bucket = template.resources["MediaBucket"]["Properties"]["BucketName"]
-    through_s3 = template.resources["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
-    through_secrets = template.resources["SecretsManagerEndpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
+    s3_endpoint = template.resources["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
+    secrets_endpoint = template.resources["SecretsManagerEndpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
 
-    assert set(through_s3["Action"]) == {action for action, _ in everything if action.startswith("s3:")}
-    assert through_s3["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    assert {(through_secrets["Action"], secret) for secret in through_secrets["Resource"]} == {
+    assert set(s3_endpoint["Action"]) == {action for action, _ in everything if action.startswith("s3:")}
+    assert s3_endpoint["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    assert {(secrets_endpoint["Action"], secret) for secret in secrets_endpoint["Resource"]} == {
         permission for permission in everything if permission[0].startswith("secretsmanager:")
     }
 
 
-def test_every_caller_of_aws_is_known_here() -> None:
-    assert users_of_storage.keys() == PARTS.keys()
+def test_every_caller_of_aws_is_listed_here() -> None:
+    assert users_of_s3.keys() == PREFIXES.keys()
     assert all(users_of_secrets.values())
     assert set().union(*users_of_secrets.values()) == SECRETS.keys()
     known = CLIENTS.keys() | {("darkroom.services.s3", name) for name in modules()["darkroom.services.s3"].definitions}
     assert users_of("darkroom.services.aws", "client").keys() <= known
-    assert set().union(*STORAGE_VERBS.values()) == S3_ACTIONS.keys()
+    assert set().union(*S3_METHODS.values()) == S3_ACTIONS.keys()
 
 
-def test_no_other_module_makes_clients() -> None:
-    makers = {
+def test_only_one_module_creates_clients() -> None:
+    creators = {
         name
         for name, module in modules().items()
         if not name.startswith("localstack") and "create_client" in ast.unparse(module.tree)
     }
 
-    assert makers == {"darkroom.services.aws"}
+    assert creators == {"darkroom.services.aws"}

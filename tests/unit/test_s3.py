@@ -1,3 +1,9 @@
+"""Failures of S3 that its client does not report as errors."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from botocore.stub import Stubber
 
@@ -7,29 +13,29 @@ from darkroom.services import aws, s3
 
 
 @pytest.fixture
-def stub(monkeypatch):
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     variables = ("BUCKET", "CACHE_URL", "BROKER_URL", "BROKER_SECRET_ARN", "FUNCTION_PREFIX")
     for name in variables:
-        monkeypatch.setenv(f"{config.PREFIX}{name}", "a")
+        monkeypatch.setenv(f"{config.ENVIRONMENT_PREFIX}{name}", "a")
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a")
-    for cached in (config.settings, aws.client):
-        cached.cache_clear()
+    config.settings.cache_clear()
+    aws.client.cache_clear()
     with Stubber(aws.client("s3")) as stubber:
         yield stubber
-    for cached in (config.settings, aws.client):
-        cached.cache_clear()
+    config.settings.cache_clear()
+    aws.client.cache_clear()
 
 
-def test_an_object_that_is_not_removed_is_an_error_though_the_request_succeeds(stub):
+def test_delete_raises_for_an_object_that_s3_did_not_remove(stub: Any) -> None:
     stub.add_response("delete_objects", {"Errors": [{"Key": "b", "Code": "InternalError"}]})
 
     with pytest.raises(StorageUnavailableError, match="1 of 2 objects: InternalError"):
         s3.delete(["a", "b"])
 
 
-def test_a_file_that_s3_would_refuse_each_time_is_not_an_outage(stub, tmp_path):
-    path = tmp_path / "film.mp4"
+def test_file_above_the_limit_of_s3_is_not_an_outage(stub: Any, tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
     with path.open("wb") as file:
         file.truncate(s3.PUT_MAX_BYTES + 1)
 
@@ -39,7 +45,7 @@ def test_a_file_that_s3_would_refuse_each_time_is_not_an_outage(stub, tmp_path):
     assert not raised.value.retryable
 
 
-def test_objects_are_removed_in_batches_that_s3_takes(stub):
+def test_objects_are_removed_in_batches_of_a_thousand(stub: Any) -> None:
     keys = [f"{number:04}" for number in range(1001)]
     for batch in (keys[:1000], keys[1000:]):
         objects = [{"Key": key} for key in batch]

@@ -1,78 +1,74 @@
+from collections.abc import Callable
+
 import pytest
 
 from darkroom.errors import ResultTooLargeError
-from functions.video_compress.size_search import MAX_ATTEMPTS, Attempt, search
+from functions.video_compress.size_search import MAX_SIZE_TRIALS, SizeTrial, search_bit_rate
+
+Encode = Callable[[int], int]
 
 
-def obedient(rate: int) -> int:
-    """Ten seconds of pictures, 2,000 bytes of sound."""
-    return rate * 10 // 8 + 2_000
+def exact_size(bit_rate_bps: int) -> int:
+    """Ten seconds of video at exactly this bit rate, and 2,000 bytes of audio."""
+    return bit_rate_bps * 10 // 8 + 2_000
 
 
-def test_an_encoder_that_does_as_told_is_asked_once():
-    rates = []
+def recording(encode: Encode) -> tuple[Encode, list[int]]:
+    """The same encoder, and the bit rates that are requested from it."""
+    requested: list[int] = []
 
-    def encode(rate):
-        rates.append(rate)
-        return obedient(rate)
+    def record(bit_rate_bps: int) -> int:
+        requested.append(bit_rate_bps)
+        return encode(bit_rate_bps)
 
-    made = search(encode, wanted_bytes=100_000, most_bytes=100_000, other_bytes=2_000, duration_s=10)
+    return record, requested
 
-    assert rates == [made.bit_rate_bps]
+
+def search(encode: Encode, *, wanted_bytes: int = 100_000, other_bytes: int = 0) -> SizeTrial:
+    return search_bit_rate(encode, wanted_bytes=wanted_bytes, max_bytes=100_000, other_bytes=other_bytes, duration_s=10)
+
+
+def test_an_encoder_that_meets_the_bit_rate_needs_one_trial() -> None:
+    encode, requested = recording(exact_size)
+
+    made = search(encode, other_bytes=2_000)
+
+    assert requested == [made.bit_rate_bps]
     assert 90_000 <= made.size_bytes <= 100_000
 
 
-@pytest.mark.parametrize("part", [0.3, 0.7, 1.2, 2.5])
-def test_an_encoder_that_misses_is_corrected(part):
-    made = search(
-        lambda rate: int(obedient(rate) * part),
-        wanted_bytes=100_000,
-        most_bytes=100_000,
-        other_bytes=2_000,
-        duration_s=10,
-    )
+@pytest.mark.parametrize("factor", [0.3, 0.7, 1.2, 2.5])
+def test_an_encoder_that_misses_the_bit_rate_is_corrected(factor: float) -> None:
+    made = search(lambda bit_rate_bps: int(exact_size(bit_rate_bps) * factor), other_bytes=2_000)
 
     assert 90_000 <= made.size_bytes <= 100_000
 
 
-def test_an_encoder_that_needs_no_more_is_not_asked_for_ever():
-    asked = []
+def test_an_encoder_that_needs_no_more_bits_ends_the_search() -> None:
+    encode, requested = recording(lambda bit_rate_bps: min(exact_size(bit_rate_bps), 30_000))
 
-    def encode(rate):
-        asked.append(rate)
-        return min(obedient(rate), 30_000)
-
-    assert search(encode, wanted_bytes=100_000, most_bytes=100_000, other_bytes=0, duration_s=10).size_bytes == 30_000
-    assert len(asked) == 2
+    assert search(encode).size_bytes == 30_000
+    assert len(requested) == 2
 
 
-def test_an_encoder_that_cannot_do_with_less_ends_the_search():
-    asked = []
-
-    def encode(rate):
-        asked.append(rate)
-        return max(obedient(rate), 130_000)
+def test_an_encoder_that_cannot_use_fewer_bits_ends_the_search() -> None:
+    encode, requested = recording(lambda bit_rate_bps: max(exact_size(bit_rate_bps), 130_000))
 
     with pytest.raises(ResultTooLargeError, match="130,000 bytes"):
-        search(encode, wanted_bytes=100_000, most_bytes=100_000, other_bytes=0, duration_s=10)
-    assert len(asked) == 2
+        search(encode)
+    assert len(requested) == 2
 
 
-def test_an_encoder_that_jumps_still_ends_with_something_that_fits():
-    asked = []
+def test_an_encoder_with_a_jump_in_size_still_yields_a_fitting_result() -> None:
+    encode, requested = recording(lambda bit_rate_bps: 50_000 if bit_rate_bps < 75_000 else 120_000)
 
-    def encode(rate):
-        asked.append(rate)
-        return 50_000 if rate < 75_000 else 120_000
+    made = search(encode)
 
-    assert search(encode, wanted_bytes=100_000, most_bytes=100_000, other_bytes=0, duration_s=10) == Attempt(
-        max(rate for rate in asked if rate < 75_000), 50_000
-    )
-    assert len(asked) <= MAX_ATTEMPTS
+    assert made == SizeTrial(max(rate for rate in requested if rate < 75_000), 50_000)
+    assert len(requested) <= MAX_SIZE_TRIALS
 
 
-def test_more_than_wanted_counts_where_it_is_allowed():
-    def encode(rate):
-        return max(obedient(rate), 60_000)
+def test_a_result_between_the_wanted_and_the_allowed_bytes_is_accepted() -> None:
+    made = search(lambda bit_rate_bps: max(exact_size(bit_rate_bps), 60_000), wanted_bytes=50_000)
 
-    assert search(encode, wanted_bytes=50_000, most_bytes=100_000, other_bytes=0, duration_s=10).size_bytes == 60_000
+    assert made.size_bytes == 60_000

@@ -13,32 +13,32 @@ from tests.media.make_images import encode, photograph
 Clips = Callable[[str], Path]
 
 CLIPS = {
-    "film.mp4": "video/mp4",
+    "video.mp4": "video/mp4",
     "moov_at_end.mp4": "video/mp4",
-    "sound_only.mp4": "video/mp4",
-    "film.m4v": "video/mp4",
-    "film.mov": "video/quicktime",
-    "film.3gp": "video/3gpp",
-    "film.mkv": "video/x-matroska",
-    "film.webm": "video/webm",
-    "film.avi": "video/x-msvideo",
-    "film.ts": "video/mp2t",
-    "film.m2ts": "video/mp2t",
-    "film.mpg": "video/mpeg",
-    "film.flv": "video/x-flv",
-    "film.wmv": "video/x-ms-asf",
-    "sound.m4a": "audio/mp4",
-    "sound.mp3": "audio/mpeg",
-    "sound_without_tag.mp3": "audio/mpeg",
-    "sound.mp2": "audio/mpeg",
+    "audio_only.mp4": "video/mp4",
+    "video.m4v": "video/mp4",
+    "video.mov": "video/quicktime",
+    "video.3gp": "video/3gpp",
+    "video.mkv": "video/x-matroska",
+    "video.webm": "video/webm",
+    "video.avi": "video/x-msvideo",
+    "video.ts": "video/mp2t",
+    "video.m2ts": "video/mp2t",
+    "video.mpg": "video/mpeg",
+    "video.flv": "video/x-flv",
+    "video.wmv": "video/x-ms-asf",
+    "audio.m4a": "audio/mp4",
+    "audio.mp3": "audio/mpeg",
+    "audio_without_tag.mp3": "audio/mpeg",
+    "audio.mp2": "audio/mpeg",
     "cover.mp3": "audio/mpeg",
-    "sound.aac": "audio/aac",
-    "sound.opus": "audio/ogg",
-    "sound.ogg": "audio/ogg",
-    "sound.flac": "audio/flac",
-    "sound.wav": "audio/wav",
+    "audio.aac": "audio/aac",
+    "audio.opus": "audio/ogg",
+    "audio.ogg": "audio/ogg",
+    "audio.flac": "audio/flac",
+    "audio.wav": "audio/wav",
     "16.wav": "audio/wav",
-    "sound.aiff": "audio/aiff",
+    "audio.aiff": "audio/aiff",
 }
 IMAGES = {
     "JPEG": "image/jpeg",
@@ -147,7 +147,7 @@ def test_truncated_head_is_detected_or_unknown_but_never_an_error(clips: Clips) 
         head = clips(name).read_bytes()[:300]
         for length in range(len(head)):
             found = sniff_type(head[:length])
-            assert found is None or found.name == CLIPS[name] or name.startswith(("film.m", "sound_only", "moov"))
+            assert found is None or found.name == CLIPS[name] or name.startswith(("video.m", "audio_only", "moov"))
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
-"""What the local stack writes: archives of artifacts, the broker's configuration, the containers' settings."""
+"""Files that the local stack writes: archives of artifacts, the broker's configuration, Python environments."""
 
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
-from localstack import artifacts, bootstrap, compose, services
+from localstack.aws import artifacts
 from localstack.failure import StackError
+from localstack.services import compose, environments, native
 from localstack.settings import VIRTUAL_HOSTS, Ports, load, port_variable
 
-HERE = Path(__file__).parents[2] / "localstack"
+HERE = Path(__file__).parents[2] / "localstack" / "services"
 
 
 def build_with(folder: Path, template: str, **files: str) -> Path:
@@ -37,7 +39,7 @@ Resources:
 """
 
 
-def test_artifacts_are_archived_and_the_template_names_the_archives(tmp_path):
+def test_artifacts_are_archived_and_the_template_refers_to_the_archives(tmp_path: Path) -> None:
     build = build_with(tmp_path, TEMPLATE, AFunction__app="print()", BLayer__bin__tool="#!")
 
     artifacts.pack(build)
@@ -50,7 +52,7 @@ def test_artifacts_are_archived_and_the_template_names_the_archives(tmp_path):
         assert (entry.filename, entry.external_attr >> 16 & 0o777) == ("bin/tool", 0o755)
 
 
-def test_same_contents_make_the_same_archive(tmp_path):
+def test_archives_of_the_same_contents_are_identical(tmp_path: Path) -> None:
     build = build_with(tmp_path, TEMPLATE, AFunction__app="print()", BLayer__bin__tool="#!")
     artifacts.pack(build)
     first = (build / "AFunction.zip").read_bytes()
@@ -61,8 +63,8 @@ def test_same_contents_make_the_same_archive(tmp_path):
     assert (build / "AFunction.zip").read_bytes() == first
 
 
-def test_broker_listens_where_it_is_told_with_one_account_and_every_virtual_host(tmp_path):
-    services.write_broker_files(tmp_path, "127.0.0.1:1234", str(tmp_path / "definitions.json"))
+def test_broker_files_hold_the_listener_one_account_and_every_virtual_host(tmp_path: Path) -> None:
+    native.write_broker_files(tmp_path, "127.0.0.1:1234", str(tmp_path / "definitions.json"))
 
     assert "listeners.tcp.1 = 127.0.0.1:1234" in (tmp_path / "rabbitmq.conf").read_text()
     definitions = json.loads((tmp_path / "definitions.json").read_text())
@@ -70,52 +72,52 @@ def test_broker_listens_where_it_is_told_with_one_account_and_every_virtual_host
     assert {entry["vhost"] for entry in definitions["permissions"]} == set(VIRTUAL_HOSTS)
 
 
-def test_service_is_recognised_from_any_shell_but_not_with_other_settings(monkeypatch):
-    fingerprint = services.emulator(load({})).fingerprint
+def test_fingerprint_depends_on_settings_but_not_on_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint = native.emulator(load({})).fingerprint
     monkeypatch.setenv("PATH", "/somewhere:/else")
     monkeypatch.setenv("LANG", "de_DE.UTF-8")
 
-    assert services.emulator(load({})).fingerprint == fingerprint
-    assert services.emulator(load({"DARKROOM_EMULATOR_PORT": "4567"})).fingerprint != fingerprint
+    assert native.emulator(load({})).fingerprint == fingerprint
+    assert native.emulator(load({"DARKROOM_EMULATOR_PORT": "4567"})).fingerprint != fingerprint
 
 
-def test_settings_of_aws_and_python_do_not_leak_into_the_stack(monkeypatch):
+def test_settings_of_aws_and_python_do_not_leak_into_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "mine")
 
-    environment = services.own_environment(load({}))
+    environment = native.own_environment(load({}))
 
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "VIRTUAL_ENV"} & set(environment)
     assert environment["AWS_ACCESS_KEY_ID"] == "test"
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.localstack.yaml"])
-def test_containers_get_every_variable_they_ask_for(name):
+def test_every_variable_of_the_compose_files_is_set(name: str) -> None:
     text = (HERE / name).read_text()
     given = compose._environment(load({})) | {"LOCALSTACK_AUTH_TOKEN": "t"}
 
-    asked = {part.partition(":")[0].partition("}")[0] for part in text.split("${")[1:]}
+    used = {part.partition(":")[0].partition("}")[0] for part in text.split("${")[1:]}
 
-    assert asked
-    assert asked <= set(given)
+    assert used
+    assert used <= set(given)
 
 
-def test_containers_publish_to_this_machine_only():
+def test_containers_publish_ports_on_the_loopback_address_only() -> None:
     for name in ("compose.yaml", "compose.localstack.yaml"):
         text = (HERE / name).read_text().replace("!reset", "")
         for service in yaml.safe_load(text)["services"].values():
             assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_every_port_has_a_purpose_and_a_variable():
+def test_every_port_has_a_purpose_and_a_variable() -> None:
     from localstack.settings import PURPOSES
 
     assert set(PURPOSES) == set(Ports.__dataclass_fields__)
     assert port_variable("api") == "DARKROOM_API_PORT"
 
 
-def test_engine_that_must_be_there_and_is_not_is_named(monkeypatch):
-    monkeypatch.setattr(compose, "_engine_answers", lambda: False)
+def test_required_docker_engine_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_engine_responds", lambda: False)
 
     assert compose.chosen(load({})) is False
     with pytest.raises(StackError, match="DARKROOM_RUNNER=compose"):
@@ -124,14 +126,16 @@ def test_engine_that_must_be_there_and_is_not_is_named(monkeypatch):
         compose.chosen(load({"DARKROOM_EMULATOR": "localstack", "LOCALSTACK_AUTH_TOKEN": "t"}))
 
 
-def test_engine_is_used_where_it_answers_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr(compose, "_engine_answers", lambda: True)
+def test_docker_engine_is_used_if_it_answers_unless_settings_say_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_engine_responds", lambda: True)
 
     assert compose.chosen(load({})) is True
     assert compose.chosen(load({"DARKROOM_RUNNER": "native"})) is False
 
 
-def test_environment_is_made_once_and_again_when_its_lock_file_changes(tmp_path, monkeypatch):
+def test_environment_is_made_once_and_again_after_its_lock_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text("# nothing\n")
     target = tmp_path / "home" / "tools"
@@ -142,40 +146,40 @@ def test_environment_is_made_once_and_again_when_its_lock_file_changes(tmp_path,
         (target / "bin").mkdir(parents=True, exist_ok=True)
         (target / "bin" / "python").touch()
 
-    monkeypatch.setattr(bootstrap, "_run", run)
-    bootstrap._ensure(target, lock, "it")
+    monkeypatch.setattr(environments, "_run", run)
+    environments.ensure(target, lock, "it")
     assert len(runs) == 2, "an environment, then its packages"
-    bootstrap._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
     assert len(runs) == 2
 
     lock.write_text("# something\n")
-    bootstrap._ensure(target, lock, "it")
+    environments.ensure(target, lock, "it")
 
     assert len(runs) == 4
 
 
-def test_environment_that_was_not_finished_is_made_again(tmp_path, monkeypatch):
+def test_unfinished_environment_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text("# nothing\n")
 
     def fail(_argv: list[str], purpose: str) -> None:
         raise StackError(purpose)
 
-    monkeypatch.setattr(bootstrap, "_run", fail)
+    monkeypatch.setattr(environments, "_run", fail)
     for _ in range(2):
         with pytest.raises(StackError):
-            bootstrap._ensure(tmp_path / "home" / "tools", lock, "it")
+            environments.ensure(tmp_path / "home" / "tools", lock, "it")
 
 
-def test_failed_installation_shows_what_the_installer_said():
+def test_failed_installation_shows_the_output_of_the_installer() -> None:
     with pytest.raises(StackError, match="no such option") as error:
-        bootstrap._run(["sh", "-c", "echo no such option; exit 1"], "install it")
+        environments._run(["sh", "-c", "echo no such option; exit 1"], "install it")
 
     assert "install it" in str(error.value)
 
 
-def test_old_python_is_refused_with_a_way_out(monkeypatch):
-    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 9, 2))
+def test_old_python_is_rejected_with_a_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
 
     with pytest.raises(StackError, match=r"make PYTHON=python3\.11"):
-        bootstrap.require_python()
+        environments.require_python()

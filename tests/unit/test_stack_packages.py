@@ -1,4 +1,4 @@
-"""Installing system packages: the right command, the right advice, and no service that starts by itself."""
+"""Installing system packages: the command, the advice when it cannot run, and no service started by it."""
 
 import dataclasses
 import os
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from localstack import packages
 from localstack.failure import StackError
+from localstack.services import packages
 
-#: Stands in for apt-get: tells whether services were forbidden to start, and fails when told to.
+#: Replaces apt-get: logs whether a policy forbids services to start, and exits with `status`.
 APT = """#!/bin/sh
 [ -x "{policy}" ] && "{policy}"; echo "policy $? for $*" >> "{log}"
 exit {status}
@@ -24,7 +24,7 @@ class Machine:
         self._bin.mkdir()
         monkeypatch.setattr(packages, "POLICY", str(self.policy))
         monkeypatch.setenv("PATH", f"{self._bin}:/usr/bin:/bin")
-        monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
         self.apt(status=0)
 
     def apt(self, status: int) -> None:
@@ -38,7 +38,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
-def test_packages_are_installed_while_services_may_not_start(machine):
+def test_packages_are_installed_while_a_policy_forbids_services_to_start(machine: Machine) -> None:
     packages.install([packages.BROKER, packages.CACHE])
 
     update, install = machine.log.read_text().splitlines()
@@ -47,7 +47,7 @@ def test_packages_are_installed_while_services_may_not_start(machine):
     assert not machine.policy.exists()
 
 
-def test_policy_goes_when_the_installation_fails(machine):
+def test_policy_is_removed_after_a_failed_installation(machine: Machine) -> None:
     machine.apt(status=100)
 
     with pytest.raises(StackError, match="Installing redis-server failed"):
@@ -56,7 +56,7 @@ def test_policy_goes_when_the_installation_fails(machine):
     assert not machine.policy.exists()
 
 
-def test_policy_that_is_there_already_is_left_as_it_is(machine):
+def test_existing_policy_is_not_changed(machine: Machine) -> None:
     machine.policy.write_text("#!/bin/sh\nexit 42\n")
     machine.policy.chmod(0o755)
 
@@ -66,7 +66,7 @@ def test_policy_that_is_there_already_is_left_as_it_is(machine):
     assert machine.policy.read_text() == "#!/bin/sh\nexit 42\n"
 
 
-def test_policy_that_an_interrupted_run_left_is_removed(machine):
+def test_policy_of_an_interrupted_installation_is_removed(machine: Machine) -> None:
     machine.policy.write_text("#!/bin/sh\n# made by darkroom for one installation\nexit 101\n")
 
     packages.install([packages.CACHE])
@@ -74,8 +74,8 @@ def test_policy_that_an_interrupted_run_left_is_removed(machine):
     assert not machine.policy.exists()
 
 
-def test_without_rights_the_message_holds_the_command(machine, monkeypatch):
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
+def test_error_without_root_contains_the_command_to_run(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     with pytest.raises(StackError) as error:
         packages.install([packages.CACHE])
@@ -84,7 +84,9 @@ def test_without_rights_the_message_holds_the_command(machine, monkeypatch):
     assert not machine.log.exists()
 
 
-def test_without_a_package_manager_the_message_says_what_must_be_there(monkeypatch, tmp_path):
+def test_error_without_a_package_manager_names_the_programs_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(StackError, match="rabbitmq-server and redis-server on the PATH"):
@@ -92,7 +94,7 @@ def test_without_a_package_manager_the_message_says_what_must_be_there(monkeypat
 
 
 @pytest.mark.parametrize("manager", packages.MANAGERS, ids=lambda manager: manager.program)
-def test_every_manager_knows_a_name_for_everything_and_has_complete_commands(manager):
+def test_every_manager_has_a_name_for_each_package_and_complete_commands(manager: packages.Manager) -> None:
     assert set(manager.names) == {packages.BROKER, packages.CACHE, packages.VENV}
     script = manager.script.format(packages="a b", policy="/p")
     assert manager.program in script
@@ -100,9 +102,9 @@ def test_every_manager_knows_a_name_for_everything_and_has_complete_commands(man
     assert "a b" in packages._advice(manager, "a b")
 
 
-def test_homebrew_is_never_run_as_root(monkeypatch):
+def test_homebrew_does_not_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     brew = next(manager for manager in packages.MANAGERS if manager.program == "brew")
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 501)
+    monkeypatch.setattr(os, "geteuid", lambda: 501)
 
     assert packages._rights(brew) == []
     assert packages._rights(dataclasses.replace(brew, needs_root=True)) in (None, [f"{os.environ.get('SUDO', '')}sudo"])

@@ -1,4 +1,4 @@
-"""Processes of the local stack: remembered, found again with what they started, and never confused with others."""
+"""Processes of the local stack: recorded, found with their children, and not confused with other processes."""
 
 import dataclasses
 import json
@@ -6,18 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from localstack import processes
 from localstack.failure import StackError
-from localstack.processes import MARK, Registry
+from localstack.services import processes
+from localstack.services.processes import MARK, Registry
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
-#: A parent whose child leaves its session and does not end when it is asked to.
+#: A parent whose child leaves the session and ignores SIGTERM.
 FAMILY = """
 import subprocess, sys, time
 child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
@@ -43,14 +43,14 @@ def descendants(tmp_path: Path) -> set[int]:
     return {pid for pid in processes.marked([f"{tmp_path / 'stack'}#"]) if not rows[pid].zombie}
 
 
-def until(condition) -> None:
+def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_process_is_alive_after_its_start_and_not_after_its_end(registry, tmp_path):
+def test_process_is_alive_until_it_is_stopped(registry: Registry, tmp_path: Path) -> None:
     record = start(registry, tmp_path)
 
     assert registry.alive("one") == record
@@ -59,13 +59,13 @@ def test_process_is_alive_after_its_start_and_not_after_its_end(registry, tmp_pa
     assert registry.records() == {}
 
 
-def test_what_a_process_says_is_in_its_log(registry, tmp_path):
+def test_output_of_a_process_is_in_its_log(registry: Registry, tmp_path: Path) -> None:
     start(registry, tmp_path, argv=[sys.executable, "-c", "print('hello')"])
 
     until(lambda: "hello" in processes.tail(registry.log("one")))
 
 
-def test_child_that_left_the_session_and_ignores_the_request_is_ended_too(registry, tmp_path):
+def test_child_that_left_the_session_and_ignores_sigterm_is_stopped(registry: Registry, tmp_path: Path) -> None:
     start(registry, tmp_path, argv=[sys.executable, "-c", FAMILY])
     until(lambda: "here" in processes.tail(registry.log("one")))
     assert len(descendants(tmp_path)) == 2
@@ -75,7 +75,7 @@ def test_child_that_left_the_session_and_ignores_the_request_is_ended_too(regist
     assert descendants(tmp_path) == set()
 
 
-def test_child_is_found_when_its_parent_died_before(registry, tmp_path):
+def test_child_is_stopped_after_its_parent_died(registry: Registry, tmp_path: Path) -> None:
     record = start(registry, tmp_path, argv=[sys.executable, "-c", FAMILY])
     until(lambda: "here" in processes.tail(registry.log("one")))
     os.kill(record.pid, 9)
@@ -86,7 +86,7 @@ def test_child_is_found_when_its_parent_died_before(registry, tmp_path):
     assert descendants(tmp_path) == set()
 
 
-def test_only_the_named_process_is_ended(registry, tmp_path):
+def test_only_the_named_process_is_stopped(registry: Registry, tmp_path: Path) -> None:
     start(registry, tmp_path, "one")
     start(registry, tmp_path, "one-more")
 
@@ -95,24 +95,24 @@ def test_only_the_named_process_is_ended(registry, tmp_path):
     assert registry.alive("one-more")
 
 
-def test_stranger_with_the_remembered_id_is_left_alone(registry, tmp_path):
-    stranger = subprocess.Popen(SLEEP)
+def test_other_process_with_a_recorded_id_is_not_stopped(registry: Registry, tmp_path: Path) -> None:
+    other = subprocess.Popen(SLEEP)
     time.sleep(0.05)  # start times are counted in hundredths of a second
     try:
         record = start(registry, tmp_path)
         registry.stop()
-        fake = dataclasses.replace(record, pid=stranger.pid)
+        fake = dataclasses.replace(record, pid=other.pid)
         (tmp_path / "stack" / "processes" / "one.json").write_text(json.dumps(dataclasses.asdict(fake)))
 
         assert registry.alive("one") is None
         assert registry.stop() == []
-        assert stranger.poll() is None
+        assert other.poll() is None
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
-def test_process_of_another_stack_is_left_alone(registry, tmp_path):
+def test_process_of_another_stack_is_not_stopped(registry: Registry, tmp_path: Path) -> None:
     other = Registry(tmp_path / "stack-two")
     start(other, tmp_path)
 
@@ -122,26 +122,26 @@ def test_process_of_another_stack_is_left_alone(registry, tmp_path):
     other.stop()
 
 
-def test_record_that_was_cut_short_is_forgotten(registry, tmp_path):
+def test_truncated_record_is_ignored(registry: Registry, tmp_path: Path) -> None:
     start(registry, tmp_path, "whole")
     (tmp_path / "stack" / "processes" / "torn.json").write_text('{"name": "to')
 
     assert list(registry.records()) == ["whole"]
 
 
-def test_program_that_does_not_exist_is_named(registry, tmp_path):
+def test_error_names_a_program_that_does_not_exist(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(StackError, match="no-such-program"):
         start(registry, tmp_path, argv=["/no-such-program"])
 
 
-def test_mark_is_inherited_under_the_name_of_the_process(registry, tmp_path):
+def test_mark_is_inherited_under_the_name_of_the_process(registry: Registry, tmp_path: Path) -> None:
     code = f"import os; print(os.environ[{MARK!r}])"
     start(registry, tmp_path, argv=[sys.executable, "-c", code])
 
     until(lambda: f"{tmp_path / 'stack'}#one" in processes.tail(registry.log("one")))
 
 
-def test_both_ways_to_read_the_process_table_agree_about_this_process():
+def test_linux_and_portable_process_tables_agree() -> None:
     ours, portable = processes.table()[os.getpid()], processes._portable_table()[os.getpid()]
 
     assert (portable.parent, portable.group, portable.zombie) == (ours.parent, ours.group, ours.zombie)

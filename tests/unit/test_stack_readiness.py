@@ -1,23 +1,26 @@
-"""Probes ask services in their own language; nothing less than the right answer will do."""
+"""Readiness probes: only the expected response of a service's protocol counts."""
 
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
-from localstack import readiness
-from localstack.readiness import NotReadyError
+from localstack.services import readiness
+from localstack.services.readiness import NotReadyError
 
+Probe = Callable[[str, int], None]
+
+#: Connection.Start, with which RabbitMQ answers the AMQP header.
 START = b"\x01\x00\x00\x00\x00\x01\x00\x00\x0a\x00\x0a\x00\x09"
 
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[int]:
-    """A server that gives every caller one answer."""
+    """The port of a server that sends `answer` to its first client."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -36,7 +39,7 @@ def answering(answer: bytes) -> Iterator[int]:
     ("probe", "answer"),
     [(readiness.amqp, START), (readiness.redis, b"+PONG\r\n")],
 )
-def test_right_answer_is_ready(probe, answer):
+def test_service_with_the_expected_response_is_ready(probe: Probe, answer: bytes) -> None:
     with answering(answer) as port:
         probe("127.0.0.1", port)
 
@@ -50,12 +53,12 @@ def test_right_answer_is_ready(probe, answer):
         (readiness.redis, b"-NOAUTH Authentication required.\r\n"),
     ],
 )
-def test_any_other_answer_is_not(probe, answer):
+def test_service_with_another_response_is_not_ready(probe: Probe, answer: bytes) -> None:
     with answering(answer) as port, pytest.raises(NotReadyError):
         probe("127.0.0.1", port)
 
 
-def test_nobody_there_is_not_ready():
+def test_port_without_a_listener_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -66,7 +69,7 @@ def test_nobody_there_is_not_ready():
         readiness.http(f"http://127.0.0.1:{port}/health")
 
 
-def test_http_takes_success_only_and_tells_what_else_was_said():
+def test_http_probe_accepts_success_only_and_reports_the_response() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as port:
         readiness.http(f"http://127.0.0.1:{port}/health")
     with (
@@ -76,7 +79,7 @@ def test_http_takes_success_only_and_tells_what_else_was_said():
         readiness.http(f"http://127.0.0.1:{port}/health")
 
 
-def test_waiting_goes_on_until_the_probe_is_content():
+def test_wait_ends_when_the_probe_succeeds() -> None:
     answers = iter([NotReadyError("1"), NotReadyError("2"), None])
 
     def probe() -> None:
@@ -89,23 +92,23 @@ def test_waiting_goes_on_until_the_probe_is_content():
     assert next(answers, "none left") == "none left"
 
 
-def test_waiting_ends_with_the_last_reason():
+def test_wait_times_out_with_the_last_reason() -> None:
     def probe() -> None:
         raise NotReadyError("still starting")
 
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(NotReadyError, match="still starting"):
         readiness.wait(probe, 0.2, lambda: None)
 
-    assert 0.2 <= time.monotonic() - begun < 2
+    assert 0.2 <= time.monotonic() - started < 2
 
 
-def test_waiting_ends_at_once_when_the_check_says_so():
+def test_wait_ends_at_once_when_the_check_raises() -> None:
     def probe() -> None:
         raise NotReadyError("never")
 
-    with pytest.raises(ValueError, match="it died"):
-        readiness.wait(probe, 60, partial(_fail, "it died"))
+    with pytest.raises(ValueError, match="it crashed"):
+        readiness.wait(probe, 60, partial(_fail, "it crashed"))
 
 
 def _fail(reason: str) -> None:

@@ -1,4 +1,4 @@
-"""One set of settings for the local stack, and what it says when one of them is wrong."""
+"""The settings of the local stack, and the error when some are invalid."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from localstack.failure import StackError
 from localstack.settings import TEST_STACK, load
 
 
-def test_defaults_are_the_documented_ones():
+def test_defaults_are_as_documented() -> None:
     settings = load({})
 
     assert (settings.stack, settings.emulator, settings.runner) == ("darkroom", "ministack", "auto")
@@ -16,14 +16,14 @@ def test_defaults_are_the_documented_ones():
     assert settings.cache_url() == "redis://127.0.0.1:6379/0"
 
 
-def test_test_stack_shares_no_port_and_no_directory_with_the_default_one():
+def test_test_stack_shares_no_port_and_no_directory_with_the_default_one() -> None:
     default, test = load({}), load({}, stack=TEST_STACK)
 
     assert not set(vars(default.ports).values()) & set(vars(test.ports).values())
     assert default.directory != test.directory
 
 
-def test_every_port_can_be_moved_and_the_brokers_two_follow_it():
+def test_every_port_can_be_changed_and_erlangs_ports_follow_amqp() -> None:
     settings = load({"DARKROOM_API_PORT": "1234", "DARKROOM_AMQP_PORT": "3000", "DARKROOM_EPMD_PORT": "4000"})
 
     assert (settings.ports.api, settings.ports.amqp, settings.ports.dist, settings.ports.epmd) == (
@@ -34,20 +34,20 @@ def test_every_port_can_be_moved_and_the_brokers_two_follow_it():
     )
 
 
-def test_settings_survive_the_way_through_the_environment():
+def test_settings_can_be_restored_from_their_environment() -> None:
     settings = load({"DARKROOM_STACK": "mine", "DARKROOM_REDIS_PORT": "7000", "DARKROOM_IN_FLIGHT": "3"})
 
     assert load(settings.environment()) == settings
 
 
-def test_localstack_is_reached_by_the_name_that_its_functions_know():
+def test_localstack_is_reached_by_the_name_that_its_functions_resolve() -> None:
     settings = load({"DARKROOM_EMULATOR": "localstack", "LOCALSTACK_AUTH_TOKEN": "t"})
 
     assert settings.endpoint_url == "http://localhost.localstack.cloud:4566"
     assert settings.broker_url("tests") == "amqp://localhost.localstack.cloud:5672/tests"
 
 
-def test_every_wrong_setting_is_named_at_once():
+def test_error_names_every_invalid_setting() -> None:
     environment = {
         "DARKROOM_STACK": "No Spaces",
         "DARKROOM_API_PORT": "70000",
@@ -70,6 +70,6 @@ def test_every_wrong_setting_is_named_at_once():
         ({"DARKROOM_API_PORT": "4566"}, "share a port"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(environment, reason):
+def test_contradictory_settings_are_rejected(environment: dict[str, str], reason: str) -> None:
     with pytest.raises(StackError, match=reason):
         load(environment)

@@ -1,4 +1,4 @@
-"""What the template promises, worked out for both ways to deploy it."""
+"""The resources of template.yaml, for every way to deploy it."""
 
 import re
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from darkroom.services import rabbitmq
 from tests.template import EXISTING, Template, existing_services, new_network
 
 VARIANTS: dict[str, Callable[[], Template]] = {
-    "with its own network": new_network,
+    "with a new network": new_network,
     "on existing services": existing_services,
     "on existing services in a private network": lambda: Template(
         **EXISTING, SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1"
     ),
     "on a cache without a password": lambda: Template(**EXISTING | {"CacheSecretArn": ""}),
 }
-NETWORK_PARTS = ("AWS::EC2::", "AWS::ElastiCache::", "AWS::AmazonMQ::", "AWS::SecretsManager::")
+NETWORK_TYPES = ("AWS::EC2::", "AWS::ElastiCache::", "AWS::AmazonMQ::", "AWS::SecretsManager::")
 
-#: Functions that are no operation's, by the word that ends their name.
-ROLES = {"api", "ingest", "dispatch", "settle", "sweep", "topology"}
+#: The functions that are not operations, by the last part of their names.
+OTHER_FUNCTIONS = {"api", "ingest", "dispatch", "settle", "sweep", "topology"}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -32,8 +32,8 @@ def template(request: pytest.FixtureRequest) -> Template:
     return VARIANTS[request.param]()
 
 
-def logical_id(word: str) -> str:
-    return "".join(part.capitalize() for part in word.split("_"))
+def logical_id(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def operation_functions(template: Template) -> dict[Operation, dict[str, Any]]:
@@ -41,21 +41,23 @@ def operation_functions(template: Template) -> dict[Operation, dict[str, Any]]:
 
 
 def test_nothing_refers_to_a_resource_that_is_not_created(template: Template) -> None:
-    # Working everything out raises LookupError where a reference leads nowhere.
+    # Resolving raises LookupError for a reference to what does not exist.
     assert template.resources
     assert template.outputs
     assert template.function_defaults
 
 
-def test_network_broker_cache_and_secrets_are_made_only_without_existing_ones() -> None:
-    created = {name for name, spec in new_network().resources.items() if spec["Type"].startswith(NETWORK_PARTS)}
-    kept = {name for name, spec in existing_services().resources.items() if spec["Type"].startswith(NETWORK_PARTS)}
+def test_network_broker_cache_and_secrets_are_created_only_without_existing_services() -> None:
+    created = {name for name, spec in new_network().resources.items() if spec["Type"].startswith(NETWORK_TYPES)}
+    on_existing = {
+        name for name, spec in existing_services().resources.items() if spec["Type"].startswith(NETWORK_TYPES)
+    }
 
     assert {"Vpc", "Broker", "Cache", "BrokerSecret", "CacheSecret"} <= created
-    assert not kept
+    assert not on_existing
 
 
-def test_functions_are_in_a_network_exactly_where_there_is_one() -> None:
+def test_functions_are_in_a_network_when_there_is_one() -> None:
     inside = VARIANTS["on existing services in a private network"]().function_defaults["VpcConfig"]
 
     assert new_network().function_defaults["VpcConfig"]["SubnetIds"] == ["<SubnetA>", "<SubnetB>"]
@@ -63,44 +65,53 @@ def test_functions_are_in_a_network_exactly_where_there_is_one() -> None:
     assert "VpcConfig" not in existing_services().function_defaults
 
 
-def test_existing_services_must_be_given_completely() -> None:
-    rule = new_network().raw["Rules"]["ExistingServicesAreComplete"]
-    asserted = {re.search(r"give (\w+)|needs (\w+)", entry["AssertDescription"]) for entry in rule["Assertions"]}
-
-    assert {match[1] or match[2] for match in asserted if match} == {"BrokerArn", "BrokerSecretArn", "CacheUrl"}
-
-
-def test_what_would_be_ignored_or_fail_later_is_refused_at_once() -> None:
-    rules = new_network().raw["Rules"]
-    needs = {
-        name: {assertion["Assert"]["Fn::Not"][0]["Fn::Equals"][0]["Ref"] for assertion in rule["Assertions"]}
-        for name, rule in rules.items()
+def test_parameters_that_need_others_are_refused_without_them() -> None:
+    needed = {
+        not_empty(rule["RuleCondition"]): {not_empty(entry["Assert"]) for entry in rule["Assertions"]}
+        for rule in new_network().raw["Rules"].values()
     }
 
-    assert needs["ExistingCacheIsUsed"] == {"BrokerUrl"}
-    assert needs["ExistingNetworkIsComplete"] == {"SecurityGroupIds", "BrokerUrl"}
+    assert needed == {
+        "BrokerUrl": {"BrokerArn", "BrokerSecretArn", "CacheUrl"},
+        "CacheUrl": {"BrokerUrl"},
+        "SubnetIds": {"SecurityGroupIds", "BrokerUrl"},
+    }
 
 
-def test_environment_holds_every_variable_that_must_be_set_and_no_unknown_one(template: Template) -> None:
+def test_refusals_name_both_parameters() -> None:
+    for rule in new_network().raw["Rules"].values():
+        for entry in rule["Assertions"]:
+            start = f"{not_empty(rule['RuleCondition'])} needs {not_empty(entry['Assert'])}"
+            assert entry["AssertDescription"].startswith(start)
+
+
+def not_empty(condition: dict[str, Any]) -> str:
+    """The parameter that a condition compares with the empty text."""
+    parameter, text = condition["Fn::Not"][0]["Fn::Equals"]
+    assert text == ""
+    return str(parameter["Ref"])
+
+
+def test_environment_has_every_required_variable_and_no_unknown_one(template: Template) -> None:
     variables = template.function_defaults["Environment"]["Variables"]
-    ours = {name: str(value) for name, value in variables.items() if name.startswith(config.PREFIX)}
-    known = {config.PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
+    settings = {name: str(value) for name, value in variables.items() if name.startswith(config.ENVIRONMENT_PREFIX)}
+    known = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
 
-    assert config.load(ours).bucket
-    assert ours.keys() <= known
+    assert config.load(settings).bucket
+    assert settings.keys() <= known
 
 
-def test_every_function_is_called_after_what_it_does(template: Template) -> None:
+def test_every_function_has_the_name_of_its_operation_or_role(template: Template) -> None:
     names = {spec["FunctionName"].removeprefix("darkroom-") for spec in template.functions.values()}
 
-    assert names == ROLES | set(Operation)
+    assert names == OTHER_FUNCTIONS | set(Operation)
     assert all(
         name == f"{logical_id(spec['FunctionName'].removeprefix('darkroom-'))}Function"
         for name, spec in template.functions.items()
     )
 
 
-def test_every_function_has_a_log_group_that_forgets(template: Template) -> None:
+def test_every_function_has_a_log_group_that_deletes_old_lines(template: Template) -> None:
     groups = template.of_type("AWS::Logs::LogGroup").values()
 
     assert {group["LogGroupName"] for group in groups} == {
@@ -111,24 +122,45 @@ def test_every_function_has_a_log_group_that_forgets(template: Template) -> None
 
 def test_sizes_stay_within_what_lambda_allows(template: Template) -> None:
     for name, spec in template.functions.items():
-        assert 128 <= spec["MemorySize"] <= 3008, f"a new account refuses {name}"
+        assert 128 <= int(spec["MemorySize"]) <= 3008, f"a new account refuses {name}"
         assert spec["Timeout"] <= 900, name
         assert 512 <= spec.get("EphemeralStorage", {"Size": 512})["Size"] <= 10_240, name
 
 
-def test_every_size_is_used() -> None:
-    template = new_network()
+def test_table_of_operations_has_one_row_for_each() -> None:
+    rows = new_network().raw["Mappings"]["Operations"]
 
-    assert {f"{name}Function" for name in template.raw["Mappings"]["Size"]} == set(template.functions)
+    assert {name: row["Name"] for name, row in rows.items()} == {
+        logical_id(operation): operation for operation in Operation
+    }
 
 
-def test_callers_outlast_what_they_call() -> None:
+def test_memory_of_video_compress_alone_is_a_parameter() -> None:
+    default, changed = new_network().functions, Template(VideoCompressMemoryMb="5000").functions
+
+    assert [name for name in default if default[name] != changed[name]] == ["VideoCompressFunction"]
+    assert changed["VideoCompressFunction"]["MemorySize"] == "5000"
+
+
+def test_every_function_runs_the_code_of_its_own_folder() -> None:
+    functions = new_network().functions
+    names = {logical: spec["FunctionName"].removeprefix("darkroom-") for logical, spec in functions.items()}
+    folders = {logical: "api" if name == "api" else f"functions/{name}" for logical, name in names.items()}
+
+    assert {logical: spec["CodeUri"].rstrip("/") for logical, spec in functions.items()} == folders
+    assert {logical: spec["Handler"] for logical, spec in functions.items()} == {
+        logical: "api.main.handler" if name == "api" else f"functions.{name}.app.handler"
+        for logical, name in names.items()
+    }
+
+
+def test_callers_wait_longer_than_what_they_call_may_run() -> None:
     template = new_network()
     gateway = template.resources["HttpApiIntegration"]["Properties"]
 
-    # The API must answer, if only that it took too long, before API Gateway gives up.
+    # The API has to answer before the timeout of API Gateway, even if only with its own timeout error.
     assert template.functions["ApiFunction"]["Timeout"] * 1000 < gateway["TimeoutInMillis"] <= 30_000
-    # The most that Lambda allows behind a mapping on RabbitMQ.
+    # Lambda's maximum for a function behind an event source mapping on RabbitMQ.
     assert template.functions["DispatchFunction"]["Timeout"] <= 14 * 60
     assert template.functions["SweepFunction"]["Timeout"] < 60
     assert (
@@ -137,11 +169,11 @@ def test_callers_outlast_what_they_call() -> None:
     )
 
 
-def test_operations_are_not_retried_by_lambda_and_report_their_death_to_settle(template: Template) -> None:
+def test_lambda_does_not_retry_operations_but_reports_failed_runs_to_settle(template: Template) -> None:
     for operation, spec in operation_functions(template).items():
-        asynchronous = spec["EventInvokeConfig"]
-        assert asynchronous["MaximumRetryAttempts"] == 0, operation
-        assert asynchronous["DestinationConfig"] == {
+        invocation = spec["EventInvokeConfig"]
+        assert invocation["MaximumRetryAttempts"] == 0, operation
+        assert invocation["DestinationConfig"] == {
             "OnFailure": {"Type": "Lambda", "Destination": "<SettleFunction.Arn>"}
         }, operation
 
@@ -152,7 +184,7 @@ def test_sweep_runs_every_minute() -> None:
     assert [event["Properties"]["Schedule"] for event in events.values()] == ["rate(1 minute)"]
 
 
-def test_every_queue_with_work_is_mapped_once(template: Template) -> None:
+def test_every_queue_that_a_function_consumes_has_one_mapping(template: Template) -> None:
     mappings = template.of_type("AWS::Lambda::EventSourceMapping").values()
     targets = {spec["Queues"][0]: spec["FunctionName"] for spec in mappings}
 
@@ -163,13 +195,13 @@ def test_every_queue_with_work_is_mapped_once(template: Template) -> None:
     assert all(len(spec["Queues"]) == 1 for spec in mappings)
 
 
-def test_mappings_begin_after_their_queues_exist(template: Template) -> None:
+def test_mappings_are_created_after_their_queues(template: Template) -> None:
     for name, spec in template.resources.items():
         if spec["Type"] == "AWS::Lambda::EventSourceMapping":
             assert spec["DependsOn"] == "Topology", name
 
 
-def test_mappings_read_from_the_broker_that_the_functions_write_to(template: Template) -> None:
+def test_mappings_consume_from_the_broker_that_the_functions_publish_to(template: Template) -> None:
     variables = template.function_defaults["Environment"]["Variables"]
     for spec in template.of_type("AWS::Lambda::EventSourceMapping").values():
         access = {entry["Type"]: entry["URI"] for entry in spec["SourceAccessConfigurations"]}
@@ -177,7 +209,7 @@ def test_mappings_read_from_the_broker_that_the_functions_write_to(template: Tem
         assert spec["MaximumBatchingWindowInSeconds"] == 0
 
 
-def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: Template) -> None:
+def test_browsers_may_send_every_header_and_method_that_the_api_accepts(template: Template) -> None:
     allowed = template.resources["HttpApi"]["Properties"]["CorsConfiguration"]
     routes = [operation for path in app.openapi()["paths"].values() for operation in path.items()]
     parameters = [parameter for _, route in routes for parameter in route.get("parameters", [])]
@@ -186,6 +218,18 @@ def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: 
     assert headers
     assert set(allowed["AllowHeaders"]) == headers | {"content-type"}
     assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
+
+
+def test_every_parameter_has_a_description_a_label_and_one_group() -> None:
+    parameters = new_network().raw["Parameters"]
+    interface = new_network().raw["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(parameters)
+    assert interface["ParameterLabels"].keys() == parameters.keys()
+    assert all(parameter["Description"] for parameter in parameters.values())
+    labels = [entry["default"] for entry in interface["ParameterLabels"].values()]
+    assert len(set(labels)) == len(labels)
 
 
 @pytest.mark.parametrize(
@@ -198,22 +242,22 @@ def test_browsers_may_send_every_header_and_method_that_the_api_takes(template: 
         ("amqps://user:secret@b-1.mq.example:5671", False),
     ],
 )
-def test_a_broker_is_taken_only_with_the_virtual_host_that_the_mappings_read(address: str, accepted: bool) -> None:
+def test_broker_url_is_accepted_only_with_the_virtual_host_that_the_mappings_read(address: str, accepted: bool) -> None:
     pattern = new_network().raw["Parameters"]["BrokerUrl"]["AllowedPattern"]
 
     assert (re.fullmatch(pattern, address) is not None) is accepted
 
 
-def test_uploads_and_nothing_else_wake_ingest(template: Template) -> None:
+def test_only_uploads_invoke_ingest(template: Template) -> None:
     (notification,) = template.resources["MediaBucket"]["Properties"]["NotificationConfiguration"][
         "LambdaConfigurations"
     ]
 
     assert notification["Function"] == "<IngestFunction.Arn>"
-    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.PREFIX}]
+    assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.UPLOADS_PREFIX}]
 
 
-def test_functions_are_told_the_name_that_the_bucket_gets(template: Template) -> None:
+def test_functions_know_the_name_of_the_bucket(template: Template) -> None:
     name = template.resources["MediaBucket"]["Properties"]["BucketName"]
 
     assert template.function_defaults["Environment"]["Variables"]["DARKROOM_BUCKET"] == name
@@ -229,15 +273,15 @@ def test_bucket_is_private_and_encrypted(template: Template) -> None:
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
-def test_every_prefix_ends_its_objects() -> None:
+def test_objects_of_every_prefix_expire() -> None:
     days = {days: lifecycle(Template(RetentionDays=days)) for days in new_network().raw["Mappings"]["Retention"]}
 
     assert set(days) == {str(value) for value in new_network().raw["Parameters"]["RetentionDays"]["AllowedValues"]}
     for retention, rules in days.items():
         assert rules == {
-            uploads.PREFIX: int(retention),
+            uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
-            ledger.PREFIX: int(retention) + 1,
+            ledger.LEDGER_PREFIX: int(retention) + 1,
             "work/": 1,
         }
 
@@ -247,20 +291,20 @@ def lifecycle(template: Template) -> dict[str, int]:
     return {rule["Prefix"]: int(rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule}
 
 
-def test_unfinished_multipart_uploads_are_given_up() -> None:
+def test_unfinished_multipart_uploads_are_deleted() -> None:
     rules = new_network().resources["MediaBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
 
     assert {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}.items() <= rules[-1].items()
     assert "Prefix" not in rules[-1]
 
 
-def test_network_has_no_way_to_the_internet() -> None:
+def test_network_has_no_route_to_the_internet() -> None:
     kinds = {spec["Type"] for spec in new_network().resources.values()}
 
     assert kinds.isdisjoint({"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"})
 
 
-def test_network_reaches_every_service_that_is_called_from_it() -> None:
+def test_network_has_an_endpoint_for_every_service_that_functions_call() -> None:
     endpoints = new_network().of_type("AWS::EC2::VPCEndpoint").values()
 
     assert {endpoint["ServiceName"].rpartition(".")[2] for endpoint in endpoints} == {
@@ -271,14 +315,14 @@ def test_network_reaches_every_service_that_is_called_from_it() -> None:
     }
 
 
-def test_generated_passwords_are_of_characters_that_broker_and_cache_take() -> None:
+def test_generated_passwords_suit_broker_and_cache() -> None:
     for secret in new_network().of_type("AWS::SecretsManager::Secret").values():
         generated = secret["GenerateSecretString"]
         assert generated["ExcludePunctuation"] is True
         assert 16 <= generated["PasswordLength"] <= 128
 
 
-def test_broker_and_cache_speak_tls_only() -> None:
+def test_broker_and_cache_accept_only_tls() -> None:
     resources = new_network().resources
     variables = new_network().function_defaults["Environment"]["Variables"]
 
@@ -287,7 +331,7 @@ def test_broker_and_cache_speak_tls_only() -> None:
     assert variables["DARKROOM_CACHE_URL"].startswith("rediss://")
 
 
-def test_runtime_and_processor_are_parameters() -> None:
+def test_runtime_and_processor_architecture_are_parameters() -> None:
     template = Template(RuntimeVersion="python3.14", Architecture="arm64")
 
     assert template.function_defaults["Runtime"] == "python3.14"

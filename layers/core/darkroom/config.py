@@ -1,6 +1,6 @@
-"""The only reader of the environment.
+"""The settings of a deployment. The only module that reads the environment.
 
-`settings()` is called at run time, never at import, and reports every variable that is missing or wrong in one error.
+`settings()` is called at run time, never at import. One error lists every variable that is missing or invalid.
 """
 
 import os
@@ -8,46 +8,45 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from darkroom.errors import ConfigurationError
 
 MEBIBYTE = 1024 * 1024
-PREFIX = "DARKROOM_"
+ENVIRONMENT_PREFIX = "DARKROOM_"
 
 
-def _setting(meaning: str, default: object = MISSING) -> object:
-    if default is MISSING:
-        return field(metadata={"meaning": meaning})
+def _setting(meaning: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One attribute per variable: `bucket` is `DARKROOM_BUCKET`. No default means that it must be set."""
+    """One attribute per variable: `bucket` is `DARKROOM_BUCKET`. A variable without a default is required."""
 
-    bucket: str = _setting("name of the one bucket")  # type: ignore[assignment]
-    cache_url: str = _setting("Redis, redis:// or rediss://host:port/db, without credentials")  # type: ignore[assignment]
-    broker_url: str = _setting("RabbitMQ, amqp:// or amqps://host:port/vhost, without credentials")  # type: ignore[assignment]
-    broker_secret_arn: str = _setting("secret that holds the broker's username and password")  # type: ignore[assignment]
-    function_prefix: str = _setting("operation functions are called <prefix>-<operation>")  # type: ignore[assignment]
-    cache_secret_arn: str = _setting("secret that holds the cache's password; empty for none", "")  # type: ignore[assignment]
-    in_flight_image: int = _setting("runs of one image operation at the same time", 50)  # type: ignore[assignment]
-    in_flight_video: int = _setting("runs of one video or audio operation at the same time", 20)  # type: ignore[assignment]
-    max_waiting: int = _setting("jobs of one operation that may wait before more are refused", 10_000)  # type: ignore[assignment]
-    upload_max_bytes: int = _setting("largest file through a presigned upload", 5 * 1024 * MEBIBYTE)  # type: ignore[assignment]
-    direct_upload_max_bytes: int = _setting("largest file through the API itself", 4 * MEBIBYTE)  # type: ignore[assignment]
-    max_pixels: int = _setting("largest picture that is decoded", 250_000_000)  # type: ignore[assignment]
-    max_duration_s: int = _setting("longest recording that is decoded", 6 * 3600)  # type: ignore[assignment]
-    retention_days: int = _setting("days that files, results and records are kept", 7)  # type: ignore[assignment]
-    link_expiry_s: int = _setting("how long presigned forms and links stay valid", 3600)  # type: ignore[assignment]
+    bucket: str = _setting("name of the S3 bucket")
+    cache_url: str = _setting("Redis: redis:// or rediss://host:port/db, without credentials")
+    broker_url: str = _setting("RabbitMQ: amqp:// or amqps://host:port/vhost, without credentials")
+    broker_secret_arn: str = _setting("ARN of the secret with RabbitMQ's username and password")
+    function_prefix: str = _setting("prefix of the operations' function names, <prefix>-<operation>")
+    cache_secret_arn: str = _setting("ARN of the secret with Redis' password; empty when there is none", "")
+    in_flight_image: int = _setting("most runs of one image operation at the same time", 50)
+    in_flight_video: int = _setting("most runs of one video or audio operation at the same time", 20)
+    max_waiting: int = _setting("most queued jobs of one operation; above, new jobs are rejected", 10_000)
+    upload_max_bytes: int = _setting("largest file for a presigned upload, in bytes", 5 * 1024 * MEBIBYTE)
+    direct_upload_max_bytes: int = _setting("largest file for an upload through the API, in bytes", 4 * MEBIBYTE)
+    max_pixels: int = _setting("largest image or video frame that is decoded, in pixels", 250_000_000)
+    max_duration_s: int = _setting("longest video or audio that is decoded, in seconds", 6 * 3600)
+    retention_days: int = _setting("days for which files, results and records are kept", 7)
+    link_expiry_s: int = _setting("seconds for which presigned forms and links are valid", 3600)
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Settings read from `environ`. Raises ConfigurationError, which names every bad variable."""
+    """The settings in `environ`. Raises ConfigurationError, which lists every variable that is missing or invalid."""
     values: dict[str, object] = {}
     problems: list[str] = []
     for spec in fields(Settings):
-        name = PREFIX + spec.name.upper()
+        name = ENVIRONMENT_PREFIX + spec.name.upper()
         text = environ.get(name, "")
         kind: Callable[[str], object] = int if spec.type is int else str
         if text:
@@ -69,18 +68,18 @@ def settings() -> Settings:
 
 
 def layer_folders(kind: str) -> list[Path]:
-    """Where layers put their files of one kind (`bin`, `fonts`), in the order to look: the first that has it wins.
+    """Folders where layers may have their files of one kind (`bin`, `fonts`), in order of precedence.
 
-    `/opt/<kind>` on Lambda, the layers that an emulator unpacks elsewhere (`_LAMBDA_LAYERS_DIRS`), then
-    `DARKROOM_<KIND>_DIR`. Folders need not exist.
+    `/opt/<kind>` on Lambda, then the layers that an emulator unpacks elsewhere (`_LAMBDA_LAYERS_DIRS`), then
+    `DARKROOM_<KIND>_DIR`. They need not exist.
     """
     layers = [Path(text) for text in os.environ.get("_LAMBDA_LAYERS_DIRS", "").split(os.pathsep) if text]
     folders = [Path("/opt", kind), *(layer / kind for layer in layers)]
-    own = os.environ.get(f"{PREFIX}{kind.upper()}_DIR", "")
-    return [*folders, Path(own)] if own else folders
+    configured = os.environ.get(f"{ENVIRONMENT_PREFIX}{kind.upper()}_DIR", "")
+    return [*folders, Path(configured)] if configured else folders
 
 
 def memory_bytes() -> int | None:
-    """The memory of the Lambda function that this process serves, None outside Lambda."""
+    """The memory of the Lambda function that runs this process, or None outside Lambda."""
     size_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     return int(size_mb) * MEBIBYTE if size_mb.isdecimal() else None

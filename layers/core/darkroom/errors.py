@@ -1,7 +1,7 @@
-"""Every error Darkroom raises on purpose, in one tree.
+"""Every error that Darkroom raises itself, in one tree.
 
 DarkroomError
-├── RequestError                what a client asked for cannot be done; says so with an HTTP status
+├── RequestError                the request cannot be carried out
 │   ├── InvalidRequestError         422  invalid_request
 │   ├── InvalidIdError              422  invalid_id
 │   ├── UnknownOperationError       422  unknown_operation
@@ -15,7 +15,7 @@ DarkroomError
 │   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
 │   ├── TooManyJobsError            429  too_many_jobs
 │   └── FileTooLargeError           413  file_too_large
-├── MediaError                  the media cannot be processed; the job fails at once, another try would end the same
+├── MediaError                  the media cannot be processed; the job fails at once and is not retried
 │   ├── EmptyFileError              422  empty_file
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
 │   ├── MediaTypeMismatchError      422  media_type_mismatch
@@ -27,35 +27,35 @@ DarkroomError
 │   ├── NoAudioStreamError          422  no_audio_stream
 │   ├── NoVideoStreamError          422  no_video_stream
 │   └── ProcessingTimedOutError     422  processing_timed_out
-├── ServiceError                a part we depend on does not answer; another try may succeed
+├── ServiceError                a dependency is unavailable; a retry may succeed
 │   ├── StorageUnavailableError     503  storage_unavailable
 │   ├── CacheUnavailableError       503  cache_unavailable
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
 │   └── WorkerDiedError             500  worker_died
-├── ConfigurationError          500  configuration   a deployment is wrong; names every bad variable at once
-├── InternalError               500  internal_error  a defect of ours; tried again, then reported
-└── Superseded                  control signal: this run no longer owns its job; never shown to anybody
+├── ConfigurationError          500  configuration   the deployment's settings are invalid
+├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
+└── Superseded                  a signal: this run no longer owns its job; never shown to clients
 
-`code` is stable and meant for programs; the message is a sentence meant for people.
+`code` is stable, for programs. The message is a sentence, for people. The docstring is the general message.
 """
 
 from typing import ClassVar
 
 
 class DarkroomError(Exception):
-    """The root. Raise a subclass, never this."""
+    """The root. Only subclasses are raised."""
 
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    #: Whether it says nothing about the job, only about the time: such failures do not use up its attempts.
+    #: Dependency outage; uses no attempt.
     outage: ClassVar[bool] = False
 
     @property
     def message(self) -> str:
-        """The sentence for people."""
+        """A sentence for people."""
         return str(self.args[0]) if self.args else (self.__doc__ or self.code)
 
 
@@ -72,54 +72,52 @@ class InvalidRequestError(RequestError):
 
 
 class InvalidIdError(RequestError):
-    """The identifier is not one that Darkroom gives out."""
+    """The identifier is invalid."""
 
     code = "invalid_id"
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"'{text[:64]}' is not an identifier: expected a UUID of version 7, as Darkroom returned it.")
+        super().__init__(f"'{text[:64]}' is not a valid identifier: Darkroom's are UUIDs of version 7.")
 
 
 class UnknownOperationError(RequestError):
-    """There is no such operation."""
+    """The operation does not exist."""
 
     code = "unknown_operation"
 
 
 class FileNotFoundInStoreError(RequestError):
-    """No file has this identifier."""
+    """The file does not exist."""
 
     code = "file_not_found"
     http_status = 404
 
     def __init__(self, file_id: str) -> None:
-        super().__init__(f"There is no file {file_id}. It was never uploaded, or its retention has ended.")
+        super().__init__(f"File {file_id} does not exist: it was never uploaded, or its retention period is over.")
 
 
 class FileNotUploadedError(RequestError):
-    """The upload form was handed out, but nothing was uploaded with it yet."""
+    """The file has not been uploaded yet."""
 
     code = "file_not_uploaded"
     http_status = 409
 
     def __init__(self, file_id: str) -> None:
-        super().__init__(
-            f"File {file_id} has not been uploaded yet. Send it with the form you were given, then try again."
-        )
+        super().__init__(f"File {file_id} has not been uploaded yet. Upload it with its form, then repeat the request.")
 
 
 class JobNotFoundError(RequestError):
-    """No job has this identifier."""
+    """The job does not exist."""
 
     code = "job_not_found"
     http_status = 404
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"There is no job {job_id}. It was never accepted, or its retention has ended.")
+        super().__init__(f"Job {job_id} does not exist: it was never accepted, or its retention period is over.")
 
 
 class JobNotCompletedError(RequestError):
-    """The job has no result to download."""
+    """The job has no output to download."""
 
     code = "job_not_completed"
     http_status = 409
@@ -133,27 +131,27 @@ class JobAlreadyEndedError(RequestError):
 
 
 class JobNotRetryableError(RequestError):
-    """Only a failed or canceled job can be tried again."""
+    """Only a failed or canceled job can be retried."""
 
     code = "job_not_retryable"
     http_status = 409
 
 
 class ResultGoneError(RequestError):
-    """The result was removed when its retention ended."""
+    """The output was removed after its retention period."""
 
     code = "result_gone"
     http_status = 410
 
 
 class IdempotencyKeyReusedError(RequestError):
-    """The idempotency key was sent before with another request."""
+    """The idempotency key was used before with another request."""
 
     code = "idempotency_key_reused"
 
 
 class TooManyJobsError(RequestError):
-    """As many jobs of this operation wait as may."""
+    """The queue for this operation is full."""
 
     code = "too_many_jobs"
     http_status = 429
@@ -179,44 +177,44 @@ class EmptyFileError(MediaError):
 
 
 class UnsupportedMediaTypeError(MediaError):
-    """The bytes are of no type that Darkroom reads."""
+    """The media type is not supported."""
 
     code = "unsupported_media_type"
     http_status = 415
 
 
 class MediaTypeMismatchError(MediaError):
-    """The bytes contradict the type that the upload declared."""
+    """The file is not of the media type that the upload declared."""
 
     code = "media_type_mismatch"
 
 
 class WrongMediaKindError(MediaError):
-    """The operation does not work on this kind of media."""
+    """The operation does not accept this kind of media."""
 
     code = "wrong_media_kind"
 
 
 class CorruptMediaError(MediaError):
-    """The file is damaged or cut short."""
+    """The file is damaged or incomplete."""
 
     code = "corrupt_media"
 
 
 class TooManyPixelsError(MediaError):
-    """The picture has more pixels than allowed."""
+    """The image has more pixels than allowed."""
 
     code = "too_many_pixels"
 
 
 class TooLongError(MediaError):
-    """The recording is longer than allowed."""
+    """The video or audio is longer than allowed."""
 
     code = "media_too_long"
 
 
 class ResultTooLargeError(MediaError):
-    """No result is as small as asked for."""
+    """The result cannot be made as small as requested."""
 
     code = "result_too_large"
 
@@ -234,13 +232,13 @@ class NoVideoStreamError(MediaError):
 
 
 class ProcessingTimedOutError(MediaError):
-    """The work did not end within the time that one run may take."""
+    """Processing did not finish within the time limit of one run."""
 
     code = "processing_timed_out"
 
 
 class ServiceError(DarkroomError):
-    """A part that Darkroom depends on does not answer."""
+    """A dependency is unavailable."""
 
     http_status = 503
     retryable = True
@@ -248,19 +246,19 @@ class ServiceError(DarkroomError):
 
 
 class StorageUnavailableError(ServiceError):
-    """The object store does not answer."""
+    """The object store is unavailable."""
 
     code = "storage_unavailable"
 
 
 class CacheUnavailableError(ServiceError):
-    """The status cache does not answer."""
+    """The status cache is unavailable."""
 
     code = "cache_unavailable"
 
 
 class BrokerUnavailableError(ServiceError):
-    """The message broker does not answer."""
+    """The message broker is unavailable."""
 
     code = "broker_unavailable"
 
@@ -272,35 +270,35 @@ class LambdaUnavailableError(ServiceError):
 
 
 class SecretsUnavailableError(ServiceError):
-    """The secret store does not answer."""
+    """The secret store is unavailable."""
 
     code = "secrets_unavailable"
 
 
 class WorkerDiedError(ServiceError):
-    """The process that ran the job died, ran out of memory or out of time."""
+    """The process that ran the job crashed, ran out of memory or was stopped."""
 
     code = "worker_died"
     http_status = 500
     outage = False
 
 
-#: Errors that say nothing about a job, only about the time.
+#: The errors that are outages: they use no attempt of a job.
 OUTAGES = tuple(kind for kind in ServiceError.__subclasses__() if kind.outage)
 
 
 class ConfigurationError(DarkroomError):
-    """The deployment's settings are wrong."""
+    """The deployment's settings are invalid."""
 
     code = "configuration"
 
 
 class InternalError(DarkroomError):
-    """Something went wrong on our side."""
+    """An internal error occurred."""
 
     code = "internal_error"
     retryable = True
 
 
 class Superseded(DarkroomError):  # noqa: N818 - a signal, not an error
-    """This run no longer owns its job: it was canceled, or another run has taken it over."""
+    """This run no longer owns its job, which was canceled or is owned by another run."""

@@ -1,7 +1,6 @@
 """Identifiers: UUID version 7 (RFC 9562, section 5.7), which sort in order of creation.
 
-The first 48 bits are milliseconds since 1970, so the ledger lists jobs in time order and a listing can
-start at any moment.
+The first 48 bits are milliseconds since 1970, so the ledger lists jobs in order of time, from any time on.
 """
 
 import os
@@ -15,7 +14,7 @@ _RANDOM_BITS = 80
 
 
 def new_id(at_ms: int | None = None) -> str:
-    """A new identifier for the moment `at_ms` (milliseconds since 1970, default now), as 36 lower-case characters."""
+    """A new identifier of the time `at_ms` (milliseconds since 1970, by default now), as 36 lower-case characters."""
     at_ms = time.time_ns() // 1_000_000 if at_ms is None else at_ms
     value = at_ms << _TIMESTAMP_SHIFT | int.from_bytes(os.urandom(_RANDOM_BITS // 8))
     value = value & ~(0xF << 76) | 0x7 << 76  # version
@@ -24,12 +23,12 @@ def new_id(at_ms: int | None = None) -> str:
 
 
 def first_id(at_ms: int) -> str:
-    """The smallest identifier that the millisecond `at_ms` can have: where a listing that starts there begins."""
+    """The smallest identifier of the millisecond `at_ms`, from which a listing starts."""
     return str(uuid.UUID(int=at_ms << _TIMESTAMP_SHIFT))
 
 
 def parse_id(text: str) -> str:
-    """`text` in canonical form. Raises InvalidIdError when it is not a UUID of version 7."""
+    """`text` in canonical form. Raises InvalidIdError unless it is a UUID of version 7."""
     try:
         value = uuid.UUID(text)
     except ValueError as error:
@@ -40,5 +39,5 @@ def parse_id(text: str) -> str:
 
 
 def created_ms(identifier: str) -> int:
-    """The moment an identifier was made, in milliseconds since 1970."""
+    """The time at which an identifier was created, in milliseconds since 1970."""
     return uuid.UUID(identifier).int >> _TIMESTAMP_SHIFT

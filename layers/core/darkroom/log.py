@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, the same fields everywhere."""
+"""Structured logs: one JSON object per line, with the same fields in every function."""
 
 from functools import lru_cache
 
@@ -7,5 +7,5 @@ from aws_lambda_powertools import Logger
 
 @lru_cache(maxsize=1)
 def logger() -> Logger:
-    """This process's logger. Service name and level come from Powertools' own variables."""
+    """This process's logger. Powertools reads its service name and level from `POWERTOOLS_*` variables."""
     return Logger(utc=True)

@@ -1,4 +1,4 @@
-"""Metrics in CloudWatch's embedded format: a line in the log becomes a number on a graph, without a request."""
+"""Metrics in CloudWatch's embedded metric format: log lines that CloudWatch turns into metrics, without a request."""
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
@@ -6,17 +6,17 @@ NAMESPACE = "Darkroom"
 
 
 def count(name: str, operation: str, **dimensions: str) -> None:
-    """Adds one to the counter `name` of an operation."""
+    """Adds one to a counter of an operation."""
     _emit(name, 1, MetricUnit.Count, operation, dimensions)
 
 
 def gauge(name: str, value: float, operation: str) -> None:
-    """Records how many there are at the moment."""
+    """Records a current value of an operation."""
     _emit(name, value, MetricUnit.Count, operation, {})
 
 
-def milliseconds(name: str, value: float, operation: str) -> None:
-    """Records a duration."""
+def duration_ms(name: str, value: float, operation: str) -> None:
+    """Records a duration of an operation, in milliseconds."""
     _emit(name, value, MetricUnit.Milliseconds, operation, {})
 
 

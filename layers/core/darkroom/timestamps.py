@@ -1,13 +1,19 @@
-"""Points in time as ISO 8601 text and as milliseconds since 1970."""
+"""Times as ISO 8601 text and as milliseconds since 1970."""
 
+import time
 from datetime import UTC, datetime
 
 
-def milliseconds(timestamp: str) -> int:
-    """A time as `utc_now` writes it in milliseconds since 1970."""
+def epoch_ms(timestamp: str) -> int:
+    """An ISO 8601 time in milliseconds since 1970."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 def utc_now() -> str:
-    """The present as ISO 8601 in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """The current time in UTC as ISO 8601, to the millisecond."""
+    return iso_utc(time.time())
+
+
+def iso_utc(epoch_s: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
-"""How far apart the key frames of a film are, which is how exactly it can be sought in or cut without encoding.
+"""The seconds between the key frames of a video: how precisely it can be cut or seeked without decoding.
 
-Told from the packets of its beginning, which are read and not decoded.
+Measured from the packets at the start of the file, which are read and not decoded.
 """
 
 import time
@@ -14,52 +14,52 @@ from darkroom.av.probe import Probe
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError
 from darkroom.media.task import Task
 
-#: Seconds between key frames, a little more than encoders put there by themselves.
-LONGEST_S = 12.0
+#: The longest usual interval in seconds, slightly more than the defaults of common encoders.
+MAX_INTERVAL_S = 12.0
 
-#: What is looked at is so much of the film, and less where that would be more bytes at its mean bit rate; seconds where
-#: it does not say that.
-MOST_BYTES = 3_000_000
-_UNKNOWN_S = 2.0
+#: Bytes of the file that are read at most for `MAX_INTERVAL_S`, estimated by its mean bit rate; and the seconds that
+#: are read where the bit rate is unknown.
+MAX_SCAN_BYTES = 3_000_000
+_DEFAULT_SCAN_S = 2.0
 
-#: Seconds that the look may take. A file whose clock stands still would be read to its end.
-_PATIENCE_S = 5.0
+#: Seconds that the scan may take. Without it, a file whose timestamps do not advance would be read to its end.
+_TIMEOUT_S = 5.0
 
-#: The packets say enough; to find out more about the streams, ffprobe would decode some of them.
+#: The packets suffice. To learn more about the streams, ffprobe would decode some of them.
 _PACKETS = ("-nofind_stream_info", "-of", "csv=p=0", "-show_entries", "packet=stream_index,pts_time,dts_time,flags")
 
 
-def intervals(location: str, demuxer: str, found: Probe, task: Task) -> dict[int, float]:
-    """Seconds between key frames by the index of their stream: the longest distance seen; none where none was seen.
+def key_frame_intervals(location: str, demuxer: str, found: Probe, task: Task) -> dict[int, float]:
+    """The longest interval seen, in seconds, by stream index. Streams with fewer than two key frames seen are missing.
 
-    `found` is what the file at `location`, a presigned link or a local path, holds. Raises StorageUnavailableError, or
+    `found` describes the file at `location`, a presigned URL or a local path. Raises StorageUnavailableError, or
     Superseded when the job was canceled.
     """
     if not any(stream.kind == "video" and not stream.attached_picture for stream in found.streams):
         return {}
-    before = [*_PACKETS, "-select_streams", "v", "-read_intervals", f"%+{_window_s(found):.3f}"]
-    hurried = replace(task, deadline=min(task.deadline, time.monotonic() + _PATIENCE_S))
-    with suppress(CorruptMediaError, ProcessingTimedOutError):  # the file has been described without it
-        return parse(ffmpeg.read("ffprobe", location, demuxer, hurried, before=before).stdout.decode())
+    before = [*_PACKETS, "-select_streams", "v", "-read_intervals", f"%+{_scan_s(found):.3f}"]
+    limited_task = replace(task, deadline=min(task.deadline, time.monotonic() + _TIMEOUT_S))
+    with suppress(CorruptMediaError, ProcessingTimedOutError):  # the interval is optional; everything else is known
+        return parse_packets(ffmpeg.read("ffprobe", location, demuxer, limited_task, before=before).stdout.decode())
     return {}
 
 
-def _window_s(found: Probe) -> float:
+def _scan_s(found: Probe) -> float:
     if not found.bit_rate_bps:
-        return _UNKNOWN_S
-    return min(LONGEST_S, MOST_BYTES * 8 / found.bit_rate_bps)
+        return _DEFAULT_SCAN_S
+    return min(MAX_INTERVAL_S, MAX_SCAN_BYTES * 8 / found.bit_rate_bps)
 
 
-def parse(packets: str) -> dict[int, float]:
-    """The same from ffprobe's lines: stream, time of showing, time of decoding, flags. Times may be missing."""
-    times: defaultdict[int, set[float]] = defaultdict(set)
-    for line in packets.splitlines():
-        index, shown, decoded, flags, *_ = [*line.split(","), "", "", ""]
+def parse_packets(lines: str) -> dict[int, float]:
+    """The longest interval by stream index, from ffprobe's lines `stream,pts,dts,flags`. Times may be missing."""
+    times_s: defaultdict[int, set[float]] = defaultdict(set)
+    for line in lines.splitlines():
+        index, pts, dts, flags, *_ = [*line.split(","), "", "", ""]
         if index.isdecimal() and flags.startswith("K"):
             with suppress(ValueError):
-                times[int(index)].add(float(decoded if shown == "N/A" else shown))
+                times_s[int(index)].add(float(dts if pts == "N/A" else pts))
     return {
         index: round(max(later - earlier for earlier, later in pairwise(sorted(seen))), 3)
-        for index, seen in times.items()
+        for index, seen in times_s.items()
         if len(seen) > 1
     }

@@ -1,44 +1,48 @@
-"""Loudness by EBU R128: measured over the whole sound, then reached by one gain, with a limit for the peaks."""
+"""Loudness normalization by EBU R128: measure the whole audio stream, then apply one gain and limit the peaks.
+
+FFmpeg's `ebur128` filter measures the integrated loudness (ITU-R BS.1770).
+"""
 
 import math
 import re
+from collections.abc import Sequence
 
 from darkroom.av import ffmpeg
 from darkroom.av.probe import Stream
 from darkroom.media.task import Task
 
-#: Sounds quieter than this, in LUFS, are silence with noise; raising it would only raise the noise.
+#: Audio below this loudness in LUFS is silence with noise: a gain would only amplify the noise.
 _SILENCE_LUFS = -65.0
 
-#: The most that peaks may reach, 1.5 dB below full scale: encoders overshoot a little.
+#: Largest peak as a fraction of full scale: 1.5 dB below, because lossy encoders overshoot.
 _PEAK = 0.84
 
 _REPORT = "loudness.txt"
-_LINE = re.compile(r"^lavfi\.r128\.I=(\S+)$", re.MULTILINE)
+_INTEGRATED = re.compile(r"^lavfi\.r128\.I=(\S+)$", re.MULTILINE)
 
 
-def gain_db(
-    reading: list[str],
-    sound: Stream,
+def measure_gain_db(
+    opening: Sequence[str],
+    audio: Stream,
     target_lufs: float,
     task: Task,
     *,
-    first: str = "anull",
+    prefilter: str = "anull",
     duration_s: float | None = None,
     span: tuple[float, float] = (0.0, 0.0),
 ) -> float:
-    """The gain that brings a sound, after the filter `first`, to a loudness; 0 for silence.
+    """Returns the gain that brings an audio stream, after `prefilter`, to the target loudness; 0 for silence.
 
-    `reading` are the arguments that open the input.
+    `opening` are the arguments that open the input. `duration_s` and `span` are those of `ffmpeg.run`.
     """
-    measuring = f"{first},ebur128=metadata=1:framelog=quiet,ametadata=mode=print:key=lavfi.r128.I:file={_REPORT}"
-    writing = ["-map", f"0:{sound.index}", "-af", measuring, "-f", "null", "-"]
-    ffmpeg.run("ffmpeg", [*reading, *writing], task, duration_s=duration_s, span=span)
-    found = _LINE.findall((task.directory / _REPORT).read_text())
-    measured = float(found[-1]) if found else -math.inf
-    return target_lufs - measured if math.isfinite(measured) and measured > _SILENCE_LUFS else 0.0
+    filters = f"{prefilter},ebur128=metadata=1:framelog=quiet,ametadata=mode=print:key=lavfi.r128.I:file={_REPORT}"
+    measuring = ["-map", f"0:{audio.index}", "-af", filters, "-f", "null", "-"]
+    ffmpeg.run("ffmpeg", [*opening, *measuring], task, duration_s=duration_s, span=span)
+    found = _INTEGRATED.findall((task.directory / _REPORT).read_text())
+    measured_lufs = float(found[-1]) if found else -math.inf
+    return target_lufs - measured_lufs if math.isfinite(measured_lufs) and measured_lufs > _SILENCE_LUFS else 0.0
 
 
-def filters(gain: float) -> list[str]:
-    """FFmpeg's filters that apply a gain in decibels and keep the peaks in bounds."""
-    return [f"volume={gain:.2f}dB", f"alimiter=limit={_PEAK}:attack=5:release=50:level=disabled:latency=1"]
+def gain_filters(gain_db: float) -> list[str]:
+    """FFmpeg filters that apply a gain and limit the peaks."""
+    return [f"volume={gain_db:.2f}dB", f"alimiter=limit={_PEAK}:attack=5:release=50:level=disabled:latency=1"]

@@ -1,4 +1,4 @@
-"""What a video or sound file holds, as ffprobe reads it: typed, bounded, and with sizes as a viewer sees them."""
+"""What a video or audio file holds, as ffprobe reads it: typed, bounded, and with sizes as displayed."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from darkroom.errors import CorruptMediaError, NoAudioStreamError, NoVideoStream
 from darkroom.media.geometry import Size
 from darkroom.media.task import Limits, Task
 
-#: Bounds on what a file can make us keep and repeat: chapters, tags of one thing, characters of one tag.
+#: Bounds on what is kept of a file: chapters, tags of one stream or chapter, characters of one name or value.
 MAX_CHAPTERS = 500
 MAX_TAGS = 100
 MAX_TAG_LENGTH = 1000
@@ -21,10 +21,10 @@ Tags = dict[str, str]
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream. `kind` is video, audio, subtitle, data or attachment; what does not apply or is not known is None.
+    """One stream. `kind` is video, audio, subtitle, data or attachment; an unknown or inapplicable value is None.
 
-    `width_px` and `height_px` are as displayed: rotated, and with square pixels. `rotation_degrees` is how far the
-    coded picture is turned clockwise for that; `pixel_aspect` is the coded pixels' width divided by their height.
+    `width_px` and `height_px` are as displayed: rotated, and with square pixels. `rotation_degrees` is the clockwise
+    rotation from the coded to the displayed frame; `pixel_aspect` is the width of a coded pixel divided by its height.
     """
 
     index: int
@@ -62,7 +62,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A named part of the recording."""
+    """A titled part of the file."""
 
     start_s: float
     end_s: float
@@ -71,7 +71,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Probe:
-    """A whole file. `format_name` is FFmpeg's long name of the container; players count from `start_s` on."""
+    """A whole file. `format_name` is FFmpeg's long name of the container; a player's clock starts at `start_s`."""
 
     format_name: str
     duration_s: float | None
@@ -82,138 +82,110 @@ class Probe:
     tags: Tags
     start_s: float | None = None
 
-    def video(self) -> Stream:
-        """The film: the default video stream, else the largest; never a cover picture. Raises NoVideoStreamError."""
-        films = [stream for stream in self.streams if stream.kind == "video" and not stream.attached_picture]
-        if not films:
-            raise NoVideoStreamError("The file has no video stream.")
-        return max(films, key=lambda film: (film.default, (film.width_px or 0) * (film.height_px or 0)))
+    def video_stream(self) -> Stream:
+        """The default video stream, else the largest; never a cover image. Raises NoVideoStreamError."""
+        videos = [stream for stream in self.streams if stream.kind == "video" and not stream.attached_picture]
+        if not videos:
+            raise NoVideoStreamError("The file has no video track.")
+        return max(videos, key=lambda video: (video.default, (video.width_px or 0) * (video.height_px or 0)))
 
-    def sound(self) -> Stream | None:
-        """The default audio stream, else the one with the most channels; none that is announced and not there.
+    def default_audio_stream(self) -> Stream | None:
+        """The default audio stream, else the one with the most channels.
 
-        A broadcast lists the sounds it might have. Where nothing of one was found, not even its form is known.
+        Skips streams without channels and sample rate: a broadcast announces audio streams that it does not send.
         """
         audio = (stream for stream in self.streams if stream.kind == "audio")
-        sounds = [stream for stream in audio if stream.channels or stream.sample_rate_hz]
-        return max(sounds, key=lambda sound: (sound.default, sound.channels or 0), default=None)
+        present = [stream for stream in audio if stream.channels or stream.sample_rate_hz]
+        return max(present, key=lambda stream: (stream.default, stream.channels or 0), default=None)
 
-    def audio(self, track: int | str | None = None) -> Stream:
-        """The sound of that number, counted from 1, or language; else that of `sound`. Raises NoAudioStreamError."""
-        sounds = [stream for stream in self.streams if stream.kind == "audio"]
-        default = self.sound()
+    def audio_stream(self, track: int | str | None = None) -> Stream:
+        """The audio stream with this number, counted from 1, or language; None for the default one.
+
+        Raises NoAudioStreamError.
+        """
+        streams = [stream for stream in self.streams if stream.kind == "audio"]
+        default = self.default_audio_stream()
         if default is None:
-            raise NoAudioStreamError("The file has no audio stream.")
+            raise NoAudioStreamError("The file has no audio track.")
         if track is None:
             return default
-        for number, sound in enumerate(sounds, 1):
-            if track == number or (isinstance(track, str) and track.lower() == (sound.language or "").lower()):
-                return sound
-        there = ", ".join(f"{number} ({sound.language or 'no language'})" for number, sound in enumerate(sounds, 1))
-        raise NoAudioStreamError(f"There is no audio stream {track}; the file has {there}.")
+        for number, stream in enumerate(streams, 1):
+            if track == number or (isinstance(track, str) and track.lower() == (stream.language or "").lower()):
+                return stream
+        known = ", ".join(f"{number} ({stream.language or 'no language'})" for number, stream in enumerate(streams, 1))
+        raise NoAudioStreamError(f"There is no audio track {track}; the file has {known}.")
 
 
 def probe(location: str, demuxer: str, task: Task, *, span: tuple[float, float] = (0.0, 0.0)) -> Probe:
-    """What the file at `location` (a presigned link or a local path) holds. Raises as `ffmpeg.read` does."""
-    finished = ffmpeg.read("ffprobe", location, demuxer, task, before=_WANTED, span=span)
-    found = parse(finished.stdout)
+    """Describes the file at `location`, a presigned URL or a local path. Raises the same errors as `ffmpeg.read`."""
+    output = ffmpeg.read("ffprobe", location, demuxer, task, before=_SECTIONS, span=span)
+    found = parse_probe(output.stdout)
     if not found.streams:
-        raise CorruptMediaError("The file is damaged or cut short: what it holds cannot be told.")
+        raise CorruptMediaError("The file is damaged or cut short: it has no readable streams.")
     return found
 
 
-_WANTED = ("-of", "json", "-show_format", "-show_streams", "-show_chapters")
+_SECTIONS = ("-of", "json", "-show_format", "-show_streams", "-show_chapters")
 
 
 def check_duration(found: Probe, limits: Limits) -> None:
-    """Raises TooLongError when the recording is longer than allowed. An unknown duration passes."""
+    """Raises TooLongError when the file plays for longer than allowed. An unknown duration passes."""
     if found.duration_s is not None and found.duration_s > limits.duration_s:
         raise TooLongError(
-            f"The recording is {found.duration_s:.0f} seconds long; at most {limits.duration_s:.0f} are processed."
+            f"The file plays for {found.duration_s:.0f} seconds; the limit is {limits.duration_s:.0f} seconds."
         )
 
 
-def check_pixels(film: Stream, limits: Limits) -> Size:
-    """The displayed size of a film. Raises TooManyPixelsError, or CorruptMediaError without a size."""
-    sizes = (film.width_px, film.height_px, film.coded_width_px, film.coded_height_px)
+def check_frame_size(video: Stream, limits: Limits) -> Size:
+    """Returns the displayed size of a video. Raises TooManyPixelsError, or CorruptMediaError when it has no size."""
+    sizes = (video.width_px, video.height_px, video.coded_width_px, video.coded_height_px)
     width, height, coded_width, coded_height = (size or 0 for size in sizes)
     if not (width and height and coded_width and coded_height):
-        raise CorruptMediaError("The file is damaged or cut short: its picture has no size.")
+        raise CorruptMediaError("The file is damaged or cut short: its video has no frame size.")
     if max(width * height, coded_width * coded_height) > limits.pixels:
         raise TooManyPixelsError(
-            f"The picture has {coded_width} x {coded_height} pixels; at most {limits.pixels} in all are processed."
+            f"A frame has {coded_width} x {coded_height} pixels; the limit is {limits.pixels} pixels in all."
         )
     return Size(width, height)
 
 
-#: Demuxers whose files say in their header how long they are, so that one that was cut short can be told.
-_STATES_ITS_LENGTH = {"mov", "matroska", "avi", "flac", "wav", "aiff"}
-
-#: By how much a sound may be shorter than its source said: the larger of seconds and a part of the whole.
-_SHORTFALL_S = 0.25
-_SHORTFALL_PART = 0.01
-
-#: What times lose where a container rounds them to milliseconds.
-_ROUNDING_S = 0.002
-
-
-def check_whole(kept: Stream, made_s: float | None, *, demuxer: str, frame_rate: float | None = None) -> None:
-    """Compares a stream of the source with the length of what became of it: FFmpeg ends well on a file cut short.
-
-    Raises CorruptMediaError when more than a picture of a film is missing, or a notable part of a sound. `frame_rate`
-    is that of the result where it has fewer pictures than the source. What is known of the whole file alone says
-    nothing of one stream: another one may be longer.
-    """
-    stated_s, made_s = kept.duration_s, made_s or 0.0
-    if demuxer not in _STATES_ITS_LENGTH or stated_s is None:
-        return
-    if kept.frame_rate:
-        allowed_s = 1 / min(kept.frame_rate, frame_rate or kept.frame_rate) + _ROUNDING_S
-    else:
-        allowed_s = max(_SHORTFALL_S, _SHORTFALL_PART * stated_s)
-    if stated_s - made_s > allowed_s:
-        raise CorruptMediaError(
-            f"The file is damaged or cut short: it says {stated_s:.2f} seconds of {kept.kind}, {made_s:.2f} were found."
-        )
-
-
 # ffprobe's JSON ----------------------------------------------------------------------------------------------------
 
-#: How far the average frame rate of a steady film may be from the base rate.
+#: Relative difference between the average and the base frame rate up to which the rate counts as constant.
 _RATE_TOLERANCE = 0.02
 
 _INTERLACED = {"tt", "bb", "tb", "bt"}
 _NO_LANGUAGE = {None, "", "und"}
 
 
-def parse(document: bytes) -> Probe:
-    """ffprobe's JSON as a Probe."""
+def parse_probe(document: bytes) -> Probe:
+    """Parses ffprobe's JSON."""
     raw = json.loads(document)
     container = raw.get("format", {})
     return Probe(
         format_name=container.get("format_long_name") or container.get("format_name", ""),
-        duration_s=_positive(container.get("duration")),
-        bit_rate_bps=_whole(container.get("bit_rate")),
-        size_bytes=_whole(container.get("size")),
-        streams=tuple(_stream(entry) for entry in raw.get("streams", [])),
-        chapters=tuple(_chapter(entry) for entry in raw.get("chapters", [])[:MAX_CHAPTERS]),
-        tags=_tags(container),
-        start_s=_real(container.get("start_time")),
+        duration_s=_parse_positive(container.get("duration")),
+        bit_rate_bps=_parse_count(container.get("bit_rate")),
+        size_bytes=_parse_count(container.get("size")),
+        streams=tuple(_parse_stream(entry) for entry in raw.get("streams", [])),
+        chapters=tuple(_parse_chapter(entry) for entry in raw.get("chapters", [])[:MAX_CHAPTERS]),
+        tags=_parse_tags(container),
+        start_s=_parse_number(container.get("start_time")),
     )
 
 
-def _stream(raw: dict[str, Any]) -> Stream:
-    kind, tags, flags = raw.get("codec_type", "data"), _tags(raw), raw.get("disposition", {})
-    language = tags.get("language")
-    detail = _picture(raw) if kind == "video" else _sound(raw) if kind == "audio" else {}
+def _parse_stream(raw: dict[str, Any]) -> Stream:
+    kind, tags, flags = raw.get("codec_type", "data"), _parse_tags(raw), raw.get("disposition", {})
+    language, start_s = tags.get("language"), _parse_number(raw.get("start_time"))
+    detail = _parse_video_details(raw) if kind == "video" else _parse_audio_details(raw) if kind == "audio" else {}
     return Stream(
         index=raw["index"],
         kind=kind,
-        codec=_text(raw.get("codec_name")),
-        profile=_text(raw.get("profile")),
-        bit_rate_bps=_whole(raw.get("bit_rate")) or _whole(tags.get("BPS")),
-        duration_s=_positive(raw.get("duration")) or _tagged_duration(tags, _real(raw.get("start_time"))),
-        start_s=_real(raw.get("start_time")),
+        codec=_parse_text(raw.get("codec_name")),
+        profile=_parse_text(raw.get("profile")),
+        bit_rate_bps=_parse_count(raw.get("bit_rate")) or _parse_count(tags.get("BPS")),
+        duration_s=_parse_positive(raw.get("duration")) or _parse_tagged_duration(tags, start_s),
+        start_s=start_s,
         language=None if language in _NO_LANGUAGE else language,
         default=bool(flags.get("default")),
         forced=bool(flags.get("forced")),
@@ -223,13 +195,13 @@ def _stream(raw: dict[str, Any]) -> Stream:
     )
 
 
-def _picture(raw: dict[str, Any]) -> dict[str, Any]:
-    width, height = _whole(raw.get("width")), _whole(raw.get("height"))
-    rotation, aspect = _rotation(raw), _ratio(raw.get("sample_aspect_ratio"), ":") or Fraction(1)
-    shown = displayed(width, height, aspect, rotation) if width and height else (None, None)
-    average, base = _ratio(raw.get("avg_frame_rate"), "/"), _ratio(raw.get("r_frame_rate"), "/")
-    frame_rate = _frame_rate(average, base)
-    pixel_format = _text(raw.get("pix_fmt"))
+def _parse_video_details(raw: dict[str, Any]) -> dict[str, Any]:
+    width, height = _parse_count(raw.get("width")), _parse_count(raw.get("height"))
+    rotation, aspect = _parse_rotation(raw), _parse_ratio(raw.get("sample_aspect_ratio"), ":") or Fraction(1)
+    shown = display_size(width, height, aspect, rotation) if width and height else (None, None)
+    average, base = _parse_ratio(raw.get("avg_frame_rate"), "/"), _parse_ratio(raw.get("r_frame_rate"), "/")
+    frame_rate = _choose_frame_rate(average, base)
+    pixel_format = _parse_text(raw.get("pix_fmt"))
     return {
         "coded_width_px": width,
         "coded_height_px": height,
@@ -239,94 +211,97 @@ def _picture(raw: dict[str, Any]) -> dict[str, Any]:
         "pixel_aspect": aspect,
         "frame_rate": round(float(frame_rate), 3) if frame_rate else None,
         "variable_frame_rate": bool(average and base and abs(base / average - 1) > _RATE_TOLERANCE),
-        "frame_count": _whole(raw.get("nb_frames")),
+        "frame_count": _parse_count(raw.get("nb_frames")),
         "pixel_format": pixel_format,
-        "bit_depth": _bit_depth(raw, pixel_format),
-        "color_space": _text(raw.get("color_space")),
-        "color_transfer": _text(raw.get("color_transfer")),
-        "color_primaries": _text(raw.get("color_primaries")),
-        "color_range": _text(raw.get("color_range")),
+        "bit_depth": _parse_bit_depth(raw, pixel_format),
+        "color_space": _parse_text(raw.get("color_space")),
+        "color_transfer": _parse_text(raw.get("color_transfer")),
+        "color_primaries": _parse_text(raw.get("color_primaries")),
+        "color_range": _parse_text(raw.get("color_range")),
         "interlaced": raw["field_order"] in _INTERLACED if "field_order" in raw else None,
     }
 
 
-def _frame_rate(average: Fraction | None, base: Fraction | None) -> Fraction | None:
-    """The average rate; in AVI that is what the header says, which may be only the unit in which it counts."""
+def _choose_frame_rate(average: Fraction | None, base: Fraction | None) -> Fraction | None:
+    """The average rate, or the base rate where the average is far above it.
+
+    In AVI the average is copied from the header, which may state only the unit of its timestamps.
+    """
     if average and base and average / base - 1 > _RATE_TOLERANCE:
         return base
     return average or base
 
 
-def _sound(raw: dict[str, Any]) -> dict[str, Any]:
+def _parse_audio_details(raw: dict[str, Any]) -> dict[str, Any]:
     return {
-        "channels": _whole(raw.get("channels")),
-        "channel_layout": _text(raw.get("channel_layout")),
-        "sample_rate_hz": _whole(raw.get("sample_rate")),
-        "bit_depth": _whole(raw.get("bits_per_raw_sample")) or _whole(raw.get("bits_per_sample")),
+        "channels": _parse_count(raw.get("channels")),
+        "channel_layout": _parse_text(raw.get("channel_layout")),
+        "sample_rate_hz": _parse_count(raw.get("sample_rate")),
+        "bit_depth": _parse_count(raw.get("bits_per_raw_sample")) or _parse_count(raw.get("bits_per_sample")),
     }
 
 
-#: Pixels that are less off square than this come from rounding in an editor, and players show them as square.
+#: Deviation from square pixels that comes from rounding in an editor. Players show such pixels as square.
 _SQUARE_TOLERANCE = Fraction(1, 100)
 
 
-def displayed(width: int, height: int, pixel_aspect: Fraction, rotation_degrees: int) -> tuple[int, int]:
-    """The size at which a viewer sees a coded picture of `width` x `height`."""
+def display_size(width: int, height: int, pixel_aspect: Fraction, rotation_degrees: int) -> tuple[int, int]:
+    """The displayed width and height in pixels of a coded frame of `width` x `height`."""
     if abs(pixel_aspect - 1) > _SQUARE_TOLERANCE:
         width = max(round(width * pixel_aspect), 1)
     return (height, width) if rotation_degrees in (90, 270) else (width, height)
 
 
-def _rotation(raw: dict[str, Any]) -> int:
-    """Degrees clockwise, a multiple of 90, from the display matrix, which counts the other way round."""
+def _parse_rotation(raw: dict[str, Any]) -> int:
+    """Degrees clockwise, a multiple of 90, from the display matrix, which counts counterclockwise."""
     for entry in raw.get("side_data_list", []):
-        turn = _real(entry.get("rotation"))
-        if turn is not None:
-            return round(-turn / 90) * 90 % 360
+        degrees = _parse_number(entry.get("rotation"))
+        if degrees is not None:
+            return round(-degrees / 90) * 90 % 360
     return 0
 
 
-def _bit_depth(raw: dict[str, Any], pixel_format: str | None) -> int | None:
-    stated = _whole(raw.get("bits_per_raw_sample"))
+def _parse_bit_depth(raw: dict[str, Any], pixel_format: str | None) -> int | None:
+    stated = _parse_count(raw.get("bits_per_raw_sample"))
     if stated or pixel_format is None:
         return stated
     suffix = re.search(r"p(9|10|12|14|16)[lb]e$|p0(10|12|16)", pixel_format)
     return int(suffix[1] or suffix[2]) if suffix else 8
 
 
-def _chapter(raw: dict[str, Any]) -> Chapter:
-    start_s, end_s = _real(raw.get("start_time")), _real(raw.get("end_time"))
-    return Chapter(start_s=start_s or 0.0, end_s=end_s or 0.0, title=_tags(raw).get("title"))
+def _parse_chapter(raw: dict[str, Any]) -> Chapter:
+    start_s, end_s = _parse_number(raw.get("start_time")), _parse_number(raw.get("end_time"))
+    return Chapter(start_s=start_s or 0.0, end_s=end_s or 0.0, title=_parse_tags(raw).get("title"))
 
 
-def _tags(raw: dict[str, Any]) -> Tags:
+def _parse_tags(raw: dict[str, Any]) -> Tags:
     tags = list(raw.get("tags", {}).items())[:MAX_TAGS]
     return {str(name)[:MAX_TAG_LENGTH]: str(value)[:MAX_TAG_LENGTH] for name, value in tags}
 
 
-def _text(value: Any) -> str | None:
+def _parse_text(value: Any) -> str | None:
     return None if value in (None, "", "unknown") else str(value)
 
 
-def _whole(value: Any) -> int | None:
-    """A count above 0."""
+def _parse_count(value: Any) -> int | None:
+    """A whole number above 0."""
     text = str(value)
     return int(text) or None if text.isdecimal() else None
 
 
-def _real(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError):
         return None
 
 
-def _positive(value: Any) -> float | None:
-    number = _real(value)
+def _parse_positive(value: Any) -> float | None:
+    number = _parse_number(value)
     return number if number is not None and 0 < number < float("inf") else None
 
 
-def _ratio(value: Any, separator: str) -> Fraction | None:
+def _parse_ratio(value: Any, separator: str) -> Fraction | None:
     """A positive ratio written as `30000/1001` or `4:3`."""
     above, _, below = str(value).partition(separator)
     if not (above.isdecimal() and below.isdecimal()) or 0 in (int(above), int(below)):
@@ -334,10 +309,10 @@ def _ratio(value: Any, separator: str) -> Fraction | None:
     return Fraction(int(above), int(below))
 
 
-def _tagged_duration(tags: Tags, start_s: float | None) -> float | None:
-    """Seconds that a stream plays, from Matroska's tag `00:00:05.280000000`, which is the time at which it ends."""
+def _parse_tagged_duration(tags: Tags, start_s: float | None) -> float | None:
+    """Seconds that a stream plays, from Matroska's tag DURATION, such as `00:00:05.280000000`: the time it ends."""
     parts = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", tags.get("DURATION", ""))
     if parts is None:
         return None
     end_s = int(parts[1]) * 3600 + int(parts[2]) * 60 + float(parts[3])
-    return _positive(end_s - (start_s or 0.0))
+    return _parse_positive(end_s - (start_s or 0.0))

@@ -1,9 +1,9 @@
-"""Which of a recording's tags go into what is made of it: what describes it. Place, device and times stay behind."""
+"""Which tags of a source are kept in a result: those that describe the content, not location, device or times."""
 
 from darkroom.av.probe import Probe, Stream, Tags
 
-#: By their names in FFmpeg, which every container's own names are translated to.
-KEPT = (
+#: Kept tags by FFmpeg's generic names, to which every container's own names are mapped.
+KEPT_TAGS = (
     "title",
     "artist",
     "album",
@@ -17,26 +17,26 @@ KEPT = (
     "copyright",
 )
 
-#: What the names of tags with a position have in them.
-_PLACES = ("location", "gps", "xyz")
+#: Parts of the names of tags that hold a location.
+_LOCATION_WORDS = ("location", "gps", "xyz")
 
 
-def without_place(tags: Tags) -> Tags:
-    """Tags that do not tell where it was recorded."""
-    return {name: value for name, value in tags.items() if not any(word in name.lower() for word in _PLACES)}
+def remove_location_tags(tags: Tags) -> Tags:
+    """The tags without those that tell where the file was recorded."""
+    return {name: value for name, value in tags.items() if not any(word in name.lower() for word in _LOCATION_WORDS)}
 
 
-def arguments(found: Probe, sound: Stream | None) -> list[str]:
-    """FFmpeg's arguments for the tags of a result, whose first sound is `sound`. Chapters keep their titles anyway."""
-    return ["-map_metadata:g", "-1", "-map_metadata:s", "-1", *_of_the_whole(found, sound), *_of_the_sound(sound)]
+def tag_arguments(found: Probe, audio: Stream | None) -> list[str]:
+    """FFmpeg arguments for the tags of a result whose first audio stream is `audio`. Chapters keep their titles."""
+    return ["-map_metadata:g", "-1", "-map_metadata:s", "-1", *_file_tags(found, audio), *_audio_tags(audio)]
 
 
-def _of_the_whole(found: Probe, sound: Stream | None) -> list[str]:
-    # Ogg keeps the tags of a song with its stream.
-    tags = found.tags or (sound.tags if sound else {})
+def _file_tags(found: Probe, audio: Stream | None) -> list[str]:
+    # Ogg stores the tags of a song with its stream.
+    tags = found.tags or (audio.tags if audio else {})
     named = {name.lower(): value for name, value in tags.items()}
-    return [part for name in KEPT if name in named for part in ("-metadata", f"{name}={named[name]}")]
+    return [argument for name in KEPT_TAGS if name in named for argument in ("-metadata", f"{name}={named[name]}")]
 
 
-def _of_the_sound(sound: Stream | None) -> list[str]:
-    return ["-metadata:s:a:0", f"language={sound.language}"] if sound and sound.language else []
+def _audio_tags(audio: Stream | None) -> list[str]:
+    return ["-metadata:s:a:0", f"language={audio.language}"] if audio and audio.language else []

@@ -4,21 +4,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from darkroom.contracts.base import Contract
+from darkroom.contracts.base import Params
 
 Loudness = Annotated[
     Annotated[float, Field(ge=-40, le=-8)] | None,
     Field(
-        description="Loudness of the whole sound by EBU R128 in LUFS, such as -23 for broadcast or -14 for streaming: "
-        "one gain for all of it, peaks kept below -1.5 dB. The sound is encoded anew for that. Default: left as it is."
+        description="Target loudness of the whole audio in LUFS (EBU R128), such as -23 for broadcast or -14 for "
+        "streaming. One gain is applied throughout, with peaks kept below -1.5 dB; the audio is re-encoded. Default: "
+        "loudness unchanged."
     ),
 ]
 TrackNumber = Annotated[int, Field(ge=1, le=99)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
-class AudioExtractParams(Contract):
-    """Takes the sound out of a video, or turns a sound file into another format; on request with its waveform."""
+class AudioExtractParams(Params):
+    """Extracts the audio of a video, or converts an audio file; optionally also its waveform."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -31,39 +32,50 @@ class AudioExtractParams(Contract):
         }
     )
 
-    format: Literal["mp3", "aac", "m4a", "opus", "flac", "wav"] = Field("m4a", description="Format of the result.")
+    format: Literal["mp3", "aac", "m4a", "opus", "flac", "wav"] = Field(
+        "m4a",
+        description="Format of the result. `m4a` (AAC) and `mp3` play almost everywhere, `opus` is the smallest at the "
+        "same quality, `flac` and `wav` are lossless.",
+    )
     bitrate_kbps: Annotated[int, Field(ge=16, le=512)] | None = Field(
         None,
-        description="Bit rate. When it is left out, nothing about the sound is to be changed and it already has the "
-        "right codec, it is copied unchanged. flac and wav ignore it.",
+        description="Bit rate in kbit/s. `flac` and `wav` ignore it. Default: audio that already has the right codec "
+        "and is not changed otherwise is copied without re-encoding; other audio gets, per channel, 96 (`mp3`), 80 "
+        "(`aac`, `m4a`) or 64 (`opus`).",
     )
     track: TrackNumber | Language | None = Field(
         None,
-        description="Which sound: its number, counted from 1, or its language as the file names it (video_metadata "
-        "tells), such as eng. Default: the one that players take.",
+        description="Audio track to take: its number, counted from 1, or its language as tagged in the file, such as "
+        "`eng`; `video_metadata` lists both. Default: the track that players choose.",
     )
     start_s: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Where to begin, in seconds. A copied sound is cut between packets, at most 0.1 s away."
+        None,
+        description="Where to start, in seconds. Audio that is copied is cut at the nearest packet, at most 0.1 s "
+        "away. Default: the beginning.",
     )
     duration_s: Annotated[float, Field(ge=0.1)] | None = Field(
-        None, description="How many seconds to take. Default: to the end."
+        None, description="Length to take, in seconds. Default: to the end."
     )
-    fade_in_s: Annotated[float, Field(gt=0, le=60)] | None = Field(None, description="Seconds in which it swells.")
-    fade_out_s: Annotated[float, Field(gt=0, le=60)] | None = Field(None, description="Seconds in which it dies away.")
+    fade_in_s: Annotated[float, Field(gt=0, le=60)] | None = Field(
+        None, description="Length of the fade-in, in seconds. Default: no fade-in."
+    )
+    fade_out_s: Annotated[float, Field(gt=0, le=60)] | None = Field(
+        None, description="Length of the fade-out, in seconds. Default: no fade-out."
+    )
     loudness: Loudness = None
-    mono: bool = Field(False, description="Whether all channels are mixed into one.")
+    mono: bool = Field(False, description="Whether all channels are mixed down to one.")
     waveform: Annotated[list[Literal["json", "png", "svg"]], Field(min_length=1, max_length=3)] | None = Field(
         None,
-        description="Adds the outline of the result as further outputs named waveform. json: lowest and highest level "
-        "of each step in turn, from -128 to 127, in version 2 of the format that peaks.js and others read. png and "
-        "svg: a picture of it.",
+        description="Forms in which the waveform of the result is added, each as a further output named `waveform`. "
+        "`json`: the minimum and maximum level of each step, -128 to 127, in version 2 of the format that peaks.js and "
+        "other players read. `png`, `svg`: an image of it. Default: no waveform.",
     )
     waveform_points: Annotated[int, Field(ge=100, le=10_000)] = Field(
-        1000, description="Most steps of the outline, and the width of the png in pixels."
+        1000, description="Largest number of steps in the waveform; also the width of its `png` in pixels."
     )
 
     @model_validator(mode="after")
-    def _waveforms_differ(self) -> Self:
+    def _check_waveform(self) -> Self:
         if self.waveform is not None and len(set(self.waveform)) < len(self.waveform):
-            raise ValueError("waveform: each form once")
+            raise ValueError("waveform: name each form once")
         return self

@@ -1,10 +1,10 @@
 """Parameters of the image operations."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from darkroom.contracts.base import Contract, FileId
+from darkroom.contracts.base import Contract, FileId, Params
 
 ImageFormat = Literal["jpeg", "png", "webp", "avif", "gif"]
 FrameFormat = Literal["jpeg", "png", "webp", "gif"]
@@ -27,7 +27,7 @@ Blend = Literal[
     "exclusion",
 ]
 
-#: The largest side an image can be asked to have, in pixels: the limit of the JPEG and WebP formats' common ground.
+#: The largest width or height that can be requested, in pixels. JPEG and WebP both hold it.
 MAX_SIDE_PX = 16_383
 
 #: The most frames of an animation that are decoded.
@@ -38,119 +38,139 @@ Color = Annotated[
     str,
     Field(pattern=r"^(white|black|transparent|#[0-9a-fA-F]{3,4}|#[0-9a-fA-F]{6}|#[0-9a-fA-F]{8})$"),
 ]
-Quality = Annotated[int, Field(ge=1, le=100, description="Encoder quality. Lossless formats ignore it.")]
-Format = Annotated[
-    Literal[ImageFormat, "auto"] | None,
+Quality = Annotated[
+    int,
     Field(
-        description="Format of the result. Default: that of the source where it can be written, else JPEG. "
-        "Animations stay animated in gif, webp and png; the other formats show their first frame. "
-        "Transparent parts become the background's colour in jpeg. "
-        "auto looks at the content: webp for animations and for photographs with transparency, png for graphics "
-        "(screenshots, drawings, text), avif for photographs of up to 4 megapixels, jpeg for larger ones."
+        ge=1,
+        le=100,
+        description="Encoder quality: higher is better and larger. `png` and `gif` are not affected by it.",
     ),
 ]
-MaxBytes = Annotated[
-    Annotated[int, Field(ge=100, le=100_000_000)] | None,
-    Field(
-        description="The largest size of the result in bytes. `quality` is lowered until it fits, in png and gif the "
-        "number of colors; the job fails with `result_too_large` when nothing is small enough."
-    ),
-]
-MaxFrames = Annotated[
-    Annotated[int, Field(ge=1, le=MAX_FRAMES)] | None,
-    Field(
-        description="How many frames of an animation are kept, from the first on; 1 makes a still picture. "
-        f"Default: all of them, and an animation of more than {MAX_FRAMES:,} is refused."
-    ),
-]
-Progressive = Annotated[
-    bool | None,
-    Field(
-        description="Whether a jpeg shows coarsely first and then sharper. Default: up to one megapixel, where it is "
-        "smaller at no cost. Other formats ignore it."
-    ),
-]
-Background = Annotated[
-    Color,
-    Field(
-        description="Color below transparent parts where the format has no transparency, and around the image with "
-        "fit 'pad'. white, black, transparent, or #rgb, #rgba, #rrggbb, #rrggbbaa."
-    ),
-]
-KeptMetadata = Annotated[
-    Metadata,
-    Field(
-        description="strip: nothing is kept. copyright: only the artist and the copyright notice, as EXIF. "
-        "keep: EXIF, XMP and, in jpeg, IPTC, without the position, the camera maker's own notes and embedded previews. "
-        "The orientation is always applied and reset. gif keeps nothing."
-    ),
-]
-KeptGps = Annotated[
-    Literal["strip", "keep"],
-    Field(description="keep: with metadata 'keep', the position where the picture was taken stays too."),
-]
-Profile = Annotated[
-    Literal["srgb", "keep"],
-    Field(
-        description="srgb: colors are converted to sRGB, which every viewer shows right. keep: the picture's own RGB "
-        "profile, in jpeg and png also that of a grey one, goes along and its values stay; CMYK is converted all the "
-        "same. gif is always sRGB."
-    ),
-]
-GRAVITY = (
-    "Which part is kept when something is cut off: a side, a corner, the center, smart (what draws attention: "
-    "skin, strong colors, contrast) or entropy (where most detail is)."
-)
+
+_COLOR_FORMS = "`white`, `black`, `transparent`, `#rgb`, `#rgba`, `#rrggbb` or `#rrggbbaa`"
 
 
 class FocalPoint(Contract):
-    """The point of an image that matters most."""
+    """The most important point of an image, as fractions of its width and height."""
 
-    x: Annotated[float, Field(ge=0, le=1)] = Field(description="From the left edge (0) to the right (1).")
-    y: Annotated[float, Field(ge=0, le=1)] = Field(description="From the top edge (0) to the bottom (1).")
+    x: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="Distance from the left edge as a fraction of the width."
+    )
+    y: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="Distance from the top edge as a fraction of the height."
+    )
 
 
 class Region(Contract):
-    """A part of the upright image."""
+    """A rectangle in the upright image."""
 
-    left: Annotated[float, Field(ge=0)] = Field(0, description="Distance from the left edge.")
-    top: Annotated[float, Field(ge=0)] = Field(0, description="Distance from the top edge.")
-    width: Annotated[float, Field(gt=0)] = Field(description="Width of the part.")
-    height: Annotated[float, Field(gt=0)] = Field(description="Height of the part.")
+    left: Annotated[float, Field(ge=0)] = Field(0, description="Distance from the left edge, in `unit`.")
+    top: Annotated[float, Field(ge=0)] = Field(0, description="Distance from the top edge, in `unit`.")
+    width: Annotated[float, Field(gt=0)] = Field(description="Width of the region, in `unit`.")
+    height: Annotated[float, Field(gt=0)] = Field(description="Height of the region, in `unit`.")
     unit: Literal["px", "fraction"] = Field(
-        "px", description="px: whole pixels. fraction: parts of the image's width and height, 0 to 1."
+        "px",
+        description="Unit of the other four numbers. `px`: whole pixels. `fraction`: fractions of the width and height "
+        "of the image, 0 to 1.",
     )
 
     @model_validator(mode="after")
-    def _numbers_suit_the_unit(self) -> Self:
+    def _check_unit(self) -> Self:
         sides = (self.left, self.top, self.width, self.height)
         if self.unit == "px" and any(side != round(side) for side in sides):
-            raise ValueError("pixels are whole numbers; use unit 'fraction' for parts of the image")
+            raise ValueError("pixels are whole numbers; use unit 'fraction' for fractions of the image")
         ends = (self.left + self.width, self.top + self.height)
         if self.unit == "fraction" and max(ends) > 1 + 1e-9:  # sums of fractions are a hair off
-            raise ValueError("the region ends outside the image: left + width and top + height are at most 1")
+            raise ValueError("the region ends outside the image: left + width and top + height must be at most 1")
         return self
 
 
-Focal = Annotated[
+FocalPointParam = Annotated[
     FocalPoint | None,
     Field(
-        description="The point to keep as near the middle as possible when something is cut off; instead of gravity."
+        description="The point to keep as close to the center as possible when part of the image is cropped away. Used "
+        "instead of `gravity`. Default: none."
     ),
 ]
-Crop = Annotated[
+CropParam = Annotated[
     Region | None,
-    Field(description="A part of the upright image that is cut out first; everything else is done to that part."),
+    Field(
+        description="Region of the upright image to cut out first; all other parameters apply to this region. Default: "
+        "the whole image."
+    ),
 ]
 
+_GRAVITY = (
+    "a side, a corner, `center`, `smart` (the part that draws attention: skin, strong colors, contrast) or `entropy` "
+    "(the part with the most detail)"
+)
 
-def _check_metadata(metadata: Metadata, gps: str) -> None:
-    if gps == "keep" and metadata != "keep":
-        raise ValueError("gps 'keep' needs metadata 'keep'")
+
+class ImageParams(Params):
+    """Parameters of every operation that results in an image: how the image is written."""
+
+    format: Literal[ImageFormat, "auto"] | None = Field(
+        None,
+        description="Format of the result. Default: the format of the source if it can be written, otherwise `jpeg`. "
+        "`gif`, `webp` and `png` keep animations; `jpeg` and `avif` show the first frame. `jpeg` has no transparency "
+        "and uses `background` instead. `auto` chooses by content: `webp` for animations and for photos with "
+        "transparency, `png` for graphics (screenshots, drawings, text), `avif` for photos of up to 4 megapixels, "
+        "`jpeg` for larger photos.",
+    )
+    quality: Quality = 80
+    max_bytes: Annotated[int, Field(ge=100, le=100_000_000)] | None = Field(
+        None,
+        description="Largest size of the result in bytes. `quality`, or in `png` and `gif` the number of colors, is "
+        "lowered until the result fits. If nothing fits, the job fails with `result_too_large`. Default: no limit.",
+    )
+    max_frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)] | None = Field(
+        None,
+        description="Number of frames of an animation to keep, counted from the first; 1 makes a still image. Default: "
+        f"all frames; an animation with more than {MAX_FRAMES:,} is then refused.",
+    )
+    progressive: bool | None = Field(
+        None,
+        description="Whether a `jpeg` is progressive: it shows coarsely at first and sharpens as it loads. Other "
+        "formats ignore this. Default: true up to one megapixel, where it makes the file smaller, otherwise false.",
+    )
+    background: Color = Field(
+        "white",
+        description="Color behind transparent areas if the format has no transparency, and around the image with `fit` "
+        f"`pad`: {_COLOR_FORMS}.",
+    )
+    metadata: Metadata = Field(
+        "strip",
+        description="Metadata to keep. `strip`: none. `copyright`: artist and copyright notice, as EXIF. `keep`: EXIF, "
+        "XMP and, in `jpeg`, IPTC, without the GPS position, maker notes and embedded previews. The orientation is "
+        "always applied to the pixels and reset. `gif` holds no metadata.",
+    )
+    gps: Literal["strip", "keep"] = Field(
+        "strip",
+        description="Whether the GPS position where the image was taken is kept. `keep` needs `metadata` `keep`.",
+    )
+    profile: Literal["srgb", "keep"] = Field(
+        "srgb",
+        description="Color profile of the result. `srgb`: colors are converted to sRGB, which every viewer displays "
+        "correctly. `keep`: an RGB profile of the source stays embedded and its values unchanged, in `jpeg` and `png` "
+        "also a gray one; CMYK is still converted to sRGB. `gif` is always sRGB.",
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Puts these parameters behind an operation's own, in documents and jobs, where pydantic puts them before."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name in ImageParams.model_fields:
+            cls.model_fields[name] = cls.model_fields.pop(name)
+
+    @model_validator(mode="after")
+    def _check_gps(self) -> Self:
+        if self.gps == "keep" and self.metadata != "keep":
+            raise ValueError("gps 'keep' needs metadata 'keep'")
+        return self
 
 
-class ResizeParams(Contract):
-    """Scales an image to a width, a height or a box, upright and in sRGB."""
+class ResizeParams(ImageParams):
+    """Scales an image to a width, a height or a box, or crops a region of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -168,49 +188,49 @@ class ResizeParams(Contract):
         }
     )
 
-    width: Side | None = Field(None, description="Width in pixels. One of width and height may be left out.")
-    height: Side | None = Field(None, description="Height in pixels. One of width and height may be left out.")
+    width: Side | None = Field(
+        None,
+        description="Width of the box in pixels. Default: follows from `height` and the aspect ratio. Give `width`, "
+        "`height` or both, unless `crop` is given.",
+    )
+    height: Side | None = Field(
+        None,
+        description="Height of the box in pixels. Default: follows from `width` and the aspect ratio. Give `width`, "
+        "`height` or both, unless `crop` is given.",
+    )
     fit: Fit = Field(
         "contain",
-        description="contain: whole image inside the box. inside: another name for contain. cover: box filled, "
-        "overhang cropped. fill: stretched to the box. pad: whole image inside the box, which is filled up with the "
-        "background. cover, fill and pad need both sides.",
+        description="How the image fits the box. `contain`: the whole image inside the box, aspect ratio kept. "
+        "`inside`: another name for `contain`. `cover`: the box is filled and the overhang cropped. `fill`: stretched "
+        "to the box. `pad`: the whole image inside the box, the rest filled with `background`. `cover`, `fill` and "
+        "`pad` need both `width` and `height`.",
     )
     gravity: Gravity = Field(
         "center",
-        description=f"{GRAVITY} For fit 'cover'; with fit 'pad' it is where the image lies in the box.",
+        description=f"With `fit` `cover`, the part of the image to keep: {_GRAVITY}. With `fit` `pad`, where the image "
+        "lies in the box.",
     )
-    focal_point: Focal = None
-    crop: Crop = None
+    focal_point: FocalPointParam = None
+    crop: CropParam = None
     upscale: bool = Field(
         False,
-        description="Whether the image may become larger than it is. If not, a box that is larger than the image "
-        "shrinks until it fits, its shape kept; with fit 'pad' the box stays and the image keeps its size.",
+        description="Whether the image may be enlarged. If not, a box larger than the image shrinks to fit it, with "
+        "the same aspect ratio; with `fit` `pad` the box keeps its size and the image keeps its own.",
     )
-    format: Format = None
-    quality: Quality = 80
-    max_bytes: MaxBytes = None
-    max_frames: MaxFrames = None
-    progressive: Progressive = None
-    background: Background = "white"
-    metadata: KeptMetadata = "strip"
-    gps: KeptGps = "strip"
-    profile: Profile = "srgb"
 
     @model_validator(mode="after")
-    def _sides_suit_the_fit(self) -> Self:
+    def _check_sides(self) -> Self:
         if self.width is None and self.height is None and self.crop is None:
             raise ValueError("give width, height or both, or a region to crop")
         if self.fit not in ("contain", "inside") and (self.width is None or self.height is None):
             raise ValueError(f"fit '{self.fit}' needs both width and height")
-        _check_metadata(self.metadata, self.gps)
         return self
 
 
-class ThumbnailParams(Contract):
-    """Makes a small picture of exactly the size asked for: scaled to fill the box, the overhang cropped.
+class ThumbnailParams(ImageParams):
+    """Makes a thumbnail of an exact size, cropping what does not fit.
 
-    An image smaller than the box is enlarged.
+    The image is scaled to fill the box. An image smaller than the box is enlarged.
     """
 
     model_config = ConfigDict(
@@ -222,29 +242,15 @@ class ThumbnailParams(Contract):
         }
     )
 
-    width: Side = Field(300, description="Width in pixels.")
-    height: Side = Field(300, description="Height in pixels.")
-    gravity: Gravity = Field("center", description=GRAVITY)
-    focal_point: Focal = None
-    crop: Crop = None
-    format: Format = None
-    quality: Quality = 80
-    max_bytes: MaxBytes = None
-    max_frames: MaxFrames = None
-    progressive: Progressive = None
-    background: Background = "white"
-    metadata: KeptMetadata = "strip"
-    gps: KeptGps = "strip"
-    profile: Profile = "srgb"
-
-    @model_validator(mode="after")
-    def _choices_suit_each_other(self) -> Self:
-        _check_metadata(self.metadata, self.gps)
-        return self
+    width: Side = Field(300, description="Width of the thumbnail in pixels.")
+    height: Side = Field(300, description="Height of the thumbnail in pixels.")
+    gravity: Gravity = Field("center", description=f"The part of the image to keep: {_GRAVITY}.")
+    focal_point: FocalPointParam = None
+    crop: CropParam = None
 
 
-class WatermarkParams(Contract):
-    """Lays a text or another uploaded image over an image."""
+class WatermarkParams(ImageParams):
+    """Places a text or another uploaded image over an image."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -257,57 +263,58 @@ class WatermarkParams(Contract):
 
     text: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None,
-        description="The text to draw, up to 200 characters, lines separated by line feeds. Give either text or "
-        "image_file_id. Arabic, Armenian, Canadian syllabics, Cyrillic, Georgian, Greek, Hebrew, Lao, Latin, N'Ko, "
-        "Ogham and Tifinagh are drawn with DejaVu Sans, also from right to left; other scripts where an operator has "
-        "added their fonts.",
+        description="Text to draw, up to 200 characters; line feeds start new lines. Give either `text` or "
+        "`image_file_id`. Supported scripts: Arabic, Armenian, Canadian syllabics, Cyrillic, Georgian, Greek, Hebrew, "
+        "Lao, Latin, N'Ko, Ogham and Tifinagh, in DejaVu Sans; others if the operator of the service has added fonts.",
     )
-    image_file_id: FileId | None = Field(None, description="The file to lay over. Give either text or image_file_id.")
-    position: Position = Field("bottom_right", description="Where on the image.")
-    opacity: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="1 is opaque.")
+    image_file_id: FileId | None = Field(
+        None,
+        description="The `file_id` of an uploaded image to place over this one. Give either `text` or `image_file_id`.",
+    )
+    position: Position = Field("bottom_right", description="Where the watermark is placed.")
+    opacity: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Opacity of the watermark: 1 is opaque, values near 0 are almost invisible."
+    )
     scale: Annotated[float, Field(ge=0.01, le=1)] = Field(
         0.25,
-        description="Width of the watermark, before it is turned, as a part of the image's width; less where it would "
-        "not fit.",
+        description="Width of the watermark as a fraction of the image's width, before `rotation`. Reduced if the "
+        "watermark would not fit.",
     )
     font_size: Annotated[float, Field(ge=4, le=2000)] | None = Field(
-        None, description="Size of the letters in pixels, instead of scale; smaller where the text would not fit."
+        None,
+        description="Font size of `text` in pixels, used instead of `scale`. Reduced if the text would not fit. "
+        "Default: the size follows from `scale`.",
     )
-    color: Color = Field("white", description="Color of the letters: white, black, #rgb, #rgba, #rrggbb, #rrggbbaa.")
-    outline_color: Color = Field("#000000b4", description="Color of the line around the letters.")
+    color: Color = Field("white", description=f"Color of the text: {_COLOR_FORMS}.")
+    outline_color: Color = Field("#000000b4", description=f"Color of the outline around the text: {_COLOR_FORMS}.")
     outline: Annotated[float, Field(ge=0, le=0.25)] = Field(
-        0.04, description="Thickness of the line around the letters as a part of the font size; 0 for none."
+        0.04, description="Width of the outline around the text as a fraction of the font size; 0 for no outline."
     )
-    rotation: Annotated[float, Field(ge=-180, le=180)] = Field(0, description="Degrees clockwise.")
+    rotation: Annotated[float, Field(ge=-180, le=180)] = Field(
+        0, description="Clockwise rotation of the watermark in degrees."
+    )
     tile: bool = Field(
-        False, description="Whether the watermark is repeated all over the image; position is the phase."
+        False,
+        description="Whether the watermark is repeated over the whole image; `position` then places one of the tiles.",
     )
     tile_gap: Annotated[float, Field(ge=0, le=5)] = Field(
-        0.5, description="Gap between tiles, as a part of the watermark's longer side."
+        0.5, description="With `tile`, the gap between tiles as a fraction of the watermark's longer side."
     )
-    blend: Blend = Field("normal", description="How the watermark's colors mix with the image's.")
+    blend: Blend = Field(
+        "normal", description="Blend mode: how the colors of the watermark combine with those of the image."
+    )
     margin: Annotated[int, Field(ge=0, le=4096)] = Field(
-        16, description="Distance to the image's edge in pixels, at most a quarter of its shorter side."
+        16,
+        description="Distance from the edges of the image in pixels; at most a quarter of the image's shorter side is "
+        "used.",
     )
-    format: Format = None
     quality: Quality = 85
-    max_bytes: MaxBytes = None
-    max_frames: MaxFrames = None
-    progressive: Progressive = None
-    background: Background = "white"
-    metadata: KeptMetadata = "strip"
-    gps: KeptGps = "strip"
-    profile: Literal["srgb"] = Field("srgb", description="The result is in sRGB.")
+    profile: Literal["srgb"] = Field("srgb", description="Color profile of the result: always sRGB.")
 
     @model_validator(mode="after")
-    def _choices_suit_each_other(self) -> Self:
+    def _check_overlay(self) -> Self:
         if (self.text is None) == (self.image_file_id is None):
             raise ValueError("give either text or image_file_id")
         if self.image_file_id is not None and self.font_size is not None:
             raise ValueError("font_size is for text; an image has scale")
-        _check_metadata(self.metadata, self.gps)
         return self
-
-
-#: What results in a picture, and therefore says how the picture is written.
-ImageParams = ResizeParams | ThumbnailParams | WatermarkParams

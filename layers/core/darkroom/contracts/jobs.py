@@ -7,19 +7,19 @@ from typing import Any, Literal
 from pydantic import Field
 
 from darkroom.contracts.base import DEFAULT_TENANT, Contract
-from darkroom.contracts.operations import Operation, parse_params, spelled_out
+from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import InvalidRequestError
 from darkroom.timestamps import utc_now
 
-#: How often a job may fail by itself: its process dies, or has a defect. The last time fails the job.
+#: Most attempts of a job. Only failures of the job itself count: a crash, a defect. After the last one the job fails.
 MAX_ATTEMPTS = 5
 
-#: How often a job is started at most, outages of parts it needs included: with their delays, some two hours or more.
+#: Most starts of a job, including those that an outage ended. With their delays they take two hours or more.
 MAX_STARTS = 40
 
 
 class Status(StrEnum):
-    """Where a job stands. The last three are terminal: a job that has one of them never changes again."""
+    """Status of a job. `completed`, `failed` and `canceled` are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -29,19 +29,19 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether the job is over."""
+        """Whether the job has ended. It then never changes again."""
         return self in (Status.COMPLETED, Status.FAILED, Status.CANCELED)
 
 
 class FileSource(Contract):
-    """The job works on an uploaded file."""
+    """An uploaded file as the source of a job."""
 
-    type: Literal["file"] = "file"
-    file_id: str
+    type: Literal["file"] = Field("file", description="Kind of source.")
+    file_id: str = Field(description="Identifier of the file.")
 
 
 class Job(Contract):
-    """What was accepted: the ledger's `job.json`. Never changes."""
+    """An accepted job: `job.json` in the ledger. Never changes."""
 
     job_id: str
     tenant: str = DEFAULT_TENANT
@@ -54,57 +54,57 @@ class Job(Contract):
 
 
 class Output(Contract):
-    """One object that a job made."""
+    """An object that a job produced. `name` is the file name under which a browser saves it."""
 
-    name: str = Field(description="File name to save it under.")
-    key: str = Field(description="Where it lies in the bucket.")
+    name: str
+    key: str
     media_type: str
     size_bytes: int
-    sha256: str = Field(description="SHA-256 of the bytes, in hexadecimal.")
+    sha256: str
     width_px: int | None = None
     height_px: int | None = None
     duration_s: float | None = None
 
 
 class Failure(Contract):
-    """Why a job, or one attempt at it, failed."""
+    """Why a job, one of its attempts or an upload failed."""
 
-    code: str = Field(description="Stable, for programs.")
-    message: str = Field(description="A sentence for people.")
+    code: str = Field(description="Stable code, for programs.")
+    message: str = Field(description="A sentence, for people.")
 
 
 class JobResult(Contract):
-    """How a job ended: the ledger's `result.json`, written once. Whoever writes it decides the job's end."""
+    """How a job ended: `result.json` in the ledger, written once. The first write decides.
+
+    `run` is the random id of the run that ended the job, under which its outputs are stored. `document` is a result
+    that is data.
+    """
 
     job_id: str
     status: Status
     attempt: int
-    run: str = Field(description="Random id of the run that ended the job; its outputs lie under it.")
+    run: str
     started_at: str | None = None
     uploaded_at: str | None = None
     finished_at: str
     outputs: list[Output] = Field(default_factory=list)
-    document: dict[str, Any] | None = Field(
-        None,
-        description="The result itself, where it is data and not media; of video_compress with target_ssim what was "
-        "chosen (crf) and measured (ssim).",
-    )
+    document: dict[str, Any] | None = None
     error: Failure | None = None
 
 
 class Message(Contract):
-    """What travels through the broker. State lives in the record, so a duplicate is harmless."""
+    """A message in RabbitMQ, which starts an attempt (counted from 1). Duplicates are harmless: it holds no state."""
 
     job_id: str
     tenant: str
     operation: Operation
-    attempt: int = Field(ge=1, description="The attempt this message is to start, counted from 1.")
+    attempt: int = Field(ge=1)
 
 
-class UploadedJob(Contract):
-    """A job that came with an upload and starts when the upload lands. Travels in the object's own metadata.
+class AttachedJob(Contract):
+    """A job attached to an upload, which starts when the upload has arrived. Stored in the metadata of the S3 object.
 
-    There is little room there, so parameters that have their defaults are left out.
+    Space is short there, so parameters with default values are left out.
     """
 
     job_id: str
@@ -112,10 +112,10 @@ class UploadedJob(Contract):
     params: dict[str, Any]
 
     def on(self, file_id: str, *, tenant: str, traceparent: str) -> Job:
-        """The job itself, once it is known on which file."""
+        """The job, now that its file is known."""
         params = self.params
-        with contextlib.suppress(InvalidRequestError):  # they were valid; should they be so no more, the run says it
-            params = spelled_out(parse_params(self.operation, params))
+        with contextlib.suppress(InvalidRequestError):  # they were valid once; if they no longer are, the run fails
+            params = with_defaults(parse_params(self.operation, params))
         return Job(
             job_id=self.job_id,
             tenant=tenant,

@@ -1,69 +1,68 @@
-"""The operations: their names, parameters and the kinds of media they accept."""
+"""The registry of operations: one entry defines an operation, and whatever concerns all operations derives from it."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
 from darkroom.contracts.audio_params import AudioExtractParams
-from darkroom.contracts.base import MediaKind, explain
+from darkroom.contracts.base import MediaKind, Params, validation_message
 from darkroom.contracts.image_params import ResizeParams, ThumbnailParams, WatermarkParams
 from darkroom.contracts.video_params import VideoCompressParams, VideoMetadataParams, VideoThumbnailParams
 from darkroom.errors import InvalidRequestError
 
 
+class Concurrency(StrEnum):
+    """Which setting limits how many runs of an operation are in flight. The value is its name in `config.Settings`."""
+
+    IMAGE = "in_flight_image"
+    VIDEO = "in_flight_video"
+
+
 class Operation(StrEnum):
-    """The seven operations. The value is the one word for it everywhere: folder, queue, function, metric, log field."""
+    """What a job does to its file."""
 
-    RESIZE = "resize"
-    THUMBNAIL = "thumbnail"
-    WATERMARK = "watermark"
-    VIDEO_THUMBNAIL = "video_thumbnail"
-    VIDEO_METADATA = "video_metadata"
-    VIDEO_COMPRESS = "video_compress"
-    AUDIO_EXTRACT = "audio_extract"
+    # One entry per operation: its name, its parameters, the kinds of media it accepts, its class of concurrency.
+    # The name is the one word for the operation everywhere: folder, queue, function, metric, log field.
 
+    RESIZE = "resize", ResizeParams, {MediaKind.IMAGE}, Concurrency.IMAGE
+    THUMBNAIL = "thumbnail", ThumbnailParams, {MediaKind.IMAGE}, Concurrency.IMAGE
+    WATERMARK = "watermark", WatermarkParams, {MediaKind.IMAGE}, Concurrency.IMAGE
+    VIDEO_THUMBNAIL = "video_thumbnail", VideoThumbnailParams, {MediaKind.VIDEO}, Concurrency.VIDEO
+    VIDEO_METADATA = "video_metadata", VideoMetadataParams, set(MediaKind), Concurrency.VIDEO
+    VIDEO_COMPRESS = "video_compress", VideoCompressParams, {MediaKind.VIDEO}, Concurrency.VIDEO
+    AUDIO_EXTRACT = "audio_extract", AudioExtractParams, {MediaKind.VIDEO, MediaKind.AUDIO}, Concurrency.VIDEO
 
-Params = (
-    ResizeParams
-    | ThumbnailParams
-    | WatermarkParams
-    | VideoThumbnailParams
-    | VideoMetadataParams
-    | VideoCompressParams
-    | AudioExtractParams
-)
+    params: type[Params]
+    accepts: frozenset[MediaKind]
+    concurrency: Concurrency
 
-PARAMS: dict[Operation, type[Params]] = {
-    Operation.RESIZE: ResizeParams,
-    Operation.THUMBNAIL: ThumbnailParams,
-    Operation.WATERMARK: WatermarkParams,
-    Operation.VIDEO_THUMBNAIL: VideoThumbnailParams,
-    Operation.VIDEO_METADATA: VideoMetadataParams,
-    Operation.VIDEO_COMPRESS: VideoCompressParams,
-    Operation.AUDIO_EXTRACT: AudioExtractParams,
-}
+    def __new__(cls, name: str, params: type[Params], accepts: set[MediaKind], concurrency: Concurrency) -> Self:
+        """Makes an entry from its four parts."""
+        operation = str.__new__(cls, name)
+        operation._value_ = name
+        operation.params = params
+        operation.accepts = frozenset(accepts)
+        operation.concurrency = concurrency
+        return operation
 
-#: The kinds of media each operation works on.
-ACCEPTS: dict[Operation, frozenset[MediaKind]] = {
-    Operation.RESIZE: frozenset({MediaKind.IMAGE}),
-    Operation.THUMBNAIL: frozenset({MediaKind.IMAGE}),
-    Operation.WATERMARK: frozenset({MediaKind.IMAGE}),
-    Operation.VIDEO_THUMBNAIL: frozenset({MediaKind.VIDEO}),
-    Operation.VIDEO_METADATA: frozenset(MediaKind),
-    Operation.VIDEO_COMPRESS: frozenset({MediaKind.VIDEO}),
-    Operation.AUDIO_EXTRACT: frozenset({MediaKind.VIDEO, MediaKind.AUDIO}),
-}
+    def __init__(self, _name: str, *_entry: object) -> None:
+        """Does nothing. Type checkers read this signature for the lookup of an entry, `Operation("resize")`."""
+
+    @property
+    def summary(self) -> str:
+        """What the operation does, in one sentence: the first line of its parameters' docstring."""
+        return (self.params.__doc__ or "").partition("\n")[0]
 
 
 def parse_params(operation: Operation, raw: Any) -> Params:
     """`raw` as the operation's parameters. Raises InvalidRequestError, which names every field that is wrong."""
     try:
-        return PARAMS[operation].model_validate(raw)
+        return operation.params.model_validate(raw)
     except ValidationError as error:
-        raise InvalidRequestError(f"{operation}: {explain(error)}") from error
+        raise InvalidRequestError(f"{operation}: {validation_message(error)}") from error
 
 
-def spelled_out(params: Params) -> dict[str, Any]:
-    """Parameters as a job keeps them: with their defaults, so that a later default does not change an old job."""
+def with_defaults(params: Params) -> dict[str, Any]:
+    """Parameters as a job stores them: with their defaults, so that a later default does not change an old job."""
     return params.model_dump(mode="json", exclude_none=True)

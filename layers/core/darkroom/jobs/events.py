@@ -1,4 +1,4 @@
-"""AWS event shapes in, contracts out. No other module knows what AWS's events look like.
+"""Parses the events with which AWS starts our functions. No other module knows their shapes.
 
 Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html (RabbitMQ),
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3),
@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import Field, ValidationError
 
-from darkroom.contracts.base import Contract, explain
+from darkroom.contracts.base import Contract, validation_message
 from darkroom.contracts.jobs import Message
 
 Event = dict[str, Any]
@@ -30,18 +30,18 @@ class LambdaContext(Protocol):
 
 
 class MalformedMessageError(ValueError):
-    """A message is not one of ours; the text says what is wrong with it."""
+    """A message does not match its contract; the text lists the invalid fields."""
 
 
 class Invocation(Contract):
-    """What dispatch sends to an operation's function."""
+    """The payload with which dispatch invokes an operation's function."""
 
     message: Message
     traceparent: str
 
 
 class ParkedCommand(Contract):
-    """What an operator asks settle to do with parked messages: `{"parked": "list"}` or `{"parked": "replay"}`."""
+    """An operator's command to settle about parked messages: `{"parked": "list"}` or `{"parked": "replay"}`."""
 
     parked: Literal["list", "replay"]
     limit: int = Field(100, ge=1, le=1000)
@@ -49,7 +49,7 @@ class ParkedCommand(Contract):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message as a mapping delivers it."""
+    """One message as an event source mapping delivers it."""
 
     queue: str
     body: bytes
@@ -59,15 +59,15 @@ class Delivery:
 
 @dataclass(frozen=True)
 class FailedInvocation:
-    """A run that ended without an answer, as the on-failure destination reports it.
+    """A run that did not return, as the on-failure destination reports it.
 
-    `never_began` says that Lambda found no place for it in time; `error_type` is the class of what the function raised,
-    empty where its process died.
+    `never_started` means that Lambda had no capacity for it in time. `error_type` is the class of the exception that
+    the function raised, empty when its process died.
     """
 
     invocation: Invocation
     timed_out: bool
-    never_began: bool
+    never_started: bool
     error_type: str
     reason: str
 
@@ -89,7 +89,7 @@ def deliveries(event: Event) -> list[Delivery]:
 def _delivery(queue: str, raw: Event) -> Delivery:
     properties = raw["basicProperties"]
     headers = {
-        name: bytes(octet & 0xFF for octet in value["bytes"]).decode(errors="replace")  # AWS sends them signed
+        name: bytes(octet & 0xFF for octet in value["bytes"]).decode(errors="replace")  # AWS sends signed bytes
         for name, value in (properties.get("headers") or {}).items()
         if isinstance(value, dict) and "bytes" in value
     }
@@ -97,28 +97,28 @@ def _delivery(queue: str, raw: Event) -> Delivery:
 
 
 def parse_message(body: bytes) -> Message:
-    """The message in a delivery's body. Raises MalformedMessageError."""
+    """The message in the body of a delivery. Raises MalformedMessageError."""
     try:
         return Message.model_validate_json(body)
     except ValidationError as error:
-        raise MalformedMessageError(explain(error)) from error
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def invocation_payload(invocation: Invocation) -> bytes:
-    """The payload with which dispatch starts a run."""
+    """An invocation as JSON."""
     return invocation.model_dump_json().encode()
 
 
 def parse_invocation(event: Event) -> Invocation:
-    """What an operation's function was started with. Raises MalformedMessageError."""
+    """The invocation of an operation's function. Raises MalformedMessageError."""
     try:
         return Invocation.model_validate_json(json.dumps(event))
     except ValidationError as error:
-        raise MalformedMessageError(explain(error)) from error
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def parse_failed_invocation(event: Event) -> FailedInvocation:
-    """A failed asynchronous run. Raises MalformedMessageError when the run was not one of ours."""
+    """A failed asynchronous invocation. Raises MalformedMessageError unless it is that of an operation's function."""
     answer = event.get("responsePayload") or {}
     condition = event.get("requestContext", {}).get("condition", "")
     reason = str(answer.get("errorMessage") or condition)
@@ -126,22 +126,22 @@ def parse_failed_invocation(event: Event) -> FailedInvocation:
     return FailedInvocation(
         invocation,
         timed_out=_TIMED_OUT in reason,
-        never_began=condition == _TOO_OLD,
+        never_started=condition == _TOO_OLD,
         error_type=str(answer.get("errorType") or ""),
         reason=reason,
     )
 
 
 def parse_parked_command(event: Event) -> ParkedCommand | None:
-    """An operator's command, or None when the event is something else. Raises MalformedMessageError."""
+    """An operator's command, or None for any other event. Raises MalformedMessageError when the command is invalid."""
     if "parked" not in event:
         return None
     try:
         return ParkedCommand.model_validate(event)
     except ValidationError as error:
-        raise MalformedMessageError(explain(error)) from error
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def uploaded_keys(event: Event) -> list[str]:
-    """Keys of the objects that an S3 event announces. The test event that S3 sends at set-up announces none."""
+    """Keys of the new objects in an S3 event. The test event that S3 sends when it is set up has none."""
     return [unquote_plus(record["s3"]["object"]["key"]) for record in event.get("Records", [])]

@@ -1,6 +1,6 @@
-"""Takes in what was uploaded: the file is judged by its bytes, and the jobs that came with it are accepted.
+"""Ingests an upload: identifies the file by its bytes and accepts the jobs that came with it.
 
-S3 may tell of an upload twice, in any order, or never; everything here may be repeated and may be cut short anywhere.
+S3 may report an upload twice, out of order, or never. So every step can be repeated and can be interrupted anywhere.
 """
 
 from darkroom import ids
@@ -8,42 +8,42 @@ from darkroom.contracts.jobs import Job
 from darkroom.errors import CacheUnavailableError, InvalidIdError, MediaError
 from darkroom.jobs import lifecycle, uploads
 from darkroom.log import logger
-from darkroom.services.redis import store
+from darkroom.services.redis import files
 from darkroom.tracing import new_traceparent
 
 
-def take_in(tenant: str, file_id: str) -> int:
-    """Takes in one upload. Returns how many jobs came with it."""
+def ingest(tenant: str, file_id: str) -> int:
+    """Ingests one upload. Returns how many jobs came with it."""
     try:
         ids.parse_id(file_id)
     except InvalidIdError:
-        logger().warning("an object that no form of ours made", extra={"file_id": file_id})
+        logger().warning("ignored an object that was not uploaded with a form", extra={"file_id": file_id})
         return 0
     file = uploads.inspect(file_id, tenant)
     if file is None:
-        logger().info("the upload is gone again", extra={"file_id": file_id})
+        logger().info("ignored an upload that no longer exists", extra={"file_id": file_id})
         return 0
     for uploaded in file.jobs:
         _accept(uploaded.on(file_id, tenant=tenant, traceparent=new_traceparent()), file)
     try:
-        store.put_file(file_id, uploads.record_of(file))
-        store.note_taken_in(file_id)  # last, so that sweep repeats what was cut short
+        files.save_record(file_id, uploads.record_of(file))
+        files.mark_ingested(file_id)  # last, so that sweep repeats an ingestion that was interrupted
     except CacheUnavailableError as error:
-        logger().warning("file not noted", extra={"file_id": file_id, "reason": error.message})
-    logger().info("upload taken in", extra={"file_id": file_id, "jobs": len(file.jobs)})
+        logger().warning("file record not saved", extra={"file_id": file_id, "reason": error.message})
+    logger().info("upload ingested", extra={"file_id": file_id, "jobs": len(file.jobs)})
     return len(file.jobs)
 
 
 def _accept(job: Job, file: uploads.File) -> None:
-    problem = _problem(job, file)
-    if problem is None:
+    error = _rejection(job, file)
+    if error is None:
         lifecycle.accept(job)
     else:
-        lifecycle.refuse(job, problem)
+        lifecycle.refuse(job, error)
 
 
-def _problem(job: Job, file: uploads.File) -> MediaError | None:
-    """Why the file is not fit for the job, if it is not."""
+def _rejection(job: Job, file: uploads.File) -> MediaError | None:
+    """Why the job cannot process the file, or None."""
     if file.media is None:
         return file.problem
     try:

@@ -1,7 +1,7 @@
-"""The steps of a job's life that more than one part takes: accept, try again, end, restore.
+"""The steps of a job's life that several functions take: accept, end, retry, restore, clean up.
 
-The ledger decides, then the view follows. Every step may be repeated and may be interrupted after any of its lines:
-sweep takes it up again.
+The ledger is written first, then the view. Every step can be repeated, and can be interrupted between any two lines:
+sweep completes it.
 """
 
 import contextlib
@@ -21,27 +21,29 @@ from darkroom.errors import (
 from darkroom.jobs import ledger
 from darkroom.log import logger
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
+from darkroom.services.redis import deadlines, leases, open_jobs, views
 from darkroom.timestamps import utc_now
 
-#: The run that an result carries when no run made it: a refusal, a cancel, or a run that died.
+#: The run in a result that no run made: the job was refused or canceled, or its run died.
 NO_RUN = "none"
 
-_OUTAGES = {error.code for error in OUTAGES}
+#: Why a message is parked that names a job which is not in the ledger.
+UNKNOWN_JOB = "the message names a job that was never accepted"
+
+_OUTAGE_CODES = {error.code for error in OUTAGES}
 
 
 def accept(job: Job) -> bool:
-    """Writes the job down, shows it, queues it. After this returns it will end, whatever dies. Whether it was new.
+    """Writes the job to the ledger, creates its view and publishes its message. Returns True if the job is new.
 
-    The ledger alone decides. Where Redis or the broker does not answer, the job is accepted all the same, and sweep
-    makes up for what is missing.
+    Once this returns, the job will end. Without Redis or the broker it is accepted too: sweep completes the rest.
     """
-    new = ledger.accept(job)
+    new = ledger.write_job(job)
     result = None if new else ledger.read_result(job.job_id)
-    with _left_to_sweep(job):
-        _show(job, result, due_in_s=store.START_WITHIN_S, restored=not new)
+    with _defer_to_sweep(job):
+        _update_view(job, result, due_in_s=deadlines.START_WITHIN_S, restored=not new)
     if result is None:
-        with _left_to_sweep(job):
+        with _defer_to_sweep(job):
             _publish(first_message(job), job.traceparent)
     if new:
         metrics.count("accepted", job.operation)
@@ -49,27 +51,27 @@ def accept(job: Job) -> bool:
 
 
 @contextlib.contextmanager
-def _left_to_sweep(job: Job) -> Iterator[None]:
+def _defer_to_sweep(job: Job) -> Iterator[None]:
     try:
         yield
     except ServiceError as error:
-        logger().warning("left to sweep", extra={"job_id": job.job_id, "code": error.code})
+        logger().warning("deferred to sweep", extra={"job_id": job.job_id, "code": error.code})
 
 
 def _publish(message: Message, traceparent: str) -> None:
     try:
         rabbitmq.publish(message, traceparent)
     except BrokerUnavailableError:
-        store.postpone(message.job_id, 0, published=False)
+        open_jobs.postpone(message.job_id, 0, published=False)
         raise
 
 
 def refuse(job: Job, error: DarkroomError) -> None:
-    """Accepts a job that came with an upload only to end it at once: its file is not fit for it."""
-    new = ledger.accept(job)
-    with _left_to_sweep(job):
-        store.create(job, restored=not new)
-        end(job, failed(job, error, attempt=0, run=NO_RUN))
+    """Accepts a job that came with an upload and fails it at once, because it cannot process the file."""
+    new = ledger.write_job(job)
+    with _defer_to_sweep(job):
+        views.create(job, restored=not new)
+        end(job, failed_result(job, error, attempt=0, run=NO_RUN))
 
 
 def first_message(job: Job) -> Message:
@@ -83,25 +85,27 @@ def message_for(job: Job, attempt: int) -> Message:
 
 
 def end(job: Job, result: JobResult) -> JobResult:
-    """Ends the job in the ledger, then in the view. Returns the end that holds, which may be somebody else's."""
-    holds = ledger.end(result)
-    news = store.end(job.job_id, job.operation, holds)
-    if news is None:  # Redis has lost the job while it ran
-        restore(job, holds)
-    if news is not False and holds == result:
-        _report(job.operation, holds)
-    return holds
+    """Ends the job, first in the ledger, then in the view. Returns the winning result, which may be another one."""
+    winning_result = ledger.write_result(result)
+    view_changed = views.finish(job.job_id, job.operation, winning_result)
+    if view_changed is None:  # Redis lost the view while the job ran
+        restore(job, winning_result)
+    if view_changed is not False and winning_result == result:
+        _count_end(job.operation, winning_result)
+    return winning_result
 
 
-def _report(operation: Operation, result: JobResult) -> None:
+def _count_end(operation: Operation, result: JobResult) -> None:
     if result.error is None:
         metrics.count(result.status, operation)
     else:
         metrics.count(result.status, operation, code=result.error.code)
 
 
-def failed(job: Job, error: DarkroomError, *, attempt: int, run: str, started_at: str | None = None) -> JobResult:
-    """The result of a job that failed for good."""
+def failed_result(
+    job: Job, error: DarkroomError, *, attempt: int, run: str, started_at: str | None = None
+) -> JobResult:
+    """The result of a job that failed and is not retried."""
     return JobResult(
         job_id=job.job_id,
         status=Status.FAILED,
@@ -113,80 +117,79 @@ def failed(job: Job, error: DarkroomError, *, attempt: int, run: str, started_at
     )
 
 
-def canceled(job: Job, *, attempt: int) -> JobResult:
-    """The result of a job that its owner called off."""
+def canceled_result(job: Job, *, attempt: int) -> JobResult:
+    """The result of a job that a client canceled."""
     return JobResult(job_id=job.job_id, status=Status.CANCELED, attempt=attempt, run=NO_RUN, finished_at=utc_now())
 
 
 def failure_of(error: DarkroomError) -> Failure:
-    """What people and programs are told of an error.
+    """An error as clients see it.
 
-    The messages of parts that did not answer name hosts, buckets and roles: those are for the log alone.
+    The messages of outages name hosts, buckets and roles. They go to the log only, and clients get the general text.
     """
-    inside = error.outage or isinstance(error, ConfigurationError)
-    return Failure(code=error.code, message=type(error)().message if inside else error.message)
+    internal = error.outage or isinstance(error, ConfigurationError)
+    return Failure(code=error.code, message=type(error)().message if internal else error.message)
 
 
-def try_again(job: Job, error: DarkroomError, *, attempt: int, run: str | None = None) -> None:
-    """After a failed attempt: queues the next one, or fails the job when the error or the limit says so.
+def retry(job: Job, error: DarkroomError, *, attempt: int, run: str | None = None) -> None:
+    """After a failed attempt: queues the next one, or fails the job if the error or the limit of attempts demands it.
 
-    `run` None means that the run is known dead. Does nothing when the attempt is no longer the job's latest.
+    `run` is None when the run is known to be dead. Does nothing when the attempt is not the job's current one.
     """
-    if not error.retryable or _used_up(job, error, attempt):
-        end(job, failed(job, error, attempt=attempt, run=run or NO_RUN))
+    if not error.retryable or _is_last(job, error, attempt):
+        end(job, failed_result(job, error, attempt=attempt, run=run or NO_RUN))
         return
     delay_s = rabbitmq.retry_delay_s(attempt)
-    due_in_s = delay_s + store.START_WITHIN_S
-    released = store.release(job, attempt=attempt, run=run, failure=failure_of(error), due_in_s=due_in_s)
-    if released is None:
+    due_in_s = delay_s + deadlines.START_WITHIN_S
+    requeued = leases.requeue(job, attempt=attempt, run=run, failure=failure_of(error), due_in_s=due_in_s)
+    if requeued is None:
         restore(job, ledger.read_result(job.job_id))
-        released = store.release(job, attempt=attempt, run=None, failure=failure_of(error), due_in_s=due_in_s)
-    if not released:
+        requeued = leases.requeue(job, attempt=attempt, run=None, failure=failure_of(error), due_in_s=due_in_s)
+    if not requeued:
         return
     metrics.count("retried", job.operation, code=error.code)
     try:
-        rabbitmq.publish_later(message_for(job, attempt + 1), job.traceparent, delay_s)
+        rabbitmq.publish_delayed(message_for(job, attempt + 1), job.traceparent, delay_s)
     except ServiceError:
-        store.postpone(job.job_id, delay_s, published=False)
+        open_jobs.postpone(job.job_id, delay_s, published=False)
 
 
-def _used_up(job: Job, error: DarkroomError, attempt: int) -> bool:
-    """Whether the failure of this attempt is the last that the job may have. Outages are waited out."""
+def _is_last(job: Job, error: DarkroomError, attempt: int) -> bool:
+    """Whether the job fails with this attempt. Attempts that an outage ended do not count, up to MAX_STARTS."""
     if error.outage or attempt < MAX_ATTEMPTS:
         return attempt >= MAX_STARTS
-    view = store.view(job.job_id)
-    outages = sum(failure.code in _OUTAGES for failure in view.errors) if view else 0
+    view = views.fetch(job.job_id)
+    outages = sum(failure.code in _OUTAGE_CODES for failure in view.errors) if view else 0
     return attempt - outages >= MAX_ATTEMPTS
 
 
-def timed_out() -> ProcessingTimedOutError:
+def timed_out_error() -> ProcessingTimedOutError:
     """The error of a run that Lambda stopped at its time limit: another run would take as long."""
-    return ProcessingTimedOutError("The work did not end within the time that one run may take.")
+    return ProcessingTimedOutError("Processing did not finish within the time limit of one run.")
 
 
 def restore(job: Job, result: JobResult | None) -> None:
-    """Shows in the view what the ledger knows of a job, after Redis has lost it."""
-    _show(job, result, due_in_s=0, restored=True)
+    """Creates the view of a job from the ledger, after Redis lost it."""
+    _update_view(job, result, due_in_s=0, restored=True)
 
 
-def tidy(job: Job, result: JobResult) -> int:
-    """Removes what runs have left that did not end the job. How many objects that were.
+def clean_up(job: Job, result: JobResult) -> int:
+    """Removes the outputs of runs that did not end the job. Returns how many objects that were.
 
-    Only for when no run of the job can be under way any more: before, one that is about to commit would lose its
-    outputs.
+    No run of the job may be in flight: one that is about to commit would lose its outputs.
     """
     kept = {output.key for output in result.outputs}
-    left = [key for key in s3.keys_after(outputs_prefix(job)) if key not in kept]
-    s3.delete(left)
-    return len(left)
+    leftovers = [key for key in s3.keys_after(outputs_prefix(job)) if key not in kept]
+    s3.delete(leftovers)
+    return len(leftovers)
 
 
 def outputs_prefix(job: Job) -> str:
-    """Below this key lie the outputs of all runs of a job."""
+    """Prefix of the keys of all outputs of a job, those of every run."""
     return f"processed/{job.tenant}/{job.job_id}/"
 
 
-def _show(job: Job, result: JobResult | None, *, due_in_s: float, restored: bool) -> None:
-    store.create(job, due_in_s=due_in_s, restored=restored)
+def _update_view(job: Job, result: JobResult | None, *, due_in_s: float, restored: bool) -> None:
+    views.create(job, due_in_s=due_in_s, restored=restored)
     if result is not None:
-        store.end(job.job_id, job.operation, result)
+        views.finish(job.job_id, job.operation, result)

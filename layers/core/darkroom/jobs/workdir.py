@@ -1,8 +1,8 @@
-"""Where a run works: a directory of its own, gone when the run is over.
+"""The temporary directory of a run, removed when the run is over.
 
-Lambda starts a function whose process has died anew in the same /tmp and clears nothing, so that gigabytes of a dead
-run would be missing to those that follow: each run removes what dead ones have left. Locks tell them from runs under
-way, since emulated functions may share a temporary directory.
+When a function's process dies, Lambda starts it again with the same /tmp and clears nothing, so gigabytes of a dead
+run would be missing to the next ones. Each run therefore removes what dead runs left. Locks tell those from runs in
+flight, because emulated functions may share a temporary directory.
 """
 
 import contextlib
@@ -13,30 +13,30 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "darkroom-run-"
+RUN_PREFIX = "darkroom-run-"
 
 
 @contextlib.contextmanager
-def workplace() -> Iterator[Path]:
-    """A new empty directory."""
+def run_directory() -> Iterator[Path]:
+    """A new empty directory for one run."""
     root = Path(tempfile.gettempdir())
     with contextlib.ExitStack() as stack:
-        with _locked(root):  # nobody may take a directory for a dead run's before it is locked
-            _remove_left(root)
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=root)))
+        with _locked(root):  # else another process could take a new directory for a dead run's before it is locked
+            _remove_leftovers(root)
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=RUN_PREFIX, dir=root)))
             stack.enter_context(_locked(directory))
         yield directory
 
 
-def _remove_left(root: Path) -> None:
-    for left in root.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), _locked(left, fcntl.LOCK_NB):  # its run is under way, or it has just gone
-            shutil.rmtree(left, ignore_errors=True)
+def _remove_leftovers(root: Path) -> None:
+    for directory in root.glob(f"{RUN_PREFIX}*"):
+        with contextlib.suppress(OSError), _locked(directory, fcntl.LOCK_NB):  # OSError: its run is in flight or done
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _locked(directory: Path, options: int = 0) -> Iterator[None]:
-    """Holds a lock that ends with this process, however it ends."""
+    """Holds a lock that the kernel releases when this process ends."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | options)

@@ -1,57 +1,49 @@
-"""The life cycle of one run, from the invocation to the end of the job.
+"""One run, from the invocation to the end of the attempt.
 
-`bind` makes a Lambda handler of an operation. The operation raises; what follows from that is decided here and nowhere
-else.
+`bind` turns an operation into a Lambda handler. An operation reports an error by raising it; only this module decides
+what follows from it.
 """
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path, PurePath
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from darkroom import ids, metrics
 from darkroom.config import settings
+from darkroom.contracts.base import Params
 from darkroom.contracts.jobs import Job, JobResult, Message, Output, Status
-from darkroom.contracts.operations import Operation, Params, parse_params
+from darkroom.contracts.operations import Operation, parse_params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
-    FileNotFoundInStoreError,
     InternalError,
     ServiceError,
     Superseded,
 )
 from darkroom.jobs import events, ledger, lifecycle, uploads
-from darkroom.jobs.workdir import workplace
+from darkroom.jobs.source import StoredSource
+from darkroom.jobs.workdir import run_directory
 from darkroom.log import logger
-from darkroom.media.sniff import HEAD_BYTES
-from darkroom.media.task import Limits, Rendition, Source, Task
-from darkroom.media.types import MediaType
+from darkroom.media.task import Limits, Rendition, Task
 from darkroom.services import rabbitmq, s3
-from darkroom.services.redis import store
-from darkroom.timestamps import milliseconds, utc_now
+from darkroom.services.redis import leases, slots
+from darkroom.timestamps import epoch_ms, utc_now
 from darkroom.tracing import trace_id
 
-#: Milliseconds of a run that are kept back to upload, commit and clean up after the operation's own deadline.
+#: Milliseconds between the operation's deadline and Lambda's, to upload, commit and clean up.
 COMMIT_RESERVE_MS = 10_000
 
-#: Files up to this size are fetched whole where parts would do: one request instead of several.
-WHOLE_FILE_BYTES = 8 * 1024 * 1024
-
-_COPY_BYTES = 1024 * 1024
-
-OperationParams = TypeVar("OperationParams", bound=Params)
-Run = Callable[[Task, OperationParams], list[Rendition]]
+_Params = TypeVar("_Params", bound=Params)
+_Operate = Callable[[Task, _Params], list[Rendition]]
+_Handler = Callable[[events.Event, events.LambdaContext], dict[str, str]]
 
 
-def bind(operation: Operation, run: Run[Any]) -> Callable[[events.Event, events.LambdaContext], dict[str, str]]:
-    """The Lambda handler that runs `run` for jobs of `operation`. Its answer says how the run ended, for the log."""
+def bind(operation: Operation, operate: _Operate[Any]) -> _Handler:
+    """The Lambda handler that runs `operate` for jobs of `operation`. It returns the run's outcome, for the log."""
 
     def handler(event: events.Event, context: events.LambdaContext) -> dict[str, str]:
         invocation = events.parse_invocation(event)
@@ -62,34 +54,34 @@ def bind(operation: Operation, run: Run[Any]) -> Callable[[events.Event, events.
             attempt=message.attempt,
             trace_id=trace_id(invocation.traceparent),
         )
-        outcome = _perform(message, run, context.get_remaining_time_in_millis())
+        outcome = _run(message, operate, context.get_remaining_time_in_millis())
         logger().info("run ended", extra={"outcome": outcome})
         return {"job_id": message.job_id, "outcome": outcome}
 
     return handler
 
 
-def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
+def _run(message: Message, operate: _Operate[Any], remaining_ms: int) -> str:
     run_id = os.urandom(8).hex()
     claim = _claim(message, run_id, remaining_ms)
     if claim.job is None:
         return claim.outcome
     job, started_at = claim.job, utc_now()
     metrics.count("started", job.operation)
-    metrics.milliseconds("queue_wait", time.time() * 1000 - milliseconds(job.created_at), job.operation)
-    begun = time.monotonic()
+    metrics.duration_ms("queue_wait", time.time() * 1000 - epoch_ms(job.created_at), job.operation)
+    began = time.monotonic()
     try:
-        outputs, document = _work(job, run_id, run, remaining_ms)
+        outputs, document = _process(job, run_id, operate, remaining_ms)
     except Superseded:
         _discard(job, run_id)
         return "superseded"
     except DarkroomError as error:
         return _fail(job, error, message.attempt, run_id, started_at)
     except Exception as error:  # noqa: BLE001 - the one place that turns a defect into a job's outcome
-        logger().exception("the operation has a defect")
-        defect = InternalError(f"Something went wrong on our side ({type(error).__name__}).")
-        return _fail(job, defect, message.attempt, run_id, started_at)
-    metrics.milliseconds("run_time", (time.monotonic() - begun) * 1000, job.operation)
+        logger().exception("unhandled exception in the operation")
+        internal = InternalError(f"An internal error occurred ({type(error).__name__}).")
+        return _fail(job, internal, message.attempt, run_id, started_at)
+    metrics.duration_ms("run_time", (time.monotonic() - began) * 1000, job.operation)
     result = JobResult(
         job_id=job.job_id,
         status=Status.COMPLETED,
@@ -101,77 +93,77 @@ def _perform(message: Message, run: Run[Any], remaining_ms: int) -> str:
         outputs=outputs,
         document=document,
     )
-    # An error from here on leaves open whether the commit was written, so the outputs stay: settle reads the ledger.
-    holds = lifecycle.end(job, result)
-    if holds.run != run_id:
+    # If this raises, the result may have been written, so the outputs stay and settle reads the ledger.
+    winning_result = lifecycle.end(job, result)
+    if winning_result.run != run_id:
         _discard(job, run_id)
         return "superseded"
-    return holds.status
+    return winning_result.status
 
 
-def _claim(message: Message, run_id: str, remaining_ms: int) -> store.Claim:
-    def ask() -> store.Claim:
-        return store.claim(
+def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
+    def claim_lease() -> leases.Claim:
+        return leases.claim(
             message.job_id, message.operation, attempt=message.attempt, run=run_id, lease_ms=remaining_ms
         )
 
-    claim = ask()
+    claim = claim_lease()
     if claim.outcome != "missing":
         return claim
     job = ledger.read_job(message.job_id)
     if job is None:
-        logger().warning("the message names a job that was never accepted")
-        rabbitmq.park(
-            message.model_dump_json().encode(), message.job_id, "the message names a job that was never accepted"
-        )
-        store.release_slot(message.job_id, message.operation)
+        logger().warning("message parked", extra={"reason": lifecycle.UNKNOWN_JOB})
+        rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
+        slots.release(message.job_id, message.operation)
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
-    return ask()
+    return claim_lease()
 
 
-def _work(job: Job, run_id: str, run: Run[Any], remaining_ms: int) -> tuple[list[Output], dict[str, Any] | None]:
-    """Runs the operation in a directory of its own and uploads what it made."""
+def _process(
+    job: Job, run_id: str, operate: _Operate[Any], remaining_ms: int
+) -> tuple[list[Output], dict[str, Any] | None]:
+    """Runs the operation in a temporary directory and uploads its outputs. Returns them and its document, if any."""
     config = settings()
     params = parse_params(job.operation, job.params)
     with ExitStack() as stack:
-        directory = stack.enter_context(workplace())
+        directory = stack.enter_context(run_directory())
         source = StoredSource(job.source.file_id, job.tenant, directory, stack)
         uploads.check_kind(job.operation, source.media.kind)
-        logger().info("run begins", extra={"run": run_id, "size_bytes": source.size_bytes})
-        report = _Report(job, run_id)
+        logger().info("run started", extra={"run": run_id, "size_bytes": source.size_bytes})
+        reporter = _Reporter(job, run_id)
         task = Task(
             source=source,
             directory=directory,
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
             fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
-            report_progress=report.progress,
-            report_speed=report.pace,
+            report_progress=reporter.progress,
+            report_speed=reporter.set_speed,
         )
-        renditions = run(task, params)
+        renditions = operate(task, params)
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
     document = next((rendition.document for rendition in renditions if rendition.document is not None), None)
     return outputs, document
 
 
-class _Report:
-    """What a run tells of itself while it works."""
+class _Reporter:
+    """Reports the progress of a run to Redis."""
 
     def __init__(self, job: Job, run_id: str) -> None:
         self._job, self._run_id = job, run_id
         self._speed: float | None = None
 
-    def pace(self, speed: float) -> None:
+    def set_speed(self, speed: float) -> None:
         self._speed = speed
 
     def progress(self, fraction: float) -> None:
         try:
-            owned = store.progress(self._job.job_id, self._run_id, fraction, self._speed)
+            owned = leases.report_progress(self._job.job_id, self._run_id, fraction, self._speed)
         except CacheUnavailableError:
-            return  # nobody sees the progress; the ledger decides whether the work counts
+            return  # only the display of progress is lost; the ledger decides whether the run owns the job
         if not owned:
-            raise Superseded("The job was canceled or has been taken over.")
+            raise Superseded("The job was canceled, or another run owns it.")
 
 
 def _upload(job: Job, run_id: str, rendition: Rendition, stem: str) -> Output:
@@ -202,88 +194,19 @@ def _fail(job: Job, error: DarkroomError, attempt: int, run_id: str, started_at:
     logger().warning("attempt failed", extra={"code": error.code, "reason": error.message, "notes": notes})
     _discard(job, run_id)
     if error.retryable:
-        lifecycle.try_again(job, error, attempt=attempt, run=run_id)
+        lifecycle.retry(job, error, attempt=attempt, run=run_id)
         return "retried"
-    lifecycle.end(job, lifecycle.failed(job, error, attempt=attempt, run=run_id, started_at=started_at))
+    lifecycle.end(job, lifecycle.failed_result(job, error, attempt=attempt, run=run_id, started_at=started_at))
     return "failed"
 
 
 def _discard(job: Job, run_id: str) -> None:
-    """Removes what this run uploaded and nobody will see. What stays behind, sweep removes."""
+    """Removes the outputs of this run. Sweep removes them when this fails."""
     try:
         s3.delete(list(s3.keys_after(_run_prefix(job, run_id))))
     except ServiceError as error:
-        logger().warning("left to sweep", extra={"run": run_id, "code": error.code})
+        logger().warning("deferred to sweep", extra={"run": run_id, "code": error.code})
 
 
 def _run_prefix(job: Job, run_id: str) -> str:
     return f"{lifecycle.outputs_prefix(job)}{run_id}/"
-
-
-@dataclass
-class StoredSource(Source):
-    """A file in the bucket. Opened once: its head tells what it is, and the same response carries the rest."""
-
-    file_id: str
-    tenant: str
-    directory: Path
-    stack: ExitStack
-    _path: Path | None = field(default=None, init=False)
-
-    @cached_property
-    def _opened(self) -> tuple[s3.Head, IO[bytes]]:
-        opened = s3.open_stream(uploads.key_of(self.file_id, self.tenant), HEAD_BYTES, WHOLE_FILE_BYTES)
-        if opened is None:
-            raise FileNotFoundInStoreError(self.file_id)
-        self.stack.callback(opened[1].close)
-        return opened
-
-    @cached_property
-    def media(self) -> MediaType:
-        """What the bytes are. Raises a MediaError when they are nothing that Darkroom reads."""
-        head, _ = self._opened
-        return uploads.identify(head.content[:HEAD_BYTES], head.size_bytes, head.media_type)
-
-    @property
-    def name(self) -> str:
-        """The file name the upload gave."""
-        return uploads.name_in(self._opened[0].metadata)
-
-    @property
-    def media_type(self) -> str:
-        """The sniffed media type."""
-        return self.media.name
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of the whole file."""
-        return self._opened[0].size_bytes
-
-    def read(self) -> bytes:
-        """The whole file in memory."""
-        return self._path.read_bytes() if self._path is not None else self._whole
-
-    @cached_property
-    def _whole(self) -> bytes:
-        head, rest = self._opened
-        if len(head.content) == head.size_bytes:
-            return head.content
-        with s3.translated():
-            return head.content + rest.read()
-
-    def download(self) -> Path:
-        """The whole file on local disk, fetched the first time."""
-        if self._path is None:
-            head, rest = self._opened
-            path = self.directory / f"source-{self.file_id}"
-            with s3.translated(), path.open("wb") as file:
-                file.write(head.content)
-                shutil.copyfileobj(rest, file, _COPY_BYTES)
-            self._path = path
-        return self._path
-
-    def ffmpeg_input(self) -> str:
-        """A presigned link, or the local path when the file is small or has been fetched already."""
-        if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
-            return str(self.download())
-        return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)

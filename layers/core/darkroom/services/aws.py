@@ -1,6 +1,6 @@
-"""AWS clients and secrets: built on first use, kept for the life of the process.
+"""AWS clients and secrets, made on first use and cached for the life of the process.
 
-botocore is used without boto3 on top of it: the same client, with a third less to import at a cold start.
+botocore is used without boto3: the clients are the same, and a cold start imports a third less.
 """
 
 import json
@@ -14,7 +14,7 @@ from botocore.handlers import add_expect_header
 
 from darkroom.errors import SecretsUnavailableError
 
-#: Seconds to wait for a connection and for an answer. Short, since every caller knows how to try again.
+#: Seconds to wait for a connection, and for a response.
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 60
 
@@ -23,7 +23,7 @@ _CONFIG = Config(
     read_timeout=READ_TIMEOUT_S,
     retries={"mode": "standard", "max_attempts": 3},
     tcp_keepalive=True,
-    user_agent="darkroom",  # left to itself, botocore composes one twice a call: a tenth of the call's CPU time
+    user_agent="darkroom",  # the default is composed twice per call: a tenth of the call's CPU time
 )
 
 
@@ -37,21 +37,21 @@ def client(service: str) -> Any:
     """The client for `service` (`s3`, `lambda`, `secretsmanager`). Endpoint and region come from the environment."""
     config = _CONFIG
     if service == "s3":
-        # Checksums are computed where S3 demands them; outputs carry their own SHA-256.
+        # Checksums are computed only where S3 requires them; results record the SHA-256 of each output.
         config = config.merge(Config(signature_version="s3v4", request_checksum_calculation="when_required"))
         config = config.merge(Config(response_checksum_validation="when_required", s3={"addressing_style": "auto"}))
     made = _session().create_client(service, config=config)
     if service == "s3":
-        # Without it every PUT would ask for leave first: one more round trip, and a fifth of the call's CPU time.
+        # Else every PUT sends its headers first and waits: one more round trip, and a fifth of the call's CPU time.
         made.meta.events.unregister("before-call.s3", add_expect_header)
     return made
 
 
 @lru_cache(maxsize=4)
 def secret(arn: str) -> dict[str, str]:
-    """The JSON object that the secret `arn` holds. Raises SecretsUnavailableError."""
+    """The JSON object in the secret `arn`. Raises SecretsUnavailableError."""
     try:
         answer = client("secretsmanager").get_secret_value(SecretId=arn)
     except (BotoCoreError, ClientError) as error:
-        raise SecretsUnavailableError(f"A secret could not be read: {error}") from error
+        raise SecretsUnavailableError(f"The secret store is unavailable: {error}") from error
     return dict(json.loads(answer["SecretString"]))

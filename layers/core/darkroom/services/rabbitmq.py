@@ -1,12 +1,12 @@
-"""RabbitMQ: the topology, and publishing into it. The only module that knows the name of a queue.
+"""RabbitMQ: the topology, and publishing to it. The only module that names the queues.
 
-Publishing is persistent, mandatory and confirmed: when `publish` returns, the broker has the message on
-disk, on a majority of its nodes.
+Messages are persistent, mandatory and confirmed: when `publish` returns, a majority of the broker's nodes has stored
+the message on disk.
 
-    exchange darkroom (direct)      -> darkroom.<operation>            consumed by dispatch
-    default exchange                -> darkroom.<operation>.retry.<n>s  waits, then goes back to darkroom.<operation>
-    exchange darkroom.dead (fanout) -> darkroom.dead                   consumed by settle
-    default exchange                -> darkroom.parked                 messages nobody can act on, kept for people
+    exchange darkroom (direct)      -> darkroom.<operation>           consumed by dispatch
+    default exchange                -> darkroom.<operation>.retry.<n>s delay, then dead-lettered to darkroom.<operation>
+    exchange darkroom.dead (fanout) -> darkroom.dead                  consumed by settle
+    default exchange                -> darkroom.parked                invalid or unknown messages, kept for operators
 """
 
 import contextlib
@@ -33,30 +33,30 @@ DEAD_EXCHANGE = "darkroom.dead"
 DEAD_QUEUE = "darkroom.dead"
 PARKED_QUEUE = "darkroom.parked"
 
-#: Seconds before attempt 2, 3, 4 and 5: the longest wait of each, of which jitter takes up to half.
+#: Longest delay before attempts 2, 3, 4 and 5, in seconds. Jitter shortens each by up to half.
 RETRY_DELAYS_S = (2, 10, 60, 300)
 
-#: How often the broker hands out one message before it is dead-lettered. Dispatch never rejects for a job's sake,
-#: so this counts only trouble of its own.
+#: How often the broker delivers a message before it dead-letters it. Dispatch rejects no message because of its job, so
+#: this counts failures of dispatch alone.
 DELIVERY_LIMIT = 20
 
-#: Milliseconds that a parked message is kept.
+#: Milliseconds for which a parked message is kept.
 PARKED_TTL_MS = 14 * 86_400_000
 
-#: Seconds without a sign of life after which either side gives a connection up. A frozen Lambda environment keeps
-#: its socket but answers nothing, so this must outlast the usual pause between two invocations.
+#: Seconds without traffic after which either side closes the connection. A frozen Lambda environment keeps its socket
+#: but sends nothing, so this must be longer than the usual pause between two invocations.
 _HEARTBEAT_S = 300
 _TIMEOUT_S = 5
 
-#: AMQP's code for an exchange or a queue that is not there.
+#: AMQP's reply code for an exchange or a queue that does not exist.
 _NOT_FOUND = 404
 
-Answer = TypeVar("Answer")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
-class Parked:
-    """A message that nobody could act on, why, and since when (seconds since 1970)."""
+class ParkedMessage:
+    """A message that is invalid or names an unknown job, why, and when it was parked (seconds since 1970)."""
 
     body: bytes
     message_id: str | None
@@ -65,29 +65,29 @@ class Parked:
 
 
 def queue_of(operation: Operation) -> str:
-    """The queue that an operation's jobs wait in."""
+    """The queue of an operation."""
     return f"{EXCHANGE}.{operation}"
 
 
 def retry_queue_of(operation: Operation, delay_s: int) -> str:
-    """The queue in which a message waits up to `delay_s` before it goes back to the operation's queue."""
+    """The queue that delays messages by up to `delay_s` before they return to the operation's queue."""
     return f"{queue_of(operation)}.retry.{delay_s}s"
 
 
 def retry_delay_s(failed_attempt: int) -> int:
-    """How long to wait at most after the attempt `failed_attempt` (from 1) has failed."""
+    """The longest delay after the attempt `failed_attempt`, counted from 1."""
     return RETRY_DELAYS_S[min(failed_attempt, len(RETRY_DELAYS_S)) - 1]
 
 
 def declare_topology() -> None:
-    """Declares every exchange and queue. Harmless when they exist already."""
+    """Declares every exchange and queue. Those that exist stay as they are."""
     _on_channel(_declare_all)
 
 
-def mend_topology() -> bool:
-    """Declares every exchange and queue if one is missing: the broker may have lost its disk. Whether one was."""
+def repair_topology() -> bool:
+    """Declares every exchange and queue if one is missing, since the broker lost its disk. Returns whether one was."""
     try:
-        _on_channel(_look_for_all)
+        _on_channel(_check_all)
     except BrokerUnavailableError as error:
         if not (isinstance(error.__cause__, ChannelClosedByBroker) and error.__cause__.reply_code == _NOT_FOUND):
             raise
@@ -97,7 +97,7 @@ def mend_topology() -> bool:
     return True
 
 
-def _look_for_all(channel: BlockingChannel) -> None:
+def _check_all(channel: BlockingChannel) -> None:
     for exchange in (EXCHANGE, DEAD_EXCHANGE):
         channel.exchange_declare(exchange, passive=True)
     for queue in _queues():
@@ -131,7 +131,7 @@ def _declare(channel: BlockingChannel, queue: str, arguments: dict[str, Any]) ->
 
 
 def _dead_letter_to(exchange: str, routing_key: str) -> dict[str, Any]:
-    # At-least-once dead-lettering keeps a message until its new queue has confirmed it; it demands reject-publish.
+    # At-least-once dead-lettering keeps a message until its new queue has confirmed it. It requires reject-publish.
     return {
         "x-dead-letter-exchange": exchange,
         "x-dead-letter-routing-key": routing_key,
@@ -141,39 +141,39 @@ def _dead_letter_to(exchange: str, routing_key: str) -> dict[str, Any]:
 
 
 def publish(message: Message, traceparent: str) -> None:
-    """Queues a message. Raises BrokerUnavailableError unless the broker has confirmed that it holds it."""
+    """Queues a message. Raises BrokerUnavailableError unless the broker confirms it."""
     _publish(EXCHANGE, queue_of(message.operation), message.model_dump_json().encode(), message.job_id, traceparent)
 
 
-def publish_later(message: Message, traceparent: str, delay_s: int) -> None:
-    """Queues a message that becomes visible after half of `delay_s` (one of RETRY_DELAYS_S) to all of it."""
-    jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
+def publish_delayed(message: Message, traceparent: str, delay_s: int) -> None:
+    """Queues a message with a delay between half of `delay_s` (one of RETRY_DELAYS_S) and all of it."""
+    jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, is no secret
     queue = retry_queue_of(message.operation, delay_s)
     body = message.model_dump_json().encode()
     _publish("", queue, body, message.job_id, traceparent, expires_ms=int(delay_s * 1000 * jitter))
 
 
 def park(body: bytes, message_id: str | None, reason: str, *, since_s: int | None = None) -> None:
-    """Puts a message that nobody can act on aside, with the reason in its header `x-reason`.
+    """Queues a message that is invalid, or names an unknown job, for operators. The header `x-reason` has the reason.
 
-    `since_s` is when it was put aside first (seconds since 1970), default now.
+    `since_s` is when it was first parked (seconds since 1970), by default now.
     """
     _publish("", PARKED_QUEUE, body, message_id, None, reason=reason, at_s=since_s)
 
 
-def review_parked(limit: int, judge: Callable[[Parked], bool]) -> None:
-    """Shows up to `limit` parked messages to `judge`, oldest first, and removes those for which it returns True.
+def review_parked(limit: int, handle: Callable[[ParkedMessage], bool]) -> None:
+    """Passes up to `limit` parked messages to `handle`, oldest first, and removes those for which it returns True.
 
-    The others are parked anew, behind the rest: a quorum queue would count a message that is merely given back as
-    delivered, and drop it in the end.
+    The others are published to the end of the queue: a quorum queue counts a message that is requeued as delivered, and
+    drops it at its delivery limit.
     """
     for _ in range(min(limit, _on_channel(_count_parked))):
         method, properties, body = _on_channel(lambda channel: channel.basic_get(PARKED_QUEUE))
         if method is None:
             return
         headers = properties.headers or {}
-        parked = Parked(body, properties.message_id, str(headers.get("x-reason", "")), properties.timestamp or 0)
-        if not judge(parked):
+        parked = ParkedMessage(body, properties.message_id, str(headers.get("x-reason", "")), properties.timestamp or 0)
+        if not handle(parked):
             park(parked.body, parked.message_id, parked.reason, since_s=parked.parked_at_s)
         _channel().basic_ack(method.delivery_tag)
 
@@ -183,21 +183,21 @@ def _count_parked(channel: BlockingChannel) -> int:
 
 
 def depth(operation: Operation) -> int:
-    """Messages that wait in an operation's queue."""
+    """How many messages are in an operation's queue."""
     answer = _on_channel(lambda channel: channel.queue_declare(queue_of(operation), passive=True))
     return int(answer.method.message_count)
 
 
 def ping() -> None:
-    """Raises BrokerUnavailableError unless the broker lets us in and has our queues.
+    """Raises BrokerUnavailableError unless the broker accepts our credentials and has our queues.
 
-    Uses a connection of its own, so that it may be called beside other work, in any thread.
+    Opens a connection of its own, so any thread may call it.
     """
     try:
         with contextlib.closing(_open()) as connection:
             connection.channel().queue_declare(queue_of(Operation.RESIZE), passive=True)
     except (AMQPError, OSError) as error:
-        raise BrokerUnavailableError(f"The message broker does not answer: {error!r}") from error
+        raise BrokerUnavailableError(f"The message broker is unavailable: {error!r}") from error
 
 
 def _publish(
@@ -223,16 +223,16 @@ def _publish(
     _on_channel(lambda channel: channel.basic_publish(exchange, routing_key, body, properties, mandatory=True))
 
 
-def _on_channel(action: Callable[[BlockingChannel], Answer]) -> Answer:
+def _on_channel(action: Callable[[BlockingChannel], _Answer]) -> _Answer:
     try:
         return action(_channel())
     except (AMQPError, OSError):
-        close()  # a warm environment may have woken up with a dead connection: once more, on a new one
+        close()  # a warm environment may have a dead connection: retry on a new one
     try:
         return action(_channel())
     except (AMQPError, OSError) as error:
         close()
-        raise BrokerUnavailableError(f"The message broker did not do as asked: {error!r}") from error
+        raise BrokerUnavailableError(f"The RabbitMQ request failed: {error!r}") from error
 
 
 def _channel() -> BlockingChannel:
@@ -258,15 +258,15 @@ def _open() -> pika.BlockingConnection:
     parameters.heartbeat = _HEARTBEAT_S
     parameters.socket_timeout = _TIMEOUT_S
     parameters.blocked_connection_timeout = _TIMEOUT_S
-    # A confirm is waited for without end, and a machine that is gone sends no reset: the kernel has to give up.
+    # pika waits for a confirm without limit, and a machine that is gone sends no reset: the kernel has to time out.
     parameters.tcp_options = {"TCP_USER_TIMEOUT": _TIMEOUT_S * 1000}
     parameters.client_properties = {"connection_name": config.function_prefix}
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as errors, we raise
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # its errors are raised as well
     return pika.BlockingConnection(parameters)
 
 
 def close() -> None:
-    """Ends the connection, so that the next call opens a new one."""
+    """Closes the connection. The next call opens a new one."""
     if _connect.cache_info().currsize:
         channel = _connect()
         _connect.cache_clear()

@@ -1,6 +1,6 @@
-"""S3, the one bucket: plain reads and writes, presigned forms and links. Knows keys, not what the objects mean.
+"""S3, the one bucket: reads, writes, presigned forms and links.
 
-A missing object is `None`; everything else that goes wrong is StorageUnavailableError, which is tried again.
+A missing object is `None`. Every other failure is StorageUnavailableError, which is retried.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ _EMPTY = "InvalidRange"
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 _RACE = "ConditionalRequestConflict"
 
-#: S3 takes up to 5 GiB in one request.
+#: The largest object that one PUT can write: 5 GiB.
 PUT_MAX_BYTES = 5 * 1024**3
 
-#: S3 takes up to 1,000 keys in one delete request.
+#: The most keys that one delete request can have.
 _DELETE_BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of an object and what S3 knows of it. `metadata` is the uploader's own."""
+    """The first bytes of an object and its attributes. `metadata` is the user metadata of the upload."""
 
     content: bytes
     size_bytes: int
@@ -40,12 +40,12 @@ class Head:
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turns what botocore raises, while a body is read as well, into StorageUnavailableError."""
+def map_storage_errors() -> Iterator[None]:
+    """Raises StorageUnavailableError in place of botocore's errors, those while a body is read included."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StorageUnavailableError(f"The object store did not answer as it should: {error}") from error
+        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
 
 
 def _code(error: ClientError) -> str:
@@ -53,24 +53,24 @@ def _code(error: ClientError) -> str:
 
 
 def put(key: str, content: bytes, *, media_type: str, metadata: dict[str, str] | None = None) -> None:
-    """Writes `content`, replacing what was there."""
-    with translated():
+    """Writes `content`. Replaces an object that exists."""
+    with map_storage_errors():
         aws.client("s3").put_object(
             Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, Metadata=metadata or {}
         )
 
 
 def put_file(key: str, path: Path, *, media_type: str) -> None:
-    """Writes the file at `path`. Raises FileTooLargeError above PUT_MAX_BYTES, which S3 would refuse each time anew."""
+    """Writes the file at `path`. Raises FileTooLargeError above PUT_MAX_BYTES, since a retry would not help."""
     size_bytes = path.stat().st_size
     if size_bytes > PUT_MAX_BYTES:
         raise FileTooLargeError(f"The result has {size_bytes:,} bytes; at most {PUT_MAX_BYTES:,} can be stored.")
-    with translated(), path.open("rb") as body:
+    with map_storage_errors(), path.open("rb") as body:
         aws.client("s3").put_object(Bucket=settings().bucket, Key=key, Body=body, ContentType=media_type)
 
 
 def put_once(key: str, content: bytes, *, media_type: str) -> bool:
-    """Writes `content` unless the object exists, as one atomic step. Whether this call wrote it."""
+    """Writes `content` unless the object exists, atomically. Returns True if this call wrote it."""
     try:
         aws.client("s3").put_object(
             Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*"
@@ -79,24 +79,24 @@ def put_once(key: str, content: bytes, *, media_type: str) -> bool:
         if _code(error) in _EXISTS:
             return False
         if _code(error) == _RACE:
-            raise StorageUnavailableError("Two writers met at one object; try again.") from error
-        raise StorageUnavailableError(f"The object store refused a write: {error}") from error
+            raise StorageUnavailableError("Two writes to one object collided; retry.") from error
+        raise StorageUnavailableError(f"The object store rejected a write: {error}") from error
     except BotoCoreError as error:
-        raise StorageUnavailableError(f"The object store did not answer: {error}") from error
+        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
     return True
 
 
 def get(key: str) -> bytes | None:
-    """The whole object in memory."""
+    """The content of an object, or None."""
     answer = _get(key)
     if answer is None:
         return None
-    with translated():
+    with map_storage_errors():
         return bytes(answer["Body"].read())
 
 
 def head(key: str, size_bytes: int) -> Head | None:
-    """The first `size_bytes` of an object, in one request."""
+    """The first `size_bytes` of an object and its attributes, in one request; None when there is no object."""
     try:
         answer = _get(key, Range=f"bytes=0-{size_bytes - 1}")
     except StorageUnavailableError as error:
@@ -105,14 +105,14 @@ def head(key: str, size_bytes: int) -> Head | None:
         raise
     if answer is None:
         return None
-    with translated():
+    with map_storage_errors():
         content = answer["Body"].read()
     total = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(content)
     return _head_of(answer, content, total)
 
 
 def _empty_head(key: str) -> Head | None:
-    """The head of an object without bytes, which has no range to read."""
+    """The head of an empty object, which has no range to read."""
     answer = _get(key)
     return None if answer is None else _head_of(answer, b"", 0)
 
@@ -128,15 +128,15 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
 
 
 def open_stream(key: str, head_bytes: int, whole_bytes: int) -> tuple[Head, IO[bytes]] | None:
-    """An object as its head and the stream of what follows the head, in one request. Close the stream.
+    """The head of an object and a stream of the rest, in one request; None when there is no object. Close the stream.
 
-    Of an object of up to `whole_bytes` the head is all, since reading it in two parts would mean to copy it once more.
+    The head of an object of up to `whole_bytes` is all of it: joining two parts would copy the bytes once more.
     """
     answer = _get(key)
     if answer is None:
         return None
     size_bytes = answer["ContentLength"]
-    with translated():
+    with map_storage_errors():
         content = answer["Body"].read(None if size_bytes <= whole_bytes else head_bytes)
     return _head_of(answer, content, size_bytes), answer["Body"]
 
@@ -147,40 +147,40 @@ def _get(key: str, **options: str) -> dict[str, Any] | None:
     except ClientError as error:
         if _code(error) in _MISSING:
             return None
-        raise StorageUnavailableError(f"The object store refused a read: {error}") from error
+        raise StorageUnavailableError(f"The object store rejected a read: {error}") from error
     except BotoCoreError as error:
-        raise StorageUnavailableError(f"The object store did not answer: {error}") from error
+        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
 
 
 def exists(key: str) -> bool:
-    """Whether the object is there."""
+    """Whether the object exists."""
     try:
         aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
     except ClientError as error:
         if _code(error) in _MISSING:
             return False
-        raise StorageUnavailableError(f"The object store refused a read: {error}") from error
+        raise StorageUnavailableError(f"The object store rejected a read: {error}") from error
     except BotoCoreError as error:
-        raise StorageUnavailableError(f"The object store did not answer: {error}") from error
+        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
     return True
 
 
 def delete(keys: list[str]) -> None:
-    """Removes objects; those that are not there count as removed."""
+    """Removes objects. Those that do not exist count as removed."""
     for start in range(0, len(keys), _DELETE_BATCH):
         batch = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
-        with translated():
+        with map_storage_errors():
             answer = aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
-        refused = answer.get("Errors", [])  # each object may be refused by itself, in an answer of 200
-        if refused:
+        failures = answer.get("Errors", [])  # a response of 200 reports each object that was not removed
+        if failures:
             raise StorageUnavailableError(
-                f"The object store did not remove {len(refused)} of {len(batch)} objects: {refused[0].get('Code')}."
+                f"The object store did not remove {len(failures)} of {len(batch)} objects: {failures[0].get('Code')}."
             )
 
 
 def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
-    """Keys below `prefix` in order, beginning after the key `start_after`."""
-    with translated():
+    """Keys that begin with `prefix`, in order, after the key `start_after`."""
+    with map_storage_errors():
         pages = aws.client("s3").get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=settings().bucket, Prefix=prefix, StartAfter=start_after):
             for entry in page.get("Contents", []):
@@ -190,11 +190,11 @@ def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
 def upload_form(
     key: str, *, media_type: str, metadata: dict[str, str], max_bytes: int, expires_s: int
 ) -> dict[str, Any]:
-    """A presigned POST: `{"url", "fields"}`. S3 itself refuses another type and any size outside 1..max_bytes."""
+    """A presigned POST: `{"url", "fields"}`. S3 rejects any other media type, and sizes outside 1..max_bytes."""
     fields = {"Content-Type": media_type} | {f"x-amz-meta-{name}": value for name, value in metadata.items()}
     conditions: list[Any] = [{name: value} for name, value in fields.items()]
     conditions.append(["content-length-range", 1, max_bytes])
-    with translated():
+    with map_storage_errors():
         return dict(
             aws.client("s3").generate_presigned_post(
                 Bucket=settings().bucket, Key=key, Fields=fields, Conditions=conditions, ExpiresIn=expires_s
@@ -203,9 +203,9 @@ def upload_form(
 
 
 def link(key: str, *, expires_s: int, save_as: str | None = None) -> str:
-    """A presigned GET. With `save_as` the browser saves it under that name, whatever script it is written in."""
+    """A presigned GET. With `save_as`, a name in any script, browsers save the object under that name."""
     request = {"Bucket": settings().bucket, "Key": key}
     if save_as is not None:
         request["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(save_as, safe='')}"
-    with translated():
+    with map_storage_errors():
         return str(aws.client("s3").generate_presigned_url("get_object", Params=request, ExpiresIn=expires_s))

@@ -1,0 +1,79 @@
+"""Every key in Redis: its type and its lifetime.
+
+A key expires, or it is bounded by what it lists. All of them may be lost: the ledger rebuilds them.
+"""
+
+from darkroom.config import settings
+from darkroom.contracts.operations import Operation
+
+_DAY_S = 86_400
+
+#: Sorted set of the jobs that have not ended, by the time at which sweep checks each (milliseconds since 1970).
+#: Bounded: a job leaves it when it ends.
+OPEN_JOBS = "darkroom:open"
+
+#: Sorted set of the ended jobs whose leftover outputs are to be removed, by the time from which that is safe.
+#: Bounded: a job leaves it when it is cleaned up.
+CLEANUPS = "darkroom:cleanups"
+
+#: String: the job up to which the views were reconciled with the ledger.
+CURSOR = "darkroom:cursor"
+
+#: String: a random id of the data in Redis. A new one is made after Redis lost its data.
+DATASET_ID = "darkroom:dataset"
+
+#: A set of slots expires after this time without a job; its members expire earlier, by their scores.
+SLOTS_TTL_S = _DAY_S
+
+#: Seconds by which the mark of an ingested upload outlives the upload form.
+_INGESTION_EXTRA_S = 3600
+
+
+def view_of(job_id: str) -> str:
+    """Hash: the view of a job. Expires after the retention, or with the upload form that the job waits for."""
+    return f"darkroom:job:{job_id}"
+
+
+def end_channel_of(job_id: str) -> str:
+    """Channel that announces the end of a job. Channels store nothing."""
+    return f"darkroom:ended:{job_id}"
+
+
+def jobs_of(tenant: str) -> str:
+    """Sorted set: the ids of a tenant's jobs, which sort by time. Expires after the retention, as do its members."""
+    return f"darkroom:jobs:{tenant}"
+
+
+def queued_jobs_of(operation: Operation) -> str:
+    """Sorted set: the ids of an operation's queued jobs. Bounded: a job leaves it when it is claimed or ends."""
+    return f"darkroom:queued:{operation}"
+
+
+def slots_of(operation: Operation) -> str:
+    """Sorted set: the jobs that hold one of an operation's slots, by the time at which it expires; see SLOTS_TTL_S."""
+    return f"darkroom:inflight:{operation}"
+
+
+def freed_slots_of(operation: Operation) -> str:
+    """List on which dispatchers block: one entry per freed slot. At most 100 entries; expires after 60 s."""
+    return f"darkroom:freed:{operation}"
+
+
+def file_of(file_id: str) -> str:
+    """String: the record of a file as JSON. Expires after the retention, or with its upload form."""
+    return f"darkroom:file:{file_id}"
+
+
+def ingestion_of(file_id: str) -> str:
+    """String: marks an upload as ingested. Expires after `ingestion_ttl_s`."""
+    return f"darkroom:ingested:{file_id}"
+
+
+def retention_s() -> int:
+    """Seconds for which views and file records are kept."""
+    return settings().retention_days * _DAY_S
+
+
+def ingestion_ttl_s() -> int:
+    """Seconds for which an upload is known to be ingested: longer than sweep looks for missed ones."""
+    return settings().link_expiry_s + _INGESTION_EXTRA_S

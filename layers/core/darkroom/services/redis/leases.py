@@ -1,0 +1,59 @@
+"""The lease of each run: one run at a time owns a job, from its claim to the end of the attempt."""
+
+from dataclasses import dataclass
+
+from darkroom.contracts.jobs import Failure, Job
+from darkroom.contracts.operations import Operation
+from darkroom.services.redis import deadlines, keys
+from darkroom.services.redis.scripts import run_script
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The outcome of a claim: claimed, leased, ended, stale or missing. `job` is set when claimed."""
+
+    outcome: str
+    job: Job | None = None
+
+
+def claim(job_id: str, operation: Operation, *, attempt: int, run: str, lease_ms: int) -> Claim:
+    """Moves a job from queued to running for one run. Of all runs of an attempt, one gets `claimed`."""
+    answer = run_script(
+        "claim_job",
+        _keys(job_id, operation),
+        [job_id, attempt, run, lease_ms, deadlines.LEASE_GRACE_S * 1000],
+    )
+    return Claim(answer[0], Job.model_validate_json(answer[1]) if len(answer) > 1 else None)
+
+
+def report_progress(job_id: str, run: str, progress: float, speed: float | None = None) -> bool:
+    """Records progress from 0 to 1, which never decreases, and `speed` in seconds of media per second.
+
+    Returns whether the run still owns the job, as far as Redis knows.
+    """
+    speed_text = "" if speed is None else f"{speed:.4g}"
+    return bool(run_script("report_progress", [keys.view_of(job_id)], [run, f"{progress:.4f}", speed_text]))
+
+
+def requeue(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float) -> bool | None:
+    """Ends a failed attempt: the job is queued again, the failure is recorded, the slot is free.
+
+    `run` is None when the run is known to be dead. Then the attempt alone is the fencing token, and an attempt that
+    died before its claim counts as made. Returns whether the attempt was the current one, or None without a view.
+    """
+    answer = run_script(
+        "requeue_job",
+        _keys(job.job_id, job.operation),
+        [job.job_id, attempt, run or "", failure.model_dump_json(), int(due_in_s * 1000)],
+    )
+    return None if answer == -1 else bool(answer)
+
+
+def _keys(job_id: str, operation: Operation) -> list[str]:
+    return [
+        keys.view_of(job_id),
+        keys.slots_of(operation),
+        keys.OPEN_JOBS,
+        keys.freed_slots_of(operation),
+        keys.queued_jobs_of(operation),
+    ]

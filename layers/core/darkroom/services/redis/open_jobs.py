@@ -1,0 +1,52 @@
+"""What sweep has to do and when: open jobs that are due for a check, ended jobs that are due for clean-up."""
+
+from typing import cast
+
+from darkroom.contracts.operations import Operation
+from darkroom.services.redis import keys
+from darkroom.services.redis.client import map_redis_errors, now_ms, redis_client
+from darkroom.services.redis.scripts import run_script
+
+
+def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:
+    """Open jobs that are due for a check, longest overdue first, without the first `skip` of them."""
+    return _due(keys.OPEN_JOBS, skip, limit, now_ms() if as_of_ms is None else as_of_ms)
+
+
+def postpone(job_id: str, seconds: float, *, published: bool) -> None:
+    """Makes an open job due in `seconds`. `published` records that its message was published again."""
+    at_ms = now_ms()
+    with map_redis_errors():
+        redis_client().zadd(keys.OPEN_JOBS, {job_id: at_ms + int(seconds * 1000)}, xx=True)
+        if published:
+            redis_client().hset(keys.view_of(job_id), "published_ms", at_ms)
+
+
+def make_queued_due_now() -> int:
+    """Makes every queued job due, because the broker lost their messages. Returns how many there are."""
+    return int(run_script("make_queued_due_now", [keys.OPEN_JOBS], [keys.view_of("")]))
+
+
+def forget(job_id: str) -> None:
+    """Removes a job that does not exist, or has ended, from the open and the queued jobs."""
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        pipe.zrem(keys.OPEN_JOBS, job_id)
+        for operation in Operation:
+            pipe.zrem(keys.queued_jobs_of(operation), job_id)
+        pipe.execute()
+
+
+def due_for_cleanup(limit: int) -> list[str]:
+    """Ended jobs none of whose runs can be in flight any more, so that leftover outputs can be removed."""
+    return _due(keys.CLEANUPS, 0, limit, now_ms())
+
+
+def mark_cleaned(job_id: str) -> None:
+    """Records that a job has no outputs left but those of its result."""
+    with map_redis_errors():
+        redis_client().zrem(keys.CLEANUPS, job_id)
+
+
+def _due(key: str, skip: int, limit: int, at_ms: int) -> list[str]:
+    with map_redis_errors():
+        return cast(list[str], redis_client().zrangebyscore(key, "-inf", at_ms, start=skip, num=limit))

@@ -1,0 +1,49 @@
+-- include: now, terminal, record_event, free_slot
+--
+-- Shows how a job ended, frees its slot and notifies the clients that wait for it.
+-- Returns 1, 0 when the view was terminal already, or -1 when the job has no view.
+
+local view = KEYS[1]          -- hash
+local slots = KEYS[2]         -- sorted set: job ids by expiry time
+local open_jobs = KEYS[3]     -- sorted set by due time
+local freed_slots = KEYS[4]   -- list
+local queued_jobs = KEYS[5]   -- sorted set: the operation's queue
+local end_channel = KEYS[6]   -- channel
+local cleanups = KEYS[7]      -- sorted set by due time
+
+local job_id = ARGV[1]
+local final_status = ARGV[2]
+local result_json = ARGV[3]
+local ttl_s = ARGV[4]
+local finished_ms = ARGV[5]
+local attempt = tonumber(ARGV[6])
+local run = ARGV[7]
+local uploaded_ms = ARGV[8]   -- '' when the run uploaded nothing
+local longest_run_ms = ARGV[9]
+local unknown_runs_ms = ARGV[10]
+local grace_ms = ARGV[11]
+
+redis.call('ZREM', open_jobs, job_id)
+redis.call('ZREM', queued_jobs, job_id)
+free_slot(slots, freed_slots, job_id)
+
+local status, owner, leased_until_ms, restored =
+  unpack(redis.call('HMGET', view, 'status', 'run', 'leased_until_ms', 'restored'))
+if not status then return -1 end
+if TERMINAL[status] then return 0 end
+
+-- Other runs may have left outputs, or still will, unless the job's only run completed it.
+local only_run = final_status == 'completed' and attempt == 1 and owner == run
+if restored and tonumber(finished_ms) > now_ms - unknown_runs_ms then
+  redis.call('ZADD', cleanups, now_ms + longest_run_ms + grace_ms, job_id)
+elseif leased_until_ms and not only_run then
+  redis.call('ZADD', cleanups, math.max(now_ms, tonumber(leased_until_ms)) + grace_ms, job_id)
+end
+
+redis.call('HSET', view, 'status', final_status, 'result', result_json)
+redis.call('HDEL', view, 'run', 'awaits_upload', 'leased_until_ms', 'restored')
+if uploaded_ms ~= '' then record_event(view, uploaded_ms, 'uploaded', attempt) end
+record_event(view, finished_ms, final_status, attempt)
+redis.call('EXPIRE', view, ttl_s)
+redis.call('PUBLISH', end_channel, final_status)
+return 1

@@ -1,0 +1,52 @@
+"""The slots of each operation: how many of its runs may be in flight at the same time.
+
+A slot expires with its run's lease, so one that was never released frees itself.
+"""
+
+import time
+from enum import StrEnum
+
+from darkroom.contracts.operations import Operation
+from darkroom.services.redis import deadlines, keys
+from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.scripts import run_script
+
+
+class Slot(StrEnum):
+    """Whether a slot was acquired, and why not: all are taken, the attempt was started before, the job has ended."""
+
+    ACQUIRED = "acquired"
+    FULL = "full"
+    STALE = "stale"
+    ENDED = "ended"
+
+
+def acquire(job_id: str, operation: Operation, attempt: int, *, limit: int) -> Slot:
+    """Acquires one of the operation's `limit` slots for one attempt of a job."""
+    return Slot(
+        run_script(
+            "acquire_slot",
+            [keys.view_of(job_id), keys.slots_of(operation)],
+            [job_id, attempt, limit, deadlines.START_WITHIN_S * 1000, keys.SLOTS_TTL_S * 1000],
+        )
+    )
+
+
+def release(job_id: str, operation: Operation) -> None:
+    """Releases the slot of a run that did not start."""
+    with map_redis_errors():
+        redis_client().zrem(keys.slots_of(operation), job_id)
+
+
+def wait_until_freed(operation: Operation, timeout_s: float) -> None:
+    """Returns when a slot may be free, at the latest after `timeout_s`."""
+    with map_redis_errors():
+        redis_client().blpop([keys.freed_slots_of(operation)], timeout=min(timeout_s, SOCKET_TIMEOUT_S - 1))
+
+
+def in_flight() -> dict[Operation, int]:
+    """How many slots of each operation are taken."""
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        for operation in Operation:
+            pipe.zcount(keys.slots_of(operation), int(time.time() * 1000), "+inf")
+        return dict(zip(Operation, pipe.execute(), strict=True))

@@ -1,0 +1,210 @@
+"""The view of each job: what clients see of it, and the list of jobs. The ledger decides, views follow."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from darkroom import ids
+from darkroom.contracts.jobs import Failure, Job, JobResult, Status
+from darkroom.contracts.operations import Operation
+from darkroom.errors import InternalError
+from darkroom.log import logger
+from darkroom.services.redis import deadlines, keys
+from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.scripts import Argument, run_script
+from darkroom.timestamps import epoch_ms
+
+
+@dataclass(frozen=True)
+class TimelineEvent:
+    """One event: accepted, dispatched, claimed, attempt_failed, uploaded, or the status that the job ended with."""
+
+    event: str
+    at_ms: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second."""
+
+    status: Status
+    attempt: int
+    job: Job
+    awaits_upload: bool = False
+    progress: float = 0.0
+    published_ms: int = 0
+    started_ms: int | None = None
+    progressed_ms: int | None = None
+    speed: float | None = None
+    errors: list[Failure] = field(default_factory=list)
+    timeline: list[TimelineEvent] = field(default_factory=list)
+    result: JobResult | None = None
+
+
+def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bool = False) -> bool:
+    """Creates the view of an accepted job, queued. Returns whether it had none.
+
+    `restored` means that Redis may have lost an earlier view, so that unknown runs of the job may be in flight.
+    """
+    return bool(
+        run_script(
+            "create_view",
+            [
+                keys.view_of(job.job_id),
+                keys.jobs_of(job.tenant),
+                keys.OPEN_JOBS,
+                keys.queued_jobs_of(job.operation),
+            ],
+            [
+                job.job_id,
+                job.model_dump_json(exclude_none=True),
+                keys.retention_s(),
+                int(due_in_s * 1000),
+                _oldest_id(),
+                epoch_ms(job.created_at),
+                int(restored),
+            ],
+        )
+    )
+
+
+def _oldest_id() -> str:
+    """No job that is kept has a smaller id."""
+    return ids.first_id(int((time.time() - keys.retention_s()) * 1000))
+
+
+def await_upload(job: Job, *, expires_s: int) -> None:
+    """Creates the view of a job that starts when its upload arrives, so that clients can look it up before.
+
+    A view that exists stays as it is.
+    """
+    run_script("await_upload", [keys.view_of(job.job_id)], [job.model_dump_json(exclude_none=True), expires_s])
+
+
+def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
+    """Shows the result of a job, frees its slot and notifies the clients that wait for it.
+
+    Returns whether the view changed, or None when the job has no view.
+    """
+    arguments: list[Argument] = [
+        job_id,
+        result.status,
+        result.model_dump_json(exclude_none=True),
+        keys.retention_s(),
+        epoch_ms(result.finished_at),
+        result.attempt,
+        result.run,
+        epoch_ms(result.uploaded_at) if result.uploaded_at else "",
+        deadlines.LONGEST_RUN_S * 1000,
+        deadlines.UNKNOWN_RUNS_S * 1000,
+        deadlines.LEASE_GRACE_S * 1000,
+    ]
+    answer = run_script(
+        "finish_job",
+        [
+            keys.view_of(job_id),
+            keys.slots_of(operation),
+            keys.OPEN_JOBS,
+            keys.freed_slots_of(operation),
+            keys.queued_jobs_of(operation),
+            keys.end_channel_of(job_id),
+            keys.CLEANUPS,
+        ],
+        arguments,
+    )
+    return None if answer == -1 else bool(answer)
+
+
+def fetch(job_id: str) -> View | None:
+    """The view of a job, or None. Raises InternalError when it cannot be read."""
+    with map_redis_errors():
+        fields = cast(dict[str, str], redis_client().hgetall(keys.view_of(job_id)))
+    return _parse(fields)
+
+
+def fetch_all(job_ids: Sequence[str]) -> list[View | None]:
+    """`fetch` for many jobs in one round trip. A view that this version cannot read counts as missing."""
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            pipe.hgetall(keys.view_of(job_id))
+        records = pipe.execute()
+    views: list[View | None] = []
+    for job_id, fields in zip(job_ids, records, strict=True):
+        try:
+            views.append(_parse(fields))
+        except InternalError as error:
+            logger().error("skipped unreadable record", extra={"job_id": job_id, "reason": error.message})
+            views.append(None)
+    return views
+
+
+def _parse(fields: dict[str, str]) -> View | None:
+    if "status" not in fields:
+        return None
+    try:
+        return View(
+            status=Status(fields["status"]),
+            attempt=int(fields.get("attempt", 0)),
+            job=Job.model_validate_json(fields["job"]),
+            awaits_upload="awaits_upload" in fields,
+            progress=float(fields.get("progress", 0)),
+            published_ms=int(fields.get("published_ms", 0)),
+            started_ms=int(fields["started_ms"]) if "started_ms" in fields else None,
+            progressed_ms=int(fields["progressed_ms"]) if "progressed_ms" in fields else None,
+            speed=float(fields["speed"]) if fields.get("speed") else None,
+            errors=[Failure.model_validate_json(line) for line in fields.get("errors", "").splitlines()],
+            timeline=[_parse_event(line) for line in fields.get("timeline", "").splitlines()],
+            result=JobResult.model_validate_json(fields["result"]) if "result" in fields else None,
+        )
+    except ValueError as error:
+        raise InternalError("The job's record in the status cache cannot be read.") from error
+
+
+def _parse_event(line: str) -> TimelineEvent:
+    at_ms, event, attempt = line.split(" ")
+    return TimelineEvent(event, int(at_ms), int(attempt))
+
+
+def from_ledger(job: Job, result: JobResult | None) -> View:
+    """The view of a job by its ledger records alone. Without a result it counts as queued."""
+    accepted = TimelineEvent("accepted", epoch_ms(job.created_at), 0)
+    if result is None:
+        return View(status=Status.QUEUED, attempt=0, job=job, timeline=[accepted])
+    ended = TimelineEvent(result.status, epoch_ms(result.finished_at), result.attempt)
+    return View(status=result.status, attempt=result.attempt, job=job, timeline=[accepted, ended], result=result)
+
+
+def list_ids(tenant: str, *, before: str | None, limit: int) -> list[str]:
+    """Ids of a tenant's jobs, newest first. `before` is the id after which the list begins."""
+    start = f"({before}" if before else "+"
+    with map_redis_errors():
+        found = redis_client().zrevrangebylex(keys.jobs_of(tenant), start, "-", start=0, num=limit)
+    return cast(list[str], found)
+
+
+def count_queued(operation: Operation) -> int:
+    """How many jobs of an operation are queued."""
+    with map_redis_errors():
+        return int(redis_client().zcard(keys.queued_jobs_of(operation)))
+
+
+def position_in_queue(job_id: str, operation: Operation) -> int:
+    """The place of a job among the operation's queued jobs, counted from 1."""
+    with map_redis_errors():
+        return int(redis_client().zlexcount(keys.queued_jobs_of(operation), "-", f"[{job_id}"))
+
+
+def wait_for_end(job_id: str, timeout_s: float) -> View | None:
+    """The view of a job as soon as it has ended, or after `timeout_s` as it is then."""
+    deadline = time.monotonic() + timeout_s
+    with map_redis_errors(), redis_client().pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
+        channel.subscribe(keys.end_channel_of(job_id))
+        channel.get_message(timeout=SOCKET_TIMEOUT_S)
+        while True:
+            view = fetch(job_id)
+            remaining_s = deadline - time.monotonic()
+            if view is None or view.status.terminal or remaining_s <= 0:
+                return view
+            channel.get_message(timeout=min(remaining_s, 1.0))

@@ -1,0 +1,74 @@
+"""Shows the running stack at work: sample media, all seven operations, both ways to upload.
+
+A photo is uploaded through the API, then its jobs are submitted one by one. A video is uploaded directly to S3 with a
+presigned form; its jobs start when it arrives. The results are saved, and shown together on a contact sheet.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from localstack.demo import board, contact_sheet, engines, jobs, report
+from localstack.demo.api_client import Client, NoResponseError
+from localstack.failure import StackError
+from localstack.settings import ROOT, Settings, load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The demo as a command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m localstack.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--api", help="address of the API; default: that of the local stack")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder for the results")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load()
+        for engine, version in engines.versions(settings).items():
+            print(f"  {engine:<10} {version}")
+        return run(settings, Client(options.api or settings.api_url), options.results)
+    except KeyboardInterrupt:
+        return 130
+    except NoResponseError as error:
+        print(f"\n{error}\nIs the stack running? `make up` starts it.", file=sys.stderr)
+    except StackError as error:
+        print(f"\n{error}\n`make logs` shows the logs of the functions.", file=sys.stderr)
+    return 1
+
+
+def run(settings: Settings, api: Client, folder: Path) -> int:
+    """Runs the demo; returns its exit code. Raises StackError when a request fails or a job takes too long."""
+    started = time.monotonic()
+    api.get("/health")
+    submitted = [*jobs.submit_photo(api), *jobs.submit_video(api)]
+    print(f"\n{len(submitted)} jobs submitted:")
+    documents = jobs.wait(api, submitted)
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = [jobs.save(api, job, document, folder) for job, document in zip(submitted, documents, strict=True)]
+    print(f"\n{report.table(finished)}\n\n{report.waiting(finished)}")
+    _print_links(api, finished)
+    sheet = contact_sheet.make(settings, finished, folder / "contact-sheet.png")
+    _print_next_steps(api, folder, sheet, time.monotonic() - started)
+    return 0 if all(job.completed for job in finished) else 1
+
+
+def _print_links(api: Client, finished: Sequence[jobs.Finished]) -> None:
+    print("\nDownload links; each redirects to a presigned URL:")
+    for job in finished:
+        if job.completed:
+            print(f"  {job.submitted.operation:<16} {api.address}/jobs/{job.submitted.job_id}/download")
+
+
+def _print_next_steps(api: Client, folder: Path, sheet: Path, total_s: float) -> None:
+    print(f"\nDone in {board.seconds(total_s)}.")
+    print(f"  All results at once  {sheet}")
+    print(f"  The results          {folder}")
+    print(f"  Try the API          {api.address}/docs")
+    print("  Read the logs        make logs")
+    print("  Stop the stack       make down")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""GET /jobs/{job_id}, through the handler, with real Redis and S3."""
+
+import os
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from darkroom import ids
+from darkroom.contracts.jobs import Failure, Status
+from darkroom.contracts.operations import Operation
+from darkroom.services.redis import leases
+from darkroom.services.redis.client import redis_client
+from tests.gateway import call
+from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, start
+from tests.integration.conftest import NOWHERE, BreakService, Upload, forget_connections, view_of
+
+CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
+
+
+def test_a_completed_job_shows_its_outputs_with_links_that_work(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    result = complete(job_id, "Łódź.webp", document={"answer": 42})
+
+    job = call("GET", f"/jobs/{job_id}").json
+
+    assert (job["status"], job["progress"], job["attempt"]) == ("completed", 1, 1)
+    assert (job["started_at"], job["finished_at"]) == (result.started_at, result.finished_at)
+    assert job["document"] == {"answer": 42}
+    assert job["result_path"] == job["outputs"][0]["path"] == result.outputs[0].key
+    assert job["download_url"] == job["outputs"][0]["download_url"]
+    assert job["outputs"][0]["sha256"] == "0" * 64
+    with urllib.request.urlopen(job["download_url"], timeout=10) as answer:  # noqa: S310
+        assert answer.read() == OUTPUT
+        assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C5%81%C3%B3d%C5%BA.webp"
+
+
+def test_a_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    failure = Failure(code="worker_died", message="It crashed.")
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
+    leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, due_in_s=1)
+    leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
+    time.sleep(0.3)
+    leases.report_progress(job_id, "b", 0.25, 7.5)
+
+    shown = call("GET", f"/jobs/{job_id}").json
+
+    assert shown["speed"] == 7.5
+    assert 0.9 <= shown["remaining_s"] < 3  # three times as long as it has taken so far
+    assert (shown["status"], shown["attempt"], shown["progress"]) == ("running", 2, 0.25)
+    assert shown["started_at"].endswith("Z")
+    assert shown["errors"] == [{"code": "worker_died", "message": "It crashed."}]
+    assert shown["error"] is None
+
+
+def test_a_failed_job_shows_why(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    fail(job_id)
+
+    job = call("GET", f"/jobs/{job_id}").json
+
+    assert job["status"] == "failed"
+    assert job["error"] == {"code": "corrupt_media", "message": "The file is incomplete."}
+    assert job["download_url"] is None
+
+
+def test_a_wait_ends_when_the_job_ends(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    timer = threading.Timer(0.5, complete, [job_id, "a.webp"])
+    timer.start()
+    started = time.monotonic()
+
+    job = call("GET", f"/jobs/{job_id}?wait=20").json
+
+    timer.join()
+    assert job["status"] == "completed"
+    assert 0.3 < time.monotonic() - started < 5
+
+
+def test_a_wait_ends_after_the_requested_time(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    started = time.monotonic()
+
+    job = call("GET", f"/jobs/{job_id}?wait=0.4").json
+
+    assert job["status"] == "queued"
+    assert 0.4 <= time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_job_that_redis_has_lost_is_restored_from_the_ledger(upload: Upload, ended: bool) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    if ended:
+        complete(job_id, "a.webp")
+    before = call("GET", f"/jobs/{job_id}").json
+    redis_client().flushdb()
+
+    after = call("GET", f"/jobs/{job_id}").json
+
+    for name in ("status", "operation", "params", "created_at", "finished_at", "result_path"):
+        assert after[name] == before[name], name
+    assert view_of(job_id).status.terminal == ended
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_job_is_read_from_the_ledger_during_an_outage_of_redis(
+    upload: Upload, break_service: BreakService, ended: bool
+) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    if ended:
+        complete(job_id, "a.webp")
+    break_service("cache")
+
+    job = call("GET", f"/jobs/{job_id}?wait=1")
+
+    assert job.status == 200
+    assert job.json["status"] == ("completed" if ended else "queued")
+
+
+def test_an_unknown_job_is_unavailable_during_an_outage_of_redis(break_service: BreakService) -> None:
+    break_service("cache")
+
+    reply = call("GET", f"/jobs/{ids.new_id()}")
+
+    assert (reply.status, reply.json["code"]) == (503, "cache_unavailable")
+    assert int(reply.headers["retry-after"]) > 0
+    assert NOWHERE not in reply.body.decode()
+
+
+@pytest.mark.parametrize("method_and_path", ["GET {}", "DELETE {}", "GET {}/download", "POST {}/retry"])
+def test_an_unknown_job_is_not_found(method_and_path: str) -> None:
+    method, path = method_and_path.format(f"/jobs/{ids.new_id()}").split()
+
+    reply = call(method, path)
+
+    assert (reply.status, reply.json["code"]) == (404, "job_not_found")
+
+
+def test_a_result_that_is_missing_in_redis_is_shown_and_restored(
+    upload: Upload, break_service: BreakService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    break_service("cache")
+    assert call("DELETE", f"/jobs/{job_id}").json["status"] == "canceled"
+
+    monkeypatch.setenv("DARKROOM_CACHE_URL", CACHE_URL)
+    forget_connections()
+
+    assert view_of(job_id).status is Status.QUEUED
+    assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
+    assert view_of(job_id).status is Status.CANCELED
+
+
+def test_an_open_job_is_shown_during_an_outage_of_the_object_store(upload: Upload, break_service: BreakService) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    break_service("storage")
+
+    assert call("GET", f"/jobs/{job_id}").json["status"] == "queued"

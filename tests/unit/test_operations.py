@@ -1,0 +1,53 @@
+"""The registry of operations, and what follows from an entry."""
+
+import pytest
+
+from darkroom import config
+from darkroom.contracts.image_params import ImageParams
+from darkroom.contracts.operations import Operation
+from functions.dispatch import app as dispatch
+
+ENVIRONMENT = {
+    "DARKROOM_BUCKET": "a-bucket",
+    "DARKROOM_CACHE_URL": "redis://localhost:6379/0",
+    "DARKROOM_BROKER_URL": "amqp://localhost:5672/%2F",
+    "DARKROOM_BROKER_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:broker",
+    "DARKROOM_FUNCTION_PREFIX": "darkroom",
+    "DARKROOM_IN_FLIGHT_IMAGE": "31",
+    "DARKROOM_IN_FLIGHT_VIDEO": "7",
+}
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> config.Settings:
+    loaded = config.load(ENVIRONMENT)
+    monkeypatch.setattr(dispatch, "settings", lambda: loaded)
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("operation", "limit"),
+    [
+        (Operation.RESIZE, 31),
+        (Operation.THUMBNAIL, 31),
+        (Operation.WATERMARK, 31),
+        (Operation.VIDEO_THUMBNAIL, 7),
+        (Operation.VIDEO_METADATA, 7),
+        (Operation.VIDEO_COMPRESS, 7),
+        (Operation.AUDIO_EXTRACT, 7),
+    ],
+)
+def test_the_in_flight_limit_is_that_of_the_operations_concurrency_class(
+    operation: Operation, limit: int, settings: config.Settings
+) -> None:
+    assert dispatch._in_flight_limit(operation) == limit
+
+
+@pytest.mark.parametrize("operation", [Operation.RESIZE, Operation.THUMBNAIL, Operation.WATERMARK])
+def test_parameters_of_an_image_operation_are_its_own_first_and_then_those_of_every_image(operation: Operation) -> None:
+    shared = list(ImageParams.model_fields)
+    names = list(operation.params.model_fields)
+
+    assert issubclass(operation.params, ImageParams)
+    assert names[-len(shared) :] == shared
+    assert list(operation.params.model_json_schema()["properties"]) == names

@@ -1,0 +1,54 @@
+"""The Lua scripts as text: each is used, names its arguments where it begins, and includes what exists."""
+
+import re
+
+import pytest
+
+from darkroom.services.redis.scripts import SCRIPTS, read_script
+from tests.code import in_package
+
+NAMES = sorted(path.stem for path in SCRIPTS.glob("*.lua"))
+SHARED = sorted((SCRIPTS / "shared").glob("*.lua"))
+
+PARAMETER = re.compile(r"^local \w+ = (?:tonumber\()?(KEYS|ARGV)\[(\d+)\]")
+PARAMETERS = re.compile(r"(?:KEYS|ARGV)\b")
+
+
+def test_each_script_is_run_by_one_module_and_each_that_is_run_exists() -> None:
+    sources = [module.path.read_text() for module in in_package("darkroom").values()]
+
+    used = [name for source in sources for name in re.findall(r'run_script\(\s*"(\w+)"', source)]
+
+    assert sorted(used) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_script_names_every_key_and_argument_once_and_in_order(name: str) -> None:
+    lines = (SCRIPTS / f"{name}.lua").read_text().splitlines()
+    named = [match.groups() for line in lines if (match := PARAMETER.match(line))]
+    mentioned = [line for line in lines if not line.startswith("--") and PARAMETERS.search(line)]
+
+    keys = [int(number) for kind, number in named if kind == "KEYS"]
+    arguments = [int(number) for kind, number in named if kind == "ARGV"]
+
+    assert keys == list(range(1, len(keys) + 1))
+    assert arguments == list(range(1, len(arguments) + 1))
+    assert len(mentioned) == len(named), "use the names at the head of the script"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_script_begins_with_its_included_parts_in_order(name: str) -> None:
+    own = (SCRIPTS / f"{name}.lua").read_text()
+    first_line = own.splitlines()[0]
+    parts = first_line.removeprefix("-- include: ").split(", ") if first_line.startswith("-- include: ") else []
+
+    assert read_script(name) == "\n".join([*((SCRIPTS / "shared" / f"{part}.lua").read_text() for part in parts), own])
+
+
+def test_each_shared_part_is_included_and_takes_no_keys_or_arguments() -> None:
+    scripts = [read_script(name) for name in NAMES]
+
+    for path in SHARED:
+        part = path.read_text()
+        assert any(part in script for script in scripts), f"no script includes {path.name}"
+        assert not PARAMETERS.search(part), f"{path.name} depends on the script that includes it"

@@ -1,0 +1,27 @@
+"""Python environments for development. They are separate because their dependencies disagree on versions."""
+
+from pathlib import Path
+
+from localstack.services.environments import ensure
+from localstack.settings import Settings
+
+
+def development(settings: Settings) -> Path:
+    """The Python that runs tests and checkers."""
+    return settings.home / "venv" / "bin" / "python"
+
+
+def baseline(settings: Settings) -> Path:
+    """The Python that runs the Celery service with which benchmarks compare Darkroom."""
+    return settings.home / "baseline" / "bin" / "python"
+
+
+def install_development(settings: Settings) -> None:
+    """Installs the project's dependencies, pytest and the checkers."""
+    ensure(development(settings).parent.parent, settings.root / "requirements-dev.txt", "the development environment")
+
+
+def install_baseline(settings: Settings) -> None:
+    """Installs Celery and its dependencies."""
+    requirements = settings.root / "tests" / "bench" / "requirements.txt"
+    ensure(baseline(settings).parent.parent, requirements, "the baseline of the benchmarks")
