@@ -59,7 +59,11 @@ class Deployment(CopiedStack):
 
     def service(self, name: str) -> native.Service:
         """How a service of the stack is started."""
-        known = [*native.backing(self.settings), *native.own(self.settings), native.emulator(self.settings)]
+        known = [
+            *native.backing_services(self.settings),
+            *native.own_services(self.settings),
+            native.emulator(self.settings),
+        ]
         return next(service for service in known if service.name == name)
 
     def pid(self, name: str) -> int | None:
