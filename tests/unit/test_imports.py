@@ -88,9 +88,6 @@ ALLOWED_PACKAGES = {
     "tools": {"tools", "localstack"},
 }
 
-#: Names that several modules define, because Lambda, FastAPI or a program needs them.
-REPEATED_NAMES = {"handler", "router", "main"}
-
 #: Calls that read the environment or connect to a service.
 CONNECTING_CALLS = {"settings", "secret", "logger", "Logger", "client", "redis_client", "create_client"}
 
@@ -205,15 +202,3 @@ def test_no_module_connects_or_reads_the_environment_at_import() -> None:
         if not name.startswith(LOCAL):
             calls = module.called_at_import & CONNECTING_CALLS
             assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"
-
-
-def test_public_name_is_defined_in_one_module() -> None:
-    modules_of: dict[str, set[str]] = {}
-    for name, module in modules().items():
-        if not name.startswith(LOCAL):
-            for definition in module.definitions:
-                modules_of.setdefault(definition, set()).add(name)
-
-    public = {name for name in modules_of if not name.startswith(("_", "<"))} - REPEATED_NAMES
-    repeated = [f"{name} in {names(modules_of[name])}" for name in sorted(public) if len(modules_of[name]) > 1]
-    assert not repeated, f"give each public name to one module, so that a search finds it: {'; '.join(repeated)}"
