@@ -65,6 +65,13 @@ def test_the_same_key_with_another_request_is_refused(upload: Upload) -> None:
     assert len(list(ledger.jobs_after(""))) == 1
 
 
+def test_the_same_key_with_other_parameters_of_an_attached_job_is_refused() -> None:
+    def request_width(width: int) -> Reply:
+        return request_form(headers=KEY, jobs=[{"operation": "resize", "params": {"width": width}}])
+
+    assert [request_width(10).status, request_width(10).status, request_width(11).status] == [201, 201, 422]
+
+
 def test_concurrent_requests_with_the_same_key_get_the_same_identifiers() -> None:
     with ThreadPoolExecutor(12) as executor:
         reserved = list(
