@@ -144,7 +144,7 @@ def main(folder: Path) -> None:
     from functions.thumbnail.app import thumbnail
     from functions.video_metadata.app import video_metadata
     from functions.watermark.app import watermark
-    from tests.sources import make_task
+    from tests.support.sources import make_task
 
     operations = {"resize": resize, "thumbnail": thumbnail, "watermark": watermark, "video_metadata": video_metadata}
     # More than the function has, because this limits address space and not memory; the peak is checked as well.

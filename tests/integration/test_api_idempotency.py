@@ -15,8 +15,8 @@ from darkroom.services import s3
 from darkroom.services.redis import keys, leases
 from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
-from tests.gateway import Reply, call, multipart
 from tests.integration.conftest import MakeJob, Upload, view_of
+from tests.support.gateway import Reply, call, multipart
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 KEY = {"idempotency-key": "order-4711"}

@@ -12,9 +12,9 @@ from darkroom.contracts.jobs import Failure, Status
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import leases
 from darkroom.services.redis.client import redis_client
-from tests.gateway import call
 from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, start
 from tests.integration.conftest import NOWHERE, BreakService, Upload, forget_connections, view_of
+from tests.support.gateway import call
 
 CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
 

@@ -13,7 +13,7 @@ from api.problems import Problem
 from api.request_models import JobRequest, UploadRequest
 from api.routers.health import Health
 from darkroom.contracts.operations import Operation
-from tests.gateway import call, context, event
+from tests.support.gateway import call, context, event
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 

@@ -17,7 +17,7 @@ from darkroom import errors
 from darkroom.errors import DarkroomError
 from darkroom.log import logger
 from darkroom.tracing import new_traceparent, trace_id
-from tests.gateway import call
+from tests.support.gateway import call
 
 SECRET = "amqp://darkroom:hunter2@10.0.0.7"
 EVERY_ERROR = [

@@ -8,7 +8,7 @@ import pytest
 from api.examples import FILE_ID
 from api.request_models import examples_of
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
-from tests.gateway import Reply, call
+from tests.support.gateway import Reply, call
 
 
 def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:

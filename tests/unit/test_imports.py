@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from darkroom.contracts.operations import Operation
-from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
+from tests.support.code import PACKAGES, Module, in_package, modules, reachable_modules
 
 #: The layers of the shared package, lowest first, and the modules of each, lowest first. A module may import from the
 #: layers before its own, and in its own layer the modules that are listed before it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.code import ROOT, modules
+from tests.support.code import ROOT, modules
 
 #: Packages that do not ship.
 LOCAL = ("localstack.", "tools.")
