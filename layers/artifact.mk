@@ -40,7 +40,7 @@ COMPILER := $(if $(filter $(RUNTIME),$(RUNNING)),$(PYTHON),$(shell $(RUNTIME) -c
 
 # $(call finish,directory): removes what nothing imports, keeps the licenses and adds the bytecode. Lambda's disk is
 # read-only, so Python cannot cache bytecode there: the API is imported in 0.5 s of CPU time with it, in 1.5 s without.
-# It is not compared with the sources, because zips lose the times of files.
+# The bytecode is not compared with the sources, because zips lose the times of files.
 define finish
 	find "$(1)" -type d \( -name __pycache__ -o -name tests -o -name test \) -prune -exec rm -rf {} +
 	find "$(1)" -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.c' -o -name '*.h' \) -exec rm -f {} +

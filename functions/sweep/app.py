@@ -121,7 +121,7 @@ class _Queues:
 
 
 def _recover_due_jobs(deadline: float) -> int:
-    """Publishes queued jobs again, and ends or retries running jobs whose lease has expired."""
+    """Publishes queued jobs again, and ends or retries running jobs whose lease has expired. Returns how many."""
     recovered = failed = 0
     queues = _Queues()
     began_ms = client.now_ms()

@@ -9,5 +9,5 @@ LEASE_GRACE_S = 15
 #: Seconds that a run may take when its lease is unknown: Lambda's maximum.
 LONGEST_RUN_S = 900
 
-#: Seconds after the end of a restored job within which runs that Redis does not know may leave outputs.
+#: Seconds after the end of a restored job within which runs that are not in Redis may leave outputs.
 UNKNOWN_RUNS_S = 7200
