@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.code import ROOT, shipped_modules
 
-#: Names that several modules define: Lambda and FastAPI look for two of them, `spawn_python` for `main`.
+#: Names that several modules define: Lambda calls `handler`, `spawn_python` calls `main`, and the API has many routers.
 REPEATED_NAMES = {"handler", "router", "main"}
 
 #: Words that the glossary replaces, by the word to use instead.
