@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes the lock files from their `.in` files: every version and hash, for all platforms and Pythons at once.
-# Needs uv. With --upgrade the newest versions are taken, otherwise what is locked stays.
+# Locks the packages of the layers and the API: writes every version and hash, for all platforms and Pythons, from the
+# `.in` files. Needs uv. With --upgrade it takes the newest versions, otherwise the locked ones stay.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ compile layers/imaging/requirements.txt "$@" layers/imaging/requirements.in
 compile layers/imaging/font.txt "$@" --no-deps layers/imaging/font.in
 compile layers/ffmpeg/requirements.txt "$@" --no-deps layers/ffmpeg/requirements.in
 
-# The API finds the core layer's packages beside it: same versions, left out of its own lock.
+# The API uses the packages of the core layer, so its own lock has the same versions and leaves those packages out.
 in_core=$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' layers/core/requirements.txt)
-# shellcheck disable=SC2086 # one word per argument is meant
+# shellcheck disable=SC2086 # each word is an argument
 compile api/requirements.txt "$@" --constraint layers/core/requirements.txt $in_core api/requirements.in

@@ -1,4 +1,4 @@
-"""Takes single files out of the one wheel in a directory: `unpack.py DIRECTORY REGEX=TARGET ...`.
+"""Extracts single files from the only wheel in a directory: `unpack.py DIRECTORY REGEX=TARGET ...`.
 
 Each regular expression must match exactly one member.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def unpack(directory: Path, wanted: dict[str, Path]) -> None:
-    """Writes the member that each pattern matches to its target. Raises SystemExit when it is not exactly one."""
+    """Writes the member that each pattern matches to its target. Raises SystemExit unless exactly one matches."""
     (wheel,) = directory.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         for pattern, target in wanted.items():

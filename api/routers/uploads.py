@@ -131,7 +131,7 @@ async def create_upload(
         file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}, expires_s=expires_s
     )
     for job in jobs:
-        views.await_upload(job.on(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent), expires_s=expires_s)
+        views.await_upload(job.to_job(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent), expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     details = UploadDetails(file_id=file_id, upload=upload, jobs=[_pending(job) for job in jobs])
     return json_response(details, 201, location=f"/files/{file_id}")

@@ -35,7 +35,7 @@ _REQUEUED = "requeued"
 def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int]:
     """Starts a run for every message of the batch, or requeues it. Returns how many messages had each outcome.
 
-    Raises only when a message cannot be requeued either.
+    Raises BrokerUnavailableError when a message can be neither started nor requeued, or cannot be parked.
     """
     deadline = time.monotonic() + (context.get_remaining_time_in_millis() - REQUEUE_RESERVE_MS) / 1000
     outcomes: Counter[str] = Counter()

@@ -7,7 +7,7 @@ those that are valid again with `{"parked": "replay"}`.
 from typing import Any
 
 from darkroom.contracts.jobs import Message
-from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, WorkerDiedError
+from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, ProcessingTimedOutError, WorkerDiedError
 from darkroom.jobs import events, ledger, lifecycle
 from darkroom.log import logger
 from darkroom.services import rabbitmq
@@ -38,7 +38,7 @@ def _error_of(failed: events.FailedInvocation) -> DarkroomError:
     if failed.never_started:
         return LambdaUnavailableError("Lambda had no capacity for the run.")
     if failed.timed_out:
-        return lifecycle.timed_out_error()
+        return ProcessingTimedOutError()  # not retried: another run would take as long
     if failed.error_type in _OUTAGES_BY_NAME:  # the run could not record the outage itself
         return _OUTAGES_BY_NAME[failed.error_type]()
     return WorkerDiedError("The process that ran the job crashed.")

@@ -1,8 +1,8 @@
 """Sweep: every minute, completes what was interrupted or lost.
 
-It declares missing queues, moves open jobs that are due, creates the views that Redis lost, ingests uploads whose event
-was lost, and removes leftover outputs. An outage ends only the step that needs the dependency, and a record that cannot
-be read is skipped.
+It declares missing queues, recovers open jobs that are due, creates the views that Redis lost, ingests uploads whose
+event was lost, and removes leftover outputs. An outage ends only the step that needs the dependency, and a record that
+cannot be read is skipped.
 """
 
 import time
@@ -53,7 +53,7 @@ def handler(_event: object, context: events.LambdaContext) -> dict[str, int]:
     deadline = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
     steps = {
         "repaired": _repair_topology,
-        "moved": _move_due_jobs,
+        "recovered": _recover_due_jobs,
         "restored": _restore_missing_views,
         "ingested": _ingest_missed_uploads,
         "cleaned": _remove_leftover_outputs,
@@ -80,7 +80,7 @@ def _report_load(_deadline: float) -> int:
 
 
 def _repair_topology(_deadline: float) -> int:
-    """After the broker lost its disk: declares the queues, and makes the jobs due whose messages were in them."""
+    """After the broker lost its disk: declares the queues, and makes the queued jobs due. Returns 1 if it did."""
     if not rabbitmq.repair_topology():
         return 0
     queued = open_jobs.make_queued_due_now()
@@ -120,40 +120,41 @@ class _Queues:
             raise
 
 
-def _move_due_jobs(deadline: float) -> int:
-    moved = failed = 0
+def _recover_due_jobs(deadline: float) -> int:
+    """Publishes queued jobs again, and ends or retries running jobs whose lease has expired. Returns how many."""
+    recovered = failed = 0
     queues = _Queues()
     began_ms = client.now_ms()
     while batch := open_jobs.due(BATCH, skip=failed, as_of_ms=began_ms):
         for job_id in batch:
             if time.monotonic() > deadline:
-                return moved
+                return recovered
             try:
-                moved += _move(job_id, queues)
+                recovered += _recover(job_id, queues)
             except CacheUnavailableError:
                 raise
             except DarkroomError as error:  # the job stays due, and the next pass retries
                 failed += 1
-                logger().warning("not moved", extra={"job_id": job_id, "code": error.code, "reason": error.message})
-    return moved
+                logger().warning("not recovered", extra={"job_id": job_id, "code": error.code, "reason": error.message})
+    return recovered
 
 
-def _move(job_id: str, queues: _Queues) -> int:
+def _recover(job_id: str, queues: _Queues) -> int:
     view = views.fetch(job_id)
     if view is None or view.awaits_upload:
-        moved = _restore(job_id)
-        if not moved:
+        restored = _restore(job_id)
+        if not restored:
             open_jobs.forget(job_id)
-        return moved
+        return restored
     if view.status is Status.QUEUED:
-        return _move_queued(view, queues)
+        return _recover_queued(view, queues)
     if view.status is Status.RUNNING:
-        return _move_running(view)
+        return _recover_running(view)
     open_jobs.forget(job_id)
     return 0
 
 
-def _move_queued(view: View, queues: _Queues) -> int:
+def _recover_queued(view: View, queues: _Queues) -> int:
     job = view.job
     waited_s = time.time() - view.published_ms / 1000
     if queues.depth(job.operation) and waited_s < REPUBLISH_AFTER_S:
@@ -165,7 +166,7 @@ def _move_queued(view: View, queues: _Queues) -> int:
     return 1
 
 
-def _move_running(view: View) -> int:
+def _recover_running(view: View) -> int:
     job = view.job
     result = ledger.read_result(job.job_id)
     if result is not None:
@@ -194,14 +195,14 @@ def _restore_missing_views(deadline: float) -> int:
                     _log_skipped(error, job_id=job_id)
         # The cursor stays before a skipped job, so that the next pass tries it again.
         if not skipped and not reconciliation.advance_cursor(batch[-1][0], dataset):
-            return restored  # Redis lost its data meanwhile: the next pass starts from the beginning
+            return restored  # Redis lost its data in this pass: the next one starts from the beginning
     if not skipped:
         reconciliation.advance_cursor(until, dataset)
     return restored
 
 
 def _log_skipped(error: InternalError, **context: str) -> None:
-    """This version at least cannot read the record of one job. The others are not affected."""
+    """Logs a record that this version cannot read. Other jobs are not affected."""
     logger().error("skipped unreadable record", extra={"reason": error.message, **context})
 
 
@@ -215,7 +216,7 @@ def _first_to_compare() -> str:
 
 
 def _overlap_ms() -> int:
-    """By how much the id of a job can be older than its acceptance, and that of a file older than its upload."""
+    """How many milliseconds the id of a job can be older than its acceptance, and a file id older than its upload."""
     return (settings().link_expiry_s + OVERLAP_S) * 1000
 
 

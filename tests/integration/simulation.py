@@ -316,11 +316,10 @@ def missing_outputs(result: JobResult) -> list[str]:
 
 def etag_of(key: str) -> str | None:
     """The ETag and the time of an object's latest version, or None."""
-    head = s3.head(key, 1)
-    if head is None:
+    if not s3.exists(key):
         return None
     answer = aws.client("s3").head_object(Bucket=config.settings().bucket, Key=key)
-    return f"{head.etag} {answer['LastModified']}"
+    return f"{answer['ETag']} {answer['LastModified']}"
 
 
 def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:

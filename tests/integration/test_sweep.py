@@ -242,7 +242,7 @@ def test_unreadable_result_does_not_delay_the_cleanup_of_other_jobs(make_job: Ma
     assert open_jobs.due_for_cleanup(10) == [jobs[0].job_id]
 
 
-def test_one_pass_moves_more_jobs_than_one_batch(
+def test_one_pass_recovers_more_jobs_than_one_batch(
     make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "BATCH", 2)
@@ -250,7 +250,7 @@ def test_one_pass_moves_more_jobs_than_one_batch(
     for job in jobs:
         accept_without_publishing(job)
 
-    assert sweep()["moved"] == 5
+    assert sweep()["recovered"] == 5
 
     assert {take("darkroom.resize")["body"]["job_id"] for _ in jobs} == {job.job_id for job in jobs}
 
@@ -333,7 +333,7 @@ def test_job_that_its_only_run_completed_needs_no_cleanup(make_job: MakeJob) -> 
     assert not redis_client().exists(keys.CLEANUPS)
 
 
-def test_sweep_moves_jobs_while_s3_is_unavailable(
+def test_sweep_recovers_jobs_while_s3_is_unavailable(
     make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job()
@@ -341,7 +341,7 @@ def test_sweep_moves_jobs_while_s3_is_unavailable(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     aws.client.cache_clear()
 
-    assert sweep()["moved"] == 1
+    assert sweep()["recovered"] == 1
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
     aws.client.cache_clear()

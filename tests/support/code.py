@@ -18,6 +18,9 @@ PACKAGES = {
     "tools": "tools",
 }
 
+#: The packages that do not ship, as prefixes of their modules' names.
+_LOCAL_PREFIXES = ("localstack.", "tools.")
+
 #: The name for the statements of a module that define nothing and run at import.
 IMPORTING = "<import>"
 
@@ -127,6 +130,11 @@ def modules() -> dict[str, Module]:
             name = ".".join([package, *(part for part in parts if part != "__init__")])
             found[name] = Module(name, path)
     return found
+
+
+def shipped_modules() -> dict[str, Module]:
+    """The modules that run on AWS by name."""
+    return {name: module for name, module in modules().items() if not name.startswith(_LOCAL_PREFIXES)}
 
 
 def in_package(package: str) -> dict[str, Module]:

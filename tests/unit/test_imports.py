@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from darkroom.contracts.operations import Operation
-from tests.support.code import PACKAGES, Module, in_package, modules, reachable_modules
+from tests.support.code import PACKAGES, Module, in_package, modules, reachable_modules, shipped_modules
 
 #: The layers of the shared package, lowest first, and the modules of each, lowest first. A module may import from the
 #: layers before its own, and in its own layer the modules that are listed before it.
@@ -45,9 +45,6 @@ SERVICES = {
     *(f"darkroom.services.{name}" for name in LAYERS["services"]),
     *(f"darkroom.jobs.{name}" for name in LAYERS["jobs"] if name not in ("workdir", "events", "worker")),
 }
-
-#: The packages that do not ship.
-LOCAL = ("localstack.", "tools.")
 
 #: The only modules that may import a third-party package, where it belongs to few.
 ALLOWED_IMPORTERS = {
@@ -169,9 +166,10 @@ def third_party(loaded: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("package", ALLOWED_IMPORTERS)
 def test_third_party_package_is_imported_only_where_it_belongs(package: str) -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith(LOCAL)}
     importers = {
-        name for name, module in shipped.items() if package in {other.split(".")[0] for other in module.imports}
+        name
+        for name, module in shipped_modules().items()
+        if package in {other.split(".")[0] for other in module.imports}
     }
     allowed = ALLOWED_IMPORTERS[package]
 
@@ -183,9 +181,7 @@ def test_third_party_package_is_imported_only_where_it_belongs(package: str) -> 
 
 def test_environment_is_read_in_one_module() -> None:
     readers = {
-        name
-        for name, module in modules().items()
-        if not name.startswith(LOCAL) and {"environ", "getenv", "environb"} & mentioned(module)
+        name for name, module in shipped_modules().items() if {"environ", "getenv", "environb"} & mentioned(module)
     }
 
     assert readers == {"darkroom.config"}, "only darkroom.config reads the environment: add a setting there"
@@ -198,7 +194,17 @@ def mentioned(module: Module) -> set[str]:
 
 
 def test_no_module_connects_or_reads_the_environment_at_import() -> None:
-    for name, module in modules().items():
-        if not name.startswith(LOCAL):
-            calls = module.called_at_import & CONNECTING_CALLS
-            assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"
+    for name, module in shipped_modules().items():
+        calls = module.called_at_import & CONNECTING_CALLS
+        assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"
+
+
+def test_every_shipped_module_is_used() -> None:
+    imported = {other for name, module in shipped_modules().items() for other in ours(module) - {name}}
+    unused = {
+        name
+        for name, module in shipped_modules().items()
+        if name not in imported and "handler" not in module.definitions and module.path.name != "__init__.py"
+    }
+
+    assert not unused, f"remove {names(unused)}: no other module imports it, and it has no handler"

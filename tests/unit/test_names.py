@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.code import ROOT, modules
+from tests.support.code import ROOT, shipped_modules
 
-#: Packages that do not ship.
-LOCAL = ("localstack.", "tools.")
-
-#: Names that frameworks look for, so that many modules define them.
+#: Names that several modules define: Lambda calls `handler`, `spawn_python` calls `main`, and the API has many routers.
 REPEATED_NAMES = {"handler", "router", "main"}
 
 #: Words that the glossary replaces, by the word to use instead.
@@ -60,10 +57,9 @@ def words(name: str) -> set[str]:
 
 def test_public_name_is_defined_in_one_module() -> None:
     modules_of: dict[str, set[str]] = {}
-    for name, module in modules().items():
-        if not name.startswith(LOCAL):
-            for definition in module.definitions:
-                modules_of.setdefault(definition, set()).add(name)
+    for name, module in shipped_modules().items():
+        for definition in module.definitions:
+            modules_of.setdefault(definition, set()).add(name)
 
     public = {name for name in modules_of if not name.startswith(("_", "<"))} - REPEATED_NAMES
     repeated = {name: sorted(modules_of[name]) for name in sorted(public) if len(modules_of[name]) > 1}

@@ -6,16 +6,9 @@ from darkroom import config
 from darkroom.contracts.image_params import ImageParams
 from darkroom.contracts.operations import Operation
 from functions.dispatch import app as dispatch
+from tests.support.settings import REQUIRED_SETTINGS
 
-ENVIRONMENT = {
-    "DARKROOM_BUCKET": "a-bucket",
-    "DARKROOM_CACHE_URL": "redis://localhost:6379/0",
-    "DARKROOM_BROKER_URL": "amqp://localhost:5672/%2F",
-    "DARKROOM_BROKER_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:broker",
-    "DARKROOM_FUNCTION_PREFIX": "darkroom",
-    "DARKROOM_IN_FLIGHT_IMAGE": "31",
-    "DARKROOM_IN_FLIGHT_VIDEO": "7",
-}
+ENVIRONMENT = REQUIRED_SETTINGS | {"DARKROOM_IN_FLIGHT_IMAGE": "31", "DARKROOM_IN_FLIGHT_VIDEO": "7"}
 
 
 @pytest.fixture

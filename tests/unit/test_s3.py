@@ -10,13 +10,13 @@ from botocore.stub import Stubber
 from darkroom import config
 from darkroom.errors import FileTooLargeError, StorageUnavailableError
 from darkroom.services import aws, s3
+from tests.support.settings import REQUIRED_SETTINGS
 
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    variables = ("BUCKET", "CACHE_URL", "BROKER_URL", "BROKER_SECRET_ARN", "FUNCTION_PREFIX")
-    for name in variables:
-        monkeypatch.setenv(f"{config.ENVIRONMENT_PREFIX}{name}", "a")
+    for name, value in REQUIRED_SETTINGS.items():
+        monkeypatch.setenv(name, value)
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a")
     config.settings.cache_clear()
@@ -49,7 +49,7 @@ def test_objects_are_removed_in_batches_of_a_thousand(stub: Any) -> None:
     keys = [f"{number:04}" for number in range(1001)]
     for batch in (keys[:1000], keys[1000:]):
         objects = [{"Key": key} for key in batch]
-        stub.add_response("delete_objects", {}, {"Bucket": "a", "Delete": {"Objects": objects, "Quiet": True}})
+        stub.add_response("delete_objects", {}, {"Bucket": "a-bucket", "Delete": {"Objects": objects, "Quiet": True}})
 
     s3.delete(keys)
 

@@ -6,6 +6,7 @@ import pytest
 
 from darkroom.contracts.base import MediaKind
 from darkroom.errors import MediaTypeMismatchError
+from darkroom.media import types
 from darkroom.media.sniff import HEAD_BYTES, sniff_type
 from darkroom.media.types import MEDIA_TYPES, check_declared_type
 from tests.media.make_images import encode, photograph
@@ -201,6 +202,10 @@ def test_contradicting_declared_type_is_refused_with_both_names(detected: str, d
 
     assert detected in caught.value.message
     assert declared in caught.value.message
+
+
+def test_every_family_of_declared_names_has_a_supported_type() -> None:
+    assert not [family for family in types._FAMILIES if family.isdisjoint(MEDIA_TYPES)]
 
 
 def test_every_type_is_listed_under_its_name_and_only_images_have_no_demuxer() -> None:

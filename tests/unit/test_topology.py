@@ -10,6 +10,7 @@ import pytest
 
 from darkroom import config
 from functions.topology.app import PHYSICAL_ID, handler
+from tests.support.settings import REQUIRED_SETTINGS
 
 
 class CloudFormation(HTTPServer):
@@ -120,9 +121,9 @@ def test_topology_response_has_the_empty_content_type_that_was_signed(cloudforma
 def test_topology_response_is_within_the_limit_of_cloudformation(
     cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("BUCKET", "CACHE_URL", "BROKER_URL", "BROKER_SECRET_ARN", "FUNCTION_PREFIX"):
-        monkeypatch.setenv(config.ENVIRONMENT_PREFIX + name, "x")
-    monkeypatch.setenv(config.ENVIRONMENT_PREFIX + "RETENTION_DAYS", "never" * 2_000)
+    for name, value in REQUIRED_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DARKROOM_RETENTION_DAYS", "never" * 2_000)
 
     handler(request("Create", cloudformation.url), None)
 

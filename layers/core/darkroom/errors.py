@@ -1,4 +1,4 @@
-"""Every error that Darkroom raises itself, in one tree.
+"""The errors of requests, jobs and services, in one tree.
 
 DarkroomError
 ├── RequestError                the request cannot be carried out
@@ -50,7 +50,7 @@ class DarkroomError(Exception):
     code: ClassVar[str] = "internal_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    #: Dependency outage; uses no attempt.
+    #: Whether a dependency is unavailable; the run then uses no attempt.
     outage: ClassVar[bool] = False
 
     @property

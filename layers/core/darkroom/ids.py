@@ -1,6 +1,6 @@
 """Identifiers: UUID version 7 (RFC 9562, section 5.7), which sort in order of creation.
 
-The first 48 bits are milliseconds since 1970, so the ledger lists jobs in order of time, from any time on.
+The first 48 bits are milliseconds since 1970, so S3 lists jobs and files in order of time, from a given time on.
 """
 
 import os
@@ -23,7 +23,7 @@ def new_id(at_ms: int | None = None) -> str:
 
 
 def first_id(at_ms: int) -> str:
-    """The smallest identifier of the millisecond `at_ms`, from which a listing starts."""
+    """The smallest UUID of the millisecond `at_ms`, where a listing starts. Not an identifier: it has no version."""
     return str(uuid.UUID(int=at_ms << _TIMESTAMP_SHIFT))
 
 

@@ -27,7 +27,7 @@ Blend = Literal[
     "exclusion",
 ]
 
-#: The largest width or height that can be requested, in pixels. JPEG and WebP both hold it.
+#: The largest width or height that can be requested, in pixels: the limit of WebP.
 MAX_SIDE_PX = 16_383
 
 #: The most frames of an animation that are decoded.
@@ -80,7 +80,7 @@ class Region(Contract):
         if self.unit == "px" and any(side != round(side) for side in sides):
             raise ValueError("pixels are whole numbers; use unit 'fraction' for fractions of the image")
         ends = (self.left + self.width, self.top + self.height)
-        if self.unit == "fraction" and max(ends) > 1 + 1e-9:  # sums of fractions are a hair off
+        if self.unit == "fraction" and max(ends) > 1 + 1e-9:  # sums of fractions are inexact
             raise ValueError("the region ends outside the image: left + width and top + height must be at most 1")
         return self
 
@@ -157,7 +157,7 @@ class ImageParams(Params):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Puts these parameters behind an operation's own, in documents and jobs, where pydantic puts them before."""
+        """Moves these parameters behind an operation's own in schemas and jobs; pydantic lists inherited ones first."""
         super().__pydantic_init_subclass__(**kwargs)
         for name in ImageParams.model_fields:
             cls.model_fields[name] = cls.model_fields.pop(name)

@@ -11,10 +11,10 @@ from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import InvalidRequestError
 from darkroom.timestamps import utc_now
 
-#: Most attempts of a job. Only failures of the job itself count: a crash, a defect. After the last one the job fails.
+#: The most attempts of a job. Only failures of the job itself count: a crash, a defect. After the last one it fails.
 MAX_ATTEMPTS = 5
 
-#: Most starts of a job, including those that an outage ended. With their delays they take two hours or more.
+#: The most starts of a job, including those that an outage ended. With their delays they take two hours or more.
 MAX_STARTS = 40
 
 
@@ -77,7 +77,7 @@ class JobResult(Contract):
     """How a job ended: `result.json` in the ledger, written once. The first write decides.
 
     `run` is the random id of the run that ended the job, under which its outputs are stored. `document` is a result
-    that is data.
+    that is data rather than media, or data about the media.
     """
 
     job_id: str
@@ -111,7 +111,7 @@ class AttachedJob(Contract):
     operation: Operation
     params: dict[str, Any]
 
-    def on(self, file_id: str, *, tenant: str, traceparent: str) -> Job:
+    def to_job(self, file_id: str, *, tenant: str, traceparent: str) -> Job:
         """The job, now that its file is known."""
         params = self.params
         with contextlib.suppress(InvalidRequestError):  # they were valid once; if they no longer are, the run fails

@@ -1,4 +1,4 @@
-"""The registry of operations: one entry defines an operation, and whatever concerns all operations derives from it."""
+"""The registry of operations. One entry defines an operation; its queue, limits and API schema are derived from it."""
 
 from enum import StrEnum
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""Parses the events with which AWS starts our functions. No other module knows their shapes.
+"""Parses the events of RabbitMQ, S3 and failed invocations, which start our functions.
 
 Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html (RabbitMQ),
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3),

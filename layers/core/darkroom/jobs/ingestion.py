@@ -23,8 +23,8 @@ def ingest(tenant: str, file_id: str) -> int:
     if file is None:
         logger().info("ignored an upload that no longer exists", extra={"file_id": file_id})
         return 0
-    for uploaded in file.jobs:
-        _accept(uploaded.on(file_id, tenant=tenant, traceparent=new_traceparent()), file)
+    for attached in file.jobs:
+        _accept(attached.to_job(file_id, tenant=tenant, traceparent=new_traceparent()), file)
     try:
         files.save_record(file_id, uploads.record_of(file))
         files.mark_ingested(file_id)  # last, so that sweep repeats an ingestion that was interrupted

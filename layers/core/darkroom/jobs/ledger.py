@@ -1,4 +1,4 @@
-"""The ledger: two objects in S3 per job, which alone decide what is true of it.
+"""The ledger: two objects in S3 per job, the source of truth.
 
 A job exists when `ledger/<job>/job.json` does, and has ended when `ledger/<job>/result.json` does. Both are written
 once, by a conditional write, and never change.
@@ -56,7 +56,7 @@ def read_result(job_id: str) -> JobResult | None:
 def jobs_after(job_id: str) -> Iterator[tuple[str, bool]]:
     """Jobs whose id is greater than `job_id`, oldest first: the id of each, and whether it has ended."""
     current, names = "", set[str]()
-    # '0' follows '/' in the order of characters, so the listing starts behind everything of `job_id`.
+    # '0' follows '/' in the order of characters, so the listing starts after all objects of `job_id`.
     for key in s3.keys_after(LEDGER_PREFIX, f"{LEDGER_PREFIX}{job_id}0" if job_id else ""):
         identifier, _, name = key.removeprefix(LEDGER_PREFIX).partition("/")
         if identifier != current:

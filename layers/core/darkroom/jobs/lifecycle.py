@@ -15,7 +15,6 @@ from darkroom.errors import (
     BrokerUnavailableError,
     ConfigurationError,
     DarkroomError,
-    ProcessingTimedOutError,
     ServiceError,
 )
 from darkroom.jobs import ledger
@@ -132,7 +131,7 @@ def failure_of(error: DarkroomError) -> Failure:
 
 
 def retry(job: Job, error: DarkroomError, *, attempt: int, run: str | None = None) -> None:
-    """After a failed attempt: queues the next one, or fails the job if the error or the limit of attempts demands it.
+    """After a failed attempt: queues the next one, or fails the job if the error is final or no attempt is left.
 
     `run` is None when the run is known to be dead. Does nothing when the attempt is not the job's current one.
     """
@@ -161,11 +160,6 @@ def _is_last(job: Job, error: DarkroomError, attempt: int) -> bool:
     view = views.fetch(job.job_id)
     outages = sum(failure.code in _OUTAGE_CODES for failure in view.errors) if view else 0
     return attempt - outages >= MAX_ATTEMPTS
-
-
-def timed_out_error() -> ProcessingTimedOutError:
-    """The error of a run that Lambda stopped at its time limit: another run would take as long."""
-    return ProcessingTimedOutError("Processing did not finish within the time limit of one run.")
 
 
 def restore(job: Job, result: JobResult | None) -> None:

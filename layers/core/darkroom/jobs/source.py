@@ -44,7 +44,7 @@ class StoredSource(Source):
 
     @cached_property
     def media(self) -> MediaType:
-        """The type by the first bytes. Raises a MediaError when Darkroom does not read it."""
+        """The type by the first bytes. Raises a MediaError when Darkroom cannot process it."""
         head, _ = self._opened
         return uploads.identify(head.content[:HEAD_BYTES], head.size_bytes, head.media_type)
 

@@ -46,7 +46,7 @@ def key_of(file_id: str, tenant: str = DEFAULT_TENANT) -> str:
 
 
 def uploaded_after(file_id: str, tenant: str = DEFAULT_TENANT) -> Iterator[str]:
-    """Ids of the files in the bucket that are greater than `file_id`: newer forms, oldest first."""
+    """Ids of the uploaded files that are greater than `file_id`, oldest first. An id is as old as its upload form."""
     for key in s3.keys_after(f"{UPLOADS_PREFIX}{tenant}/", key_of(file_id, tenant)):
         yield parse_key(key)[1]
 

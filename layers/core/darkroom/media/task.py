@@ -1,7 +1,7 @@
 """The interface between operations and the worker that runs them. Operations know nothing of queues, buckets or jobs.
 
 An operation is a function `(task, params) -> list[Rendition]`. It reads `task.source`, writes only below
-`task.directory`, reports progress, and raises a MediaError when the media is at fault.
+`task.directory`, reports progress, and raises a MediaError when the media cannot be processed.
 """
 
 import time
@@ -114,5 +114,5 @@ class Task:
         """Seconds until the deadline. Raises ProcessingTimedOutError if it has passed."""
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
-            raise ProcessingTimedOutError("Processing did not finish within the time limit of one run.")
+            raise ProcessingTimedOutError
         return remaining

@@ -42,7 +42,7 @@ def client(service: str) -> Any:
         config = config.merge(Config(response_checksum_validation="when_required", s3={"addressing_style": "auto"}))
     made = _session().create_client(service, config=config)
     if service == "s3":
-        # Else every PUT sends its headers first and waits: one more round trip, and a fifth of the call's CPU time.
+        # Otherwise a PUT sends its headers first and waits: one more round trip, and a fifth of the call's CPU time.
         made.meta.events.unregister("before-call.s3", add_expect_header)
     return made
 

@@ -6,7 +6,7 @@ the message on disk.
     exchange darkroom (direct)      -> darkroom.<operation>           consumed by dispatch
     default exchange                -> darkroom.<operation>.retry.<n>s delay, then dead-lettered to darkroom.<operation>
     exchange darkroom.dead (fanout) -> darkroom.dead                  consumed by settle
-    default exchange                -> darkroom.parked                invalid or unknown messages, kept for operators
+    default exchange                -> darkroom.parked                messages that cannot be processed, for operators
 """
 
 import contextlib
@@ -85,7 +85,7 @@ def declare_topology() -> None:
 
 
 def repair_topology() -> bool:
-    """Declares every exchange and queue if one is missing, since the broker lost its disk. Returns whether one was."""
+    """Declares every exchange and queue if one is missing, as when the broker lost its disk. Returns whether it did."""
     try:
         _on_channel(_check_all)
     except BrokerUnavailableError as error:

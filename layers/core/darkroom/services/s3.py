@@ -19,7 +19,6 @@ from darkroom.services import aws
 _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 _EMPTY = "InvalidRange"
 _EXISTS = frozenset({"PreconditionFailed", "412"})
-_RACE = "ConditionalRequestConflict"
 
 #: The largest object that one PUT can write: 5 GiB.
 PUT_MAX_BYTES = 5 * 1024**3
@@ -35,17 +34,16 @@ class Head:
     content: bytes
     size_bytes: int
     media_type: str
-    etag: str
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
 def map_storage_errors() -> Iterator[None]:
-    """Raises StorageUnavailableError in place of botocore's errors, those while a body is read included."""
+    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
+        raise StorageUnavailableError(f"The S3 request failed: {error}") from error
 
 
 def _code(error: ClientError) -> str:
@@ -70,19 +68,19 @@ def put_file(key: str, path: Path, *, media_type: str) -> None:
 
 
 def put_once(key: str, content: bytes, *, media_type: str) -> bool:
-    """Writes `content` unless the object exists, atomically. Returns True if this call wrote it."""
-    try:
-        aws.client("s3").put_object(
-            Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*"
-        )
-    except ClientError as error:
-        if _code(error) in _EXISTS:
-            return False
-        if _code(error) == _RACE:
-            raise StorageUnavailableError("Two writes to one object collided; retry.") from error
-        raise StorageUnavailableError(f"The object store rejected a write: {error}") from error
-    except BotoCoreError as error:
-        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
+    """Writes `content` unless the object exists, atomically. Returns True if this call wrote it.
+
+    Two writes at the same time may conflict. That raises StorageUnavailableError, and a retry shows which one won.
+    """
+    with map_storage_errors():
+        try:
+            aws.client("s3").put_object(
+                Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if _code(error) in _EXISTS:
+                return False
+            raise
     return True
 
 
@@ -95,10 +93,10 @@ def get(key: str) -> bytes | None:
         return bytes(answer["Body"].read())
 
 
-def head(key: str, size_bytes: int) -> Head | None:
-    """The first `size_bytes` of an object and its attributes, in one request; None when there is no object."""
+def head(key: str, head_bytes: int) -> Head | None:
+    """The first `head_bytes` of an object and its attributes, in one request; None when there is no object."""
     try:
-        answer = _get(key, Range=f"bytes=0-{size_bytes - 1}")
+        answer = _get(key, Range=f"bytes=0-{head_bytes - 1}")
     except StorageUnavailableError as error:
         if isinstance(error.__cause__, ClientError) and _code(error.__cause__) == _EMPTY:
             return _empty_head(key)
@@ -122,7 +120,6 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
         content=content,
         size_bytes=size_bytes,
         media_type=answer.get("ContentType", ""),
-        etag=answer.get("ETag", "").strip('"'),
         metadata=dict(answer.get("Metadata", {})),
     )
 
@@ -142,26 +139,24 @@ def open_stream(key: str, head_bytes: int, whole_bytes: int) -> tuple[Head, IO[b
 
 
 def _get(key: str, **options: str) -> dict[str, Any] | None:
-    try:
-        return dict(aws.client("s3").get_object(Bucket=settings().bucket, Key=key, **options))
-    except ClientError as error:
-        if _code(error) in _MISSING:
-            return None
-        raise StorageUnavailableError(f"The object store rejected a read: {error}") from error
-    except BotoCoreError as error:
-        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
+    with map_storage_errors():
+        try:
+            return dict(aws.client("s3").get_object(Bucket=settings().bucket, Key=key, **options))
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
 
 
 def exists(key: str) -> bool:
     """Whether the object exists."""
-    try:
-        aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
-    except ClientError as error:
-        if _code(error) in _MISSING:
-            return False
-        raise StorageUnavailableError(f"The object store rejected a read: {error}") from error
-    except BotoCoreError as error:
-        raise StorageUnavailableError(f"The object store is unavailable: {error}") from error
+    with map_storage_errors():
+        try:
+            aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return False
+            raise
     return True
 
 
@@ -203,7 +198,7 @@ def upload_form(
 
 
 def link(key: str, *, expires_s: int, save_as: str | None = None) -> str:
-    """A presigned GET. With `save_as`, a name in any script, browsers save the object under that name."""
+    """A presigned GET. `save_as` is the file name, in any script, under which browsers save the object."""
     request = {"Bucket": settings().bucket, "Key": key}
     if save_as is not None:
         request["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(save_as, safe='')}"

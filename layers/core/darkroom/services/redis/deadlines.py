@@ -1,4 +1,4 @@
-"""How long Redis' records and sweep wait before they treat something as lost."""
+"""The times after which a run, a slot or a message counts as lost."""
 
 #: Seconds that a queued job waits before sweep checks it, and that a slot waits for its run to start.
 START_WITHIN_S = 300
@@ -9,5 +9,5 @@ LEASE_GRACE_S = 15
 #: Seconds that a run may take when its lease is unknown: Lambda's maximum.
 LONGEST_RUN_S = 900
 
-#: Seconds after its end in which a restored job may have outputs of runs that are unknown.
+#: Seconds after the end of a restored job within which runs that are not in Redis may leave outputs.
 UNKNOWN_RUNS_S = 7200

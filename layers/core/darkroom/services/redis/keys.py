@@ -1,6 +1,6 @@
 """Every key in Redis: its type and its lifetime.
 
-A key expires, or it is bounded by what it lists. All of them may be lost: the ledger rebuilds them.
+A key expires, or it is bounded by what it lists. Redis may lose all of them: they are rebuilt from S3.
 """
 
 from darkroom.config import settings
@@ -25,7 +25,7 @@ DATASET_ID = "darkroom:dataset"
 #: A set of slots expires after this time without a job; its members expire earlier, by their scores.
 SLOTS_TTL_S = _DAY_S
 
-#: Seconds by which the mark of an ingested upload outlives the upload form.
+#: Seconds that the mark of an ingested upload is kept beyond the life of the upload form.
 _INGESTION_EXTRA_S = 3600
 
 
@@ -75,5 +75,5 @@ def retention_s() -> int:
 
 
 def ingestion_ttl_s() -> int:
-    """Seconds for which an upload is known to be ingested: longer than sweep looks for missed ones."""
+    """Seconds for which the mark of an ingested upload is kept: longer than sweep looks back for missed uploads."""
     return settings().link_expiry_s + _INGESTION_EXTRA_S

@@ -48,6 +48,6 @@ def dataset_id() -> str:
 def advance_cursor(job_id: str, dataset: str) -> bool:
     """Records that every job in the ledger up to this one has a view. Returns whether it did.
 
-    It does not when the data in Redis is another than `dataset`: then the earlier views are lost.
+    It does not if Redis has lost the data that `dataset` identifies: the earlier views are then lost too.
     """
     return bool(run_script("advance_cursor", [keys.CURSOR, keys.DATASET_ID], [job_id, dataset]))

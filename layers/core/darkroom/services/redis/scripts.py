@@ -1,7 +1,7 @@
 """Runs the Lua scripts in `scripts/`. Each is one change of state, which Redis executes atomically.
 
-The first line of a script may include shared parts, as in `-- include: now, free_slot`. The files of these names in
-`scripts/shared/` are put before the script, in that order; they include nothing themselves.
+The first line of a script may include shared parts, as in `-- include: now, free_slot`. The files with these names in
+`scripts/shared/` precede the script, in that order; they include nothing themselves.
 
 A script is read when it is first used. Redis stores it then, and each call names it by its hash (EVALSHA).
 """

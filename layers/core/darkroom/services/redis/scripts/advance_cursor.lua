@@ -1,5 +1,5 @@
 -- Advances the cursor of the reconciliation, unless Redis lost its data since the pass began.
--- Returns 1, or 0 when it did.
+-- Returns 1, or 0 when Redis lost it.
 
 local cursor = KEYS[1]        -- string: a job id
 local dataset_id = KEYS[2]    -- string

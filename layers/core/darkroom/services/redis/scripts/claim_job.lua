@@ -7,7 +7,7 @@ local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: job ids by expiry time
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
-local queued_jobs = KEYS[5]   -- sorted set: the operation's queue
+local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
 
 local job_id = ARGV[1]
 local attempt = tonumber(ARGV[2])

@@ -6,7 +6,7 @@
 local view = KEYS[1]          -- hash
 local jobs = KEYS[2]          -- sorted set: the tenant's jobs
 local open_jobs = KEYS[3]     -- sorted set by due time
-local queued_jobs = KEYS[4]   -- sorted set: the operation's queue
+local queued_jobs = KEYS[4]   -- sorted set: ids of the operation's queued jobs
 
 local job_id = ARGV[1]
 local job_json = ARGV[2]

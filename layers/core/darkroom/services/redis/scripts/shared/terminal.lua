@@ -1,2 +1,2 @@
--- TERMINAL: the statuses that never change again.
+-- TERMINAL: the statuses that are final.
 local TERMINAL = {completed = true, failed = true, canceled = true}
