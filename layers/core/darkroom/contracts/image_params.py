@@ -80,7 +80,7 @@ class Region(Contract):
         if self.unit == "px" and any(side != round(side) for side in sides):
             raise ValueError("pixels are whole numbers; use unit 'fraction' for fractions of the image")
         ends = (self.left + self.width, self.top + self.height)
-        if self.unit == "fraction" and max(ends) > 1 + 1e-9:  # sums of fractions are a hair off
+        if self.unit == "fraction" and max(ends) > 1 + 1e-9:  # sums of fractions are not exact
             raise ValueError("the region ends outside the image: left + width and top + height must be at most 1")
         return self
 
@@ -131,7 +131,8 @@ class ImageParams(Params):
     progressive: bool | None = Field(
         None,
         description="Whether a `jpeg` is progressive: it shows coarsely at first and sharpens as it loads. Other "
-        "formats ignore this. Default: true up to one megapixel, where it makes the file smaller, otherwise false.",
+        "formats ignore this, and so does an image of more than 100 megapixels. Default: true up to one megapixel, "
+        "where it makes the file smaller, otherwise false.",
     )
     background: Color = Field(
         "white",
@@ -157,7 +158,7 @@ class ImageParams(Params):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Puts these parameters behind an operation's own, in documents and jobs, where pydantic puts them before."""
+        """Moves these parameters after the operation's own, in documents and jobs. Pydantic puts them before."""
         super().__pydantic_init_subclass__(**kwargs)
         for name in ImageParams.model_fields:
             cls.model_fields[name] = cls.model_fields.pop(name)
@@ -201,7 +202,7 @@ class ResizeParams(ImageParams):
     fit: Fit = Field(
         "contain",
         description="How the image fits the box. `contain`: the whole image inside the box, aspect ratio kept. "
-        "`inside`: another name for `contain`. `cover`: the box is filled and the overhang cropped. `fill`: stretched "
+        "`inside`: another name for `contain`. `cover`: the box is filled and the excess cropped. `fill`: stretched "
         "to the box. `pad`: the whole image inside the box, the rest filled with `background`. `cover`, `fill` and "
         "`pad` need both `width` and `height`.",
     )
