@@ -1,4 +1,4 @@
-"""Back-pressure: new jobs are refused while an operation's queue is full, instead of waiting until they time out."""
+"""Back-pressure: new jobs are refused while an operation's queue is full."""
 
 from darkroom.config import settings
 from darkroom.contracts.operations import Operation

@@ -17,8 +17,8 @@ from darkroom.errors import DarkroomError
 _DESCRIPTION = """\
 Darkroom processes images, video and audio in four steps.
 
-1. **Upload** a file: `POST /upload` for up to 4 MB, or `POST /uploads` for a form that uploads a file of any size
-   directly to the object store.
+1. **Upload** a file: `POST /upload` for up to 4 MiB, or `POST /uploads` for a form that uploads a larger file directly
+   to the object store.
 2. **Start a job**: `POST /jobs` with the file, an operation and its parameters. Jobs can also be attached to
    `POST /uploads`; they start when the file has arrived.
 3. **Wait**: `GET /jobs/{job_id}?wait=20` responds as soon as the job has ended.
@@ -32,8 +32,8 @@ _TAGS = [
     {"name": "uploads", "description": "Upload files."},
     {"name": "files", "description": "Look up files."},
     {"name": "jobs", "description": "Start jobs, watch them and download their outputs."},
-    {"name": "operations", "description": "What jobs can do."},
-    {"name": "health", "description": "Health of the service."},
+    {"name": "operations", "description": "Look up the operations and their parameters."},
+    {"name": "health", "description": "Check the health of the service."},
 ]
 
 #: Bodies that travel through API Gateway as text; everything else goes as base64.

@@ -28,8 +28,8 @@ async def _traceparent(
     traceparent: Annotated[
         str | None,
         Header(
-            description="W3C trace context to continue; the job's log lines then carry its trace id. Default: a new "
-            "trace."
+            description="W3C trace context to continue. The log lines of this request carry its trace id, and so do "
+            "those of the job that the request starts. Default: a new trace."
         ),
     ] = None,
 ) -> str:

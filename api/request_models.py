@@ -21,7 +21,8 @@ from darkroom.contracts.operations import Operation
 #: Characters of a declared media type, parameters included.
 _MEDIA_TYPE_LIMIT = 127
 
-#: Jobs that are checked, each of which may take a request to Redis and to S3: more than ever fit into an upload.
+#: Most jobs of one upload, because checking each may take a request to Redis and one to S3. The metadata of an upload
+#: holds fewer.
 _JOBS_LIMIT = 25
 
 

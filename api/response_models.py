@@ -1,4 +1,4 @@
-"""What clients get: the public form of jobs, files and uploads, apart from how they are stored."""
+"""What clients get: jobs, files and uploads in their public form, which differs from how they are stored."""
 
 from typing import Any, Literal
 
@@ -63,7 +63,7 @@ class JobSummary(ResponseModel):
     )
     attempt: int = Field(description="Number of attempts started so far.")
     progress: float = Field(
-        description="Progress from 0 to 1, updated about once a second while the job runs. It never decreases."
+        description="Progress from 0 to 1, updated about once a second while the job runs. Each attempt starts at 0."
     )
     speed: float | None = Field(
         None, description="While video or audio is encoded: seconds of media processed per second."
@@ -150,7 +150,7 @@ class PendingJob(ResponseModel):
 
     job_id: str = Field(description="Identifier of the job.")
     operation: Operation = Field(description="The operation.")
-    status: Status = Field(description="`queued`.")
+    status: Status = Field(description="Status of the job: `queued`.")
     waiting_for: Literal["upload"] = Field("upload", description="What the job waits for.")
     status_url: str = Field(description="Path of this job's `GET /jobs/{job_id}`.")
 

@@ -62,6 +62,7 @@ class Checks:
         self._settings = settings
         self._python = str(environments.development(settings))
         self._bin = environments.development(settings).parent
+        self._path = os.pathsep.join([str(settings.root / "layers" / "core"), str(settings.root)])
         self._options = options
         self.summary = Summary()
 
@@ -107,7 +108,7 @@ class Checks:
     def hostile(self) -> None:
         """Runs the operations on thousands of damaged and malicious files and prints the counts by outcome."""
         self._build()
-        self._step("hostile images", [self._python, "-m", "tests.hostile.images"])
+        self._step("hostile images", [self._python, "-m", "tests.hostile.images"], PYTHONPATH=self._path)
         media = [self._python, "-m", "pytest", "-qs", "tests/hostile/test_media.py"]
         self._step("hostile video and audio", media, DARKROOM_FUZZ=str(_HOSTILE_FILES))
 
@@ -132,13 +133,12 @@ class Checks:
     def bench(self) -> None:
         """Measures the running stack against a baseline, and the operations against other libraries."""
         environments.install_baseline(self._settings)
-        path = os.pathsep.join([str(self._settings.root / "layers" / "core"), str(self._settings.root)])
         for name, module in (
             ("service", "tests.bench"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
         ):
-            self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=path)
+            self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
 
     def _build(self) -> None:
         self._step("build", [str(self._settings.tools), "-m", "localstack.aws.sam", "build"])

@@ -128,14 +128,14 @@ async def get_job(
     summary="Download an output of a job",
     responses={
         **problem_responses(*_LOOKUP, InvalidRequestError, JobNotCompletedError, ResultGoneError),
-        307: {"description": "A presigned link to the output is in `Location`.", "content": {}},
+        307: {"description": "`Location` is a presigned link to the output.", "content": {}},
     },
 )
 async def download_result(
     job_id: JobIdInPath,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
-    """Redirects to the file, under a presigned link."""
+    """Redirects to a presigned link to the output."""
     view = job_views.find_job_view(job_id)
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
@@ -162,7 +162,7 @@ async def list_jobs(
     before: Annotated[
         str | None,
         Query(
-            description="Only jobs older than the one with this id. `next` contains it. Default: from the newest.",
+            description="Only jobs older than the one with this id. `next` contains it. Default: all jobs.",
             examples=[examples.JOB_ID],
         ),
     ] = None,
@@ -197,7 +197,7 @@ async def cancel_job(job_id: JobIdInPath) -> Response:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
     job = view.job
     if view.awaits_upload:
-        # So far the job exists only in the upload form.
+        # The job is not in the ledger until its upload has arrived.
         ledger.write_job(job)
         views.create(job)
     final = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))

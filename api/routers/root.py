@@ -1,6 +1,6 @@
 """The root: what the service is and where to go. A page for browsers, JSON for other clients.
 
-It is not in the OpenAPI document, as /docs is not: it leads to the documentation and nothing is built on it.
+Like /docs, it is not in the OpenAPI document, because it only leads to the documentation.
 """
 
 import base64

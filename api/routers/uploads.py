@@ -1,4 +1,4 @@
-"""Uploads: small files through the API, files of any size directly to S3."""
+"""Uploads: small files through the API, larger ones directly to S3."""
 
 import hashlib
 import time
@@ -62,7 +62,7 @@ async def upload_file(
     file: Annotated[UploadFile, File(description="The file. Its media type is determined from its content.")],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Stores a file of up to 4 MB and returns its media type. For larger files use `POST /uploads`."""
+    """Stores a file of up to 4 MiB and returns its media type. For larger files use `POST /uploads`."""
     content = await file.read()
     limit_bytes = settings().direct_upload_max_bytes
     if len(content) > limit_bytes:
@@ -84,7 +84,7 @@ async def upload_file(
     "/uploads",
     status_code=201,
     response_model=UploadDetails,
-    summary="Get a form to upload a file of any size",
+    summary="Get a form to upload a large file",
     response_description="The form, and the jobs that start when the file has arrived.",
     responses=problem_responses(
         CacheUnavailableError,
@@ -93,6 +93,7 @@ async def upload_file(
         FileTooLargeError,
         IdempotencyKeyReusedError,
         InvalidRequestError,
+        StorageUnavailableError,
         TooManyJobsError,
         UnknownOperationError,
         UnsupportedMediaTypeError,
@@ -102,7 +103,7 @@ async def upload_file(
 async def create_upload(
     body: UploadRequest, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Returns a presigned form that uploads a file directly to the object store, without the API's size limit.
+    """Returns a presigned form that uploads a file of up to `max_bytes` directly to the object store.
 
     The `jobs` start as soon as the file has arrived. Their parameters are validated now, the file when it arrives.
     """

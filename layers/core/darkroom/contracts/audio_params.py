@@ -66,7 +66,7 @@ class AudioExtractParams(Params):
     mono: bool = Field(False, description="Whether all channels are mixed down to one.")
     waveform: Annotated[list[Literal["json", "png", "svg"]], Field(min_length=1, max_length=3)] | None = Field(
         None,
-        description="Forms in which the waveform of the result is added, each as a further output named `waveform`. "
+        description="Formats in which the waveform of the result is added, each as a further output. "
         "`json`: the minimum and maximum level of each step, -128 to 127, in version 2 of the format that peaks.js and "
         "other players read. `png`, `svg`: an image of it. Default: no waveform.",
     )
@@ -77,5 +77,5 @@ class AudioExtractParams(Params):
     @model_validator(mode="after")
     def _check_waveform(self) -> Self:
         if self.waveform is not None and len(set(self.waveform)) < len(self.waveform):
-            raise ValueError("waveform: name each form once")
+            raise ValueError("waveform: give each format once")
         return self

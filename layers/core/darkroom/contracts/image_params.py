@@ -131,7 +131,8 @@ class ImageParams(Params):
     progressive: bool | None = Field(
         None,
         description="Whether a `jpeg` is progressive: it shows coarsely at first and sharpens as it loads. Other "
-        "formats ignore this. Default: true up to one megapixel, where it makes the file smaller, otherwise false.",
+        "formats ignore this, and so does an image of more than 100 megapixels. Default: true up to one megapixel, "
+        "where it makes the file smaller, otherwise false.",
     )
     background: Color = Field(
         "white",
@@ -201,7 +202,7 @@ class ResizeParams(ImageParams):
     fit: Fit = Field(
         "contain",
         description="How the image fits the box. `contain`: the whole image inside the box, aspect ratio kept. "
-        "`inside`: another name for `contain`. `cover`: the box is filled and the overhang cropped. `fill`: stretched "
+        "`inside`: another name for `contain`. `cover`: the box is filled and the excess cropped. `fill`: stretched "
         "to the box. `pad`: the whole image inside the box, the rest filled with `background`. `cover`, `fill` and "
         "`pad` need both `width` and `height`.",
     )
