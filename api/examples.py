@@ -1,8 +1,8 @@
-"""Documents to look at in the API's description: one photo, from the upload to its thumbnail."""
+"""Examples in the API's documentation: one photo, from its upload to its thumbnail."""
 
 from typing import Any
 
-#: The identifiers of the photo and of the job on it.
+#: Identifiers of the photo and of its job.
 FILE_ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 JOB_ID = "019ab0c4-8b52-7e90-a3c8-5d2f7b914e60"
 
@@ -125,8 +125,8 @@ JOB = (
 HEALTH: dict[str, Any] = {
     "status": "ok",
     "parts": {
-        "cache": {"status": "ok", "detail": "The status cache answers.", "latency_ms": 0.6},
-        "broker": {"status": "ok", "detail": "The message broker answers.", "latency_ms": 9.8},
-        "storage": {"status": "ok", "detail": "The object store answers.", "latency_ms": 4.2},
+        "cache": {"status": "ok", "detail": "The status cache is available.", "latency_ms": 0.6},
+        "broker": {"status": "ok", "detail": "The message broker is available.", "latency_ms": 9.8},
+        "storage": {"status": "ok", "detail": "The object store is available.", "latency_ms": 4.2},
     },
 }

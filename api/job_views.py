@@ -32,7 +32,7 @@ def _find(job_id: str, wait_s: float) -> View | None:
     result = _read_result(job_id)
     if result is not None:
         lifecycle.restore(view.job, result)
-        return views.from_ledger(view.job, result)
+        return views.with_result(view, result)
     return views.wait_for_end(job_id, wait_s) if wait_s > 0 else view
 
 

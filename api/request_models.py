@@ -106,10 +106,9 @@ def examples_of(operation: Operation) -> list[dict[str, Any]]:
 
 def job_examples() -> dict[str, dict[str, Any]]:
     """A request for each operation, for the API's documentation."""
-    return {
-        operation: {
-            "summary": operation.summary,
-            "value": {"file_id": examples.FILE_ID, "operation": operation, "params": examples_of(operation)[0]},
-        }
-        for operation in Operation
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for operation in Operation:
+        params = next(iter(examples_of(operation)), {})
+        request = {"file_id": examples.FILE_ID, "operation": operation, "params": params}
+        found[operation] = {"summary": operation.summary, "value": request}
+    return found

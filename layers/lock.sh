@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the four lock files anew from their `.in` files: every version and hash, for all platforms and Pythons at once.
+# Writes the lock files from their `.in` files: every version and hash, for all platforms and Pythons at once.
 # Needs uv. With --upgrade the newest versions are taken, otherwise what is locked stays.
 set -eu
 cd "$(dirname "$0")/.."

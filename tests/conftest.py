@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.leftovers import children, count_open_files
+from tests.support.leftovers import children, count_open_files
 
 ROOT = Path(__file__).parents[1]
 #: Folders of the built layer: after `make up` or `make test`, and after `sam build` alone.

@@ -1,6 +1,5 @@
 """Jobs: start them, watch them, download their outputs."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -204,9 +203,7 @@ async def cancel_job(job_id: JobIdInPath) -> Response:
     final = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
     if final.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {final.status} already.")
-    timeline = [*view.timeline, views.from_ledger(job, final).timeline[-1]]
-    canceled = replace(view, status=final.status, awaits_upload=False, timeline=timeline, result=final)
-    return json_response(job_details(canceled))
+    return json_response(job_details(views.with_result(view, final)))
 
 
 def _end(job: Job, result: JobResult) -> JobResult:

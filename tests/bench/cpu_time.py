@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from localstack.services import native
 from localstack.services.processes import Registry, table
 from localstack.settings import Settings
-from tests import proc
+from tests.support import proc
 
 #: Services that Darkroom and the baseline both use.
 SHARED = (native.EMULATOR, native.BROKER, native.CACHE)

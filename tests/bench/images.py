@@ -1,8 +1,10 @@
-"""Measures the image operations against sharp and against the obvious Pillow code: `python -m tests.bench.images`.
+"""Compares the image operations with sharp and with simple Pillow code.
 
-One interleaved run: every case is done by each engine in turn, and again, so that whatever else the machine does falls
-on all of them alike; medians count. Each engine is one process that lives on, reads its input from memory, and may use
-one thread of libvips. Peak memory and import time come from fresh processes. npm installs sharp below .darkroom/.
+    PYTHONPATH=layers/core:. python -m tests.bench.images
+
+The engines take turns on every case, several times, so that other load on the machine affects all of them equally; the
+result is the median. Each engine is one long-lived process that reads its input from memory and may use one thread of
+libvips. Peak memory and import time are measured in new processes. npm installs sharp below .darkroom/.
 """
 
 import argparse
@@ -34,13 +36,13 @@ SIZES = {12: (4000, 3000), 48: (8000, 6000)}
 FORMATS = ("jpeg", "png", "webp")
 OPERATIONS = ("resize", "thumbnail")
 
-#: What the project promises.
-MOST_OF_SHARP, MOST_OF_SHARP_ANYWHERE, LEAST_OF_PILLOW = 1.0, 1.25, 2.0
-MOST_PEAK_MB, MOST_IMPORT = 150, 1.25
+#: The limits: CPU time relative to sharp on average and in any case, speed relative to Pillow, memory, import time.
+MAX_OF_SHARP, MAX_OF_SHARP_IN_A_CASE, MIN_OF_PILLOW = 1.0, 1.25, 2.0
+MAX_PEAK_MB, MAX_IMPORT_RATIO = 150, 1.25
 
 
 class Case(NamedTuple):
-    """One piece of work: `operation` on a picture of so many megapixels, in and out in one format."""
+    """`operation` on an image of this size, with source and result in the same format."""
 
     operation: str
     fmt: str
@@ -58,14 +60,14 @@ CASES = [Case(operation, fmt, size) for operation in OPERATIONS for size in SIZE
 
 
 class Cost(NamedTuple):
-    """What one piece of work took, in milliseconds."""
+    """The time of one run, in milliseconds."""
 
     cpu_ms: float
     wall_ms: float
 
 
 def make_media() -> None:
-    """The inputs, once: photographs with a sensor's noise."""
+    """Creates the missing inputs: photographs with sensor noise."""
     MEDIA.mkdir(parents=True, exist_ok=True)
     options: dict[str, dict[str, Any]] = {
         "jpeg": {"quality": 90, "subsampling": "4:2:0"},
@@ -81,7 +83,7 @@ def make_media() -> None:
 
 
 def install_sharp() -> None:
-    """sharp from npm, in a folder of its own."""
+    """Installs sharp from npm into a folder of its own."""
     if (NODE / "node_modules" / "sharp").is_dir():
         return
     NODE.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def argv_of(engine: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """With bytecode written and used, as the layers bring theirs."""
+    """Writes and uses bytecode, because the layers contain it."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "layers" / "core")])
     return {**os.environ, "PYTHONPATH": paths, "VIPS_CONCURRENCY": "1", "PYTHONDONTWRITEBYTECODE": ""}
 
@@ -113,7 +115,7 @@ class Worker:
             argv_of(engine), cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def _ask(self, **question: Any) -> dict[str, Any]:
+    def _request(self, **question: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question) + "\n")
@@ -121,16 +123,16 @@ class Worker:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
-    def do(self, case: Case) -> Cost:
-        answer = self._ask(operation=case.operation, format=case.fmt, file=str(case.file))
+    def run(self, case: Case) -> Cost:
+        answer = self._request(operation=case.operation, format=case.fmt, file=str(case.file))
         return Cost(answer["cpu_ms"], answer["wall_ms"])
 
     def ready(self) -> None:
-        """Returns when everything is imported."""
-        self._ask(ready=True)
+        """Returns when the process has imported everything."""
+        self._request(ready=True)
 
     def peak_mb(self) -> float:
-        """Its own peak memory: what `getrusage` tells holds that of the process which started it, too."""
+        """Its peak memory; that of `getrusage` would include the process that started it."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -153,14 +155,14 @@ def workers() -> Iterator[dict[str, Worker]]:
 
 
 def measure(cases: Sequence[Case], repetitions: int) -> dict[Case, dict[str, Cost]]:
-    """The medians. The first round warms up and is dropped; each round begins with another engine."""
+    """The median costs. The first round is a warm-up; each round begins with another engine."""
     found: dict[tuple[Case, str], list[Cost]] = {(case, engine): [] for case in cases for engine in ENGINES}
     with workers() as running:
         for number in range(repetitions + 1):
             order = ENGINES[number % 3 :] + ENGINES[: number % 3]
             for case in cases:
                 for engine in order:
-                    cost = running[engine].do(case)
+                    cost = running[engine].run(case)
                     if number:
                         found[case, engine].append(cost)
             print(f"round {number} of {repetitions}", file=sys.stderr)
@@ -172,11 +174,11 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 
 def peak_mb(engine: str, case: Case | None) -> float:
-    """Peak memory of a fresh process that does one piece of work, or none."""
+    """Peak memory of a new process that runs one case, or none."""
     worker = Worker(engine)
     worker.ready()
     if case is not None:
-        worker.do(case)
+        worker.run(case)
     peak = worker.peak_mb()
     worker.close()
     return peak
@@ -188,7 +190,7 @@ OURS = ("darkroom", "functions", "__main__")
 
 
 def cpu_ms(code: str) -> float:
-    """CPU time of a fresh interpreter that runs `code`."""
+    """CPU time of a new interpreter that runs `code`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -196,15 +198,15 @@ def cpu_ms(code: str) -> float:
 
 
 def imports(operation: str, repetitions: int) -> tuple[float, float]:
-    """CPU time to import a function, and to import just the foreign modules that it needs, in milliseconds."""
+    """CPU time to import a function, and to import only the third-party modules that it needs, in milliseconds."""
     code = f"import functions.{operation}.app"
     listing = f"import sys; known = set(sys.modules); {code}; print(*[n for n in sys.modules if n not in known])"
     names = subprocess.run(
         [sys.executable, "-c", listing], cwd=ROOT, env=environment(), check=True, capture_output=True, text=True
     ).stdout.split()
-    foreign = [name for name in names if name.split(".")[0] not in OURS]
-    # Some modules are put into place by others and cannot be found by name.
-    libraries = f"import contextlib, importlib\nfor name in {foreign!r}:\n with contextlib.suppress(ImportError): "
+    third_party = [name for name in names if name.split(".")[0] not in OURS]
+    # Some modules are created by others and cannot be imported by name.
+    libraries = f"import contextlib, importlib\nfor name in {third_party!r}:\n with contextlib.suppress(ImportError): "
     libraries += "importlib.import_module(name)"
     rounds = [(cpu_ms("pass"), cpu_ms(code), cpu_ms(libraries)) for _ in range(repetitions)]
     nothing, whole, least = (statistics.median(column) for column in zip(*rounds, strict=True))
@@ -219,7 +221,7 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def report(found: dict[Case, dict[str, Cost]]) -> bool:
-    """Prints the table of times. Whether every bar is met."""
+    """Prints the table of times. Returns whether all limits are met."""
     print("| case | darkroom CPU (wall) ms | sharp | Pillow | CPU of sharp's | times Pillow's |")
     print("|---|---:|---:|---:|---:|---:|")
     of_sharp, of_pillow = [], []
@@ -231,19 +233,19 @@ def report(found: dict[Case, dict[str, Cost]]) -> bool:
         print(f"| {case} | {cells} | {of_sharp[-1]:.2f} | {of_pillow[-1]:.1f} |")
     mean, worst, faster = geometric_mean(of_sharp), max(of_sharp), geometric_mean(of_pillow)
     print(f"| geometric mean | | | | {mean:.2f} (at most {worst:.2f}) | {faster:.1f} (at least {min(of_pillow):.1f}) |")
-    return mean <= MOST_OF_SHARP and worst <= MOST_OF_SHARP_ANYWHERE and faster >= LEAST_OF_PILLOW
+    return mean <= MAX_OF_SHARP and worst <= MAX_OF_SHARP_IN_A_CASE and faster >= MIN_OF_PILLOW
 
 
 def report_memory(cases: Sequence[Case]) -> bool:
     print("\n| peak memory, MB | darkroom | sharp | Pillow |")
     print("|---|---:|---:|---:|")
     idle = [peak_mb(engine, None) for engine in ENGINES]
-    print(f"| imported, nothing done | {' | '.join(f'{peak:.0f}' for peak in idle)} |")
+    print(f"| after import | {' | '.join(f'{peak:.0f}' for peak in idle)} |")
     peaks = {case: [peak_mb(engine, case) for engine in ENGINES] for case in cases}
     for case, row in peaks.items():
         print(f"| {case} | {' | '.join(f'{peak:.0f}' for peak in row)} |")
-    promised = peaks.get(Case("resize", "jpeg", 48))
-    return promised is None or promised[0] < MOST_PEAK_MB
+    limited = peaks.get(Case("resize", "jpeg", 48))
+    return limited is None or limited[0] < MAX_PEAK_MB
 
 
 def report_imports(repetitions: int) -> bool:
@@ -251,11 +253,11 @@ def report_imports(repetitions: int) -> bool:
     print("|---|---:|---:|---:|")
     ratios = []
     for operation in ("resize", "thumbnail", "watermark"):
-        # A start is short and other work disturbs it much, so it takes more rounds to find its median.
+        # An import is short and sensitive to other load, so its median takes more rounds.
         whole, least = imports(operation, 3 * repetitions)
         ratios.append(whole / least)
         print(f"| {operation} | {whole:.0f} | {least:.0f} | {ratios[-1]:.2f} |")
-    return max(ratios) <= MOST_IMPORT
+    return max(ratios) <= MAX_IMPORT_RATIO
 
 
 def main() -> int:
@@ -263,19 +265,19 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--skip", nargs="*", default=[], choices=["times", "memory", "imports"])
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     make_media()
     install_sharp()
-    cases = [case for case in CASES if asked.only in str(case)]
+    cases = [case for case in CASES if arguments.only in str(case)]
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.machine()}, {os.cpu_count()} processors, sharp {SHARP}\n")
     met = []
-    if "times" not in asked.skip:
-        met.append(report(measure(cases, asked.repetitions)))
-    if "memory" not in asked.skip:
+    if "times" not in arguments.skip:
+        met.append(report(measure(cases, arguments.repetitions)))
+    if "memory" not in arguments.skip:
         met.append(report_memory(cases))
-    if "imports" not in asked.skip:
-        met.append(report_imports(asked.repetitions))
-    print(f"\n{'Every bar is met.' if all(met) else 'A bar is missed.'}")
+    if "imports" not in arguments.skip:
+        met.append(report_imports(arguments.repetitions))
+    print(f"\n{'All limits are met.' if all(met) else 'A limit is exceeded.'}")
     return 0 if all(met) else 1
 
 

@@ -1,4 +1,4 @@
-"""Our operations, called as the functions they are."""
+"""Runs the image operations as functions."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.bench.images_worker import serve
 
 
 @dataclass
-class HeldSource:
+class MemorySource:
     """A file in memory."""
 
     name: str
@@ -37,7 +37,7 @@ def work(operation: str, fmt: str, content: bytes) -> bytes:
     def fetch(_file_id: str) -> Source:
         raise NotImplementedError
 
-    source = HeldSource("photo", f"image/{fmt}", content)
+    source = MemorySource("photo", f"image/{fmt}", content)
     limits = Limits(pixels=250_000_000, duration_s=0)
     task = Task(source, Path("/nonexistent"), limits, time.monotonic() + 120, fetch)
     (rendition,) = _run(operation, task)

@@ -1,4 +1,4 @@
-"""The obvious Pillow code."""
+"""Runs simple Pillow code for the same operations."""
 
 import io
 

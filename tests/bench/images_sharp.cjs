@@ -1,4 +1,4 @@
-// sharp, as its documentation shows it: one thread of libvips, no cache, input and output in memory.
+// sharp as in its documentation: one thread of libvips, no cache, input and output in memory.
 const fs = require("fs");
 const readline = require("readline");
 const sharp = require("sharp");
@@ -16,12 +16,12 @@ async function work(operation, format, content) {
 }
 
 async function answer(line) {
-  const question = JSON.parse(line);
-  if (question.ready) return {};
-  const content = fs.readFileSync(question.file);
+  const request = JSON.parse(line);
+  if (request.ready) return {};
+  const content = fs.readFileSync(request.file);
   const cpu = process.cpuUsage();
   const wall = process.hrtime.bigint();
-  const result = await work(question.operation, question.format, content);
+  const result = await work(request.operation, request.format, content);
   const used = process.cpuUsage(cpu);
   const wall_ms = Number(process.hrtime.bigint() - wall) / 1e6;
   return { cpu_ms: (used.user + used.system) / 1000, wall_ms, bytes: result.length };

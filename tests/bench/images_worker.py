@@ -1,4 +1,4 @@
-"""What the Python engines of the image benchmark have in common: questions in, answers out, one line of JSON each."""
+"""The protocol of the Python engines in the image benchmark: one line of JSON per request and per answer."""
 
 import gc
 import json
@@ -12,15 +12,15 @@ Work = Callable[[str, str, bytes], bytes]
 
 
 def serve(work: Work) -> None:
-    """Answers until the input ends. The content is read before the clock starts."""
+    """Answers requests until the input ends. Reading the content is not measured."""
     for line in sys.stdin:
-        question = json.loads(line)
+        request = json.loads(line)
         answer: dict[str, float] = {}
-        if "ready" not in question:
-            content = Path(question["file"]).read_bytes()
+        if "ready" not in request:
+            content = Path(request["file"]).read_bytes()
             gc.collect()
             wall, cpu = time.perf_counter(), time.process_time()
-            result = work(question["operation"], question["format"], content)
+            result = work(request["operation"], request["format"], content)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             answer = {"cpu_ms": cpu * 1000, "wall_ms": wall * 1000, "bytes": len(result)}
             del content, result

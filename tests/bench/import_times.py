@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from localstack.settings import ROOT
-from tests.template import Template
+from tests.support.template import Template
 
 #: Fresh interpreters per figure.
 ROUNDS = 15

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext
 
 #: Measured jobs, and jobs before the measurement.
 JOBS = 200
@@ -70,7 +70,7 @@ class JobSteps:
 
     def run(self) -> Iterator[tuple[str, Call]]:
         """The steps of a new job in order, each with the call to be timed. The caller makes each call once."""
-        from tests import gateway
+        from tests.support import gateway
 
         responses: list[Any] = []
         submitted = json.dumps({"file_id": self._file_id, "operation": "thumbnail", "params": {}}).encode()

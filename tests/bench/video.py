@@ -26,8 +26,8 @@ from functions.video_compress.app import video_compress
 from functions.video_metadata.app import video_metadata
 from functions.video_thumbnail.app import video_thumbnail
 from tests.media.make_clips import clip
-from tests.ranges import serve_file
-from tests.sources import LocalSource, make_task
+from tests.support.range_server import serve_file
+from tests.support.sources import LocalSource, make_task
 
 ROUNDS = 5
 LARGE_BYTES = 500_000_000

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from localstack.services import native
 from localstack.services.processes import MARK
-from tests import proc
-from tests.copied_stack import Change, CopiedStack
+from tests.support import proc
+from tests.support.copied_stack import Change, CopiedStack
 
 NAME = "darkroom-chaos"
 

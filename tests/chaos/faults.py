@@ -14,8 +14,8 @@ from botocore.client import BaseClient
 
 from localstack.services import native, readiness
 from localstack.services.processes import table, tail
-from tests import proc
 from tests.chaos.deployment import Deployment
+from tests.support import proc
 
 START_TIMEOUT_S = 90.0
 

@@ -1,4 +1,4 @@
-"""End-to-end tests speak HTTP to a deployed stack and to its presigned forms and links, as its users do."""
+"""End-to-end tests use a deployed stack as clients do: by HTTP, with its presigned forms and links."""
 
 import os
 import time
@@ -12,13 +12,19 @@ import pytest
 MEDIA = Path(__file__).parents[1] / "media"
 CLIP = MEDIA / "bigbuckbunny.mp4"
 TERMINAL = {"completed", "failed", "canceled"}
+
+#: Seconds that a job or a condition may take.
 PATIENCE_S = 90
+
+Params = dict[str, Any]
+Clips = Callable[[str], Path]
 
 
 class Service:
-    """Darkroom as its users see it."""
+    """A client of Darkroom."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self.http = httpx.Client(base_url=url, timeout=40)
 
     def upload(self, content: bytes, name: str, media_type: str | None = None) -> httpx.Response:
@@ -26,39 +32,39 @@ class Service:
         return self.http.post("/upload", files={"file": part})
 
     def file(self, content: bytes, name: str, media_type: str | None = None) -> str:
-        """Uploads a file of any size, the short way or the long one, and returns its id."""
+        """Uploads a file of any size, through the API or with a form. Returns its id."""
         if len(content) < 4_000_000:
             answer = self.upload(content, name, media_type)
             assert answer.status_code == 201, answer.text
-            return answer.json()["file_id"]
+            return str(answer.json()["file_id"])
         form = self.form(name, media_type or "application/octet-stream")
         assert self.send(form, content).status_code == 204
         self.until(lambda: self.http.get(f"/files/{form['file_id']}").json()["status"] == "ready")
-        return form["file_id"]
+        return str(form["file_id"])
 
     def form(self, name: str, media_type: str, jobs: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
         request = {"name": name, "media_type": media_type, "jobs": jobs or []} | more
         answer = self.http.post("/uploads", json=request)
         assert answer.status_code == 201, answer.text
-        return answer.json()
+        return dict(answer.json())
 
     def send(self, form: dict[str, Any], content: bytes, **fields: str) -> httpx.Response:
-        """Sends a file with the form that `form` handed out."""
+        """Sends a file with a form."""
         return httpx.post(form["upload"]["url"], data=form["upload"]["fields"] | fields, files={"file": content})
 
-    def submit(self, file_id: str, operation: str, params: dict[str, Any] | None = None) -> httpx.Response:
+    def submit(self, file_id: str, operation: str, params: Params | None = None) -> httpx.Response:
         return self.http.post("/jobs", json={"file_id": file_id, "operation": operation, "params": params or {}})
 
     def ended(self, job_id: str) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            job = self.http.get(f"/jobs/{job_id}", params={"wait": 20}).json()
+            job = dict(self.http.get(f"/jobs/{job_id}", params={"wait": 20}).json())
             if job["status"] in TERMINAL:
                 return job
             assert time.monotonic() < deadline, f"the job did not end: {job}"
 
-    def run(self, file_id: str, operation: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Submits a job and returns it when it has ended."""
+    def run(self, file_id: str, operation: str, params: Params | None = None) -> dict[str, Any]:
+        """Starts a job. Returns it when it has ended."""
         answer = self.submit(file_id, operation, params)
         assert answer.status_code == 202, answer.text
         return self.ended(answer.json()["job_id"])
@@ -72,14 +78,14 @@ class Service:
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to pass"
+            assert time.monotonic() < deadline, "the condition was not met in time"
             time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     url = os.environ.get("DARKROOM_API_URL")
-    assert url, "`make test` deploys a stack; by hand, set DARKROOM_API_URL to the API of a running one"
+    assert url, "`make test` deploys a stack; without it, set DARKROOM_API_URL to the API of a running one"
     service = Service(url)
     yield service
     service.http.close()

@@ -1,18 +1,20 @@
-"""The life of a job as its owner sees it: waiting, listing, canceling, trying again."""
+"""The life of a job as clients see it: wait, list, cancel, retry."""
 
 import time
 
 import pytest
 
+from tests.e2e.conftest import Clips, Service
+
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
-def long_video(service, clips):
+def long_video(service: Service, clips: Clips) -> str:
     return service.file(clips("bench_20s_720p.mp4").read_bytes(), "long.mp4", "video/mp4")
 
 
-def test_a_job_is_accepted_with_its_address(service, photo):
+def test_an_accepted_job_has_its_path_in_location(service: Service, photo: str) -> None:
     answer = service.submit(photo, "thumbnail")
 
     assert answer.status_code == 202
@@ -22,17 +24,17 @@ def test_a_job_is_accepted_with_its_address(service, photo):
     assert service.ended(job["job_id"])["finished_at"]
 
 
-def test_waiting_returns_as_soon_as_the_job_ends(service, photo):
+def test_a_wait_ends_as_soon_as_the_job_ends(service: Service, photo: str) -> None:
     job_id = service.submit(photo, "thumbnail").json()["job_id"]
 
-    begun = time.monotonic()
+    started = time.monotonic()
     job = service.http.get(f"/jobs/{job_id}", params={"wait": 25}).json()
 
     assert job["status"] == "completed"
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - started < 15
 
 
-def test_a_long_job_shows_its_progress_and_can_be_canceled(service, long_video):
+def test_a_long_job_shows_its_progress_and_can_be_canceled(service: Service, long_video: str) -> None:
     job_id = service.submit(long_video, "video_compress", {"preset": "slower", "crf": 18}).json()["job_id"]
     service.until(lambda: service.http.get(f"/jobs/{job_id}").json()["progress"] > 0)
 
@@ -47,20 +49,20 @@ def test_a_long_job_shows_its_progress_and_can_be_canceled(service, long_video):
     assert service.http.get(f"/jobs/{job_id}/download").json()["code"] == "job_not_completed"
 
 
-def test_a_canceled_job_can_be_tried_again_as_a_new_one(service, long_video):
+def test_a_canceled_job_can_be_retried_as_a_new_job(service: Service, long_video: str) -> None:
     job_id = service.submit(long_video, "video_compress", {"preset": "ultrafast"}).json()["job_id"]
     service.http.delete(f"/jobs/{job_id}")
 
     answer = service.http.post(f"/jobs/{job_id}/retry")
 
     assert answer.status_code == 202
-    again = service.ended(answer.json()["job_id"])
-    assert (again["status"], again["retry_of"]) == ("completed", job_id)
+    retried = service.ended(answer.json()["job_id"])
+    assert (retried["status"], retried["retry_of"]) == ("completed", job_id)
     assert service.ended(job_id)["status"] == "canceled"
-    assert service.http.post(f"/jobs/{again['job_id']}/retry").json()["code"] == "job_not_retryable"
+    assert service.http.post(f"/jobs/{retried['job_id']}/retry").json()["code"] == "job_not_retryable"
 
 
-def test_jobs_are_listed_newest_first_page_by_page(service, photo):
+def test_jobs_are_listed_newest_first_page_by_page(service: Service, photo: str) -> None:
     made = [service.submit(photo, "thumbnail", {"width": 10 + n}).json()["job_id"] for n in range(3)]
     for job_id in made:
         service.ended(job_id)
@@ -73,7 +75,7 @@ def test_jobs_are_listed_newest_first_page_by_page(service, photo):
     assert all(job["operation"] == "thumbnail" for job in first["jobs"])
 
 
-def test_the_download_redirects_to_a_presigned_link(service, photo):
+def test_the_download_redirects_to_a_presigned_link(service: Service, photo: str) -> None:
     job = service.run(photo, "thumbnail")
 
     answer = service.http.get(f"/jobs/{job['job_id']}/download")
@@ -86,7 +88,7 @@ def test_the_download_redirects_to_a_presigned_link(service, photo):
     ("method", "path"),
     [("GET", "/jobs/{}"), ("DELETE", "/jobs/{}"), ("POST", "/jobs/{}/retry"), ("GET", "/jobs/{}/download")],
 )
-def test_unknown_and_malformed_job_ids(service, method, path):
+def test_an_unknown_or_malformed_job_id_is_refused(service: Service, method: str, path: str) -> None:
     unknown = service.http.request(method, path.format(UNKNOWN))
     malformed = service.http.request(method, path.format("not-an-id"))
 
@@ -94,7 +96,7 @@ def test_unknown_and_malformed_job_ids(service, method, path):
     assert (malformed.status_code, malformed.json()["code"]) == (422, "invalid_id")
 
 
-def test_a_hundred_jobs_at_once_all_complete(service, photo):
+def test_a_hundred_concurrent_jobs_complete(service: Service, photo: str) -> None:
     ids = [service.submit(photo, "thumbnail", {"width": 16, "height": 16}).json()["job_id"] for _ in range(100)]
 
     assert {service.ended(job_id)["status"] for job_id in ids} == {"completed"}

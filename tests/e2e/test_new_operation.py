@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from localstack.settings import ROOT, load
-from tests.copied_stack import CopiedStack
 from tests.e2e.conftest import MEDIA, Service
+from tests.support.copied_stack import CopiedStack
 
 DIFF = ROOT / "docs" / "adding-an-operation.diff"
 

@@ -1,13 +1,13 @@
-"""Presigned uploads: straight to S3, with jobs that start by themselves."""
+"""Presigned uploads: directly to S3, with jobs that start when the file arrives."""
 
 import pytest
 
-from tests.e2e.conftest import CLIP, MEDIA
+from tests.e2e.conftest import CLIP, MEDIA, Service
 
 PHOTO = (MEDIA / "rocket.jpg").read_bytes()
 
 
-def test_jobs_that_came_with_an_upload_start_by_themselves(service):
+def test_attached_jobs_start_when_the_file_arrives(service: Service) -> None:
     jobs = [
         {"operation": "resize", "params": {"width": 120}},
         {"operation": "thumbnail", "params": {"format": "webp"}},
@@ -26,7 +26,7 @@ def test_jobs_that_came_with_an_upload_start_by_themselves(service):
     assert (file["status"], file["media_type"], file["size_bytes"]) == ("ready", "image/jpeg", len(PHOTO))
 
 
-def test_a_file_can_have_jobs_after_it_was_uploaded_by_form(service):
+def test_a_job_can_be_started_on_a_file_uploaded_with_a_form(service: Service) -> None:
     form = service.form("rocket.jpg", "image/jpeg")
     assert service.submit(form["file_id"], "thumbnail").json()["code"] == "file_not_uploaded"
     service.send(form, PHOTO)
@@ -35,7 +35,7 @@ def test_a_file_can_have_jobs_after_it_was_uploaded_by_form(service):
     assert service.run(form["file_id"], "thumbnail")["status"] == "completed"
 
 
-def test_the_form_refuses_a_file_that_is_too_large_or_of_another_type(service):
+def test_the_form_refuses_a_file_that_is_too_large_or_of_another_type(service: Service) -> None:
     form = service.form("rocket.jpg", "image/jpeg", size_bytes=1000)
 
     too_large = service.send(form, b"\xff\xd8\xff" + b"x" * 2000)
@@ -51,11 +51,13 @@ def test_the_form_refuses_a_file_that_is_too_large_or_of_another_type(service):
     ("content", "media_type", "code"),
     [
         (PHOTO, "image/png", "media_type_mismatch"),
-        (b"this is only text", "image/jpeg", "unsupported_media_type"),
+        (b"this is plain text", "image/jpeg", "unsupported_media_type"),
         (CLIP.read_bytes(), "image/jpeg", "media_type_mismatch"),
     ],
 )
-def test_an_upload_whose_bytes_contradict_its_type_fails_its_jobs(service, content, media_type, code):
+def test_an_upload_whose_content_is_not_of_its_declared_type_fails_its_jobs(
+    service: Service, content: bytes, media_type: str, code: str
+) -> None:
     form = service.form("photo.jpg", media_type, [{"operation": "thumbnail", "params": {}}])
     service.send(form, content)
 
@@ -72,7 +74,7 @@ def test_an_upload_whose_bytes_contradict_its_type_fails_its_jobs(service, conte
     "name",
     ["Łódź 写真 🚀.jpg", "../../etc/passwd", "C:\\Windows\\system32\\a.jpg", "a\r\nX-Evil: 1.jpg", "%2e%2e%2f.jpg"],
 )
-def test_file_names_of_any_kind_are_harmless(service, name):
+def test_a_hostile_or_foreign_file_name_is_harmless(service: Service, name: str) -> None:
     form = service.form(name, "image/jpeg", [{"operation": "thumbnail", "params": {}}])
     assert service.send(form, PHOTO).status_code == 204
 
@@ -86,7 +88,7 @@ def test_file_names_of_any_kind_are_harmless(service, name):
     assert service.result(job)
 
 
-def test_an_upload_to_come_can_be_canceled(service):
+def test_a_job_can_be_canceled_before_its_upload(service: Service) -> None:
     form = service.form("rocket.jpg", "image/jpeg", [{"operation": "thumbnail", "params": {}}])
     job_id = form["jobs"][0]["job_id"]
 

@@ -1,4 +1,4 @@
-"""Runs what takes images on hostile files in a process that is watched, limited, and replaced when it dies."""
+"""Runs the image operations on hostile files in a worker process that is limited, and replaced if it crashes."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 
-#: The size of the functions that do this work, and how long one file may take them here.
+#: Memory of the functions that run these operations, and the time limits for one file.
 FUNCTION_BYTES = 1769 * 1024 * 1024
 TASK_S, HANG_S = 20, 60
 
-#: What is done to each file: operation and parameters. Between them all loaders, savers and ways are used.
-WORK: tuple[tuple[str, dict[str, Any]], ...] = (
+#: Operations and parameters for each file. Together they use all loaders and savers.
+OPERATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("resize", {"width": 40, "height": 30, "fit": "cover", "gravity": "smart", "format": "webp"}),
     ("resize", {"crop": {"width": 0.5, "height": 0.5, "unit": "fraction"}, "metadata": "keep", "profile": "keep"}),
     ("thumbnail", {"width": 20, "height": 20, "format": "png", "max_bytes": 900, "metadata": "copyright"}),
@@ -33,7 +33,7 @@ WORK: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one file: for each piece of work `made` or an error's code; what it took; what went wrong."""
+    """The outcome for one file: for each operation `made` or an error code; time and memory; a defect, if any."""
 
     codes: tuple[str, ...] = ()
     seconds: float = 0
@@ -42,12 +42,12 @@ class Outcome:
 
     @property
     def summary(self) -> str:
-        """What came of the whole picture: `made`, or an error's code."""
+        """The outcome of the first operation, on the whole image: `made`, or an error code."""
         return "DEFECT" if self.defect else self.codes[0]
 
 
 class Runner:
-    """Hands files to a worker process, one at a time."""
+    """Sends files to a worker process, one at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,21 +61,21 @@ class Runner:
         self._end()
 
     def run(self, name: str, content: bytes) -> Outcome:
-        """What comes of a file of this name and content."""
+        """The outcome for a file with this name and content."""
         path = self.folder / name.replace("/", "_").encode()[:200].decode(errors="ignore")
         path.write_bytes(content)
-        begun = time.monotonic()
+        started_s = time.monotonic()
         try:
             answer = self._ask(str(path))
         finally:
             path.unlink()
-        if "died" in answer:
+        if "crash" in answer:
             self._end()
-            return Outcome(seconds=time.monotonic() - begun, defect=answer["died"])
+            return Outcome(seconds=time.monotonic() - started_s, defect=answer["crash"])
         defect = answer["defect"]
         if not defect and answer["peak_bytes"] > FUNCTION_BYTES:
             defect = f"took {answer['peak_bytes']:,} bytes of memory"
-        return Outcome(tuple(answer["codes"]), time.monotonic() - begun, answer["peak_bytes"], defect=defect)
+        return Outcome(tuple(answer["codes"]), time.monotonic() - started_s, answer["peak_bytes"], defect=defect)
 
     def _ask(self, path: str) -> dict[str, Any]:
         worker = self._worker or self._start()
@@ -85,14 +85,14 @@ class Runner:
             worker.stdin.write(json.dumps(path) + "\n")
             worker.stdin.flush()
         except BrokenPipeError:
-            return {"died": f"was dead with {worker.wait()}"}
+            return {"crash": f"had exited with {worker.wait()}"}
         with selectors.DefaultSelector() as selector:
             selector.register(worker.stdout, selectors.EVENT_READ)
             if not selector.select(HANG_S):
-                return {"died": f"hung for {HANG_S} s"}
+                return {"crash": f"hung for {HANG_S} s"}
         line = worker.stdout.readline()
         if not line:
-            return {"died": f"died with {worker.wait()}"}
+            return {"crash": f"exited with {worker.wait()}"}
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -114,55 +114,55 @@ class Runner:
         self._worker.wait()
         for pipe in (self._worker.stdin, self._worker.stdout):
             if pipe is not None:
-                with suppress(BrokenPipeError):  # what a dead worker did not read
+                with suppress(BrokenPipeError):  # closing flushes what the worker has not read
                     pipe.close()
         self._worker = None
 
 
 def table(outcomes: list[tuple[str, Outcome]]) -> str:
-    """Counts by kind and outcome, and the worst time and memory of each kind."""
+    """A table of the counts by kind and outcome, with the longest time and the largest memory of each kind."""
     kinds = list(dict.fromkeys(kind for kind, _ in outcomes))
     counts = Counter((kind, outcome.summary) for kind, outcome in outcomes)
     names = sorted({name for _, name in counts}, key=lambda name: (name != "made", name))
-    lines = [f"| kind | files | {' | '.join(names)} | worst s | worst MB |", "|---" * (len(names) + 4) + "|"]
+    lines = [f"| kind | files | {' | '.join(names)} | max s | max MB |", "|---" * (len(names) + 4) + "|"]
     for kind in kinds:
         own = [outcome for which, outcome in outcomes if which == kind]
         cells = " | ".join(str(counts[kind, name] or "") for name in names)
-        worst_s, worst_mb = max(one.seconds for one in own), max(one.peak_bytes for one in own) / 1e6
-        lines.append(f"| {kind} | {len(own)} | {cells} | {worst_s:.1f} | {worst_mb:.0f} |")
+        max_s, max_mb = max(one.seconds for one in own), max(one.peak_bytes for one in own) / 1e6
+        lines.append(f"| {kind} | {len(own)} | {cells} | {max_s:.1f} | {max_mb:.0f} |")
     return "\n".join(lines) + "\n"
 
 
-# The worker --------------------------------------------------------------------------------------------------------
+# The worker ----------------------------------------------------------------------------------------------------------
 
 
 def main(folder: Path) -> None:
-    """Works on the files whose paths it reads, until there are no more."""
+    """Processes the files whose paths it reads from standard input, until it ends."""
     from darkroom.contracts.operations import Operation, parse_params
     from darkroom.errors import FileTooLargeError, InvalidRequestError, MediaError
     from functions.resize.app import resize
     from functions.thumbnail.app import thumbnail
     from functions.video_metadata.app import video_metadata
     from functions.watermark.app import watermark
-    from tests.sources import make_task
+    from tests.support.sources import make_task
 
     operations = {"resize": resize, "thumbnail": thumbnail, "watermark": watermark, "video_metadata": video_metadata}
-    # More than the function has, because this counts addresses and not memory; the peak is looked at as well.
+    # More than the function has, because this limits address space and not memory; the peak is checked as well.
     limit = 2 * FUNCTION_BYTES
-    # Not the most that may be set: what is a film after a change is looked at by FFmpeg, within bounds of its own.
+    # Only the soft limit: a mutated file may be detected as video, and then FFmpeg runs with limits of its own.
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         codes, defect = [], ""
-        for name, raw in WORK:
+        for name, raw in OPERATIONS:
             try:
                 task = make_task(Path(json.loads(line)), folder, deadline_s=TASK_S)
                 operations[name](task, parse_params(Operation(name), raw))  # type: ignore[operator]
                 codes.append("made")
             except (MediaError, InvalidRequestError, FileTooLargeError) as error:
                 codes.append(error.code)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it should not have come out
+            except BaseException as error:  # noqa: BLE001 - no other error may leave an operation
                 defect = f"{name}: {type(error).__name__}: {error}"[:300]
                 traceback.print_exc()
         peak = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.boxes import build_box
 from tests.hostile.canary import Canary
+from tests.support.mp4_boxes import build_box
 
 Clips = Callable[[str], Path]
 

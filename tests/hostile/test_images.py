@@ -1,4 +1,4 @@
-"""No picture, whatever is in it, brings a handler down, opens what it should not, or ends without a stable code."""
+"""No image crashes an operation, opens other files, or ends without a documented error code."""
 
 import resource
 from collections.abc import Iterator
@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.canary import Canary, canary
+from tests.hostile.image_mutants import mutants
 from tests.hostile.image_runner import FUNCTION_BYTES, TASK_S, Outcome, Runner, table
-from tests.hostile.images import Hostile, complaints, good, mutants, run
+from tests.hostile.image_samples import HostileImage, valid_images
+from tests.hostile.images import find_defects, run
 from tests.media.make_images import MEDIA
 
 MUTANTS = 240
 
-#: All that may be said of a picture. A new code here is a promise to clients.
+#: All outcomes of an image. Adding one extends the API.
 CODES = {
     "made",
     "corrupt_media",
@@ -26,13 +28,13 @@ CODES = {
     "wrong_media_kind",
 }
 
-Results = list[tuple[Hostile, Outcome]]
+Results = list[tuple[HostileImage, Outcome]]
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
-    with canary(MEDIA / "rocket.jpg", tmp_path_factory.mktemp("canary")) as bird:
-        yield bird
+    with canary(MEDIA / "rocket.jpg", tmp_path_factory.mktemp("canary")) as created:
+        yield created
 
 
 @pytest.fixture(scope="module")
@@ -45,37 +47,37 @@ def results(watched: Canary, tmp_path_factory: pytest.TempPathFactory) -> Result
     return found
 
 
-def test_nothing_dies_hangs_or_passes_that_should_not(results: Results) -> None:
-    assert complaints(results) == []
+def test_nothing_crashes_hangs_or_passes_unexpectedly(results: Results) -> None:
+    assert find_defects(results) == []
     assert len(results) > 500 + MUTANTS
 
 
-def test_the_canary_is_neither_read_nor_called(results: Results, watched: Canary) -> None:
+def test_canary_is_neither_opened_nor_called(results: Results, watched: Canary) -> None:
     assert any(str(watched.file).encode() in file.content for file, _ in results)
     assert any(watched.url.encode() in file.content for file, _ in results)
     assert watched.touched() == []
 
 
-def test_the_canary_would_have_noticed(results: Results, watched: Canary) -> None:
+def test_canary_notices_being_opened(results: Results, watched: Canary) -> None:
     watched.file.read_bytes()
     assert watched.touched() != []
 
 
-def test_every_outcome_is_a_code_that_clients_know(results: Results) -> None:
+def test_every_outcome_is_a_documented_code(results: Results) -> None:
     assert {code for _, outcome in results for code in outcome.codes} <= CODES
 
 
-def test_good_files_are_read_or_nothing_here_means_anything(results: Results) -> None:
-    made = {file.name for file, outcome in results if file.kind == "good" and outcome.summary == "made"}
-    assert made == set(good())
+def test_valid_files_are_processed(results: Results) -> None:
+    made = {file.name for file, outcome in results if file.kind == "valid" and outcome.summary == "made"}
+    assert made == set(valid_images())
 
 
-def test_no_file_takes_more_memory_than_a_function_has_or_longer_than_it_may(results: Results) -> None:
+def test_no_file_exceeds_the_memory_or_time_of_a_function(results: Results) -> None:
     assert max(outcome.peak_bytes for _, outcome in results) < FUNCTION_BYTES
     assert max(outcome.seconds for _, outcome in results) < 3 * TASK_S
 
 
-def test_bombs_are_refused_by_name(results: Results) -> None:
+def test_bombs_are_refused_with_the_expected_codes(results: Results) -> None:
     codes = {file.name: outcome.summary for file, outcome in results if file.kind == "bomb"}
     assert codes["png-40000.png"] == "too_many_pixels"
     assert codes["bmp-runs.bmp"] == codes["tiff-60000.tiff"] == "too_many_pixels"
@@ -86,37 +88,37 @@ def test_bombs_are_refused_by_name(results: Results) -> None:
     assert {code for outcome in refused for code in outcome.codes} == {"too_many_pixels"}
 
 
-def test_a_picture_at_the_pixel_limit_is_turned_within_the_functions_memory(results: Results) -> None:
-    found = {file.name: outcome for file, outcome in results if file.name.startswith("sideways")}
-    assert set(found["sideways-at-the-limit.jpg"].codes) == {"made"}
-    assert found["sideways-at-the-limit.jpg"].peak_bytes > 500_000_000, "it was not held"
-    assert set(found["sideways-beyond-the-limit.jpg"].codes) == {"too_many_pixels"}
+def test_image_at_the_pixel_limit_is_rotated_within_the_memory_of_a_function(results: Results) -> None:
+    found = {file.name: outcome for file, outcome in results if file.name.startswith("rotated-")}
+    assert set(found["rotated-at-the-limit.jpg"].codes) == {"made"}
+    assert found["rotated-at-the-limit.jpg"].peak_bytes > 500_000_000, "it was not in memory"
+    assert set(found["rotated-beyond-the-limit.jpg"].codes) == {"too_many_pixels"}
 
 
-def test_scripts_are_of_no_type_that_is_read(results: Results) -> None:
+def test_scripts_are_of_unsupported_types(results: Results) -> None:
     found = {outcome.summary for file, outcome in results if file.kind == "script" and not file.may_pass}
     assert found == {"unsupported_media_type"}
 
 
-def test_files_cut_short_are_never_half_drawn(results: Results) -> None:
-    found = {outcome.summary for file, outcome in results if file.kind == "cut"}
+def test_truncated_files_are_refused(results: Results) -> None:
+    found = {outcome.summary for file, outcome in results if file.kind == "truncated"}
     assert found == {"corrupt_media", "unsupported_media_type"}
 
 
-def test_mutants_are_many_and_always_the_same() -> None:
+def test_mutants_differ_from_the_valid_files_and_are_reproducible() -> None:
     assert list(mutants(30)) == list(mutants(30))
     assert [file.content for file in mutants(30, seed=2)] != [file.content for file in mutants(30, seed=1)]
-    originals = good()
+    originals = valid_images()
     assert sum(file.content != originals[file.name[6:]] for file in mutants(100)) > 90
 
 
-def test_a_worker_that_dies_is_noticed_and_replaced(tmp_path: Path) -> None:
+def test_crashed_worker_is_detected_and_replaced(tmp_path: Path) -> None:
     with Runner(tmp_path) as runner:
-        assert runner.run("one.png", good()["plain.png"]).summary == "made"
+        assert runner.run("one.png", valid_images()["plain.png"]).summary == "made"
         worker = runner._worker
         assert worker is not None
         worker.kill()
         worker.wait()
-        assert runner.run("two.png", good()["plain.png"]).summary == "DEFECT"
-        assert runner.run("three.png", good()["plain.png"]).summary == "made"
+        assert runner.run("two.png", valid_images()["plain.png"]).summary == "DEFECT"
+        assert runner.run("three.png", valid_images()["plain.png"]).summary == "made"
         assert runner.started == 2

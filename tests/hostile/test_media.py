@@ -27,7 +27,7 @@ from tests.hostile import media
 from tests.hostile.canary import Canary, canary
 from tests.hostile.image_runner import Outcome, table
 from tests.hostile.media import Case
-from tests.sources import LocalSource, make_task
+from tests.support.sources import LocalSource, make_task
 
 Clips = Callable[[str], Path]
 Operation = Callable[[LocalSource, Path], object]

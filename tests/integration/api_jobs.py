@@ -7,7 +7,7 @@ from darkroom.errors import CorruptMediaError
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services import s3
 from darkroom.timestamps import utc_now
-from tests.gateway import Reply, call
+from tests.support.gateway import Reply, call
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64

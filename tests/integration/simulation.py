@@ -33,7 +33,7 @@ from functions.settle import app as settle
 from functions.sweep import app as sweep
 from localstack.aws import rmq_event
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
-from tests.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000

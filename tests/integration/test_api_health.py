@@ -8,8 +8,8 @@ import pytest
 
 from darkroom import config
 from darkroom.services import aws
-from tests.gateway import call
 from tests.integration.conftest import BreakService, forget_connections
+from tests.support.gateway import call
 
 SETTING = {
     "cache": ("DARKROOM_CACHE_URL", "redis://127.0.0.1:{}/1"),

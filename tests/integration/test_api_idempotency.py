@@ -15,8 +15,8 @@ from darkroom.services import s3
 from darkroom.services.redis import keys, leases
 from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
-from tests.gateway import Reply, call, multipart
 from tests.integration.conftest import MakeJob, Upload, view_of
+from tests.support.gateway import Reply, call, multipart
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 KEY = {"idempotency-key": "order-4711"}
@@ -63,6 +63,13 @@ def test_the_same_key_with_another_request_is_refused(upload: Upload) -> None:
     for other in (start(file_id, width=101, headers=KEY), request_form(headers=KEY), send(JPEG, headers=KEY)):
         assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
     assert len(list(ledger.jobs_after(""))) == 1
+
+
+def test_the_same_key_with_other_parameters_of_an_attached_job_is_refused() -> None:
+    def request_width(width: int) -> Reply:
+        return request_form(headers=KEY, jobs=[{"operation": "resize", "params": {"width": width}}])
+
+    assert [request_width(10).status, request_width(10).status, request_width(11).status] == [201, 201, 422]
 
 
 def test_concurrent_requests_with_the_same_key_get_the_same_identifiers() -> None:

@@ -8,9 +8,9 @@ from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import leases
 from darkroom.timestamps import utc_now
-from tests.gateway import call
 from tests.integration.api_jobs import JPEG, complete, fail, start
 from tests.integration.conftest import BreakService, Take, Upload, result_of
+from tests.support.gateway import call
 
 
 def test_a_canceled_job_has_ended_in_the_ledger_and_in_redis(upload: Upload) -> None:

@@ -3,9 +3,9 @@
 import urllib.request
 
 from darkroom.services import s3
-from tests.gateway import call
 from tests.integration.api_jobs import JPEG, OUTPUT, complete, fail, start
 from tests.integration.conftest import Upload
+from tests.support.gateway import call
 
 
 def test_a_download_redirects_to_the_requested_output(upload: Upload) -> None:

@@ -9,9 +9,9 @@ from darkroom.contracts.operations import Operation
 from darkroom.jobs import lifecycle
 from darkroom.services.redis import keys, views
 from darkroom.services.redis.client import redis_client
-from tests.gateway import call
 from tests.integration.api_jobs import JPEG, complete, start
 from tests.integration.conftest import MakeJob, Upload
+from tests.support.gateway import call
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from darkroom.jobs import ledger
 from darkroom.services import s3
 from darkroom.services.redis import files, open_jobs
 from darkroom.tracing import new_traceparent
-from tests.gateway import Reply, call
 from tests.integration.api_jobs import JPEG, MP4, accepted, start
 from tests.integration.conftest import BreakService, Take, Upload
+from tests.support.gateway import Reply, call
 
 
 def test_an_accepted_job_is_in_the_ledger_in_redis_and_in_the_queue(upload: Upload, take: Take) -> None:

@@ -8,13 +8,15 @@ import urllib.request
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import Failure, Status
+from darkroom.contracts.jobs import Failure, JobResult, Status
 from darkroom.contracts.operations import Operation
-from darkroom.services.redis import leases
+from darkroom.jobs import ledger
+from darkroom.services.redis import leases, slots
 from darkroom.services.redis.client import redis_client
-from tests.gateway import call
+from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, start
 from tests.integration.conftest import NOWHERE, BreakService, Upload, forget_connections, view_of
+from tests.support.gateway import call
 
 CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
 
@@ -151,6 +153,23 @@ def test_a_result_that_is_missing_in_redis_is_shown_and_restored(
     assert view_of(job_id).status is Status.QUEUED
     assert call("GET", f"/jobs/{job_id}").json["status"] == "canceled"
     assert view_of(job_id).status is Status.CANCELED
+
+
+def test_a_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    slots.acquire(job_id, Operation.RESIZE, 1, limit=1)
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
+    result = JobResult(
+        job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", uploaded_at=utc_now(), finished_at=utc_now()
+    )
+    ledger.write_result(result)
+
+    at_first, afterwards = call("GET", f"/jobs/{job_id}").json, call("GET", f"/jobs/{job_id}").json
+
+    events = ["accepted", "dispatched", "claimed", "uploaded", "completed"]
+    assert [entry["event"] for entry in at_first["timeline"]] == events
+    assert at_first["timeline"] == afterwards["timeline"]
+    assert (at_first["status"], at_first["attempt"]) == ("completed", 1)
 
 
 def test_an_open_job_is_shown_during_an_outage_of_the_object_store(upload: Upload, break_service: BreakService) -> None:

@@ -16,9 +16,9 @@ from darkroom.services import s3
 from darkroom.services.redis import files, slots
 from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
-from tests.gateway import Reply, call, multipart
 from tests.integration.api_jobs import JPEG, MP4
 from tests.integration.conftest import Take, Upload, view_of
+from tests.support.gateway import Reply, call, multipart
 
 TEXT = b"This is not an image."
 

@@ -23,7 +23,7 @@ from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
 from tests.integration.conftest import MakeJob, Take
-from tests.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
 

@@ -13,7 +13,7 @@ from darkroom.services import rabbitmq
 from darkroom.services.redis import deadlines, open_jobs, views
 from functions.sweep import app as sweep
 from tests.integration.conftest import MakeJob, Take, forget_clients, view_of
-from tests.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext
 
 NOWHERE = {
     "cache": ("DARKROOM_CACHE_URL", "redis://127.0.0.1:1/1"),

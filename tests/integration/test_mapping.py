@@ -16,7 +16,7 @@ from darkroom.services import aws
 from localstack.aws import poller
 from localstack.aws.deployed import DeployedMapping
 from localstack.aws.poller import InvocationFailedError, Poller
-from tests.relay import Relay
+from tests.support.tcp_relay import Relay
 
 StartPoller = Callable[..., Poller]
 

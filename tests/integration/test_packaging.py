@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from darkroom.contracts.operations import Operation
-from tests.code import modules, reachable_modules
-from tests.template import Template
+from tests.support.code import modules, reachable_modules
+from tests.support.template import Template
 
 SOURCES = Path(__file__).parents[2]
 BUILD = SOURCES / ".darkroom" / "build"

@@ -15,7 +15,7 @@ from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from functions.sweep import app
 from tests.integration.conftest import MakeJob, Take, Upload, on_channel, view_of
-from tests.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 

@@ -26,7 +26,7 @@ from tests.integration.conftest import (
     result_of,
     view_of,
 )
-from tests.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64

@@ -15,7 +15,6 @@ from darkroom.errors import CorruptMediaError, TooLongError, TooManyPixelsError
 from darkroom.images import pillow
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
-from tests.image_checks import content_of, count_frames, delays_of, frames_of, mean_difference, open_result, pixel_of
 from tests.media.make_images import (
     add_alpha,
     animation_frames,
@@ -25,7 +24,16 @@ from tests.media.make_images import (
     icc_profile,
     photograph,
 )
-from tests.sources import make_task_for
+from tests.support.image_checks import (
+    content_of,
+    count_frames,
+    delays_of,
+    frames_of,
+    mean_difference,
+    open_result,
+    pixel_of,
+)
+from tests.support.sources import make_task_for
 
 SOURCES = ["GIF", "WEBP", "PNG"]
 

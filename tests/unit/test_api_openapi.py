@@ -13,7 +13,7 @@ from api.problems import Problem
 from api.request_models import JobRequest, UploadRequest
 from api.routers.health import Health
 from darkroom.contracts.operations import Operation
-from tests.gateway import call, context, event
+from tests.support.gateway import call, context, event
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -47,7 +47,7 @@ def references(part: Any) -> Iterator[str]:
             yield from references(value)
 
 
-def test_every_promised_route_is_there(document: dict[str, Any]) -> None:
+def test_every_documented_route_exists(document: dict[str, Any]) -> None:
     assert {name for name, _ in routes(document)} == {
         "POST /upload",
         "POST /uploads",
@@ -63,7 +63,7 @@ def test_every_promised_route_is_there(document: dict[str, Any]) -> None:
     }
 
 
-def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
+def test_every_route_is_described(document: dict[str, Any]) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     ids = [route["operationId"] for _, route in routes(document)]
 
@@ -76,7 +76,7 @@ def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_every_answer_has_a_described_model_and_an_example(document: dict[str, Any]) -> None:
+def test_every_success_has_a_described_model_and_an_example(document: dict[str, Any]) -> None:
     for name, route in routes(document):
         answers = [answer for status, answer in route["responses"].items() if status.startswith("2")]
         assert answers or "307" in route["responses"], name
@@ -101,7 +101,7 @@ def test_every_answer_has_a_described_model_and_an_example(document: dict[str, A
         (UploadRequest, examples.UPLOAD_REQUEST),
     ],
 )
-def test_an_example_is_what_its_model_would_give(model: type[BaseModel], example: dict[str, Any]) -> None:
+def test_an_example_is_a_valid_and_complete_response(model: type[BaseModel], example: dict[str, Any]) -> None:
     given = model.model_validate_json(json.dumps(example)).model_dump(mode="json", exclude_unset=True)
 
     assert given == example
@@ -144,7 +144,7 @@ def test_the_default_of_every_parameter_is_in_its_schema_or_its_description(oper
             assert "Default: " in parameter["description"] or "(default)" in parameter["description"], name
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_has_a_target(document: dict[str, Any]) -> None:
     found = set(references(document))
 
     assert "#/components/schemas/FieldProblem" in found
@@ -153,7 +153,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_every_operation_is_a_kind_of_request_with_all_its_limits(
+def test_every_operation_has_a_request_model_with_all_its_limits(
     document: dict[str, Any], operation: Operation
 ) -> None:
     body = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]
@@ -168,7 +168,7 @@ def test_every_operation_is_a_kind_of_request_with_all_its_limits(
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_every_operation_can_come_with_an_upload(document: dict[str, Any], operation: Operation) -> None:
+def test_every_operation_can_be_attached_to_an_upload(document: dict[str, Any], operation: Operation) -> None:
     jobs = document["components"]["schemas"]["UploadRequest"]["properties"]["jobs"]
     job = resolve(document, resolve(document, jobs["items"]["$ref"])["discriminator"]["mapping"][operation])
 
@@ -183,11 +183,11 @@ def test_the_example_of_every_operation_is_accepted(document: dict[str, Any], op
     assert accepted.operation == operation
 
 
-def test_the_catalogue_describes_every_operation() -> None:
-    catalogue = call("GET", "/operations").json["operations"]
+def test_the_catalog_describes_every_operation() -> None:
+    catalog = call("GET", "/operations").json["operations"]
 
-    assert [entry["name"] for entry in catalogue] == list(Operation)
-    for entry in catalogue:
+    assert [entry["name"] for entry in catalog] == list(Operation)
+    for entry in catalog:
         operation = Operation(entry["name"])
         model = operation.params
         assert entry["params"] == model.model_json_schema()
@@ -196,7 +196,7 @@ def test_the_catalogue_describes_every_operation() -> None:
         assert [model.model_validate(example) for example in entry["examples"]]
 
 
-def test_the_documentation_asks_no_other_host() -> None:
+def test_the_documentation_loads_nothing_from_another_host() -> None:
     page = call("GET", "/docs")
     links = re.findall(r"""(?:src|href)=["']([^"']+)""", page.body.decode())
 
@@ -208,7 +208,7 @@ def test_the_documentation_asks_no_other_host() -> None:
     assert b"url: '/openapi.json'" in page.body
 
 
-def test_the_documentation_stands_behind_a_path_prefix() -> None:
+def test_the_documentation_works_under_a_path_prefix() -> None:
     scope_root = app.root_path
     app.root_path = "/media"
     try:
@@ -223,11 +223,11 @@ def test_the_documentation_stands_behind_a_path_prefix() -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs-assets/swagger-ui.css", "/docs-assets/swagger-ui-bundle.js"])
-def test_text_travels_as_text(path: str) -> None:
+def test_text_is_sent_as_text(path: str) -> None:
     assert handler(event("GET", path), context())["isBase64Encoded"] is False
 
 
-def test_pictures_travel_as_base64() -> None:
+def test_images_are_sent_as_base64() -> None:
     answer = handler(event("GET", "/docs-assets/favicon.png"), context())
 
     assert answer["isBase64Encoded"] is True

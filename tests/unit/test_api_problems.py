@@ -17,7 +17,7 @@ from darkroom import errors
 from darkroom.errors import DarkroomError
 from darkroom.log import logger
 from darkroom.tracing import new_traceparent, trace_id
-from tests.gateway import call
+from tests.support.gateway import call
 
 SECRET = "amqp://darkroom:hunter2@10.0.0.7"
 EVERY_ERROR = [
@@ -51,14 +51,14 @@ def answer(error: DarkroomError) -> Any:
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """`asyncio.run` without its side effect: it would leave the thread without the loop that the handler uses."""
+    """Like `asyncio.run`, which would leave the thread without the event loop that the handler uses."""
     with closing(asyncio.new_event_loop()) as loop:
         return loop.run_until_complete(coroutine)
 
 
 @pytest.fixture
 def made() -> Callable[[type[DarkroomError]], DarkroomError]:
-    """An instance of any error, its sentence holding something that must not get out of our house."""
+    """Makes an error of any type, with a message that must not reach clients."""
 
     def make(error: type[DarkroomError]) -> DarkroomError:
         instance = error.__new__(error)
@@ -83,7 +83,7 @@ def test_every_error_has_its_status_and_code(
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR)
-def test_what_speaks_of_our_insides_is_logged_and_not_told(
+def test_internal_details_are_logged_and_not_sent_to_clients(
     error: type[DarkroomError],
     made: Callable[[type[DarkroomError]], DarkroomError],
     lines: list[logging.LogRecord],
@@ -117,16 +117,16 @@ def test_a_trailing_slash_is_another_path() -> None:
         ("GET", "/upload", "POST"),
     ],
 )
-def test_a_method_that_a_path_does_not_take_is_a_problem_that_names_those_it_takes(
-    method: str, path: str, allow: str
-) -> None:
+def test_a_wrong_method_is_a_problem_and_allow_names_the_right_ones(method: str, path: str, allow: str) -> None:
     reply = call(method, path)
 
     assert (reply.status, reply.json["code"]) == (405, "method_not_allowed")
     assert reply.headers["allow"] == allow
 
 
-def test_a_defect_is_answered_and_logged_with_its_trace_but_not_told(lines: list[logging.LogRecord]) -> None:
+def test_an_unhandled_exception_is_logged_with_its_trace_and_not_sent_to_clients(
+    lines: list[logging.LogRecord],
+) -> None:
     async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise ZeroDivisionError(SECRET)
 
@@ -142,7 +142,7 @@ def test_a_defect_is_answered_and_logged_with_its_trace_but_not_told(lines: list
     assert lines[-1].__dict__["status"] == 500
 
 
-def test_a_defect_after_the_answer_has_begun_does_not_begin_another() -> None:
+def test_an_exception_after_the_start_of_a_response_starts_no_other() -> None:
     async def half(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError
@@ -164,7 +164,7 @@ def serve(app: Any, headers: list[tuple[bytes, bytes]] | None = None) -> list[An
     return sent
 
 
-def test_every_request_is_one_line_with_route_status_time_and_trace(lines: list[logging.LogRecord]) -> None:
+def test_every_request_is_logged_in_one_line_with_route_status_time_and_trace(lines: list[logging.LogRecord]) -> None:
     traceparent = new_traceparent()
 
     call("GET", "/jobs/17", headers={"traceparent": traceparent})
@@ -177,7 +177,7 @@ def test_every_request_is_one_line_with_route_status_time_and_trace(lines: list[
     assert line["ms"] >= 0
 
 
-def test_a_trace_that_is_none_is_replaced(lines: list[logging.LogRecord]) -> None:
+def test_an_invalid_trace_is_replaced(lines: list[logging.LogRecord]) -> None:
     call("GET", "/operations", headers={"traceparent": "00-zz-zz-01"})
 
     assert len(lines[0].__dict__["trace_id"]) == 32

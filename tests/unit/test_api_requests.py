@@ -1,4 +1,4 @@
-"""Requests that end before any service is asked."""
+"""Requests that are refused before any service is used."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from api.examples import FILE_ID
 from api.request_models import examples_of
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
-from tests.gateway import Reply, call
+from tests.support.gateway import Reply, call
 
 
 def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:
     return problem
 
 
-def ask(operation: str, params: Any, **more: Any) -> Reply:
+def start(operation: str, params: Any, **more: Any) -> Reply:
     return call("POST", "/jobs", json_body={"file_id": FILE_ID, "operation": operation, "params": params, **more})
 
 
@@ -71,17 +71,17 @@ def ask(operation: str, params: Any, **more: Any) -> Reply:
         ("audio_extract", {"bitrate_kbps": 4}, "params.bitrate_kbps"),
     ],
 )
-def test_parameters_out_of_range_of_wrong_type_or_unknown_are_refused_by_name(
+def test_a_parameter_that_is_out_of_range_of_a_wrong_type_or_unknown_is_refused_and_named(
     operation: str, params: Any, field: str
 ) -> None:
-    problem = refused(ask(operation, params), 422, "invalid_request")
+    problem = refused(start(operation, params), 422, "invalid_request")
 
     assert [error["field"] for error in problem["errors"]] == [field]
     assert problem["detail"].startswith(f"{field}: ")
 
 
 @pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999"])
-def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
+def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
     body = f'{{"file_id": "{FILE_ID}", "operation": "video_thumbnail", "params": {{"time_s": {number}}}}}'
 
     reply = call("POST", "/jobs", body=body.encode(), headers={"content-type": "application/json"})
@@ -89,8 +89,8 @@ def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
     assert refused(reply, 422, "invalid_request")["errors"][0]["field"] == "params.time_s"
 
 
-def test_every_wrong_field_is_named() -> None:
-    problem = refused(ask("resize", {"width": 0, "quality": 0}, priority=1), 422, "invalid_request")
+def test_every_invalid_field_is_named() -> None:
+    problem = refused(start("resize", {"width": 0, "quality": 0}, priority=1), 422, "invalid_request")
 
     assert [error["field"] for error in problem["errors"]] == ["params.width", "params.quality", "priority"]
 
@@ -106,17 +106,17 @@ def test_a_missing_field_is_named(missing: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sharpen", "RESIZE", "", "\ud83d", "../resize"])
-def test_an_unknown_operation_is_told_apart_and_the_known_ones_are_named(name: str) -> None:
-    problem = refused(ask(name, {}), 422, "unknown_operation")
+def test_an_unknown_operation_is_an_error_of_its_own_that_names_the_known_ones(name: str) -> None:
+    problem = refused(start(name, {}), 422, "unknown_operation")
 
     assert all(operation in problem["detail"] for operation in Operation)
 
 
-def test_an_operation_that_is_no_text_is_an_unknown_operation_too() -> None:
-    refused(ask(7, {}), 422, "unknown_operation")  # type: ignore[arg-type]
+def test_an_operation_that_is_not_text_is_an_unknown_operation() -> None:
+    refused(start(7, {}), 422, "unknown_operation")  # type: ignore[arg-type]
 
 
-def test_a_list_filtered_by_an_unknown_operation_is_refused_alike() -> None:
+def test_a_list_filtered_by_an_unknown_operation_is_refused() -> None:
     refused(call("GET", "/jobs?operation=sharpen"), 422, "unknown_operation")
 
 
@@ -162,7 +162,7 @@ def test_a_malformed_file_identifier_in_a_body_is_refused() -> None:
         (b"{}", "text/plain", "Content-Type: application/json"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused_with_what_to_do(
+def test_a_body_that_is_not_a_json_object_is_refused_with_what_to_send(
     body: bytes, content_type: str, sentence: str
 ) -> None:
     reply = call("POST", "/jobs", body=body, headers={"content-type": content_type})
@@ -177,7 +177,7 @@ def test_a_body_that_is_not_text_is_refused() -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "status=done", "before="])
-def test_a_list_with_wrong_limits_is_refused(query: str) -> None:
+def test_a_list_with_an_invalid_query_is_refused(query: str) -> None:
     reply = call("GET", f"/jobs?{query}")
 
     assert reply.status == 422
@@ -185,7 +185,7 @@ def test_a_list_with_wrong_limits_is_refused(query: str) -> None:
 
 
 @pytest.mark.parametrize("wait", ["-1", "25.1", "nan", "inf", "soon"])
-def test_a_wait_beyond_what_the_gateway_allows_is_refused(wait: str) -> None:
+def test_a_wait_that_is_too_long_or_not_a_number_is_refused(wait: str) -> None:
     problem = refused(call("GET", f"/jobs/{FILE_ID}?wait={wait}"), 422, "invalid_request")
 
     assert problem["errors"][0]["field"] == "wait"
@@ -220,27 +220,27 @@ def test_an_upload_of_an_unsupported_type_is_refused(media_type: str) -> None:
         ({"key": "ledger/x"}, "key"),
     ],
 )
-def test_an_upload_that_does_not_fit_is_refused_by_name(more: dict[str, Any], field: str) -> None:
+def test_an_invalid_field_of_an_upload_is_refused_and_named(more: dict[str, Any], field: str) -> None:
     reply = call("POST", "/uploads", json_body={"name": "a.jpg", "media_type": "image/jpeg", **more})
 
     problem = refused(reply, 422, "invalid_request")
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-def test_an_unknown_operation_that_comes_with_an_upload_is_refused() -> None:
+def test_an_unknown_operation_attached_to_an_upload_is_refused() -> None:
     body = {"name": "a.jpg", "media_type": "image/jpeg", "jobs": [{"operation": "sharpen"}]}
 
     refused(call("POST", "/uploads", json_body=body), 422, "unknown_operation")
 
 
-@pytest.mark.parametrize("body", [b"", b"no form at all", b"--x\r\n\r\n--x--\r\n"])
-def test_a_form_that_cannot_be_read_is_refused(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"not a form", b"--x\r\n\r\n--x--\r\n"])
+def test_an_unreadable_form_is_refused(body: bytes) -> None:
     reply = call("POST", "/upload", body=body, headers={"content-type": "multipart/form-data; boundary=x"})
 
     refused(reply, 422, "invalid_request")
 
 
-def test_a_form_whose_file_is_text_is_refused_by_name() -> None:
+def test_a_form_whose_field_is_not_a_file_is_refused_and_named() -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n'
 
     reply = call("POST", "/upload", body=body, headers={"content-type": "multipart/form-data; boundary=x"})
@@ -249,7 +249,7 @@ def test_a_form_whose_file_is_text_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_stored_parameters_spell_defaults_out_and_mean_the_same(operation: Operation) -> None:
+def test_stored_parameters_include_defaults_and_are_equal_to_the_request(operation: Operation) -> None:
     for example in examples_of(operation):
         params = operation.params.model_validate(example)
         kept = json.loads(json.dumps(with_defaults(params)))

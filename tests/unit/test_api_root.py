@@ -9,7 +9,7 @@ import pytest
 
 from api.main import app
 from darkroom.contracts.operations import Operation
-from tests.gateway import Reply, call
+from tests.support.gateway import Reply, call
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 

@@ -12,9 +12,17 @@ from darkroom.contracts.image_params import ResizeParams
 from darkroom.errors import CorruptMediaError, ProcessingTimedOutError, TooLongError
 from darkroom.images.png import PNG_RGBA, PngChunk, png_header, read_png_chunks, write_png
 from functions.resize.app import resize
-from tests.image_checks import changed_box, content_of, delays_of, frames_of, mean_difference, open_result, pixel_of
 from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, photograph
-from tests.sources import make_task, make_task_for
+from tests.support.image_checks import (
+    changed_box,
+    content_of,
+    delays_of,
+    frames_of,
+    mean_difference,
+    open_result,
+    pixel_of,
+)
+from tests.support.sources import make_task, make_task_for
 
 
 def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:

@@ -13,9 +13,9 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from functions.audio_extract.app import audio_extract
-from tests.extract import EXPECTED, extract, mean_volume_db, packet_hashes, raw_duration_s
-from tests.sources import make_task
-from tests.videos import ffprobe, only_stream
+from tests.support.audio_extract import EXPECTED, extract, mean_volume_db, packet_hashes, raw_duration_s
+from tests.support.sources import make_task
+from tests.support.videos import ffprobe, only_stream
 
 Clips = Callable[[str], Path]
 

@@ -7,7 +7,7 @@ from darkroom.av.probe import Probe, Stream
 from darkroom.contracts.audio_params import AudioExtractParams
 from functions.audio_extract.app import codec_arguments, extract_arguments
 from functions.audio_extract.formats import AUDIO_FORMATS
-from tests.probes import parse_document
+from tests.support.probes import parse_document
 
 NO_OTHER_TAGS = ("-map_metadata:g", "-1", "-map_metadata:s", "-1")
 

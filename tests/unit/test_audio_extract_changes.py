@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from darkroom.errors import InvalidRequestError
-from tests.extract import EXPECTED, extract, packet_hashes, peak_levels, raw_duration_s
-from tests.videos import duration_s, loudness_lufs, only_stream
+from tests.support.audio_extract import EXPECTED, extract, packet_hashes, peak_levels, raw_duration_s
+from tests.support.videos import duration_s, loudness_lufs, only_stream
 
 Clips = Callable[[str], Path]
 

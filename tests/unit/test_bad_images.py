@@ -23,7 +23,6 @@ from darkroom.errors import (
 from darkroom.images.encode import encode_image
 from darkroom.images.open import MAX_FILE_BYTES, open_image
 from darkroom.media.geometry import Size
-from tests.image_checks import decode, scale
 from tests.media.make_images import (
     animation_frames,
     decompression_bomb,
@@ -32,7 +31,8 @@ from tests.media.make_images import (
     photograph,
     truncate,
 )
-from tests.sources import LocalSource, make_task, make_task_for
+from tests.support.image_checks import decode, scale
+from tests.support.sources import LocalSource, make_task, make_task_for
 
 HALF = Size(300, 200)
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"]

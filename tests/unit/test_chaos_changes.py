@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.deployment import GUARDS, SHORT_DELAYS
-from tests.copied_stack import Change
+from tests.support.copied_stack import Change
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,6 @@ from darkroom.errors import CorruptMediaError, UnsupportedMediaTypeError
 from darkroom.images.encode import EncodeOptions, encode_image
 from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
-from tests.image_checks import decode, mean_difference, open_result, pixel_of, scale
 from tests.media.make_images import (
     MEDIA,
     add_alpha,
@@ -24,7 +23,8 @@ from tests.media.make_images import (
     photograph,
     truncate,
 )
-from tests.sources import make_task_for
+from tests.support.image_checks import decode, mean_difference, open_result, pixel_of, scale
+from tests.support.sources import make_task_for
 
 HALF = Size(300, 200)
 

@@ -15,9 +15,9 @@ from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
-from tests.image_checks import content_of, mean_difference, open_result, pixel_of
 from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, large_photo, photograph
-from tests.sources import make_task
+from tests.support.image_checks import content_of, mean_difference, open_result, pixel_of
+from tests.support.sources import make_task
 
 FORMATS: list[ImageFormat] = ["jpeg", "png", "webp", "avif", "gif"]
 

@@ -18,9 +18,9 @@ from darkroom.images.encode import EncodeOptions, encode_image
 from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition, Task
-from tests.image_checks import content_of, mean_difference, open_result
 from tests.media.make_images import add_alpha, encode, icc_profile, large_photo, photograph, truncate
-from tests.sources import make_task
+from tests.support.image_checks import content_of, mean_difference, open_result
+from tests.support.sources import make_task
 
 LARGE = Size(2000, 1500)
 

@@ -17,8 +17,8 @@ from darkroom.errors import (
     Superseded,
 )
 from darkroom.media.task import Task
-from tests.leftovers import children, processes, wait_until
-from tests.sources import make_task
+from tests.support.leftovers import children, processes, wait_until
+from tests.support.sources import make_task
 
 Clips = Callable[[str], Path]
 
@@ -116,7 +116,7 @@ def test_a_run_is_confined(clips: Clips, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_run_ends_when_its_parent_exits(binaries: Path, tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from tests.sources import make_task; from darkroom.av import ffmpeg\n"
+        "from pathlib import Path; from tests.support.sources import make_task; from darkroom.av import ffmpeg\n"
         f"task = make_task(Path(), Path({str(tmp_path)!r}), progress=lambda _: print('running', flush=True))\n"
         f"ffmpeg.run('ffmpeg', {ENDLESS!r}, task)"
     )

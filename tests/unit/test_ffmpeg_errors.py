@@ -16,7 +16,7 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WorkerDiedError,
 )
-from tests.sources import make_task
+from tests.support.sources import make_task
 
 Clips = Callable[[str], Path]
 

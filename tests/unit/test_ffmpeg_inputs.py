@@ -14,8 +14,8 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.media.task import Task
-from tests.ranges import serve_file
-from tests.sources import LocalSource, make_task
+from tests.support.range_server import serve_file
+from tests.support.sources import LocalSource, make_task
 
 Clips = Callable[[str], Path]
 

@@ -15,9 +15,9 @@ from darkroom.media import geometry
 from darkroom.media.geometry import Size
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
-from tests.image_checks import count_frames, mean_difference, open_result, pixel_of
 from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, encode_oriented, photograph
-from tests.sources import make_task
+from tests.support.image_checks import count_frames, mean_difference, open_result, pixel_of
+from tests.support.sources import make_task
 
 POSITIONS: list[Gravity] = [
     "top_left",

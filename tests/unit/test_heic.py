@@ -12,8 +12,8 @@ from PIL import Image
 from darkroom.errors import CorruptMediaError, DarkroomError, WorkerDiedError
 from darkroom.images import heic
 from darkroom.media.geometry import Size
-from tests.image_checks import mean_difference
 from tests.media.make_images import add_alpha, encode, encode_oriented, photograph
+from tests.support.image_checks import mean_difference
 
 
 def children() -> list[str]:

@@ -23,8 +23,8 @@ from tests.media.make_images import (
     icc_profile,
     photograph,
 )
-from tests.metadata import describe, only_entry
-from tests.sources import make_task
+from tests.support.sources import make_task
+from tests.support.video_metadata import describe, only_entry
 
 Clips = Callable[[str], Path]
 

@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from darkroom.contracts.operations import Operation
-from tests.code import PACKAGES, Module, in_package, modules, reachable_modules
+from tests.support.code import PACKAGES, Module, in_package, modules, reachable_modules
 
 #: The layers of the shared package, lowest first, and the modules of each, lowest first. A module may import from the
 #: layers before its own, and in its own layer the modules that are listed before it.
@@ -87,9 +87,6 @@ ALLOWED_PACKAGES = {
     "localstack": {"localstack", "darkroom"},
     "tools": {"tools", "localstack"},
 }
-
-#: Names that several modules define, because Lambda, FastAPI or a program needs them.
-REPEATED_NAMES = {"handler", "router", "main"}
 
 #: Calls that read the environment or connect to a service.
 CONNECTING_CALLS = {"settings", "secret", "logger", "Logger", "client", "redis_client", "create_client"}
@@ -205,15 +202,3 @@ def test_no_module_connects_or_reads_the_environment_at_import() -> None:
         if not name.startswith(LOCAL):
             calls = module.called_at_import & CONNECTING_CALLS
             assert not calls, f"importing {name} must not call {names(calls)}: call it in the function that needs it"
-
-
-def test_public_name_is_defined_in_one_module() -> None:
-    modules_of: dict[str, set[str]] = {}
-    for name, module in modules().items():
-        if not name.startswith(LOCAL):
-            for definition in module.definitions:
-                modules_of.setdefault(definition, set()).add(name)
-
-    public = {name for name in modules_of if not name.startswith(("_", "<"))} - REPEATED_NAMES
-    repeated = [f"{name} in {names(modules_of[name])}" for name in sorted(public) if len(modules_of[name]) > 1]
-    assert not repeated, f"give each public name to one module, so that a search finds it: {'; '.join(repeated)}"

@@ -14,9 +14,9 @@ from darkroom.errors import InvalidRequestError
 from darkroom.media.geometry import Size
 from functions.watermark import fonts
 from functions.watermark.app import fit_overlay, watermark
-from tests.image_checks import changed_box, mean_difference, open_result
 from tests.media.make_images import MEDIA, animation_frames, encode, encode_animation, photograph
-from tests.sources import make_task
+from tests.support.image_checks import changed_box, mean_difference, open_result
+from tests.support.sources import make_task
 
 FONT = MEDIA / "fonts" / "DejaVuSans.ttf"
 

@@ -13,9 +13,9 @@ from darkroom.contracts.image_params import ImageFormat, ResizeParams, Watermark
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.watermark.app import watermark
-from tests.image_checks import content_of
 from tests.media.make_images import MEDIA, encode, photograph
-from tests.sources import make_task
+from tests.support.image_checks import content_of
+from tests.support.sources import make_task
 
 
 def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from darkroom.av.mp4 import track_ends_s
-from tests.boxes import FTYP, build_box
+from tests.support.mp4_boxes import FTYP, build_box
 
 
 def test_the_ends_of_the_tracks_are_read_in_their_order(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from functions.watermark.app import watermark
-from tests.image_checks import content_of, count_frames, decode, mean_difference, open_result, scale
 from tests.media.make_images import MEDIA, animation_frames, encode, encode_oriented, photograph
-from tests.sources import make_task, make_task_for
+from tests.support.image_checks import content_of, count_frames, decode, mean_difference, open_result, scale
+from tests.support.sources import make_task, make_task_for
 
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"]
 ORIENTATIONS = range(1, 9)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from darkroom.contracts.operations import Operation
-from tests.code import modules
-from tests.template import Template
+from tests.support.code import modules
+from tests.support.template import Template
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from darkroom.contracts.operations import Operation
-from tests.code import IMPORTING, Node, in_package, modules, reachable
-from tests.template import Template, existing_services, new_network
+from tests.support.code import IMPORTING, Node, in_package, modules, reachable
+from tests.support.template import Template, existing_services, new_network
 
 #: The permissions of S3's methods. Reading needs s3:ListBucket as well: without it S3 returns 403 for a missing object.
 S3_ACTIONS = {

@@ -5,7 +5,7 @@ import pytest
 from darkroom.av.probe import check_duration, check_frame_size, display_size
 from darkroom.errors import CorruptMediaError, NoAudioStreamError, TooLongError, TooManyPixelsError
 from darkroom.media.task import Limits
-from tests.probes import AUDIO, VIDEO, parse_document, probe_of
+from tests.support.probes import AUDIO, VIDEO, parse_document, probe_of
 
 LIMITS = Limits(pixels=1_000_000, duration_s=100)
 

@@ -10,9 +10,9 @@ from PIL import Image, ImageCms
 from darkroom.contracts.image_params import ImageFormat, ResizeParams
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
-from tests.image_checks import content_of, mean_difference, open_result
 from tests.media.make_images import convert_profile, encode, gray_profile, icc_profile, photograph
-from tests.sources import make_task
+from tests.support.image_checks import content_of, mean_difference, open_result
+from tests.support.sources import make_task
 
 
 def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:

@@ -15,8 +15,8 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError
 from darkroom.media.types import MEDIA_TYPES
 from localstack.settings import load
-from tests.gateway import call
-from tests.template import Template
+from tests.support.gateway import call
+from tests.support.template import Template
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))

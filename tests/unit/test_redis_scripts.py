@@ -5,7 +5,7 @@ import re
 import pytest
 
 from darkroom.services.redis.scripts import SCRIPTS, read_script
-from tests.code import in_package
+from tests.support.code import in_package
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.lua"))
 SHARED = sorted((SCRIPTS / "shared").glob("*.lua"))

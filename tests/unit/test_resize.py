@@ -7,7 +7,6 @@ from PIL import Image
 from darkroom.contracts.image_params import ImageFormat, ResizeParams
 from darkroom.errors import InvalidRequestError, MediaError, TooManyPixelsError
 from functions.resize.app import resize
-from tests.image_checks import mean_difference, open_result
 from tests.media.make_images import (
     add_alpha,
     animation_frames,
@@ -17,7 +16,8 @@ from tests.media.make_images import (
     large_photo,
     photograph,
 )
-from tests.sources import make_task
+from tests.support.image_checks import mean_difference, open_result
+from tests.support.sources import make_task
 
 
 def resized(content: bytes, folder: Path, params: ResizeParams) -> Image.Image:

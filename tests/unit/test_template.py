@@ -11,7 +11,7 @@ from darkroom import config
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import rabbitmq
-from tests.template import EXISTING, Template, existing_services, new_network
+from tests.support.template import EXISTING, Template, existing_services, new_network
 
 VARIANTS: dict[str, Callable[[], Template]] = {
     "with a new network": new_network,

@@ -5,9 +5,9 @@ from PIL import Image
 
 from darkroom.contracts.image_params import ImageFormat, ThumbnailParams
 from functions.thumbnail.app import thumbnail
-from tests.image_checks import mean_difference, open_result
 from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, encode_oriented, photograph
-from tests.sources import make_task
+from tests.support.image_checks import mean_difference, open_result
+from tests.support.sources import make_task
 
 
 def thumbnailed(content: bytes, folder: Path, params: ThumbnailParams) -> Image.Image:

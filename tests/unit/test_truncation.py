@@ -4,8 +4,8 @@ import pytest
 
 from darkroom.av.truncation import check_output_duration, check_structure
 from darkroom.errors import CorruptMediaError
-from tests.boxes import FTYP, build_box
-from tests.probes import AUDIO, VIDEO, probe_of
+from tests.support.mp4_boxes import FTYP, build_box
+from tests.support.probes import AUDIO, VIDEO, probe_of
 
 #: The start of an `mdat` box whose length follows in 8 bytes.
 LONG_MDAT = b"\0\0\0\x01mdat"

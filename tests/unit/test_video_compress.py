@@ -18,10 +18,18 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from functions.video_compress.app import video_compress
-from tests.compress import compress
-from tests.image_checks import mean_difference
-from tests.sources import make_task
-from tests.videos import duration_s, first_av1_frame, frame_at, frame_times_s, mean_av1_ssim, only_stream, stream_kinds
+from tests.support.image_checks import mean_difference
+from tests.support.sources import make_task
+from tests.support.video_compress import compress
+from tests.support.videos import (
+    duration_s,
+    first_av1_frame,
+    frame_at,
+    frame_times_s,
+    mean_av1_ssim,
+    only_stream,
+    stream_kinds,
+)
 
 Clips = Callable[[str], Path]
 

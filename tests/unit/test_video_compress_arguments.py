@@ -11,7 +11,7 @@ from functions.video_compress.arguments import output_arguments
 from functions.video_compress.audio import audio_arguments, choose_audio_kbps
 from functions.video_compress.encoders import ENCODERS, MP4, WEBM, crf_arguments
 from functions.video_compress.plan import CompressionPlan, fit_size
-from tests.probes import AUDIO, VIDEO, parse_document, probe_of
+from tests.support.probes import AUDIO, VIDEO, parse_document, probe_of
 
 
 def probe_with_audio() -> Probe:

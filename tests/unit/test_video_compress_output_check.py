@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from darkroom.errors import InternalError
-from tests.compress import compress
-from tests.videos import duration_s
+from tests.support.video_compress import compress
+from tests.support.videos import duration_s
 
 Clips = Callable[[str], Path]
 

@@ -13,10 +13,10 @@ from darkroom.errors import InvalidRequestError, ResultTooLargeError
 from darkroom.media.geometry import Size
 from functions.video_compress import quality
 from functions.video_compress.app import video_compress
-from tests.compress import check_rendition, compress
 from tests.media.make_clips import ORIGINAL
-from tests.sources import make_task
-from tests.videos import duration_s, frame_times_s, mean_av1_ssim, mean_ssim, only_stream, stream_kinds
+from tests.support.sources import make_task
+from tests.support.video_compress import check_rendition, compress
+from tests.support.videos import duration_s, frame_times_s, mean_av1_ssim, mean_ssim, only_stream, stream_kinds
 
 Clips = Callable[[str], Path]
 

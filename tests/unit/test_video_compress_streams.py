@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.compress import compress
 from tests.media.make_clips import ORIGINAL
-from tests.videos import duration_s, ffprobe, loudness_lufs, only_stream, stream_kinds, subtitle_text
+from tests.support.video_compress import compress
+from tests.support.videos import duration_s, ffprobe, loudness_lufs, only_stream, stream_kinds, subtitle_text
 
 Clips = Callable[[str], Path]
 

@@ -9,9 +9,9 @@ from darkroom.av import keyframes
 from darkroom.contracts.video_params import VideoMetadataParams
 from darkroom.errors import CorruptMediaError, DarkroomError, UnsupportedMediaTypeError
 from functions.video_metadata.app import video_metadata
-from tests.metadata import describe, only_entry
-from tests.ranges import serve_file
-from tests.sources import LocalSource, make_task
+from tests.support.range_server import serve_file
+from tests.support.sources import LocalSource, make_task
+from tests.support.video_metadata import describe, only_entry
 
 Clips = Callable[[str], Path]
 

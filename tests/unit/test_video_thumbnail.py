@@ -16,11 +16,11 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from functions.video_thumbnail.app import video_thumbnail
-from tests.image_checks import mean_difference, open_result
-from tests.ranges import serve_file
-from tests.sources import LocalSource, make_task
-from tests.thumbnails import brightness, brightness_after, take_frame
-from tests.videos import frame_at
+from tests.support.image_checks import mean_difference, open_result
+from tests.support.range_server import serve_file
+from tests.support.sources import LocalSource, make_task
+from tests.support.video_thumbnail import brightness, brightness_after, take_frame
+from tests.support.videos import frame_at
 
 Clips = Callable[[str], Path]
 

@@ -11,9 +11,9 @@ from darkroom.errors import TooManyPixelsError
 from darkroom.media.geometry import Size
 from functions.video_thumbnail import storyboard
 from functions.video_thumbnail.app import video_thumbnail
-from tests.image_checks import mean_difference, open_result
-from tests.sources import make_task
-from tests.thumbnails import brightness, brightness_after, render, take_frame
+from tests.support.image_checks import mean_difference, open_result
+from tests.support.sources import make_task
+from tests.support.video_thumbnail import brightness, brightness_after, render, take_frame
 
 Clips = Callable[[str], Path]
 

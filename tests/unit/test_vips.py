@@ -16,9 +16,9 @@ from darkroom.images import vips
 from darkroom.images.encode import encode_image
 from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
-from tests.image_checks import decode, mean_difference, open_result
 from tests.media.make_images import MEDIA, encode, large_photo, photograph, truncate
-from tests.sources import make_task, make_task_for
+from tests.support.image_checks import decode, mean_difference, open_result
+from tests.support.sources import make_task, make_task_for
 
 
 def test_error_message_does_not_contain_errors_of_earlier_jobs(tmp_path: Path) -> None:

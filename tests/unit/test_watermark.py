@@ -15,7 +15,6 @@ from darkroom.errors import (
 from darkroom.ids import new_id
 from functions.watermark import app, fonts, lettering
 from functions.watermark.app import watermark
-from tests.image_checks import changed_box, mean_difference, open_result
 from tests.media.make_images import (
     MEDIA,
     add_alpha,
@@ -26,7 +25,8 @@ from tests.media.make_images import (
     photograph,
     truncate,
 )
-from tests.sources import LocalSource, make_task
+from tests.support.image_checks import changed_box, mean_difference, open_result
+from tests.support.sources import LocalSource, make_task
 
 OVERLAY_ID = new_id()
 POSITIONS: list[Position] = [

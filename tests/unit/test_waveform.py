@@ -9,7 +9,7 @@ from PIL import Image
 
 from darkroom.contracts.audio_params import AudioExtractParams
 from functions.audio_extract.app import audio_extract
-from tests.sources import make_task
+from tests.support.sources import make_task
 
 Clips = Callable[[str], Path]
 

@@ -115,7 +115,7 @@ class SourceImage:
         return pyvips.Image.new_from_source(_source(self.content), "", access="sequential", **self.options, **options)
 
     def _shrink(self, size: Size) -> int:
-        """The factor by which libjpeg shrinks a JPEG while decoding; the remaining scale factor is between 1 and 2.
+        """The factor by which libjpeg shrinks a JPEG while decoding: 8 or 4 if the result is that much smaller, else 1.
 
         A factor of 2 saves too little for what it costs in sharpness.
         """

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from darkroom import ids
@@ -170,10 +170,18 @@ def _parse_event(line: str) -> TimelineEvent:
 def from_ledger(job: Job, result: JobResult | None) -> View:
     """The view of a job by its ledger records alone. Without a result it counts as queued."""
     accepted = TimelineEvent("accepted", epoch_ms(job.created_at), 0)
-    if result is None:
-        return View(status=Status.QUEUED, attempt=0, job=job, timeline=[accepted])
-    ended = TimelineEvent(result.status, epoch_ms(result.finished_at), result.attempt)
-    return View(status=result.status, attempt=result.attempt, job=job, timeline=[accepted, ended], result=result)
+    view = View(status=Status.QUEUED, attempt=0, job=job, timeline=[accepted])
+    return view if result is None else with_result(view, result)
+
+
+def with_result(view: View, result: JobResult) -> View:
+    """The view of a job that is open in Redis and has a result: the same, as `finish` will change it."""
+    ends = [(result.uploaded_at, "uploaded"), (result.finished_at, result.status)]
+    events = [TimelineEvent(event, epoch_ms(at), result.attempt) for at, event in ends if at]
+    timeline = [*view.timeline, *events]
+    return replace(
+        view, status=result.status, attempt=result.attempt, awaits_upload=False, timeline=timeline, result=result
+    )
 
 
 def list_ids(tenant: str, *, before: str | None, limit: int) -> list[str]:

@@ -7,8 +7,8 @@ import pytest
 from darkroom.contracts.video_params import VideoCompressParams
 from darkroom.media.task import Rendition
 from functions.video_compress.app import video_compress
-from tests.sources import make_task
-from tests.videos import box_names, decode_errors, duration_s, only_stream
+from tests.support.sources import make_task
+from tests.support.videos import box_names, decode_errors, duration_s, only_stream
 
 
 def compress(video: Path, folder: Path, **params: object) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 from darkroom.contracts.video_params import VideoMetadataParams
 from functions.video_metadata.app import video_metadata
-from tests.sources import make_task
+from tests.support.sources import make_task
 
 
 def describe(file: Path, folder: Path) -> dict[str, Any]:

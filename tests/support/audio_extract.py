@@ -8,8 +8,8 @@ import pytest
 from darkroom.av.ffmpeg import binary
 from darkroom.contracts.audio_params import AudioExtractParams
 from functions.audio_extract.app import audio_extract
-from tests.sources import make_task
-from tests.videos import decode_errors, ffprobe, stream_kinds
+from tests.support.sources import make_task
+from tests.support.videos import decode_errors, ffprobe, stream_kinds
 
 #: Codec and media type of the result by requested format.
 EXPECTED = {

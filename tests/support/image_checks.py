@@ -10,7 +10,7 @@ from darkroom.images.encode import encode_image
 from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition, Task
-from tests.sources import make_task_for
+from tests.support.sources import make_task_for
 
 
 def content_of(rendition: Rendition) -> bytes:

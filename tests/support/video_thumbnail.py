@@ -7,8 +7,8 @@ from PIL import Image, ImageStat
 from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.media.task import Rendition
 from functions.video_thumbnail.app import video_thumbnail
-from tests.image_checks import open_result
-from tests.sources import make_task
+from tests.support.image_checks import open_result
+from tests.support.sources import make_task
 
 
 def render(video: Path, folder: Path, **params: object) -> list[Rendition]:

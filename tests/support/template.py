@@ -11,7 +11,7 @@ import yaml
 
 from localstack.aws.cloudformation import Resolver
 
-PATH = Path(__file__).parents[1] / "template.yaml"
+PATH = Path(__file__).parents[2] / "template.yaml"
 
 PSEUDO_PARAMETERS = {
     "AWS::StackName": "darkroom",
