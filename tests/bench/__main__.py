@@ -1,6 +1,7 @@
 """Measures a running stack: `make bench`, or `python -m tests.bench` with the environment that `make bench` sets."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +34,7 @@ def main() -> None:
     if "overhead" in chosen:
         overhead.report(files[workloads.PHOTO].read_bytes())
     if "imports" in chosen:
-        import_times.report(settings.tools, settings.build)
+        import_times.report(Path(sys.executable), settings.build)
 
 
 def measure_service(
