@@ -26,7 +26,7 @@ _ENCODE_END = 0.98
 _FILL_GAPS = "aresample=async=1"
 _MIX_TO_MONO = "aformat=channel_layouts=mono"
 
-#: Lossless results have 16 bits per sample unless the source has more. Lossy codecs decode to any depth.
+#: Bits per sample of lossless results, unless the source states more. A lossy source states none.
 _DEFAULT_BIT_DEPTH = 16
 
 
@@ -60,10 +60,14 @@ def audio_extract(task: Task, params: AudioExtractParams) -> list[Rendition]:
         raise CorruptMediaError("The file is damaged or cut short: its audio track is empty.")
     renditions = [Rendition(target, audio_format.suffix, audio_format.media_type, duration_s=duration_s)]
     if params.waveform is not None:
-        task, points, length_s = task.map_progress(_ENCODE_END, 1), params.waveform_points, duration_s or 0.0
-        stream, demuxer = made.audio_stream(), audio_format.demuxer
         renditions += render_waveforms(
-            params.waveform, str(target), demuxer, stream, task, points=points, duration_s=length_s
+            params.waveform,
+            str(target),
+            audio_format.demuxer,
+            made.audio_stream(),
+            task.map_progress(_ENCODE_END, 1),
+            points=params.waveform_points,
+            duration_s=duration_s or 0.0,
         )
     return renditions
 

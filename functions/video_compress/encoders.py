@@ -57,17 +57,17 @@ class Encoder:
     decodable: bool = True
 
 
-_NAMES: tuple[VideoPreset, ...] = (
+_PRESETS: tuple[VideoPreset, ...] = (
     *("ultrafast", "superfast", "veryfast", "faster"),
     *("fast", "medium", "slow", "slower"),
 )
-_X26X = {name: ("-preset", name) for name in _NAMES}
+_X26X = {name: ("-preset", name) for name in _PRESETS}
 # At a low CRF, the output of the faster levels 11 and 12 cannot be decoded. They would save a tenth of the time.
-_SVT_AV1 = {name: ("-preset", str(level)) for name, level in zip(_NAMES, (10, 10, 10, 9, 8, 7, 6, 4), strict=True)}
+_SVT_AV1 = {name: ("-preset", str(level)) for name, level in zip(_PRESETS, (10, 10, 10, 9, 8, 7, 6, 4), strict=True)}
 # The faster modes do not support two passes.
 _VPX = {
     name: ("-deadline", "good", "-cpu-used", str(level), "-row-mt", "1")
-    for name, level in zip(_NAMES, (5, 5, 5, 4, 3, 2, 1, 0), strict=True)
+    for name, level in zip(_PRESETS, (5, 5, 5, 4, 3, 2, 1, 0), strict=True)
 }
 
 #: Apple's players need the tag `hvc1`. Without `log-level`, x265 writes statistics to standard error.

@@ -125,7 +125,7 @@ def _brightest_of_av1(location: StreamLocation, selection: list[str], count: int
     """The same for AV1, which the layer's FFmpeg encodes and cannot decode."""
     from darkroom.images import pillow  # loads libvips and Pillow, which nothing else here needs
 
-    sequence = task.directory / "watched.avif"
+    sequence = task.directory / "video_compress_check.avif"
     copying = ["-map", f"0:{location.stream.index}", "-c", "copy", *selection, "-f", "avif", file_url(sequence)]
     ffmpeg.read("ffmpeg", location.location, location.demuxer, task, after=copying, span=_SPAN)
     brightest = pillow.max_brightness(sequence, count, on_frame=task.heartbeat(_SPAN[0], process.REPORT_PERIOD_S))

@@ -22,8 +22,8 @@ from functions.video_compress.encoders import Encoder
 #: A video of up to so many seconds is its own sample.
 WHOLE_MAX_S = 24.0
 
-#: A longer one is sampled evenly: the length of a sample, and one sample per so many seconds of video, within bounds
-#: that keep the time of a trial between 20 and 40 seconds of video.
+#: A longer one is sampled evenly: the length of a sample, and one sample per so many seconds of video, within bounds by
+#: which a trial encodes 20 to 40 seconds of video.
 SAMPLE_S = 4.0
 _SAMPLE_EVERY_S = 60.0
 _MIN_SAMPLES, _MAX_SAMPLES = 5, 10

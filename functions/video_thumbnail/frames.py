@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pyvips
@@ -16,10 +15,11 @@ from darkroom.media.geometry import Size, plan_contain
 from darkroom.media.task import Task
 from functions.video_thumbnail.storyboard import FrameTime
 
-#: Demuxers that know all that decoding needs once they have read the header.
+#: Demuxers whose header holds everything that decoding needs.
 _COMPLETE_HEADER_DEMUXERS = {"mov", "matroska"}
 
-#: Seconds to start decoding before the requested time, where seeking does not find the key frame that it builds upon.
+#: Seconds to start decoding before the requested time, for demuxers that may seek to a point after the key frame that
+#: the requested frame needs.
 _PREROLL_S = {"mpegts": 5.0, "mpeg": 5.0}
 _MAX_PREROLL_S = 5.0
 
@@ -50,7 +50,7 @@ class VideoFile:
         """
         return _PREROLL_S.get(self.demuxer, min(self.delay_s, _MAX_PREROLL_S))
 
-    @cached_property
+    @property
     def known_duration_s(self) -> float:
         """The duration. Raises CorruptMediaError where it is unknown."""
         if self.duration_s is None:
@@ -66,7 +66,7 @@ def extract_frame(file: VideoFile, size: Size, time: FrameTime, task: Task) -> p
     """The frame at a time. Raises CorruptMediaError when there is none."""
     raw = task.directory / _RAW_FILE
     for before, chain in frame_arguments(file, size, time):
-        after = output_raw_frame(file.video, chain, raw)
+        after = raw_frame_arguments(file.video, chain, raw)
         ffmpeg.read("ffmpeg", file.location, file.demuxer, task, before=before, after=after)
         if raw.exists() and raw.stat().st_size == size.pixels * _BYTES_PER_PIXEL:
             (image,) = load_raw_frames(raw, size)
@@ -122,7 +122,7 @@ def seek_arguments(seek_s: float, *, exact: bool) -> list[str]:
     return ["-threads", "1", *([] if exact else ["-skip_frame", "noref"]), *seeking]
 
 
-def output_raw_frame(video: Stream, chain: str, target: Path) -> list[str]:
+def raw_frame_arguments(video: Stream, chain: str, target: Path) -> list[str]:
     """FFmpeg arguments after the input: write the first frame from a filter chain as RGB bytes."""
     return [
         *("-map", f"0:{video.index}", "-vf", chain, "-frames:v", "1"),

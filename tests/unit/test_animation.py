@@ -12,7 +12,7 @@ from PIL import Image
 
 from darkroom.contracts.image_params import MAX_FRAMES, ResizeParams
 from darkroom.errors import CorruptMediaError, TooLongError, TooManyPixelsError
-from darkroom.images import pillow
+from darkroom.images import limits
 from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from tests.media.make_images import (
@@ -213,10 +213,10 @@ def test_images_that_are_decoded_as_a_whole_have_their_own_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fmt: str
 ) -> None:
     content = encode(photograph(), fmt)
-    monkeypatch.setattr(pillow, "MAX_PIXELS", 239_999)
+    monkeypatch.setattr(limits, "MAX_WHOLE_PIXELS", 239_999)
     with pytest.raises(TooManyPixelsError, match="240,000 pixels in total; at most 239,999"):
         resized(content, tmp_path)
-    monkeypatch.setattr(pillow, "MAX_PIXELS", 240_000)
+    monkeypatch.setattr(limits, "MAX_WHOLE_PIXELS", 240_000)
     assert resized(content, tmp_path).size == (120, 80)
 
 

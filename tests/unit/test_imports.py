@@ -14,7 +14,7 @@ LAYERS = {
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
-        *("icc", "color", "png", "vips", "heic_process", "heic", "pillow", "apng", "open", "framing"),
+        *("icc", "color", "png", "vips", "limits", "heic_process", "heic", "pillow", "apng", "open", "framing"),
         *("xmp", "metadata", "encode_process", "auto_format", "encode"),
     ],
     "av": [

@@ -7,7 +7,7 @@ from darkroom.av.probe import Stream
 from darkroom.contracts.video_params import VideoThumbnailParams
 from darkroom.media.geometry import Size
 from functions.video_thumbnail.app import requested_time_s
-from functions.video_thumbnail.frames import output_raw_frame, seek_arguments, seek_points_s
+from functions.video_thumbnail.frames import raw_frame_arguments, seek_arguments, seek_points_s
 
 
 def video_stream(**values: object) -> Stream:
@@ -27,7 +27,7 @@ def video_stream(**values: object) -> Stream:
 def test_decoding_starts_at_the_key_frame_before_and_ends_after_one_frame(tmp_path: Path) -> None:
     assert seek_arguments(2.5, exact=True) == ["-threads", "1", "-noaccurate_seek", "-ss", "2.500"]
     chain = filters.still_filters(video_stream(index=3), Size(640, 360), at_s=0.0)
-    assert output_raw_frame(video_stream(index=3), chain, tmp_path / "a.rgb") == [
+    assert raw_frame_arguments(video_stream(index=3), chain, tmp_path / "a.rgb") == [
         *("-map", "0:3", "-vf"),
         "tpad=stop=-1:stop_mode=clone,fps=1000:start_time=0.000:round=up,"
         "scale=640:360:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24",

@@ -50,9 +50,9 @@ def is_hdr(video: Stream) -> bool:
 
 
 def _matrix_options(video: Stream) -> list[str]:
-    """Color matrices to state where the file does not: players guess by the size, and the result may have another.
+    """Options for the color matrix: BT.709 for HDR sources, an explicit one where the source states none or is RGB.
 
-    RGB has no matrix.
+    Players guess an unstated matrix from the frame size, which may change here.
     """
     if is_hdr(video):
         return ["out_color_matrix=bt709"]

@@ -17,8 +17,8 @@ from darkroom.media.task import Task
 #: The longest usual interval in seconds, slightly more than the defaults of common encoders.
 MAX_INTERVAL_S = 12.0
 
-#: Bytes of the file that are read at most for `MAX_INTERVAL_S`, estimated by its mean bit rate; and the seconds that
-#: are read where the bit rate is unknown.
+#: Most bytes of the file that a scan reads, estimated from the mean bit rate; the scan covers at most `MAX_INTERVAL_S`,
+#: or these seconds where the bit rate is unknown.
 MAX_SCAN_BYTES = 3_000_000
 _DEFAULT_SCAN_S = 2.0
 
@@ -32,8 +32,8 @@ _PACKETS = ("-nofind_stream_info", "-of", "csv=p=0", "-show_entries", "packet=st
 def key_frame_intervals(location: str, demuxer: str, found: Probe, task: Task) -> dict[int, float]:
     """The longest interval seen, in seconds, by stream index. Streams with fewer than two key frames seen are missing.
 
-    `found` describes the file at `location`, a presigned URL or a local path. Raises StorageUnavailableError, or
-    Superseded when the job was canceled.
+    `found` describes the file at `location`, a presigned URL or a local path. Raises the errors of `ffmpeg.read` except
+    CorruptMediaError and ProcessingTimedOutError.
     """
     if not any(stream.kind == "video" and not stream.attached_picture for stream in found.streams):
         return {}

@@ -40,7 +40,7 @@ def read_boxes(file: BinaryIO, size_bytes: int) -> Iterator[Mp4Box]:
 def track_ends_s(path: Path) -> list[float]:
     """The seconds at which the tracks end, in their order, of an MP4 that FFmpeg has written.
 
-    Players go by these. FFmpeg's own reader reports less where frames are reordered and unevenly spaced, because it
+    Players use these. FFmpeg's own reader reports less where frames are reordered and unevenly spaced, because it
     sums the frame durations in decoding order.
     """
     with path.open("rb") as file:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from darkroom.errors import CorruptMediaError
 
-#: Bytes of standard output that are kept. ffprobe's JSON on real files is far smaller.
+#: Most bytes of standard output that a run may write. ffprobe's JSON on real files is far smaller.
 _STDOUT_MAX_BYTES = 16 * 1024 * 1024
 
 #: Bytes of standard error that are kept: the last lines name the cause.

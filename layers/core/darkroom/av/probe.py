@@ -21,7 +21,9 @@ Tags = dict[str, str]
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream. `kind` is video, audio, subtitle, data or attachment; an unknown or inapplicable value is None.
+    """One stream. An unknown or inapplicable value is None.
+
+    `kind` is video, audio, subtitle, data or attachment, or image for the only stream of an image.
 
     `width_px` and `height_px` are as displayed: rotated, and with square pixels. `rotation_degrees` is the clockwise
     rotation from the coded to the displayed frame; `pixel_aspect` is the width of a coded pixel divided by its height.

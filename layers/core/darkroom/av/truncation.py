@@ -84,7 +84,10 @@ def _segment_range(head: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _ebml_element(content: bytes, offset: int, element_id: bytes) -> tuple[int, int] | None:
-    """Offset and length of an element's content. The length is a variable-size integer of 1 to 8 bytes (RFC 8794)."""
+    """Offset and length of the content of the element at `offset`; None if it is another one or has no known length.
+
+    The length is a variable-size integer of 1 to 8 bytes (RFC 8794).
+    """
     if not content.startswith(element_id, offset):
         return None
     offset += len(element_id)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pyvips
 
 from darkroom.errors import CorruptMediaError
-from darkroom.images import pillow, vips
+from darkroom.images import vips
+from darkroom.images.limits import check_decoded_whole
 from darkroom.images.png import PngChunk, read_png_chunks, write_png
 from darkroom.images.vips import animation_strip, map_vips_errors, split_frames
 from darkroom.media.geometry import Box, Size
@@ -82,7 +83,7 @@ def open_apng(content: bytes, header: pyvips.Image, count: int, limits: Limits) 
     Raises TooManyPixelsError and CorruptMediaError.
     """
     size = Size(header.width, header.height)
-    pillow.check_pixel_count(size, count, min(limits.pixels, pillow.MAX_PIXELS), "The image")
+    check_decoded_whole(size, count, limits)
     frames: list[pyvips.Image] = []
     with map_vips_errors():
         canvas = pyvips.Image.black(*size, bands=4).copy(interpretation="srgb")

@@ -76,7 +76,7 @@ def _without_profile(image: pyvips.Image) -> pyvips.Image:
 
 
 def _profile_fits(image: pyvips.Image, *, gray: bool) -> bool:
-    """Whether the profile is for the color space of the result: an image in Lab may have one too, which never is."""
+    """Whether the profile is for the color space of the result, RGB or gray. The profile of an image in Lab is not."""
     if not image.get_typeof("icc-profile-data"):
         return True
     return is_profile_of(bytes(image.get("icc-profile-data")), gray=gray)

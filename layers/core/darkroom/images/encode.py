@@ -179,8 +179,8 @@ def encode_image(
     """Encodes an image, by default without metadata. Formats without transparency get the background color.
 
     Raises InvalidRequestError (too large for the format), TooManyPixelsError (too large for the encoder),
-    ResultTooLargeError, ProcessingTimedOutError, Superseded, and, since the source is decoded only now,
-    CorruptMediaError and UnsupportedMediaTypeError.
+    ResultTooLargeError, ProcessingTimedOutError, Superseded, WorkerDiedError (the process that encodes), and, since the
+    source is decoded only now, CorruptMediaError and UnsupportedMediaTypeError.
     """
     form = _FORMATS[fmt]
     size = Size(image.width, image.get_page_height())
@@ -250,7 +250,7 @@ def _set_alpha_flag(webp: bytes) -> bytes:
 class _Encoder:
     """Encodes one image in one format, several times if its size in bytes is limited.
 
-    `done` is the progress after the last encoding.
+    `done` is the progress, from 0 to 1, after the last encoding.
     """
 
     fmt: ImageFormat

@@ -24,7 +24,7 @@ from darkroom.errors import (
 )
 from darkroom.images import apng, pillow
 from darkroom.images.color import convert_for_display
-from darkroom.images.pillow import check_pixel_count
+from darkroom.images.limits import check_decoded_whole, check_pixel_count
 from darkroom.images.vips import animation_strip, copy_to_memory, map_frames, map_vips_errors, set_up, split_frames
 from darkroom.media.geometry import SIDEWAYS_ORIENTATIONS, Box, Size, stored_box
 from darkroom.media.task import Limits, Source, Task
@@ -59,7 +59,8 @@ _ANIMATED_TYPES = frozenset({_GIF, "image/webp"})
 class SourceImage:
     """An image whose header has been read and is within the limits. Its pixels are decoded on demand.
 
-    `size` is that of one upright frame; `frames` is 1 unless an animation was requested and found.
+    `size` is that of one upright frame; `frames` is 1 unless an animation was requested and found. `content` is the
+    file, which the loader can decode at a smaller size with `options`; empty where only `header` has the pixels.
     """
 
     size: Size
@@ -86,9 +87,9 @@ class SourceImage:
         return replace(self, size=box.size, header=header, content=b"")
 
     def full_size(self, task: Task, *, in_memory: bool) -> pyvips.Image:
-        """The image at its own size. Unless it is `in_memory`, it can be read once, from top to bottom.
+        """The image at its own size. A still image is in memory if `in_memory` is set or it has to be rotated.
 
-        A still image that has to be rotated is always in memory.
+        Anything else can be read only once, from top to bottom.
         """
         with map_vips_errors():
             image = convert_for_display(self.header, keep_profile=self.keep_profile)
@@ -131,7 +132,7 @@ def open_image(
     """Reads the header of an image. `max_frames` is how many frames of an animation are used; None means all.
 
     Raises WrongMediaKindError, UnsupportedMediaTypeError, EmptyFileError, FileTooLargeError, TooManyPixelsError,
-    TooLongError (too many frames) and CorruptMediaError.
+    TooLongError (too many frames), CorruptMediaError and WorkerDiedError (the process that decodes HEIC).
     """
     set_up()
     media_type = source.media_type
@@ -185,7 +186,7 @@ def read_header(source: Source, limits: Limits) -> tuple[bytes, pyvips.Image | p
 
 
 def _decode_by_pillow(content: bytes, media_type: str, limits: Limits, max_frames: int | None) -> pyvips.Image | None:
-    """The image, if it is one that libvips does not read."""
+    """The image if libvips does not read it, else None."""
     if media_type == _BMP:
         return pillow.decode_bmp(content, limits)
     if media_type == _HEIC:
@@ -261,7 +262,7 @@ def _upright(header: pyvips.Image, limits: Limits) -> pyvips.Image:
     size = Size(header.width, header.get_page_height())
     if header.height == size.height or exif_orientation(header) == 1:
         return header
-    check_pixel_count(size, header.height // size.height, min(limits.pixels, pillow.MAX_PIXELS), "The image")
+    check_decoded_whole(size, header.height // size.height, limits)
     with map_vips_errors():
         return animation_strip([frame.autorot() for frame in split_frames(header.copy_memory())])
 

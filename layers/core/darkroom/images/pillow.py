@@ -14,27 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyvips
 
-from darkroom.errors import CorruptMediaError, TooManyPixelsError
+from darkroom.errors import CorruptMediaError
 from darkroom.images.heic import HeicImage, open_heic
+from darkroom.images.limits import check_decoded_whole
 from darkroom.images.vips import animation_strip
 from darkroom.media.geometry import Size
 from darkroom.media.task import Limits
 
 if TYPE_CHECKING:
     from PIL.BmpImagePlugin import BmpImageFile
-
-#: Most pixels, of all frames together, that are decoded as a whole. Each takes up to 12 bytes temporarily.
-MAX_PIXELS = 80_000_000
-
-
-def check_pixel_count(size: Size, frames: int, limit: int, subject: str) -> None:
-    """Raises TooManyPixelsError, with both numbers, if all frames together have more than `limit` pixels."""
-    if size.pixels * frames <= limit:
-        return
-    shape = f"{size.width:,} x {size.height:,}" + (f" pixels in {frames:,} frames" if frames > 1 else "")
-    raise TooManyPixelsError(
-        f"{subject} has {shape}, {size.pixels * frames:,} pixels in total; at most {limit:,} are allowed."
-    )
 
 
 @dataclass(frozen=True)
@@ -65,14 +53,14 @@ def _open_bmp(content: bytes, limits: Limits) -> "BmpImageFile":
     from PIL.BmpImagePlugin import BmpImageFile
 
     opened = BmpImageFile(io.BytesIO(content))
-    check_pixel_count(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The image")
+    check_decoded_whole(Size(*opened.size), 1, limits)
     return opened
 
 
 @contextmanager
 def _open_heic(content: bytes, limits: Limits) -> Iterator[HeicImage]:
     with open_heic(content) as opened:
-        check_pixel_count(opened.size, 1, min(limits.pixels, MAX_PIXELS), "The image")
+        check_decoded_whole(opened.size, 1, limits)
         yield opened
 
 
@@ -110,9 +98,10 @@ _JPEG_COMPRESSIONS, _YCBCR, _NOT_SUBSAMPLED = (6, 7), 6, (1, 1)
 
 
 def decode_lab_or_ycbcr_tiff(content: bytes, limits: Limits) -> pyvips.Image | None:
-    """A TIFF in 8-bit Lab, which libvips refuses, or in uncompressed YCbCr, which it reads as RGB; None for any other.
+    """A TIFF in 8-bit Lab, which libvips refuses, or in YCbCr, which it reads as RGB; None for any other.
 
-    It is upright. Raises TooManyPixelsError and CorruptMediaError.
+    YCbCr with JPEG compression or subsampling is left to libvips. The image is upright. Raises TooManyPixelsError and
+    CorruptMediaError.
     """
     from PIL.TiffImagePlugin import TiffImageFile
 
@@ -124,7 +113,7 @@ def decode_lab_or_ycbcr_tiff(content: bytes, limits: Limits) -> pyvips.Image | N
     if not needs_pillow:
         return None
     with _ignore_warnings(), _as_corrupt_media("TIFF"), TiffImageFile(io.BytesIO(content)) as opened:
-        check_pixel_count(Size(*opened.size), 1, min(limits.pixels, MAX_PIXELS), "The image")
+        check_decoded_whole(Size(*opened.size), 1, limits)
         opened.load()
         lab = opened.mode == "LAB"
         image = _image((opened if lab else opened.convert("RGB")).tobytes(), Size(*opened.size), 3)
@@ -215,7 +204,7 @@ def decode_animated_avif(content: bytes, count: int, limits: Limits) -> pyvips.I
 
     with _ignore_warnings(), _as_corrupt_media("AVIF"), AvifImageFile(io.BytesIO(content)) as opened:
         size = Size(*opened.size)
-        check_pixel_count(size, count, min(limits.pixels, MAX_PIXELS), "The image")
+        check_decoded_whole(size, count, limits)
         mode = "RGBA" if opened.mode == "RGBA" else "RGB"
         frames, delays_ms = [], []
         for number in range(count):

@@ -1,4 +1,4 @@
-"""Reads and writes the chunks of PNG files: https://www.w3.org/TR/png-3/#5DataRep. Pixels are the caller's."""
+"""Reads and writes the chunks of PNG files: https://www.w3.org/TR/png-3/#5DataRep. Callers compress the pixels."""
 
 import struct
 import zlib

@@ -14,7 +14,8 @@ from defusedxml.minidom import parseString
 #: Larger packets are not parsed; a parsed packet takes up to 50 times its size in memory.
 MAX_XMP_BYTES = 2 * 1024 * 1024
 
-#: Properties with a position, in any namespace: those of EXIF (GPSLatitude) and drones (GpsLatitude, AbsoluteAltitude).
+#: Properties with a position, in any namespace: those of EXIF (GPSLatitude) and drones (AbsoluteAltitude, and a
+#: misspelled Longtitude).
 _POSITION = re.compile(r"gps|.*(latitude|longt?itude|altitude)", re.IGNORECASE)
 
 #: Properties that are never kept: a result is upright; previews show the image before it was cropped or marked; maker
