@@ -4,6 +4,7 @@ import pytest
 
 from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
+from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import with_defaults
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import ledger
@@ -11,7 +12,7 @@ from darkroom.services import s3
 from darkroom.services.redis import files, open_jobs
 from darkroom.tracing import new_traceparent
 from tests.integration.api_jobs import JPEG, MP4, accepted, start
-from tests.integration.conftest import BreakService, Take, Upload
+from tests.integration.conftest import BreakService, Take, Upload, view_of
 from tests.support.gateway import Reply, call
 
 
@@ -38,6 +39,13 @@ def test_an_accepted_job_is_in_the_ledger_in_redis_and_in_the_queue(upload: Uplo
     }
     assert message["headers"]["traceparent"] == traceparent
     assert call("GET", reply.headers["location"]).json == job | {"queue_position": 1}
+
+
+def test_a_job_is_in_the_ledger_and_in_redis_before_the_response(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+
+    assert view_of(job_id).status is Status.QUEUED
+    assert s3.exists(ledger.job_key(job_id))
 
 
 def test_a_job_is_accepted_during_an_outage_of_the_broker(upload: Upload, break_service: BreakService) -> None:

@@ -9,9 +9,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, uploads
+from darkroom.jobs import uploads
 from darkroom.services import s3
 from darkroom.services.redis import files, slots
 from darkroom.services.redis.client import redis_client
@@ -316,11 +315,3 @@ def test_an_identifier_in_upper_case_is_the_same_file() -> None:
     file_id = send(JPEG).json["file_id"]
 
     assert call("GET", f"/files/{file_id.upper()}").json["file_id"] == file_id
-
-
-def test_a_job_is_in_the_ledger_and_in_redis_before_the_response() -> None:
-    file_id = send(JPEG).json["file_id"]
-    reply = call("POST", "/jobs", json_body={"file_id": file_id, "operation": "thumbnail"})
-
-    assert view_of(reply.json["job_id"]).status is Status.QUEUED
-    assert s3.exists(ledger.job_key(reply.json["job_id"]))

@@ -8,7 +8,6 @@ from PIL import Image
 
 from darkroom.contracts.video_params import VideoMetadataParams
 from darkroom.errors import TooManyPixelsError
-from darkroom.images.icc import profile_name
 from functions.video_metadata.app import video_metadata
 from tests.media.make_images import (
     add_alpha,
@@ -173,24 +172,6 @@ def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
 
     assert (stream["frame_count"], stream["width_px"], stream["height_px"]) == (4, 48, 32)
     assert (stream["codec"], stream["alpha"], stream["duration_s"]) == ("av1", False, None)
-
-
-@pytest.mark.parametrize(("name", "expected"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
-def test_a_profile_is_described_by_its_own_name(name: str, expected: str) -> None:
-    assert expected in (profile_name(icc_profile(name)) or "")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\0" * 200,
-        icc_profile("p3")[:140],
-        b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
-    ],
-)
-def test_a_profile_without_a_name_has_none(content: bytes) -> None:
-    assert profile_name(content) is None
 
 
 def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
