@@ -200,7 +200,7 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "80"))
 
 
-def test_every_accepted_job_ends_once_whatever_happens_in_whatever_order() -> None:
+def test_every_accepted_job_ends_once_after_any_steps_and_failures_in_any_order() -> None:
     run_state_machine_as_test(
         JobLifecycle,
         settings=settings(

@@ -273,7 +273,7 @@ def test_poller_reconnects_after_the_connection_was_lost(
     assert function.at_once == 1
 
 
-def test_batch_in_flight_when_the_connection_is_lost_is_redelivered_after_the_first_invocation_ended(
+def test_batch_in_flight_on_a_lost_connection_is_redelivered_after_its_invocation_ended(
     queue: Queue, poll: StartPoller, function: Function, relay: Relay
 ) -> None:
     function.takes_s = 1.0

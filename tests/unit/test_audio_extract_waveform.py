@@ -14,7 +14,7 @@ from tests.support.sources import make_task
 Clips = Callable[[str], Path]
 
 
-def test_the_waveform_shows_the_levels_of_the_audio(clips: Clips, tmp_path: Path) -> None:
+def test_waveform_shows_the_levels_of_the_audio(clips: Clips, tmp_path: Path) -> None:
     requested = AudioExtractParams(format="wav", waveform=["json", "png", "svg"], waveform_points=100)
     _, data, png, svg = audio_extract(make_task(clips("ping.wav"), tmp_path), requested)
 

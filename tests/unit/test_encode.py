@@ -141,7 +141,7 @@ def test_automatic_format_of_a_large_photograph_is_jpeg_because_avif_is_slow(tmp
     assert resized(content, tmp_path, width=1200, format="auto").format == "AVIF"
 
 
-def test_automatic_format_of_an_image_one_pixel_wide(tmp_path: Path) -> None:
+def test_automatic_format_is_chosen_for_an_image_one_pixel_wide(tmp_path: Path) -> None:
     assert resized(encode(Image.new("RGB", (1, 5)), "PNG"), tmp_path, format="auto").size == (1, 5)
 
 

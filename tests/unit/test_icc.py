@@ -94,7 +94,7 @@ def test_kept_profile_shows_the_original_colors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
-def test_a_profile_is_described_by_its_own_name(name: str, expected: str) -> None:
+def test_profile_is_described_by_its_own_name(name: str, expected: str) -> None:
     assert expected in (profile_name(icc_profile(name)) or "")
 
 
@@ -107,5 +107,5 @@ def test_a_profile_is_described_by_its_own_name(name: str, expected: str) -> Non
         b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
     ],
 )
-def test_a_profile_without_a_name_has_none(content: bytes) -> None:
+def test_profile_without_a_name_has_none(content: bytes) -> None:
     assert profile_name(content) is None

@@ -49,7 +49,7 @@ def camera_exif(**more: str) -> bytes:
 CAMERA_EXIF = camera_exif(lens="Lens 50 mm", at="2021:05:01 12:30:00", offset="+02:00")
 
 
-def test_an_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_path: Path) -> None:
+def test_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_path: Path) -> None:
     video = describe(clips("video.mp4"), tmp_path)
     document, stream = describe_image(
         encode(photograph(), "JPEG", exif=CAMERA_EXIF, icc_profile=icc_profile("p3")), tmp_path
@@ -68,7 +68,7 @@ def test_an_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_pa
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_the_time_and_the_camera_of_an_image_are_included_and_the_location_is_not(tmp_path: Path, fmt: str) -> None:
+def test_time_and_the_camera_of_an_image_are_included_and_the_location_is_not(tmp_path: Path, fmt: str) -> None:
     document, _ = describe_image(encode(photograph(), fmt, exif=CAMERA_EXIF), tmp_path)
 
     assert document["tags"] == {
@@ -143,7 +143,7 @@ def test_every_kind_of_image_is_recognized(
 
 @pytest.mark.parametrize("fmt", ["JPEG", "TIFF", "HEIF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, orientation: int) -> None:
+def test_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, orientation: int) -> None:
     _, stream = describe_image(encode_oriented(photograph(), orientation, fmt), tmp_path)
 
     assert (stream["width_px"], stream["height_px"]) == (600, 400)
@@ -153,7 +153,7 @@ def test_the_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, ori
 
 
 @pytest.mark.parametrize("fmt", ["GIF", "WEBP", "PNG"])
-def test_an_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str) -> None:
+def test_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str) -> None:
     document, stream = describe_image(encode_animation(fmt, animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["frame_rate"], stream["plays"]) == (4, 12.5, 4)
@@ -161,20 +161,20 @@ def test_an_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str)
     assert (stream["width_px"], stream["height_px"]) == (48, 32)
 
 
-def test_the_duration_of_an_animation_is_rounded(tmp_path: Path) -> None:
+def test_duration_of_an_animation_is_rounded(tmp_path: Path) -> None:
     document, _ = describe_image(encode_animation("PNG", animation_frames((48, 32), 3), frame_ms=100), tmp_path)
 
     assert repr(document["duration_s"]) == "0.3"
 
 
-def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
+def test_animated_avif_has_frames(tmp_path: Path) -> None:
     _, stream = describe_image(encode_animation("AVIF", animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["width_px"], stream["height_px"]) == (4, 48, 32)
     assert (stream["codec"], stream["alpha"], stream["duration_s"]) == ("av1", False, None)
 
 
-def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
+def test_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
     whole = encode(photograph(), "PNG")
     _, stream = describe_image(whole[: len(whole) // 2], tmp_path)
 
@@ -182,7 +182,7 @@ def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [decompression_bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
-def test_an_image_beyond_the_pixel_limit_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_image_beyond_the_pixel_limit_is_rejected(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "image"
     file.write_bytes(content)
 
