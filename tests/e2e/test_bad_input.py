@@ -10,8 +10,9 @@ import pytest
 from darkroom.jobs.workdir import RUN_PREFIX
 from localstack.services import scratch
 from localstack.settings import load
-from tests.e2e.conftest import MEDIA, Clips, Params, Service
+from tests.e2e.conftest import MEDIA, Params, Service
 from tests.media.make_images import decompression_bomb
+from tests.support.videos import Clips
 
 PHOTO = (MEDIA / "rocket.jpg").read_bytes()
 PNG = (MEDIA / "chelsea.png").read_bytes()
@@ -99,7 +100,7 @@ def test_video_cut_off_before_its_index_fails_the_job(service: Service, clips: C
 
 @pytest.mark.parametrize("operation", ["video_compress", "audio_extract"])
 def test_video_cut_off_after_its_index_fails_the_job(service: Service, clips: Clips, operation: str) -> None:
-    file_id = service.file(clips("cut_behind_its_index.mp4").read_bytes(), "half.mp4")
+    file_id = service.file(clips("cut_after_its_index.mp4").read_bytes(), "half.mp4")
 
     assert_failed(service.run(file_id, operation), "corrupt_media")
 

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import Clips, Service
+from tests.e2e.conftest import Service
+from tests.support.videos import Clips
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
 

@@ -1,4 +1,4 @@
-"""What the deployed service shows of itself."""
+"""Health, documentation, catalog of operations and root page of the deployed service."""
 
 import httpx
 

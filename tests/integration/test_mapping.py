@@ -27,7 +27,10 @@ TIMEOUT_S = 15.0
 
 
 class Function:
-    """Replaces a Lambda function: records events, takes `takes_s` seconds, fails the first `failures` times."""
+    """Replaces a Lambda function: records events, takes `takes_s` seconds, fails the first `failures` times.
+
+    `at_once` is the largest number of simultaneous invocations.
+    """
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -132,7 +135,7 @@ def poll(queue: Queue, function: Function, relay: Relay, monkeypatch: pytest.Mon
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 

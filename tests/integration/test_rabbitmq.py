@@ -94,7 +94,7 @@ def test_connection_has_a_tcp_timeout_shorter_than_an_api_call(monkeypatch: pyte
 
     rabbitmq._open()
 
-    # An API call has 29 seconds, for the retry on a new connection as well.
+    # An API call has 29 seconds, which include the retry on a new connection.
     assert opened[0].tcp_options["TCP_USER_TIMEOUT"] <= 10_000
 
 

@@ -333,9 +333,7 @@ def test_redis_that_does_not_respond_is_unavailable_within_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         address = silent.getsockname()
-        for _ in range(
-            3
-        ):  # they fill the backlog, so later connections get no response, as from a machine that is gone
+        for _ in range(3):  # fills the backlog: further connections get no response, as from an unreachable host
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(address)

@@ -1,4 +1,4 @@
-"""Sweep completes what was interrupted or lost, and one unreadable record or one outage does not stop the rest."""
+"""Sweep completes what was interrupted or lost. An unreadable record or an outage does not stop the rest."""
 
 import time
 from typing import Any

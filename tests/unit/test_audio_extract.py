@@ -1,4 +1,5 @@
-from collections.abc import Callable
+"""Results of audio_extract: formats, copies, channels, bit depth, tags, progress, and refused files."""
+
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,7 @@ from darkroom.errors import (
 from functions.audio_extract.app import audio_extract
 from tests.support.audio_extract import EXPECTED, extract, mean_volume_db, packet_hashes, raw_duration_s
 from tests.support.sources import make_task
-from tests.support.videos import ffprobe, only_stream
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips, ffprobe, only_stream
 
 # Results -----------------------------------------------------------------------------------------------------------
 
@@ -142,7 +140,7 @@ def test_video_without_audio_is_rejected(clips: Clips, tmp_path: Path, name: str
         extract(clips(name), tmp_path, format="mp3")
 
 
-@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4", "cut.mkv"])
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_after_its_index.mp4", "cut.mkv"])
 @pytest.mark.parametrize("fmt", ["m4a", "mp3"])
 def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str, fmt: str) -> None:
     with pytest.raises(CorruptMediaError):

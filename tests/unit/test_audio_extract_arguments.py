@@ -1,3 +1,5 @@
+"""FFmpeg's arguments for audio_extract: copy or encode, bit rates, bit depths."""
+
 from dataclasses import replace
 from pathlib import Path
 

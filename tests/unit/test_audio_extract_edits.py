@@ -1,13 +1,12 @@
-from collections.abc import Callable
+"""Changes that audio_extract makes on request: track, excerpt, fades, loudness, mono."""
+
 from pathlib import Path
 
 import pytest
 
 from darkroom.errors import InvalidRequestError
 from tests.support.audio_extract import EXPECTED, extract, packet_hashes, peak_levels, raw_duration_s
-from tests.support.videos import duration_s, loudness_lufs, only_stream
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips, duration_s, loudness_lufs, only_stream
 
 
 def test_requested_track_is_extracted(clips: Clips, tmp_path: Path) -> None:

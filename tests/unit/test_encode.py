@@ -164,9 +164,7 @@ def test_jpeg_is_progressive_on_request_or_when_small(
 def test_transparent_parts_of_a_jpeg_get_the_background_color(tmp_path: Path, mode: str, background: str) -> None:
     image = Image.new("RGBA", (60, 60), (90, 90, 90, 255))
     image.paste((0, 0, 0, 0), (0, 0, 30, 60))
-    content = encode(image.convert(mode), "PNG", **({"transparency": 0} if mode == "P" else {}))
-    if mode == "P":
-        content = encode(image, "GIF")
+    content = encode(image, "GIF") if mode == "P" else encode(image.convert(mode), "PNG")
     result = resized(content, tmp_path, width=60, format="jpeg", background=background, quality=100)
     pixel = list(pixel_of(result.convert("RGB"), (10, 30)))
     expected = parse_color(background).on_white

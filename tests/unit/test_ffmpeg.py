@@ -1,8 +1,9 @@
+"""Runs of FFmpeg: progress, cancellation, deadlines, and the limits of the child process."""
+
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from darkroom.errors import (
 from darkroom.media.task import Task
 from tests.support.leftovers import children, processes, wait_until
 from tests.support.sources import make_task
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 pytestmark = pytest.mark.usefixtures("no_leftover_processes")
 

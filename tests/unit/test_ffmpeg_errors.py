@@ -1,5 +1,6 @@
+"""How the exit codes and messages of FFmpeg become errors."""
+
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,7 @@ from darkroom.errors import (
     WorkerDiedError,
 )
 from tests.support.sources import make_task
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 pytestmark = pytest.mark.usefixtures("no_leftover_processes")
 

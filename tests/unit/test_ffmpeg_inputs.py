@@ -1,4 +1,5 @@
-from collections.abc import Callable
+"""How FFmpeg opens files and URLs: one demuxer, few protocols, and errors of the network and of the file."""
+
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,7 @@ from darkroom.errors import (
 from darkroom.media.task import Task
 from tests.support.range_server import serve_file
 from tests.support.sources import LocalSource, make_task
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 pytestmark = pytest.mark.usefixtures("no_leftover_processes")
 
@@ -84,7 +84,7 @@ def test_playlist_would_be_followed_without_the_allow_lists(task: Task, clips: C
     playlist = task.directory / "video.m3u8"
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:{clips('video.ts')}\n#EXT-X-ENDLIST\n")
 
-    ffmpeg.run("ffmpeg", ["-i", str(playlist), "-f", "null", "-"], task)  # so that the test above is not vacuous
+    ffmpeg.run("ffmpeg", ["-i", str(playlist), "-f", "null", "-"], task)  # so the test above can fail
 
 
 def test_video_with_more_pixels_than_allowed_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_transfer_that_is_cut_off_is_a_storage_error(task: Task, clips: Clips, n
 
 
 def test_truncated_file_is_a_media_error_by_path_and_by_url(task: Task, clips: Clips) -> None:
-    cut = clips("cut_behind_its_index.mp4")
+    cut = clips("cut_after_its_index.mp4")
     with serve_file(cut) as server:
         for location in (server.url, str(cut)):
             with pytest.raises(CorruptMediaError, match="cut short"):

@@ -1,4 +1,4 @@
-"""Clients see the code and a message of each error, but no internal names."""
+"""Failures as clients see them: the code and a message of each error, but no internal names."""
 
 import pytest
 

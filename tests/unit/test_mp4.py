@@ -1,3 +1,5 @@
+"""The ends of the tracks, read from the boxes of an MP4."""
+
 from pathlib import Path
 
 from darkroom.av.mp4 import track_ends_s

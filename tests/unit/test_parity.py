@@ -20,9 +20,9 @@ def camel(word: str) -> str:
 
 
 def gaps(operation: str, root: Path, template: Template) -> list[str]:
-    """What an operation lacks, one sentence each."""
+    """What is missing for an operation, one sentence each."""
     function, mapping = f"{camel(operation)}Function", f"{camel(operation)}Mapping"
-    there = {
+    found = {
         f"functions/{operation}/app.py is missing: it holds the operation's code and its handler.": (
             root / "functions" / operation / "app.py"
         ).is_file(),
@@ -37,7 +37,7 @@ def gaps(operation: str, root: Path, template: Template) -> list[str]:
             root / "tests" / "events" / f"{operation}.json"
         ).is_file(),
     }
-    return [sentence for sentence, found in there.items() if not found]
+    return [sentence for sentence, exists in found.items() if not exists]
 
 
 @pytest.mark.parametrize("operation", Operation)

@@ -1,3 +1,5 @@
+"""What a probe reads from ffprobe's JSON, and its limits."""
+
 from fractions import Fraction
 
 import pytest

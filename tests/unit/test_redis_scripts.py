@@ -1,4 +1,4 @@
-"""The Lua scripts as text: each is used, names its arguments where it begins, and includes what exists."""
+"""The Lua scripts as text: each is used, names its arguments at its start, and includes parts that exist."""
 
 import re
 

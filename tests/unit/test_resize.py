@@ -1,3 +1,5 @@
+"""Results of resize: size, format, quality, transparency, animations, limits."""
+
 from pathlib import Path
 from random import Random
 

@@ -1,3 +1,5 @@
+"""Results of thumbnail: exact size, crop, orientation, format, transparency, animations."""
+
 from pathlib import Path
 
 import pytest

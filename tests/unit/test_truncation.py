@@ -1,3 +1,5 @@
+"""Truncated files, detected by their structure or by the duration of the output."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""FFmpeg's arguments for video_compress: codecs, size, audio."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def probe_with_audio() -> Probe:
 
 
 def plan_for(found: Probe, params: VideoCompressParams, size: Size) -> CompressionPlan:
-    """The plan for a source, which stays closed."""
+    """The plan for a probe of a source, which is not opened."""
     audio = found.default_audio_stream()
     encoding = audio_arguments(audio, params.audio_bitrate_kbps, container=MP4) if audio else []
     other_arguments = [*encoding, *tag_arguments(found, audio)]

@@ -1,3 +1,5 @@
+"""The search for the largest CRF that reaches an SSIM."""
+
 from collections.abc import Callable
 from random import Random
 

@@ -1,13 +1,12 @@
-from collections.abc import Callable
+"""Results of video_compress that are black or silent by mistake are rejected."""
+
 from pathlib import Path
 
 import pytest
 
 from darkroom.errors import InternalError
 from tests.support.video_compress import compress
-from tests.support.videos import duration_s
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips, duration_s
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])

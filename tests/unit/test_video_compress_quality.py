@@ -1,3 +1,5 @@
+"""The samples of a video at which video_compress measures quality."""
+
 from itertools import pairwise
 
 import pytest

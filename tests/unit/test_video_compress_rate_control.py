@@ -1,5 +1,6 @@
+"""Goals of video_compress: CRF, bit rate, size in bytes, SSIM."""
+
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,7 @@ from functions.video_compress.app import video_compress
 from tests.media.make_clips import ORIGINAL
 from tests.support.sources import make_task
 from tests.support.video_compress import check_rendition, compress
-from tests.support.videos import duration_s, frame_times_s, mean_av1_ssim, mean_ssim, only_stream, stream_kinds
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips, duration_s, frame_times_s, mean_av1_ssim, mean_ssim, only_stream, stream_kinds
 
 # CRF -----------------------------------------------------------------------------------------------------------------
 

@@ -1,3 +1,5 @@
+"""The search for the bit rate that fills the allowed bytes."""
+
 from collections.abc import Callable
 
 import pytest

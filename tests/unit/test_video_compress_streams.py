@@ -1,13 +1,12 @@
-from collections.abc import Callable
+"""Audio, subtitles, chapters and tags in results of video_compress."""
+
 from pathlib import Path
 
 import pytest
 
 from tests.media.make_clips import ORIGINAL
 from tests.support.video_compress import compress
-from tests.support.videos import duration_s, ffprobe, loudness_lufs, only_stream, stream_kinds, subtitle_text
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips, duration_s, ffprobe, loudness_lufs, only_stream, stream_kinds, subtitle_text
 
 
 def test_video_without_audio_is_compressed_without_audio(clips: Clips, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
+"""The document of video_metadata about video and audio, key frames, and refused files."""
+
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,7 @@ from functions.video_metadata.app import video_metadata
 from tests.support.range_server import serve_file
 from tests.support.sources import LocalSource, make_task
 from tests.support.video_metadata import describe, only_entry
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips
 
 # Video and audio ---------------------------------------------------------------------------------------------------
 
@@ -211,7 +210,7 @@ def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: 
 # Bad input -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4", "cut.mkv"])
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_after_its_index.mp4", "cut.mkv"])
 def test_truncated_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(CorruptMediaError, match="cut short"):
         describe(clips(name), tmp_path)

@@ -1,3 +1,5 @@
+"""The document of video_metadata about images."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +26,7 @@ from tests.media.make_images import (
 )
 from tests.support.sources import make_task
 from tests.support.video_metadata import describe, only_entry
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 
 def describe_image(content: bytes, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+"""A single frame of video_thumbnail: time, format, size, orientation, and refused files."""
+
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,7 @@ from tests.support.image_checks import mean_difference, open_result
 from tests.support.range_server import serve_file
 from tests.support.sources import LocalSource, make_task
 from tests.support.video_thumbnail import brightness, brightness_after, take_frame
-from tests.support.videos import frame_at
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips, frame_at
 
 # Results -------------------------------------------------------------------------------------------------------------
 
@@ -236,7 +234,7 @@ def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> N
 
 
 def test_truncated_video_yields_only_the_frames_it_has(clips: Clips, tmp_path: Path) -> None:
-    cut = clips("cut_behind_its_index.mp4")
+    cut = clips("cut_after_its_index.mp4")
 
     assert (
         mean_difference(take_frame(cut, tmp_path, time_s=0.1), take_frame(clips("video.mp4"), tmp_path, time_s=0.1))

@@ -1,3 +1,5 @@
+"""FFmpeg's arguments for video_thumbnail: seeking, filters, times."""
+
 from pathlib import Path
 
 import pytest

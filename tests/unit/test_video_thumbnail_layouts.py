@@ -1,5 +1,6 @@
+"""Several frames, sprite sheets and animated previews of video_thumbnail."""
+
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,7 @@ from functions.video_thumbnail.app import video_thumbnail
 from tests.support.image_checks import mean_difference, open_result
 from tests.support.sources import make_task
 from tests.support.video_thumbnail import brightness, brightness_after, render, take_frame
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 
 def test_several_frames_are_evenly_spread_and_numbered(clips: Clips, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""Watermarks: position, size, opacity, overlays, formats, animations, and refused overlays."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,6 @@
 """Text watermarks: scripts, fonts, size, color, outline, rotation, tiles, blend modes."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from itertools import pairwise
@@ -252,8 +253,11 @@ def _mean(image: Image.Image, box: tuple[int, int, int, int]) -> float:
 @pytest.mark.parametrize("size", [(1, 1), (500, 3), (3, 500), (1000, 1000)])
 def test_rotated_overlay_fits_into_its_room(rotation: float, size: tuple[int, int]) -> None:
     fitted = fit_overlay(Size(*size), 5.0, Size(300, 200), rotation)
+    cos, sin = abs(math.cos(math.radians(rotation))), abs(math.sin(math.radians(rotation)))
     assert fitted.width >= 1
     assert fitted.height >= 1
+    assert fitted.width * cos + fitted.height * sin <= 300 + 1.5  # the sides are rounded to whole pixels
+    assert fitted.width * sin + fitted.height * cos <= 200 + 1.5
     if not rotation:
         assert fitted.width <= 300
         assert fitted.height <= 200

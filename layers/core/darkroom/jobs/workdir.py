@@ -1,7 +1,7 @@
 """The temporary directory of a run, removed when the run is over.
 
 When a function's process dies, Lambda starts it again with the same /tmp and clears nothing, so gigabytes of a dead
-run would be missing to the next ones. Each run therefore removes what dead runs left. Locks tell those from runs in
+run would be missing to the next ones. Each run therefore removes what crashed runs left. Locks tell those from runs in
 flight, because emulated functions may share a temporary directory.
 """
 
@@ -21,7 +21,7 @@ def run_directory() -> Iterator[Path]:
     """A new empty directory for one run."""
     root = Path(tempfile.gettempdir())
     with contextlib.ExitStack() as stack:
-        with _locked(root):  # else another process could take a new directory for a dead run's before it is locked
+        with _locked(root):  # else another process could take a new directory for a crashed run's before it is locked
             _remove_leftovers(root)
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=RUN_PREFIX, dir=root)))
             stack.enter_context(_locked(directory))
