@@ -1,12 +1,11 @@
 """How results are encoded: their size in bytes, the format by content, JPEG options, and the limits of the encoders."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
-from darkroom.contracts.image_params import ImageFormat, ResizeParams
+from darkroom.contracts.image_params import ImageFormat
 from darkroom.errors import ResultTooLargeError, TooManyPixelsError
 from darkroom.images import encode as encoding
 from darkroom.images.color import RgbaColor, parse_color
@@ -14,23 +13,12 @@ from darkroom.images.encode import EncodeOptions, choose_format, encode_image
 from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition
-from functions.resize.app import resize
 from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, large_photo, photograph
 from tests.support.image_checks import content_of, mean_difference, open_result, pixel_of
+from tests.support.resize import resize_rendition, resized
 from tests.support.sources import make_task
 
 FORMATS: list[ImageFormat] = ["jpeg", "png", "webp", "avif", "gif"]
-
-
-def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:
-    """The rendition at a width of 300 pixels unless `params` say otherwise."""
-    (folder / "source").write_bytes(content)
-    (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate({"width": 300, **params}))
-    return rendition
-
-
-def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:
-    return open_result(resize_rendition(content, folder, **params))
 
 
 def size_of(rendition: Rendition) -> int:

@@ -7,24 +7,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from darkroom.contracts.image_params import ImageFormat, ResizeParams
+from darkroom.contracts.image_params import ImageFormat
 from darkroom.images.icc import profile_name
 from darkroom.media.task import Rendition
-from functions.resize.app import resize
 from tests.media.make_images import convert_profile, encode, gray_profile, icc_profile, photograph
-from tests.support.image_checks import content_of, mean_difference, open_result
-from tests.support.sources import make_task
-
-
-def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:
-    """The rendition at a width of 300 pixels."""
-    (folder / "source").write_bytes(content)
-    (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate({"width": 300, **params}))
-    return rendition
-
-
-def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:
-    return open_result(resize_rendition(content, folder, **params))
+from tests.support.image_checks import content_of, mean_difference
+from tests.support.resize import resize_rendition, resized
 
 
 def open_with_profile(rendition: Rendition) -> Image.Image:

@@ -11,7 +11,7 @@ from darkroom.contracts.video_params import VideoMetadataParams
 from darkroom.errors import CorruptMediaError, DarkroomError, UnsupportedMediaTypeError
 from functions.video_metadata.app import video_metadata
 from tests.support.range_server import serve_file
-from tests.support.sources import LocalSource, make_task
+from tests.support.sources import UrlSource, make_task
 from tests.support.video_metadata import describe, only_entry
 from tests.support.videos import Clips
 
@@ -193,15 +193,8 @@ def test_every_container_is_read(clips: Clips, tmp_path: Path, name: str) -> Non
 def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: Path) -> None:
     video = clips("long.mp4")
 
-    class UrlSource(LocalSource):
-        def ffmpeg_input(self) -> str:
-            return server.url
-
-        def download(self) -> Path:
-            raise AssertionError("the whole file was downloaded")
-
     with serve_file(video) as server:
-        (by_url,) = video_metadata(make_task(UrlSource(video), tmp_path), VideoMetadataParams())
+        (by_url,) = video_metadata(make_task(UrlSource(video, server.url), tmp_path), VideoMetadataParams())
 
     assert by_url.document == describe(video, tmp_path)
     assert server.sent_bytes < video.stat().st_size / 3 + keyframes.MAX_SCAN_BYTES

@@ -19,7 +19,7 @@ from darkroom.errors import (
 from functions.video_thumbnail.app import video_thumbnail
 from tests.support.image_checks import mean_difference, open_result
 from tests.support.range_server import serve_file
-from tests.support.sources import LocalSource, make_task
+from tests.support.sources import UrlSource, make_task
 from tests.support.video_thumbnail import brightness, brightness_after, take_frame
 from tests.support.videos import Clips, frame_at
 
@@ -203,15 +203,10 @@ def test_white_in_hdr_is_white_in_sdr(clips: Clips, tmp_path: Path) -> None:
 def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: Path) -> None:
     video = clips("long.mp4")
 
-    class UrlSource(LocalSource):
-        def ffmpeg_input(self) -> str:
-            return server.url
-
-        def download(self) -> Path:
-            raise AssertionError("the whole file was downloaded")
-
     with serve_file(video) as server:
-        (rendition,) = video_thumbnail(make_task(UrlSource(video), tmp_path), VideoThumbnailParams(time_s=25))
+        (rendition,) = video_thumbnail(
+            make_task(UrlSource(video, server.url), tmp_path), VideoThumbnailParams(time_s=25)
+        )
     by_url = open_result(rendition)
 
     assert mean_difference(by_url, take_frame(video, tmp_path, time_s=25)) < 1

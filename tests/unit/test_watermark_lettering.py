@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,9 @@ from tests.media.make_images import MEDIA, animation_frames, encode, encode_anim
 from tests.support.image_checks import changed_box, mean_difference, open_result
 from tests.support.sources import make_task
 
+pytestmark = pytest.mark.usefixtures("watermark_font")
+
 FONT = MEDIA / "fonts" / "DejaVuSans.ttf"
-
-
-@pytest.fixture(autouse=True)
-def _font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
-    fonts.font_files.cache_clear()
-    yield
-    fonts.font_files.cache_clear()
 
 
 def draw(folder: Path, text: str, size: tuple[int, int] = (800, 400), **params: Any) -> Image.Image:
