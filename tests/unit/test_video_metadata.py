@@ -103,6 +103,7 @@ def test_location_is_not_included(clips: Clips, tmp_path: Path, name: str) -> No
         ("slides.mp4", None),
         ("slides.mkv", None),
         ("black.mp4", None),
+        ("video.webm", None),
     ],
 )
 def test_key_frame_interval_is_measured_where_two_key_frames_are_seen(
@@ -111,11 +112,11 @@ def test_key_frame_interval_is_measured_where_two_key_frames_are_seen(
     assert only_entry(describe(clips(name), tmp_path), "video")["key_frame_interval_s"] == interval_s
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "webm", "avi", "ts", "mpg", "flv", "wmv"])
+@pytest.mark.parametrize("suffix", ["mkv", "avi", "ts", "mpg", "flv", "wmv"])
 def test_key_frames_are_found_in_every_container(clips: Clips, tmp_path: Path, suffix: str) -> None:
     interval_s = only_entry(describe(clips(f"video.{suffix}"), tmp_path), "video")["key_frame_interval_s"]
 
-    assert interval_s is None or 0.03 < interval_s < 2
+    assert interval_s == pytest.approx(0.5, abs=0.05)
 
 
 def test_key_frame_interval_is_the_longest_between_display_times() -> None:
