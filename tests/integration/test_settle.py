@@ -175,6 +175,6 @@ def test_replay_publishes_valid_parked_messages_and_keeps_invalid_ones(make_job:
 
 
 @pytest.mark.parametrize("command", [{"parked": "burn"}, {"parked": "list", "limit": 0}])
-def test_invalid_command_is_rejected(command: dict[str, Any]) -> None:
+def test_invalid_command_is_refused(command: dict[str, Any]) -> None:
     with pytest.raises(events.MalformedMessageError):
         app.handler(command, None)

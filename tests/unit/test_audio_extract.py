@@ -135,14 +135,14 @@ def test_progress_grows_to_the_end(clips: Clips, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["silent.mp4", "tiny.mp4", "interlaced.ts"])
-def test_video_without_audio_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_video_without_audio_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(NoAudioStreamError, match="no audio"):
         extract(clips(name), tmp_path, format="mp3")
 
 
 @pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_after_its_index.mp4", "cut.mkv"])
 @pytest.mark.parametrize("fmt", ["m4a", "mp3"])
-def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str, fmt: str) -> None:
+def test_damaged_video_is_refused(clips: Clips, tmp_path: Path, name: str, fmt: str) -> None:
     with pytest.raises(CorruptMediaError):
         extract(clips(name), tmp_path, format=fmt)
 
@@ -155,7 +155,7 @@ def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str, fmt:
         (b"\xff\xd8\xff\xe0", WrongMediaKindError),
     ],
 )
-def test_file_that_is_neither_audio_nor_video_is_rejected(
+def test_file_that_is_neither_audio_nor_video_is_refused(
     tmp_path: Path, content: bytes, error: type[DarkroomError]
 ) -> None:
     file = tmp_path / "audio.mp3"

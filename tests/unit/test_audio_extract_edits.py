@@ -55,12 +55,12 @@ def test_fade_in_starts_where_delayed_audio_starts(clips: Clips, tmp_path: Path)
     assert levels[12] == pytest.approx(whole[12], rel=0.05)
 
 
-def test_excerpt_before_the_audio_is_rejected(clips: Clips, tmp_path: Path) -> None:
+def test_excerpt_before_the_audio_is_refused(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match=r"starts at 0\.5"):
         extract(clips("late_audio.mp4"), tmp_path, duration_s=0.3)
 
 
-def test_excerpt_after_the_end_is_rejected(clips: Clips, tmp_path: Path) -> None:
+def test_excerpt_after_the_end_is_refused(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match=r"2\.0 seconds long; start_s is 5\.0"):
         extract(clips("audio.wav"), tmp_path, start_s=5)
 

@@ -117,7 +117,7 @@ def test_pixel_limit_applies_to_the_coded_and_the_displayed_size() -> None:
         check_frame_size(probe_of({**VIDEO, "width": 0}).video_stream(), LIMITS)
 
 
-def test_file_beyond_the_duration_limit_is_rejected_with_both_durations() -> None:
+def test_file_beyond_the_duration_limit_is_refused_with_both_durations() -> None:
     check_duration(probe_of(VIDEO, duration="100"), LIMITS)
     check_duration(probe_of(VIDEO), LIMITS)
     with pytest.raises(TooLongError, match="101 seconds"):

@@ -43,7 +43,7 @@ def test_complete_mp4_passes(tmp_path: Path, content: bytes) -> None:
         FTYP + LONG_MDAT + (1 << 40).to_bytes(8) + b"x" * 500,
     ],
 )
-def test_mp4_with_less_media_than_stated_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_mp4_with_less_media_than_stated_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "video.mp4"
     file.write_bytes(content)
 
@@ -77,7 +77,7 @@ def test_complete_matroska_file_passes(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "content", [build_matroska(b"\x85", b"data"), build_matroska(b"\x01" + (500).to_bytes(7), b"x" * 400)]
 )
-def test_matroska_file_with_less_media_than_stated_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_matroska_file_with_less_media_than_stated_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "video.mkv"
     file.write_bytes(content)
 
@@ -101,7 +101,7 @@ def test_matroska_file_with_less_media_than_stated_is_rejected(tmp_path: Path, c
         ("10", "10", 5.0, "mp3", True),
     ],
 )
-def test_video_that_lacks_more_than_one_frame_is_rejected(
+def test_video_that_lacks_more_than_one_frame_is_refused(
     stated: str | None, container: str | None, output_s: float | None, demuxer: str, complete: bool
 ) -> None:
     source = probe_of({**VIDEO, "duration": stated}, duration=container)
@@ -124,7 +124,7 @@ def test_video_with_dropped_frames_may_lack_one_of_the_remaining_frames() -> Non
 
 
 @pytest.mark.parametrize(("stated", "output_s"), [("10", 9.7), ("1000", 989.0)])
-def test_audio_that_lacks_more_than_the_tolerance_is_rejected(stated: str, output_s: float) -> None:
+def test_audio_that_lacks_more_than_the_tolerance_is_refused(stated: str, output_s: float) -> None:
     source = probe_of({**AUDIO, "duration": stated})
 
     check_output_duration(source.audio_stream(), output_s + 0.06 * float(stated) / 10, demuxer="mov")

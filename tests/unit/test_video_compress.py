@@ -213,13 +213,13 @@ def test_canceled_job_and_job_past_its_deadline_end_early(clips: Clips, tmp_path
 
 
 @pytest.mark.parametrize("name", ["audio_only.mp4", "audio.mp3", "cover.mp3"])
-def test_file_without_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_file_without_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(NoVideoStreamError):
         compress(clips(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_after_its_index.mp4", "cut.mkv", "noise.mp4"])
-def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_damaged_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(CorruptMediaError):
         compress(clips(name), tmp_path)
 
@@ -232,7 +232,7 @@ def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> N
         (b"GIF89a", WrongMediaKindError),
     ],
 )
-def test_file_that_is_not_a_video_is_rejected(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
+def test_file_that_is_not_a_video_is_refused(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
     file = tmp_path / "video.mp4"
     file.write_bytes(content)
 

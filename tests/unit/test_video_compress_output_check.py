@@ -10,7 +10,7 @@ from tests.support.videos import Clips, duration_s
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
-def test_result_that_is_black_by_mistake_is_rejected(
+def test_result_that_is_black_by_mistake_is_refused(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
     blackening = "scale=64:36,drawbox=c=black:t=fill,format=yuv420p"
@@ -28,7 +28,7 @@ def test_video_with_black_key_frames_is_not_black(clips: Clips, tmp_path: Path, 
     assert duration_s(made) == pytest.approx(duration_s(video), abs=0.04)
 
 
-def test_result_that_is_silent_by_mistake_is_rejected(
+def test_result_that_is_silent_by_mistake_is_refused(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darkroom.av.loudness.gain_filters", lambda _: ["volume=0"])

@@ -62,7 +62,7 @@ def test_smaller_source_gives_a_smaller_result(tmp_path: Path, clips: Clips) -> 
     assert made.stat().st_size <= clips("video.mp4").stat().st_size
 
 
-def test_size_that_is_too_small_is_rejected_with_advice(clips: Clips, tmp_path: Path) -> None:
+def test_size_that_is_too_small_is_refused_with_advice(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(ResultTooLargeError, match="Lower the width"):
         compress(clips("video.mp4"), tmp_path, max_bytes=2_000)
     with pytest.raises(ResultTooLargeError, match="Lower the width"):

@@ -205,7 +205,7 @@ def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_after_its_index.mp4", "cut.mkv"])
-def test_truncated_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_truncated_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(CorruptMediaError, match="cut short"):
         describe(clips(name), tmp_path)
 
@@ -226,7 +226,7 @@ def test_truncated_video_is_rejected(clips: Clips, tmp_path: Path, name: str) ->
         (b"ID3\x04\0\0\0\0\x7f\x7f", CorruptMediaError),
     ],
 )
-def test_file_that_is_not_media_is_rejected(
+def test_file_that_is_not_media_is_refused(
     tmp_path: Path, binaries: Path, content: bytes, error: type[DarkroomError]
 ) -> None:
     file = tmp_path / "video.mp4"

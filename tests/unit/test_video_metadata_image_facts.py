@@ -183,7 +183,7 @@ def test_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [decompression_bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
-def test_image_beyond_the_pixel_limit_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_image_beyond_the_pixel_limit_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "image"
     file.write_bytes(content)
 

@@ -217,13 +217,13 @@ def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["audio_only.mp4", "audio.m4a", "audio.mp3", "cover.mp3", "audio.opus"])
-def test_file_without_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_file_without_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(NoVideoStreamError):
         take_frame(clips(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "noise.mp4"])
-def test_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_damaged_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(CorruptMediaError):
         take_frame(clips(name), tmp_path, time_s=1)
 
@@ -247,7 +247,7 @@ def test_truncated_video_yields_only_the_frames_it_has(clips: Clips, tmp_path: P
         (b"\xff\xd8\xff\xe0", WrongMediaKindError),
     ],
 )
-def test_file_that_is_not_a_video_is_rejected(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
+def test_file_that_is_not_a_video_is_refused(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
     file = tmp_path / "video.mp4"
     file.write_bytes(content)
 

@@ -90,7 +90,7 @@ def test_preview_beyond_the_end_is_moved_to_the_end(clips: Clips, tmp_path: Path
     assert made.duration_s == pytest.approx(1, abs=0.11)
 
 
-def test_too_many_pixels_in_total_are_rejected_before_decoding(clips: Clips, tmp_path: Path) -> None:
+def test_too_many_pixels_in_total_are_refused_before_decoding(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(TooManyPixelsError, match="fewer frames"):
         render(clips("tall.mp4"), tmp_path, layout="sprite", count=100, width=640)
 

@@ -1,8 +1,8 @@
 """The temporary directory of a run, removed when the run is over.
 
-When a function's process dies, Lambda starts it again with the same /tmp and clears nothing, so gigabytes of a dead
-run would be missing to the next ones. Each run therefore removes what crashed runs left. Locks tell those from runs in
-flight, because emulated functions may share a temporary directory.
+When a function's process dies, Lambda starts it again with the same /tmp and clears nothing, so the files of a crashed
+run could fill the disk. Each run therefore removes what crashed runs left. Locks tell those from runs in flight,
+because emulated functions may share a temporary directory.
 """
 
 import contextlib
