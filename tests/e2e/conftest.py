@@ -13,11 +13,10 @@ MEDIA = Path(__file__).parents[1] / "media"
 CLIP = MEDIA / "bigbuckbunny.mp4"
 TERMINAL = {"completed", "failed", "canceled"}
 
-#: Seconds that a job or a condition may take.
-PATIENCE_S = 90
+#: Seconds within which a job must end or a condition must hold.
+TIMEOUT_S = 90
 
 Params = dict[str, Any]
-Clips = Callable[[str], Path]
 
 
 class Service:
@@ -56,7 +55,7 @@ class Service:
         return self.http.post("/jobs", json={"file_id": file_id, "operation": operation, "params": params or {}})
 
     def ended(self, job_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             job = dict(self.http.get(f"/jobs/{job_id}", params={"wait": 20}).json())
             if job["status"] in TERMINAL:
@@ -76,7 +75,7 @@ class Service:
         return answer.content
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while not condition():
             assert time.monotonic() < deadline, "the condition was not met in time"
             time.sleep(0.1)

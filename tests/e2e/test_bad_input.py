@@ -10,8 +10,9 @@ import pytest
 from darkroom.jobs.workdir import RUN_PREFIX
 from localstack.services import scratch
 from localstack.settings import load
-from tests.e2e.conftest import MEDIA, Clips, Params, Service
+from tests.e2e.conftest import MEDIA, Params, Service
 from tests.media.make_images import decompression_bomb
+from tests.support.videos import Clips
 
 PHOTO = (MEDIA / "rocket.jpg").read_bytes()
 PNG = (MEDIA / "chelsea.png").read_bytes()
@@ -69,7 +70,7 @@ def assert_failed(job: dict[str, Any], code: str) -> None:
         (PHOTO + b"\0" * 4_500_000, "large.jpg", "image/jpeg", 413, "file_too_large"),
     ],
 )
-def test_an_upload_with_unsupported_or_wrong_content_is_refused(
+def test_upload_with_unsupported_or_wrong_content_is_refused(
     service: Service, content: bytes, name: str, media_type: str, status: int, code: str
 ) -> None:
     assert_problem(service.upload(content, name, media_type), status, code)
@@ -83,7 +84,7 @@ def test_an_upload_with_unsupported_or_wrong_content_is_refused(
         (PNG[: len(PNG) // 2], "half.png", "thumbnail"),
     ],
 )
-def test_an_incomplete_image_fails_the_job(service: Service, content: bytes, name: str, operation: str) -> None:
+def test_incomplete_image_fails_the_job(service: Service, content: bytes, name: str, operation: str) -> None:
     file_id = service.file(content, name)
     required: dict[str, Params] = {"resize": {"width": 50}, "watermark": {"text": "x"}}
 
@@ -91,38 +92,38 @@ def test_an_incomplete_image_fails_the_job(service: Service, content: bytes, nam
 
 
 @pytest.mark.parametrize("operation", ["video_thumbnail", "video_metadata", "video_compress", "audio_extract"])
-def test_a_video_cut_off_before_its_index_fails_the_job(service: Service, clips: Clips, operation: str) -> None:
+def test_video_cut_off_before_its_index_fails_the_job(service: Service, clips: Clips, operation: str) -> None:
     file_id = service.file(clips("cut_before_its_index.mp4").read_bytes(), "half.mp4")
 
     assert_failed(service.run(file_id, operation), "corrupt_media")
 
 
 @pytest.mark.parametrize("operation", ["video_compress", "audio_extract"])
-def test_a_video_cut_off_after_its_index_fails_the_job(service: Service, clips: Clips, operation: str) -> None:
-    file_id = service.file(clips("cut_behind_its_index.mp4").read_bytes(), "half.mp4")
+def test_video_cut_off_after_its_index_fails_the_job(service: Service, clips: Clips, operation: str) -> None:
+    file_id = service.file(clips("cut_after_its_index.mp4").read_bytes(), "half.mp4")
 
     assert_failed(service.run(file_id, operation), "corrupt_media")
 
 
 @pytest.mark.parametrize("operation", ["video_thumbnail", "video_compress", "audio_extract"])
-def test_an_image_is_refused_by_video_and_audio_operations(service: Service, photo: str, operation: str) -> None:
+def test_image_is_refused_by_video_and_audio_operations(service: Service, photo: str, operation: str) -> None:
     assert_problem(service.submit(photo, operation), 422, "wrong_media_kind")
 
 
 @pytest.mark.parametrize(
     ("operation", "params"), [("resize", {"width": 9}), ("thumbnail", {}), ("watermark", {"text": "x"})]
 )
-def test_a_video_is_refused_by_image_operations(service: Service, clip: str, operation: str, params: Params) -> None:
+def test_video_is_refused_by_image_operations(service: Service, clip: str, operation: str, params: Params) -> None:
     assert_problem(service.submit(clip, operation, params), 422, "wrong_media_kind")
 
 
-def test_no_audio_can_be_extracted_from_a_silent_video(service: Service, clips: Clips) -> None:
+def test_extracting_audio_from_a_silent_video_fails_the_job(service: Service, clips: Clips) -> None:
     file_id = service.file(clips("silent.mp4").read_bytes(), "silent.mp4", "video/mp4")
 
     assert_failed(service.run(file_id, "audio_extract"), "no_audio_stream")
 
 
-def test_no_frame_can_be_extracted_from_audio(service: Service, clips: Clips) -> None:
+def test_audio_without_video_is_refused_or_fails_the_job(service: Service, clips: Clips) -> None:
     audio_file = service.file(clips("audio.mp3").read_bytes(), "audio.mp3")
     audio_in_mp4 = service.file(clips("audio_only.mp4").read_bytes(), "audio.mp4")
 
@@ -135,7 +136,7 @@ def test_no_frame_can_be_extracted_from_audio(service: Service, clips: Clips) ->
     ("operation", "params"),
     [("thumbnail", {}), ("resize", {"width": 100}), ("watermark", {"text": "x"}), ("video_metadata", {})],
 )
-def test_a_decompression_bomb_fails_the_job_before_it_is_decoded(
+def test_decompression_bomb_fails_the_job_before_it_is_decoded(
     service: Service, bomb: str, operation: str, params: Params
 ) -> None:
     job = service.run(bomb, operation, params)
@@ -163,9 +164,7 @@ def test_a_decompression_bomb_fails_the_job_before_it_is_decoded(
         ("watermark", {"text": "x", "position": "middle"}, "position"),
     ],
 )
-def test_an_invalid_parameter_is_named(
-    service: Service, photo: str, operation: str, params: Params, field: str
-) -> None:
+def test_invalid_parameter_is_named(service: Service, photo: str, operation: str, params: Params, field: str) -> None:
     answer = service.submit(photo, operation, params)
 
     assert_problem(answer, 422, "invalid_request")
@@ -184,38 +183,38 @@ def test_an_invalid_parameter_is_named(
         ("video_metadata", {"deep": True}),
     ],
 )
-def test_an_invalid_parameter_of_a_video_or_audio_operation_is_refused(
+def test_invalid_parameter_of_a_video_or_audio_operation_is_refused(
     service: Service, clip: str, operation: str, params: Params
 ) -> None:
     assert_problem(service.submit(clip, operation, params), 422, "invalid_request")
 
 
-def test_a_watermark_must_be_an_uploaded_image(service: Service, photo: str, clip: str) -> None:
+def test_watermark_must_be_an_uploaded_image(service: Service, photo: str, clip: str) -> None:
     assert_problem(service.submit(photo, "watermark", {"image_file_id": UNKNOWN}), 404, "file_not_found")
     assert_problem(service.submit(photo, "watermark", {"image_file_id": clip}), 422, "wrong_media_kind")
     assert_problem(service.submit(photo, "watermark", {"image_file_id": "../x"}), 422, "invalid_request")
 
 
-def test_an_unknown_operation_is_refused(service: Service, photo: str) -> None:
+def test_unknown_operation_is_refused(service: Service, photo: str) -> None:
     assert_problem(service.submit(photo, "sharpen"), 422, "unknown_operation")
 
 
 @pytest.mark.parametrize(
     ("file_id", "status", "code"), [(UNKNOWN, 404, "file_not_found"), ("not-an-id", 422, "invalid_id")]
 )
-def test_an_unknown_or_malformed_file_id_is_refused(service: Service, file_id: str, status: int, code: str) -> None:
+def test_unknown_or_malformed_file_id_is_refused(service: Service, file_id: str, status: int, code: str) -> None:
     assert_problem(service.submit(file_id, "thumbnail"), status, code)
     assert_problem(service.http.get(f"/files/{file_id}"), status, code)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"\xff\xfe"])
-def test_a_body_that_is_not_a_requestis_refused(service: Service, body: bytes) -> None:
+def test_body_that_is_not_a_request_is_refused(service: Service, body: bytes) -> None:
     answer = service.http.post("/jobs", content=body, headers={"content-type": "application/json"})
 
     assert_problem(answer, 422, "invalid_request")
 
 
-def test_an_unknown_path_and_a_wrong_method_are_refused(service: Service) -> None:
+def test_unknown_path_and_a_wrong_method_are_refused(service: Service) -> None:
     assert_problem(service.http.get("/nowhere"), 404, "not_found")
     assert_problem(service.http.put("/jobs"), 405, "method_not_allowed")
 
@@ -227,11 +226,11 @@ def test_an_unknown_path_and_a_wrong_method_are_refused(service: Service) -> Non
         {"name": "a.jpg", "media_type": "image/svg+xml"},
     ],
 )
-def test_a_form_for_an_unsupported_type_is_refused(service: Service, wanted: dict[str, str]) -> None:
+def test_form_for_an_unsupported_type_is_refused(service: Service, wanted: dict[str, str]) -> None:
     assert_problem(service.http.post("/uploads", json=wanted), 415, "unsupported_media_type")
 
 
-def test_a_form_for_too_large_a_file_or_for_unfit_jobs_is_refused(service: Service) -> None:
+def test_form_for_a_file_that_is_too_large_or_for_invalid_jobs_is_refused(service: Service) -> None:
     too_large = {"name": "a.mp4", "media_type": "video/mp4", "size_bytes": 6 * 1024**3}
     wrong_job = {"name": "a.jpg", "media_type": "image/jpeg", "jobs": [{"operation": "resize", "params": {}}]}
     wrong_kind = {"name": "a.jpg", "media_type": "image/jpeg", "jobs": [{"operation": "video_compress", "params": {}}]}

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import Clips, Service
+from tests.e2e.conftest import Service
+from tests.support.videos import Clips
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
 
@@ -14,7 +15,7 @@ def long_video(service: Service, clips: Clips) -> str:
     return service.file(clips("bench_20s_720p.mp4").read_bytes(), "long.mp4", "video/mp4")
 
 
-def test_an_accepted_job_has_its_path_in_location(service: Service, photo: str) -> None:
+def test_accepted_job_has_its_path_in_location(service: Service, photo: str) -> None:
     answer = service.submit(photo, "thumbnail")
 
     assert answer.status_code == 202
@@ -24,7 +25,7 @@ def test_an_accepted_job_has_its_path_in_location(service: Service, photo: str) 
     assert service.ended(job["job_id"])["finished_at"]
 
 
-def test_a_wait_ends_as_soon_as_the_job_ends(service: Service, photo: str) -> None:
+def test_wait_ends_as_soon_as_the_job_ends(service: Service, photo: str) -> None:
     job_id = service.submit(photo, "thumbnail").json()["job_id"]
 
     started = time.monotonic()
@@ -34,7 +35,7 @@ def test_a_wait_ends_as_soon_as_the_job_ends(service: Service, photo: str) -> No
     assert time.monotonic() - started < 15
 
 
-def test_a_long_job_shows_its_progress_and_can_be_canceled(service: Service, long_video: str) -> None:
+def test_long_job_shows_its_progress_and_can_be_canceled(service: Service, long_video: str) -> None:
     job_id = service.submit(long_video, "video_compress", {"preset": "slower", "crf": 18}).json()["job_id"]
     service.until(lambda: service.http.get(f"/jobs/{job_id}").json()["progress"] > 0)
 
@@ -49,7 +50,7 @@ def test_a_long_job_shows_its_progress_and_can_be_canceled(service: Service, lon
     assert service.http.get(f"/jobs/{job_id}/download").json()["code"] == "job_not_completed"
 
 
-def test_a_canceled_job_can_be_retried_as_a_new_job(service: Service, long_video: str) -> None:
+def test_canceled_job_can_be_retried_as_a_new_job(service: Service, long_video: str) -> None:
     job_id = service.submit(long_video, "video_compress", {"preset": "ultrafast"}).json()["job_id"]
     service.http.delete(f"/jobs/{job_id}")
 
@@ -75,7 +76,7 @@ def test_jobs_are_listed_newest_first_page_by_page(service: Service, photo: str)
     assert all(job["operation"] == "thumbnail" for job in first["jobs"])
 
 
-def test_the_download_redirects_to_a_presigned_link(service: Service, photo: str) -> None:
+def test_download_redirects_to_a_presigned_link(service: Service, photo: str) -> None:
     job = service.run(photo, "thumbnail")
 
     answer = service.http.get(f"/jobs/{job['job_id']}/download")
@@ -88,7 +89,7 @@ def test_the_download_redirects_to_a_presigned_link(service: Service, photo: str
     ("method", "path"),
     [("GET", "/jobs/{}"), ("DELETE", "/jobs/{}"), ("POST", "/jobs/{}/retry"), ("GET", "/jobs/{}/download")],
 )
-def test_an_unknown_or_malformed_job_id_is_refused(service: Service, method: str, path: str) -> None:
+def test_unknown_or_malformed_job_id_is_refused(service: Service, method: str, path: str) -> None:
     unknown = service.http.request(method, path.format(UNKNOWN))
     malformed = service.http.request(method, path.format("not-an-id"))
 
@@ -96,7 +97,7 @@ def test_an_unknown_or_malformed_job_id_is_refused(service: Service, method: str
     assert (malformed.status_code, malformed.json()["code"]) == (422, "invalid_id")
 
 
-def test_a_hundred_concurrent_jobs_complete(service: Service, photo: str) -> None:
+def test_100_concurrent_jobs_complete(service: Service, photo: str) -> None:
     ids = [service.submit(photo, "thumbnail", {"width": 16, "height": 16}).json()["job_id"] for _ in range(100)]
 
     assert {service.ended(job_id)["status"] for job_id in ids} == {"completed"}

@@ -41,7 +41,7 @@ def extended_service() -> Iterator[Service]:
         stack.down()
 
 
-def test_the_new_operation_runs(extended_service: Service) -> None:
+def test_new_operation_runs(extended_service: Service) -> None:
     content = (MEDIA / "chelsea.png").read_bytes()
     file_id = extended_service.file(content, "chelsea.png", "image/png")
 
@@ -52,7 +52,7 @@ def test_the_new_operation_runs(extended_service: Service) -> None:
     assert inverted.tobytes() == ImageChops.invert(Image.open(io.BytesIO(content))).tobytes()
 
 
-def test_the_new_operation_is_in_the_catalog_and_in_the_openapi_document(extended_service: Service) -> None:
+def test_new_operation_is_in_the_catalog_and_in_the_openapi_document(extended_service: Service) -> None:
     catalog = {entry["name"]: entry for entry in extended_service.http.get("/operations").json()["operations"]}
     schemas = extended_service.http.get("/openapi.json").json()["components"]["schemas"]
 
@@ -63,7 +63,7 @@ def test_the_new_operation_is_in_the_catalog_and_in_the_openapi_document(extende
     assert schemas["InvertJobRequest"]["properties"]["params"]["$ref"] == "#/components/schemas/InvertParams"
 
 
-def test_the_parameters_of_the_new_operation_are_validated(extended_service: Service) -> None:
+def test_parameters_of_the_new_operation_are_validated(extended_service: Service) -> None:
     file_id = extended_service.file((MEDIA / "rocket.jpg").read_bytes(), "rocket.jpg", "image/jpeg")
 
     answer = extended_service.submit(file_id, "invert", {"quality": 101})

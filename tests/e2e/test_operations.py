@@ -40,13 +40,13 @@ def test_resize_scales_and_converts(
     assert output["media_type"] == f"image/{format_.lower()}"
 
 
-def test_a_thumbnail_has_300_by_300_pixels_by_default(service: Service, photo: str) -> None:
+def test_thumbnail_has_300_by_300_pixels_by_default(service: Service, photo: str) -> None:
     job = service.run(photo, "thumbnail")
 
     assert decode(service.result(job)).size == (300, 300)
 
 
-def test_a_watermark_is_a_text_or_another_image(service: Service, photo: str) -> None:
+def test_watermark_is_a_text_or_another_image(service: Service, photo: str) -> None:
     original = decode((MEDIA / "rocket.jpg").read_bytes())
     logo = service.file((MEDIA / "chelsea.png").read_bytes(), "logo.png", "image/png")
 
@@ -59,7 +59,7 @@ def test_a_watermark_is_a_text_or_another_image(service: Service, photo: str) ->
         assert marked.tobytes() != original.tobytes()
 
 
-def test_a_video_thumbnail_is_chosen_by_seconds_or_percent(service: Service, clip: str) -> None:
+def test_video_thumbnail_is_chosen_by_seconds_or_percent(service: Service, clip: str) -> None:
     by_time = service.run(clip, "video_thumbnail", {"time_s": 1, "width": 320})
     by_percent = service.run(clip, "video_thumbnail", {"time_percent": 50, "format": "webp"})
 
@@ -121,9 +121,7 @@ def test_audio_extract_writes_the_requested_codec(service: Service, clip: str, f
     assert [stream["codec"] for stream in document["streams"]] == [codec]
 
 
-def test_an_output_has_its_type_size_and_checksum_and_is_downloaded_under_its_name(
-    service: Service, photo: str
-) -> None:
+def test_output_has_its_type_size_and_checksum_and_is_downloaded_under_its_name(service: Service, photo: str) -> None:
     job = service.run(photo, "resize", {"width": 64, "format": "png"})
 
     answer = httpx.get(job["download_url"])

@@ -1,4 +1,4 @@
-"""What the deployed service shows of itself."""
+"""Health, documentation, catalog of operations and root page of the deployed service."""
 
 import httpx
 
@@ -6,14 +6,14 @@ from darkroom.contracts.operations import Operation
 from tests.e2e.conftest import Service
 
 
-def test_the_health_check_names_every_part(service: Service) -> None:
+def test_health_check_names_every_part(service: Service) -> None:
     answer = service.http.get("/health")
 
     assert answer.status_code == 200
     assert {"cache", "broker", "storage"} <= set(answer.json()["parts"])
 
 
-def test_the_documentation_loads_nothing_from_the_internet(service: Service) -> None:
+def test_documentation_loads_nothing_from_the_internet(service: Service) -> None:
     page = service.http.get("/docs")
 
     assert page.status_code == 200
@@ -21,14 +21,14 @@ def test_the_documentation_loads_nothing_from_the_internet(service: Service) -> 
     assert service.http.get("/openapi.json").json()["paths"]["/jobs"]["post"]
 
 
-def test_the_catalog_describes_every_operation(service: Service) -> None:
+def test_catalog_describes_every_operation(service: Service) -> None:
     catalog = service.http.get("/operations").json()["operations"]
 
     assert [entry["name"] for entry in catalog] == list(Operation)
     assert all(entry["params"]["properties"] or entry["name"] == "video_metadata" for entry in catalog)
 
 
-def test_the_root_is_a_page_for_browsers_with_commands_that_name_this_address(service: Service) -> None:
+def test_root_is_a_page_for_browsers_with_commands_that_name_this_address(service: Service) -> None:
     page = httpx.get(f"{service.url}/", headers={"accept": "text/html"})
     index = httpx.get(f"{service.url}/").json()
 

@@ -26,7 +26,7 @@ def test_attached_jobs_start_when_the_file_arrives(service: Service) -> None:
     assert (file["status"], file["media_type"], file["size_bytes"]) == ("ready", "image/jpeg", len(PHOTO))
 
 
-def test_a_job_can_be_started_on_a_file_uploaded_with_a_form(service: Service) -> None:
+def test_job_can_be_started_on_a_file_uploaded_with_a_form(service: Service) -> None:
     form = service.form("rocket.jpg", "image/jpeg")
     assert service.submit(form["file_id"], "thumbnail").json()["code"] == "file_not_uploaded"
     service.send(form, PHOTO)
@@ -35,7 +35,7 @@ def test_a_job_can_be_started_on_a_file_uploaded_with_a_form(service: Service) -
     assert service.run(form["file_id"], "thumbnail")["status"] == "completed"
 
 
-def test_the_form_refuses_a_file_that_is_too_large_or_of_another_type(service: Service) -> None:
+def test_form_refuses_a_file_that_is_too_large_or_of_another_type(service: Service) -> None:
     form = service.form("rocket.jpg", "image/jpeg", size_bytes=1000)
 
     too_large = service.send(form, b"\xff\xd8\xff" + b"x" * 2000)
@@ -55,7 +55,7 @@ def test_the_form_refuses_a_file_that_is_too_large_or_of_another_type(service: S
         (CLIP.read_bytes(), "image/jpeg", "media_type_mismatch"),
     ],
 )
-def test_an_upload_whose_content_is_not_of_its_declared_type_fails_its_jobs(
+def test_upload_whose_content_is_not_of_its_declared_type_fails_its_jobs(
     service: Service, content: bytes, media_type: str, code: str
 ) -> None:
     form = service.form("photo.jpg", media_type, [{"operation": "thumbnail", "params": {}}])
@@ -74,7 +74,7 @@ def test_an_upload_whose_content_is_not_of_its_declared_type_fails_its_jobs(
     "name",
     ["Łódź 写真 🚀.jpg", "../../etc/passwd", "C:\\Windows\\system32\\a.jpg", "a\r\nX-Evil: 1.jpg", "%2e%2e%2f.jpg"],
 )
-def test_a_hostile_or_foreign_file_name_is_harmless(service: Service, name: str) -> None:
+def test_hostile_or_foreign_file_name_is_harmless(service: Service, name: str) -> None:
     form = service.form(name, "image/jpeg", [{"operation": "thumbnail", "params": {}}])
     assert service.send(form, PHOTO).status_code == 204
 
@@ -88,7 +88,7 @@ def test_a_hostile_or_foreign_file_name_is_harmless(service: Service, name: str)
     assert service.result(job)
 
 
-def test_a_job_can_be_canceled_before_its_upload(service: Service) -> None:
+def test_job_can_be_canceled_before_its_upload(service: Service) -> None:
     form = service.form("rocket.jpg", "image/jpeg", [{"operation": "thumbnail", "params": {}}])
     job_id = form["jobs"][0]["job_id"]
 

@@ -1,4 +1,4 @@
-"""Integration tests run our code in this process against a real RabbitMQ, Redis and S3. All three are required.
+"""Integration tests run Darkroom in this process with a real RabbitMQ, Redis and S3. All three are required.
 
 Their addresses come from the environment. Each test has a bucket of its own, empty queues and an empty Redis database,
 which must not be that of a running stack (database 0). With several processes, each has a virtual host and a database

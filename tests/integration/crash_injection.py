@@ -28,7 +28,7 @@ BEFORE, AFTER = "before", "after"
 
 
 class ProcessCrash(BaseException):
-    """The process has crashed. No handler of ours catches it."""
+    """The process has crashed. No handler of Darkroom catches it."""
 
 
 @dataclass

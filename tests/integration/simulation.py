@@ -1,6 +1,6 @@
-"""Simulates in this process what AWS does around our functions: the mapping, Lambda, S3's events, the passing of time.
+"""Simulates in this process what AWS does around the functions: the mapping, Lambda, S3's events, the passing of time.
 
-The handlers are our own, against a real Redis, RabbitMQ and S3. Each step between them is a method, so that a test
+The handlers are the real ones, with a real Redis, RabbitMQ and S3. Each step between them is a method, so that a test
 decides their order and where a process crashes.
 """
 
@@ -39,7 +39,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000
 BROKER_ARN = "arn:aws:mq:us-east-1:000000000000:broker:local:b-0"
 
-#: Age of the simulated jobs. Sweep ignores younger ones, because they may still be being accepted.
+#: Age of the simulated jobs. Sweep ignores younger ones, whose acceptance may be in progress.
 AGE_MS = 120_000
 
 #: Steps between two passes of sweep while the simulation runs until nothing is left to do.

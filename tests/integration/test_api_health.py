@@ -25,7 +25,7 @@ def silent_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_the_service_is_healthy_when_every_part_is_available() -> None:
+def test_service_is_healthy_when_every_part_is_available() -> None:
     reply = call("GET", "/health")
 
     assert (reply.status, reply.json["status"]) == (200, "ok")
@@ -38,7 +38,7 @@ def test_the_service_is_healthy_when_every_part_is_available() -> None:
 
 
 @pytest.mark.parametrize("part", SETTING)
-def test_a_part_that_refuses_connections_is_down(part: str, break_service: BreakService) -> None:
+def test_part_that_refuses_connections_is_down(part: str, break_service: BreakService) -> None:
     break_service(part)
 
     reply = call("GET", "/health")
@@ -49,7 +49,7 @@ def test_a_part_that_refuses_connections_is_down(part: str, break_service: Break
 
 
 @pytest.mark.parametrize("part", SETTING)
-def test_a_part_that_does_not_respond_is_down_and_delays_the_response_by_seconds_only(
+def test_part_that_does_not_respond_is_down_and_delays_the_response_by_seconds_only(
     part: str, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.secret(config.settings().broker_secret_arn)  # known already, as in a warm environment

@@ -40,7 +40,7 @@ def send(content: bytes, headers: Headers | None = None) -> Reply:
     return call("POST", "/upload", body=body, headers=made | (headers or {}))
 
 
-def test_a_repeated_request_with_the_same_key_starts_one_job(upload: Upload) -> None:
+def test_repeated_request_with_the_same_key_starts_one_job(upload: Upload) -> None:
     file_id = upload(JPEG)
 
     first, second = start(file_id, headers=KEY), start(file_id, headers=KEY)
@@ -56,7 +56,7 @@ def test_without_a_key_every_request_starts_a_job(upload: Upload) -> None:
     assert start(file_id).json["job_id"] != start(file_id).json["job_id"]
 
 
-def test_the_same_key_with_another_request_is_refused(upload: Upload) -> None:
+def test_same_key_with_another_request_is_refused(upload: Upload) -> None:
     file_id = upload(JPEG)
     start(file_id, headers=KEY)
 
@@ -65,7 +65,7 @@ def test_the_same_key_with_another_request_is_refused(upload: Upload) -> None:
     assert len(list(ledger.jobs_after(""))) == 1
 
 
-def test_the_same_key_with_other_parameters_of_an_attached_job_is_refused() -> None:
+def test_same_key_with_other_parameters_of_an_attached_job_is_refused() -> None:
     def request_width(width: int) -> Reply:
         return request_form(headers=KEY, jobs=[{"operation": "resize", "params": {"width": width}}])
 
@@ -81,7 +81,7 @@ def test_concurrent_requests_with_the_same_key_get_the_same_identifiers() -> Non
     assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
 
 
-def test_a_repeated_request_returns_the_current_status_of_the_job(upload: Upload) -> None:
+def test_repeated_request_returns_the_current_status_of_the_job(upload: Upload) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
     call("DELETE", f"/jobs/{job_id}")
@@ -93,7 +93,7 @@ def test_a_repeated_request_returns_the_current_status_of_the_job(upload: Upload
     assert view_of(job_id).status == "canceled"
 
 
-def test_a_repeated_request_is_accepted_although_its_file_is_gone_and_the_queue_is_full(
+def test_repeated_request_is_accepted_although_its_file_is_gone_and_the_queue_is_full(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file_id = upload(JPEG)
@@ -109,7 +109,7 @@ def test_a_repeated_request_is_accepted_although_its_file_is_gone_and_the_queue_
     assert another.status == 429
 
 
-def test_a_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) -> None:
+def test_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) -> None:
     file_id = ids.new_id()
     assert start(file_id, headers=KEY).status == 404
     s3.put(uploads.key_of(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
@@ -118,21 +118,21 @@ def test_a_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) 
     assert len(list(ledger.jobs_after(""))) == 1
 
 
-def test_a_repeated_upload_is_one_file() -> None:
+def test_repeated_upload_is_one_file() -> None:
     first, second = send(JPEG, headers=KEY), send(JPEG, headers=KEY)
 
     assert (first.status, second.status) == (201, 201)
     assert second.json == first.json
 
 
-def test_a_repeated_request_for_a_form_returns_the_same_file_and_jobs() -> None:
+def test_repeated_request_for_a_form_returns_the_same_file_and_jobs() -> None:
     first, second = request_form(headers=KEY), request_form(headers=KEY)
 
     assert second.json["file_id"] == first.json["file_id"]
     assert [job["job_id"] for job in second.json["jobs"]] == [job["job_id"] for job in first.json["jobs"]]
 
 
-def test_a_form_requested_again_after_the_upload_changes_nothing() -> None:
+def test_form_requested_again_after_the_upload_changes_nothing() -> None:
     form = request_form(headers=KEY).json
     key = uploads.key_of(form["file_id"])
     metadata = {
@@ -150,7 +150,7 @@ def test_a_form_requested_again_after_the_upload_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_a_key_that_is_empty_or_too_long_is_refused(upload: Upload, key: str) -> None:
+def test_key_that_is_empty_or_too_long_is_refused(upload: Upload, key: str) -> None:
     reply = start(upload(JPEG), headers={"idempotency-key": key})
 
     assert (reply.status, reply.json["code"]) == (422, "invalid_request")
@@ -167,7 +167,7 @@ def limit_of_two_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config.settings.cache_clear()
 
 
-def test_a_job_for_a_full_queue_is_refused_with_retry_after(upload: Upload, limit_of_two_jobs: None) -> None:
+def test_job_for_a_full_queue_is_refused_with_retry_after(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     assert [start(file_id).status for _ in range(2)] == [202, 202]
 
@@ -178,7 +178,7 @@ def test_a_job_for_a_full_queue_is_refused_with_retry_after(upload: Upload, limi
     assert request_form().json["code"] == "too_many_jobs"
 
 
-def test_a_full_queue_does_not_affect_another_operation(upload: Upload, limit_of_two_jobs: None) -> None:
+def test_full_queue_does_not_affect_another_operation(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     for _ in range(2):
         start(file_id)
@@ -188,7 +188,7 @@ def test_a_full_queue_does_not_affect_another_operation(upload: Upload, limit_of
     assert reply.status == 202
 
 
-def test_a_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_of_two_jobs: None) -> None:
+def test_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     first, second = (start(file_id).json["job_id"] for _ in range(2))
     leases.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
@@ -200,7 +200,7 @@ def test_a_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_
     assert start(file_id).status == 202
 
 
-def test_a_queued_job_shows_its_position_in_the_queue(make_job: MakeJob) -> None:
+def test_queued_job_shows_its_position_in_the_queue(make_job: MakeJob) -> None:
     jobs = [make_job(job_id=ids.new_id(at_ms=1_800_000_000_000 + number)) for number in range(3)]
     for job in jobs:
         lifecycle.accept(job)

@@ -13,7 +13,7 @@ from tests.integration.conftest import BreakService, Take, Upload, result_of
 from tests.support.gateway import call
 
 
-def test_a_canceled_job_has_ended_in_the_ledger_and_in_redis(upload: Upload) -> None:
+def test_canceled_job_has_ended_in_the_ledger_and_in_redis(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
 
     reply = call("DELETE", f"/jobs/{job_id}")
@@ -24,7 +24,7 @@ def test_a_canceled_job_has_ended_in_the_ledger_and_in_redis(upload: Upload) -> 
     assert call("GET", f"/jobs/{job_id}").json == reply.json
 
 
-def test_the_run_of_a_canceled_job_can_neither_report_progress_nor_complete_it(upload: Upload) -> None:
+def test_run_of_a_canceled_job_can_neither_report_progress_nor_complete_it(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
 
@@ -35,7 +35,7 @@ def test_the_run_of_a_canceled_job_can_neither_report_progress_nor_complete_it(u
     assert complete(job_id, "late.webp").status is Status.CANCELED
 
 
-def test_a_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
+def test_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     complete(job_id, "a.webp")
 
@@ -45,7 +45,7 @@ def test_a_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
     assert call("GET", f"/jobs/{job_id}").json["status"] == "completed"
 
 
-def test_a_job_that_has_ended_in_the_ledger_only_cannot_be_canceled(upload: Upload) -> None:
+def test_job_that_has_ended_in_the_ledger_only_cannot_be_canceled(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     done = JobResult(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
     ledger.write_result(done)
@@ -56,7 +56,7 @@ def test_a_job_that_has_ended_in_the_ledger_only_cannot_be_canceled(upload: Uplo
     assert call("GET", f"/jobs/{job_id}").json["status"] == "completed"
 
 
-def test_a_job_can_be_canceled_during_an_outage_of_redis(upload: Upload, break_service: BreakService) -> None:
+def test_job_can_be_canceled_during_an_outage_of_redis(upload: Upload, break_service: BreakService) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     break_service("cache")
 
@@ -67,7 +67,7 @@ def test_a_job_can_be_canceled_during_an_outage_of_redis(upload: Upload, break_s
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
-def test_a_retry_is_a_new_job_and_the_old_job_does_not_change(upload: Upload, take: Take, status: str) -> None:
+def test_retry_is_a_new_job_and_the_old_job_does_not_change(upload: Upload, take: Take, status: str) -> None:
     old_id = start(upload(JPEG), params={"width": 77}).json["job_id"]
     fail(old_id) if status == "failed" else call("DELETE", f"/jobs/{old_id}")
     take("darkroom.resize")
@@ -84,7 +84,7 @@ def test_a_retry_is_a_new_job_and_the_old_job_does_not_change(upload: Upload, ta
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_job_that_did_not_fail_cannot_be_retried(upload: Upload, ended: bool) -> None:
+def test_job_that_did_not_fail_cannot_be_retried(upload: Upload, ended: bool) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     if ended:
         complete(job_id, "a.webp")
@@ -94,7 +94,7 @@ def test_a_job_that_did_not_fail_cannot_be_retried(upload: Upload, ended: bool) 
     assert (reply.status, reply.json["code"]) == (409, "job_not_retryable")
 
 
-def test_a_retry_needs_the_file(upload: Upload) -> None:
+def test_retry_needs_the_file(upload: Upload) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id).json["job_id"]
     fail(job_id)
@@ -105,7 +105,7 @@ def test_a_retry_needs_the_file(upload: Upload) -> None:
     assert (reply.status, reply.json["code"]) == (404, "file_not_found")
 
 
-def test_a_job_canceled_before_its_upload_can_be_retried_when_the_file_has_arrived() -> None:
+def test_job_canceled_before_its_upload_can_be_retried_when_the_file_has_arrived() -> None:
     body = {"name": "a.jpg", "media_type": "image/jpeg", "jobs": [{"operation": "thumbnail"}]}
     upload = call("POST", "/uploads", json_body=body).json
     url = upload["jobs"][0]["status_url"]

@@ -8,7 +8,7 @@ from tests.integration.conftest import Upload
 from tests.support.gateway import call
 
 
-def test_a_download_redirects_to_the_requested_output(upload: Upload) -> None:
+def test_download_redirects_to_the_requested_output(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     complete(job_id, "first.webp", "second.webp")
 
@@ -20,7 +20,7 @@ def test_a_download_redirects_to_the_requested_output(upload: Upload) -> None:
             assert name in answer.headers["Content-Disposition"]
 
 
-def test_a_download_of_an_output_that_the_job_does_not_have_is_refused(upload: Upload) -> None:
+def test_download_of_an_output_that_the_job_does_not_have_is_refused(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     complete(job_id, "a.webp")
 
@@ -28,7 +28,7 @@ def test_a_download_of_an_output_that_the_job_does_not_have_is_refused(upload: U
     assert call("GET", f"/jobs/{job_id}/download?output=-1").json["code"] == "invalid_request"
 
 
-def test_a_download_from_a_job_without_outputs_is_refused(upload: Upload) -> None:
+def test_download_from_a_job_without_outputs_is_refused(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
 
     queued = call("GET", f"/jobs/{job_id}/download")
@@ -38,7 +38,7 @@ def test_a_download_from_a_job_without_outputs_is_refused(upload: Upload) -> Non
     assert (queued.status, queued.json["code"]) == (failed.status, failed.json["code"]) == (409, "job_not_completed")
 
 
-def test_a_download_of_a_removed_output_is_refused_as_gone(upload: Upload) -> None:
+def test_download_of_a_removed_output_is_refused_as_gone(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     result = complete(job_id, "a.webp")
     s3.delete([result.outputs[0].key])

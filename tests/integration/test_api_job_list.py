@@ -50,7 +50,7 @@ def test_jobs_are_listed_newest_first_page_by_page(many: list[str]) -> None:
     assert pages(f"/jobs?limit=3&before={many[3]}") == [newest_first[4:7], []]
 
 
-def test_a_list_can_be_filtered_and_its_pages_keep_the_filter(many: list[str]) -> None:
+def test_list_can_be_filtered_and_its_pages_keep_the_filter(many: list[str]) -> None:
     thumbnails = [many[5], many[3], many[1]]
 
     assert listed("/jobs?operation=thumbnail&limit=2") == thumbnails
@@ -59,13 +59,13 @@ def test_a_list_can_be_filtered_and_its_pages_keep_the_filter(many: list[str]) -
     assert listed("/jobs?status=failed") == []
 
 
-def test_an_unreadable_job_is_left_out_of_the_list(many: list[str]) -> None:
+def test_unreadable_job_is_left_out_of_the_list(many: list[str]) -> None:
     redis_client().hset(keys.view_of(many[2]), "status", "paused")
 
     assert listed("/jobs") == [job_id for job_id in many[::-1] if job_id != many[2]]
 
 
-def test_a_listed_job_is_a_summary(upload: Upload) -> None:
+def test_listed_job_is_a_summary(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     complete(job_id, "a.webp")
 
@@ -77,7 +77,7 @@ def test_a_listed_job_is_a_summary(upload: Upload) -> None:
     assert "download_url" not in job
 
 
-def test_a_filtered_list_reads_a_limited_number_of_jobs_per_page(
+def test_filtered_list_reads_a_limited_number_of_jobs_per_page(
     many: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.job_list.SCAN_LIMIT", 4)
@@ -89,7 +89,7 @@ def test_a_filtered_list_reads_a_limited_number_of_jobs_per_page(
     assert len(found) == 2
 
 
-def test_a_job_that_awaits_its_upload_is_not_listed() -> None:
+def test_job_that_awaits_its_upload_is_not_listed() -> None:
     body = {"name": "a.jpg", "media_type": "image/jpeg", "jobs": [{"operation": "thumbnail"}]}
     call("POST", "/uploads", json_body=body)
 

@@ -4,6 +4,7 @@ import pytest
 
 from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
+from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import with_defaults
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import ledger
@@ -11,11 +12,11 @@ from darkroom.services import s3
 from darkroom.services.redis import files, open_jobs
 from darkroom.tracing import new_traceparent
 from tests.integration.api_jobs import JPEG, MP4, accepted, start
-from tests.integration.conftest import BreakService, Take, Upload
+from tests.integration.conftest import BreakService, Take, Upload, view_of
 from tests.support.gateway import Reply, call
 
 
-def test_an_accepted_job_is_in_the_ledger_in_redis_and_in_the_queue(upload: Upload, take: Take) -> None:
+def test_accepted_job_is_in_the_ledger_in_redis_and_in_the_queue(upload: Upload, take: Take) -> None:
     file_id, traceparent = upload(JPEG), new_traceparent()
 
     reply = start(file_id, params={"width": 320, "format": "webp"}, traceparent=traceparent)
@@ -40,7 +41,14 @@ def test_an_accepted_job_is_in_the_ledger_in_redis_and_in_the_queue(upload: Uplo
     assert call("GET", reply.headers["location"]).json == job | {"queue_position": 1}
 
 
-def test_a_job_is_accepted_during_an_outage_of_the_broker(upload: Upload, break_service: BreakService) -> None:
+def test_job_is_in_the_ledger_and_in_redis_before_the_response(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+
+    assert view_of(job_id).status is Status.QUEUED
+    assert s3.exists(ledger.job_key(job_id))
+
+
+def test_job_is_accepted_during_an_outage_of_the_broker(upload: Upload, break_service: BreakService) -> None:
     file_id = upload(JPEG)
     break_service("broker")
 
@@ -51,7 +59,7 @@ def test_a_job_is_accepted_during_an_outage_of_the_broker(upload: Upload, break_
     assert open_jobs.due(10) == [reply.json["job_id"]]
 
 
-def test_a_job_is_accepted_on_a_file_that_arrived_but_was_not_ingested_yet(upload: Upload) -> None:
+def test_job_is_accepted_on_a_file_that_arrived_but_was_not_ingested_yet(upload: Upload) -> None:
     file_id = upload(JPEG)
     files.save_record(file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
 
@@ -70,7 +78,7 @@ def test_a_job_is_accepted_on_a_file_that_arrived_but_was_not_ingested_yet(uploa
         (b"text named .jpg", "resize", 415, "unsupported_media_type"),
     ],
 )
-def test_a_job_on_a_file_that_the_operation_does_not_accept_is_refused_and_leaves_nothing(
+def test_job_on_a_file_that_the_operation_does_not_accept_is_refused_and_leaves_nothing(
     upload: Upload, take: Take, content: bytes, operation: str, status: int, code: str
 ) -> None:
     reply = start(upload(content), operation)
@@ -80,7 +88,7 @@ def test_a_job_on_a_file_that_the_operation_does_not_accept_is_refused_and_leave
     assert take(f"darkroom.{operation}") is None
 
 
-def test_a_job_on_a_file_not_yet_uploaded_is_refused() -> None:
+def test_job_on_a_file_not_yet_uploaded_is_refused() -> None:
     expected = call("POST", "/uploads", json_body={"name": "a.jpg", "media_type": "image/jpeg"}).json
 
     reply = start(expected["file_id"])
@@ -88,13 +96,13 @@ def test_a_job_on_a_file_not_yet_uploaded_is_refused() -> None:
     assert (reply.status, reply.json["code"]) == (409, "file_not_uploaded")
 
 
-def test_a_job_on_an_unknown_file_is_refused() -> None:
+def test_job_on_an_unknown_file_is_refused() -> None:
     reply = start(ids.new_id())
 
     assert (reply.status, reply.json["code"]) == (404, "file_not_found")
 
 
-def test_a_watermark_needs_an_uploaded_image(upload: Upload) -> None:
+def test_watermark_needs_an_uploaded_image(upload: Upload) -> None:
     photo = upload(JPEG)
 
     def start_with(image_file_id: str) -> Reply:
@@ -106,7 +114,7 @@ def test_a_watermark_needs_an_uploaded_image(upload: Upload) -> None:
     assert start_with(upload(b"text")).json["code"] == "unsupported_media_type"
 
 
-def test_a_new_job_is_refused_during_an_outage_of_the_object_store(
+def test_new_job_is_refused_during_an_outage_of_the_object_store(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file_id = upload(JPEG)

@@ -21,7 +21,7 @@ from tests.support.gateway import call
 CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
 
 
-def test_a_completed_job_shows_its_outputs_with_links_that_work(upload: Upload) -> None:
+def test_completed_job_shows_its_outputs_with_links_that_work(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     result = complete(job_id, "Łódź.webp", document={"answer": 42})
 
@@ -38,7 +38,7 @@ def test_a_completed_job_shows_its_outputs_with_links_that_work(upload: Upload) 
         assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C5%81%C3%B3d%C5%BA.webp"
 
 
-def test_a_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload) -> None:
+def test_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     failure = Failure(code="worker_died", message="It crashed.")
     leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
@@ -57,7 +57,7 @@ def test_a_running_job_shows_attempt_progress_and_earlier_failures(upload: Uploa
     assert shown["error"] is None
 
 
-def test_a_failed_job_shows_why(upload: Upload) -> None:
+def test_failed_job_shows_why(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     fail(job_id)
 
@@ -68,7 +68,7 @@ def test_a_failed_job_shows_why(upload: Upload) -> None:
     assert job["download_url"] is None
 
 
-def test_a_wait_ends_when_the_job_ends(upload: Upload) -> None:
+def test_wait_ends_when_the_job_ends(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     timer = threading.Timer(0.5, complete, [job_id, "a.webp"])
     timer.start()
@@ -81,7 +81,7 @@ def test_a_wait_ends_when_the_job_ends(upload: Upload) -> None:
     assert 0.3 < time.monotonic() - started < 5
 
 
-def test_a_wait_ends_after_the_requested_time(upload: Upload) -> None:
+def test_wait_ends_after_the_requested_time(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     started = time.monotonic()
 
@@ -92,7 +92,7 @@ def test_a_wait_ends_after_the_requested_time(upload: Upload) -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_job_that_redis_has_lost_is_restored_from_the_ledger(upload: Upload, ended: bool) -> None:
+def test_job_that_redis_has_lost_is_restored_from_the_ledger(upload: Upload, ended: bool) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     if ended:
         complete(job_id, "a.webp")
@@ -107,7 +107,7 @@ def test_a_job_that_redis_has_lost_is_restored_from_the_ledger(upload: Upload, e
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_job_is_read_from_the_ledger_during_an_outage_of_redis(
+def test_job_is_read_from_the_ledger_during_an_outage_of_redis(
     upload: Upload, break_service: BreakService, ended: bool
 ) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
@@ -121,7 +121,7 @@ def test_a_job_is_read_from_the_ledger_during_an_outage_of_redis(
     assert job.json["status"] == ("completed" if ended else "queued")
 
 
-def test_an_unknown_job_is_unavailable_during_an_outage_of_redis(break_service: BreakService) -> None:
+def test_unknown_job_is_unavailable_during_an_outage_of_redis(break_service: BreakService) -> None:
     break_service("cache")
 
     reply = call("GET", f"/jobs/{ids.new_id()}")
@@ -132,7 +132,7 @@ def test_an_unknown_job_is_unavailable_during_an_outage_of_redis(break_service: 
 
 
 @pytest.mark.parametrize("method_and_path", ["GET {}", "DELETE {}", "GET {}/download", "POST {}/retry"])
-def test_an_unknown_job_is_not_found(method_and_path: str) -> None:
+def test_unknown_job_is_not_found(method_and_path: str) -> None:
     method, path = method_and_path.format(f"/jobs/{ids.new_id()}").split()
 
     reply = call(method, path)
@@ -140,7 +140,7 @@ def test_an_unknown_job_is_not_found(method_and_path: str) -> None:
     assert (reply.status, reply.json["code"]) == (404, "job_not_found")
 
 
-def test_a_result_that_is_missing_in_redis_is_shown_and_restored(
+def test_result_that_is_missing_in_redis_is_shown_and_restored(
     upload: Upload, break_service: BreakService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
@@ -155,7 +155,7 @@ def test_a_result_that_is_missing_in_redis_is_shown_and_restored(
     assert view_of(job_id).status is Status.CANCELED
 
 
-def test_a_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Upload) -> None:
+def test_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     slots.acquire(job_id, Operation.RESIZE, 1, limit=1)
     leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
@@ -172,7 +172,7 @@ def test_a_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: 
     assert (at_first["status"], at_first["attempt"]) == ("completed", 1)
 
 
-def test_an_open_job_is_shown_during_an_outage_of_the_object_store(upload: Upload, break_service: BreakService) -> None:
+def test_open_job_is_shown_during_an_outage_of_the_object_store(upload: Upload, break_service: BreakService) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     break_service("storage")
 

@@ -9,9 +9,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, uploads
+from darkroom.jobs import uploads
 from darkroom.services import s3
 from darkroom.services.redis import files, slots
 from darkroom.services.redis.client import redis_client
@@ -61,7 +60,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # POST /upload ------------------------------------------------------------------------------------------------------
 
 
-def test_a_small_file_is_stored_and_described() -> None:
+def test_small_file_is_stored_and_described() -> None:
     reply = send(JPEG)
     file = reply.json
 
@@ -99,7 +98,7 @@ def test_every_byte_value_is_stored_unchanged() -> None:
         ("..", "file"),
     ],
 )
-def test_a_file_name_is_stored_in_any_script_and_without_its_folders(name: str, kept: str) -> None:
+def test_file_name_is_stored_in_any_script_and_without_its_folders(name: str, kept: str) -> None:
     file_id = send(JPEG, name=name).json["file_id"]
     redis_client().flushdb()
 
@@ -116,7 +115,7 @@ def test_a_file_name_is_stored_in_any_script_and_without_its_folders(name: str, 
         (JPEG, "video/mp4", 422, "media_type_mismatch"),
     ],
 )
-def test_a_file_whose_content_is_unsupported_or_not_as_declared_is_refused_and_not_stored(
+def test_file_whose_content_is_unsupported_or_not_as_declared_is_refused_and_not_stored(
     content: bytes, media_type: str, status: int, code: str
 ) -> None:
     reply = send(content, media_type=media_type)
@@ -126,7 +125,7 @@ def test_a_file_whose_content_is_unsupported_or_not_as_declared_is_refused_and_n
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_file_over_the_limit_is_refused_and_the_route_for_large_files_is_named() -> None:
+def test_file_over_the_limit_is_refused_and_the_route_for_large_files_is_named() -> None:
     assert send(JPEG.ljust(1000, b"\0")).status == 201
 
     reply = send(JPEG.ljust(1001, b"\0"))
@@ -138,7 +137,7 @@ def test_a_file_over_the_limit_is_refused_and_the_route_for_large_files_is_named
 # POST /uploads -----------------------------------------------------------------------------------------------------
 
 
-def test_a_form_uploads_the_file_directly_to_the_bucket() -> None:
+def test_form_uploads_the_file_directly_to_the_bucket() -> None:
     reply = request_form()
     created = reply.json
 
@@ -149,7 +148,7 @@ def test_a_form_uploads_the_file_directly_to_the_bucket() -> None:
     assert call("GET", f"/files/{created['file_id']}").json["status"] == "ready"
 
 
-def test_an_awaited_file_shows_what_was_declared_and_when_its_form_expires() -> None:
+def test_awaited_file_shows_what_was_declared_and_when_its_form_expires() -> None:
     created = request_form(name="../räksmörgås.jpg").json
 
     file = call("GET", f"/files/{created['file_id']}").json
@@ -159,7 +158,7 @@ def test_an_awaited_file_shows_what_was_declared_and_when_its_form_expires() -> 
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_the_form_refuses_a_file_larger_than_allowed_or_declared() -> None:
+def test_form_refuses_a_file_larger_than_allowed_or_declared() -> None:
     largest, declared = request_form().json["upload"], request_form(size_bytes=100).json["upload"]
 
     assert (largest["max_bytes"], declared["max_bytes"]) == (2000, 100)
@@ -171,13 +170,13 @@ def test_the_form_refuses_a_file_larger_than_allowed_or_declared() -> None:
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_declared_size_over_the_limit_is_refused() -> None:
+def test_declared_size_over_the_limit_is_refused() -> None:
     reply = request_form(size_bytes=2001)
 
     assert (reply.status, reply.json["code"]) == (413, "file_too_large")
 
 
-def test_the_form_refuses_another_type_another_key_and_other_jobs() -> None:
+def test_form_refuses_another_type_another_key_and_other_jobs() -> None:
     form = request_form().json["upload"]
 
     for field, value in (("Content-Type", "text/html"), ("key", "ledger/forged"), ("x-amz-meta-jobs", "[]")):
@@ -221,7 +220,7 @@ def test_attached_jobs_fail_when_the_file_is_not_what_was_declared() -> None:
     assert (file["status"], file["error"]["code"]) == ("rejected", "media_type_mismatch")
 
 
-def test_an_attached_job_that_does_not_accept_the_declared_kind_is_refused_before_the_upload() -> None:
+def test_attached_job_that_does_not_accept_the_declared_kind_is_refused_before_the_upload() -> None:
     reply = request_form(jobs=[{"operation": "video_thumbnail"}])
 
     assert (reply.status, reply.json["code"]) == (422, "wrong_media_kind")
@@ -231,14 +230,14 @@ def test_an_attached_job_that_does_not_accept_the_declared_kind_is_refused_befor
     ("media_type", "operation"),
     [("video/mp4", "audio_extract"), ("audio/mpeg", "audio_extract"), ("video/webm;codecs=vp8", "video_compress")],
 )
-def test_an_attached_job_that_accepts_the_declared_kind_is_accepted(media_type: str, operation: str) -> None:
+def test_attached_job_that_accepts_the_declared_kind_is_accepted(media_type: str, operation: str) -> None:
     reply = request_form(media_type=media_type, jobs=[{"operation": operation}])
 
     assert reply.status == 201
     assert reply.json["upload"]["fields"]["Content-Type"] == media_type
 
 
-def test_a_canceled_job_does_not_start_when_its_upload_arrives() -> None:
+def test_canceled_job_does_not_start_when_its_upload_arrives() -> None:
     created = request_form(jobs=[{"operation": "thumbnail"}]).json
     url = created["jobs"][0]["status_url"]
 
@@ -273,7 +272,7 @@ def test_all_jobs_that_an_upload_can_hold_start() -> None:
     assert [view_of(job["job_id"]).awaits_upload for job in created["jobs"]] == [False] * 10
 
 
-def test_an_attached_watermark_needs_an_uploaded_image() -> None:
+def test_attached_watermark_needs_an_uploaded_image() -> None:
     def request_with(image_file_id: str) -> Reply:
         return request_form(jobs=[{"operation": "watermark", "params": {"image_file_id": image_file_id}}])
 
@@ -289,7 +288,7 @@ def test_an_attached_watermark_needs_an_uploaded_image() -> None:
 # GET /files/{file_id} ----------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_redis_has_lost_is_read_from_the_bucket_and_stored_in_redis() -> None:
+def test_file_that_redis_has_lost_is_read_from_the_bucket_and_stored_in_redis() -> None:
     file = send(JPEG).json
     redis_client().flushdb()
 
@@ -297,7 +296,7 @@ def test_a_file_that_redis_has_lost_is_read_from_the_bucket_and_stored_in_redis(
     assert files.find_record(file["file_id"]) is not None
 
 
-def test_a_file_that_was_stored_without_the_api_is_rejected_by_its_content(upload: Upload) -> None:
+def test_file_that_was_stored_without_the_api_is_rejected_by_its_content(upload: Upload) -> None:
     file_id = upload(TEXT, "image/jpeg", "photo.jpg")
 
     file = call("GET", f"/files/{file_id}").json
@@ -306,21 +305,13 @@ def test_a_file_that_was_stored_without_the_api_is_rejected_by_its_content(uploa
     assert (file["media_type"], file["kind"]) == (None, None)
 
 
-def test_an_unknown_file_is_not_found() -> None:
+def test_unknown_file_is_not_found() -> None:
     reply = call("GET", f"/files/{ids.new_id()}")
 
     assert (reply.status, reply.json["code"]) == (404, "file_not_found")
 
 
-def test_an_identifier_in_upper_case_is_the_same_file() -> None:
+def test_identifier_in_upper_case_is_the_same_file() -> None:
     file_id = send(JPEG).json["file_id"]
 
     assert call("GET", f"/files/{file_id.upper()}").json["file_id"] == file_id
-
-
-def test_a_job_is_in_the_ledger_and_in_redis_before_the_response() -> None:
-    file_id = send(JPEG).json["file_id"]
-    reply = call("POST", "/jobs", json_body={"file_id": file_id, "operation": "thumbnail"})
-
-    assert view_of(reply.json["job_id"]).status is Status.QUEUED
-    assert s3.exists(ledger.job_key(reply.json["job_id"]))

@@ -1,8 +1,8 @@
 """Crashes the life cycle at each of its writes, one by one. Recovery must end every accepted job, once.
 
-A scenario first runs undisturbed, to count its writes. Then it runs once per write, and the process that makes this
-write crashes after it, as well as once with a crash before the first write (a crash before any other is one after the
-write before). Lambda, S3 and the mapping repeat what they repeat on AWS, and sweep does the rest.
+A scenario first runs undisturbed, to count its writes. Then it runs once per write, and the process crashes after that
+write. It also runs once with a crash before the first write; a crash before any other write equals one after the
+previous write. Lambda, S3 and the mapping repeat what they repeat on AWS, and sweep does the rest.
 
 With `DARKROOM_EVERY_POINT=1` processes also crash before each write, and every scenario is also left to sweep alone.
 """

@@ -99,11 +99,11 @@ def test_jobs_that_cannot_process_the_upload_fail_with_the_reason(
         assert record["error"]["code"] == code
 
 
-def test_object_without_a_form_and_upload_that_no_longer_exists_are_ignored() -> None:
+def test_object_without_a_form_and_missing_upload_are_ignored() -> None:
     s3.put("uploads/default/readme.txt", b"hello", media_type="text/plain")
 
     assert report("uploads/default/readme.txt", uploads.key_of(ids.new_id())) == {"accepted": 0}
 
 
-def test_test_event_of_s3_is_ignored() -> None:
+def test_event_with_which_s3_tests_the_notification_is_ignored() -> None:
     assert app.handler({"Service": "Amazon S3", "Event": "s3:TestEvent"}, None) == {"accepted": 0}

@@ -27,7 +27,10 @@ TIMEOUT_S = 15.0
 
 
 class Function:
-    """Replaces a Lambda function: records events, takes `takes_s` seconds, fails the first `failures` times."""
+    """Replaces a Lambda function: records events, takes `takes_s` seconds, fails the first `failures` times.
+
+    `at_once` is the largest number of simultaneous invocations.
+    """
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -132,7 +135,7 @@ def poll(queue: Queue, function: Function, relay: Relay, monkeypatch: pytest.Mon
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 
@@ -273,7 +276,7 @@ def test_poller_reconnects_after_the_connection_was_lost(
     assert function.at_once == 1
 
 
-def test_batch_in_flight_when_the_connection_is_lost_is_redelivered_after_the_first_invocation_ended(
+def test_batch_in_flight_on_a_lost_connection_is_redelivered_after_its_invocation_ended(
     queue: Queue, poll: StartPoller, function: Function, relay: Relay
 ) -> None:
     function.takes_s = 1.0

@@ -43,7 +43,7 @@ def test_delayed_message_returns_to_the_queue_of_its_operation(make_job: MakeJob
     assert taken["headers"]["traceparent"] == job.traceparent
 
 
-def test_there_is_one_delay_for_each_attempt_after_the_first() -> None:
+def test_every_attempt_after_the_first_has_a_delay() -> None:
     assert len(rabbitmq.RETRY_DELAYS_S) == MAX_ATTEMPTS - 1
     assert [rabbitmq.retry_delay_s(attempt) for attempt in (1, 2, 3, 4, 5)] == [2, 10, 60, 300, 300]
 
@@ -88,17 +88,19 @@ def test_publishing_reconnects_after_the_connection_was_lost(make_job: MakeJob, 
     assert take("darkroom.resize")
 
 
-def test_connection_to_a_machine_that_is_gone_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_has_a_tcp_timeout_shorter_than_an_api_call(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     monkeypatch.setattr("pika.BlockingConnection", opened.append)
 
     rabbitmq._open()
 
-    # An API call has 29 seconds, for the retry on a new connection as well.
+    # An API call has 29 seconds, which include the retry on a new connection.
     assert opened[0].tcp_options["TCP_USER_TIMEOUT"] <= 10_000
 
 
-def test_message_without_a_queue_raises(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_to_a_missing_queue_raises_broker_unavailable(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = make_job()
     monkeypatch.setattr(rabbitmq, "queue_of", lambda operation: f"nowhere.{operation}")
 

@@ -79,7 +79,7 @@ def test_only_one_of_many_concurrent_claims_succeeds(make_job: MakeJob) -> None:
     assert sorted(each.outcome for each in claims) == ["claimed"] + ["leased"] * 15
 
 
-def test_claim_of_an_attempt_that_was_made_already_is_stale(make_job: MakeJob) -> None:
+def test_second_claim_of_an_attempt_is_stale(make_job: MakeJob) -> None:
     job = make_job()
     views.create(job)
     claim(job, attempt=1)
@@ -170,7 +170,7 @@ def test_run_that_lost_its_job_cannot_requeue_it(make_job: MakeJob) -> None:
     assert view_of(job.job_id).status is Status.RUNNING
 
 
-def test_attempt_that_died_before_its_claim_counts_as_made(make_job: MakeJob) -> None:
+def test_attempt_whose_run_crashed_before_its_claim_is_counted(make_job: MakeJob) -> None:
     job = make_job()
     views.create(job)
 
@@ -287,7 +287,7 @@ def test_job_that_was_canceled_before_its_upload_stays_canceled(make_job: MakeJo
     assert claim(job).outcome == "ended"
 
 
-def test_every_key_expires_or_is_bounded(make_job: MakeJob) -> None:
+def test_every_key_of_an_ended_job_and_of_a_file_expires(make_job: MakeJob) -> None:
     job = make_job()
     views.create(job)
     acquire(job)
@@ -329,13 +329,11 @@ def test_timeline_has_every_event_in_order(make_job: MakeJob) -> None:
     assert times == sorted(times)
 
 
-def test_redis_that_does_not_respond_fails_while_an_api_call_still_has_time() -> None:
+def test_redis_that_does_not_respond_is_unavailable_within_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         address = silent.getsockname()
-        for _ in range(
-            3
-        ):  # they fill the backlog, so later connections get no response, as from a machine that is gone
+        for _ in range(3):  # fills the backlog: further connections get no response, as from an unreachable host
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(address)

@@ -108,7 +108,7 @@ def test_run_that_failed_in_an_outage_uses_no_attempt(queued: Job) -> None:
     assert {error.code for error in view_of(queued.job_id).errors} == {"storage_unavailable"}
 
 
-def test_record_of_an_attempt_that_is_not_the_current_one_changes_nothing(running: Job) -> None:
+def test_failure_record_of_an_earlier_attempt_changes_nothing(running: Job) -> None:
     app.handler(failed_invocation(running), None)
     leases.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
 
@@ -175,6 +175,6 @@ def test_replay_publishes_valid_parked_messages_and_keeps_invalid_ones(make_job:
 
 
 @pytest.mark.parametrize("command", [{"parked": "burn"}, {"parked": "list", "limit": 0}])
-def test_invalid_command_is_rejected(command: dict[str, Any]) -> None:
+def test_invalid_command_is_refused(command: dict[str, Any]) -> None:
     with pytest.raises(events.MalformedMessageError):
         app.handler(command, None)

@@ -1,4 +1,4 @@
-"""Sweep completes what was interrupted or lost, and one unreadable record or one outage does not stop the rest."""
+"""Sweep completes what was interrupted or lost. An unreadable record or an outage does not stop the rest."""
 
 import time
 from typing import Any
@@ -105,7 +105,7 @@ def test_job_that_is_only_in_the_ledger_gets_a_view_and_is_queued(make_job: Make
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
 
 
-def test_job_that_may_still_be_being_accepted_is_left_alone(make_job: MakeJob) -> None:
+def test_new_job_is_not_restored_because_its_acceptance_may_be_in_progress(make_job: MakeJob) -> None:
     job = make_job()
     ledger.write_job(job)
 
@@ -165,7 +165,7 @@ def test_job_that_was_accepted_long_after_its_upload_form_was_created_is_found(m
     assert sweep()["restored"] == 1
 
 
-def test_open_job_without_view_and_ledger_record_is_forgotten(make_job: MakeJob) -> None:
+def test_open_job_without_view_and_ledger_record_is_removed(make_job: MakeJob) -> None:
     job = make_job()
     views.create(job, due_in_s=0)
     redis_client().delete(keys.view_of(job.job_id))
@@ -305,7 +305,7 @@ def test_upload_whose_event_was_lost_is_ingested_once(upload: Upload, take: Take
     assert sweep()["ingested"] == 0
 
 
-def test_outputs_of_a_dead_run_are_removed_once_no_run_can_be_in_flight(make_job: MakeJob) -> None:
+def test_outputs_of_a_crashed_run_are_removed_when_no_run_can_be_in_flight(make_job: MakeJob) -> None:
     job = make_job()
     accept_without_publishing(job)
     leases.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)

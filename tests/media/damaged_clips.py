@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.media.clip_recipes import clip, recipe, truncate
 
 truncate("cut_before_its_index.mp4", "moov_at_end.mp4", 0.6)
-truncate("cut_behind_its_index.mp4", "video.mp4", 0.6)
+truncate("cut_after_its_index.mp4", "video.mp4", 0.6)
 truncate("cut.mkv", "video.mkv", 0.5)
 truncate("cut.wav", "audio.wav", 0.5)
 

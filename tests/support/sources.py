@@ -51,6 +51,20 @@ class LocalSource:
         return str(self.local)
 
 
+class UrlSource(LocalSource):
+    """A local file that FFmpeg reads from `url`. Downloading it fails the test."""
+
+    def __init__(self, local: Path, url: str) -> None:
+        super().__init__(local)
+        self.url = url
+
+    def ffmpeg_input(self) -> str:
+        return self.url
+
+    def download(self) -> Path:
+        raise AssertionError("the whole file was downloaded")
+
+
 def make_task(
     source: Source | Path,
     directory: Path,

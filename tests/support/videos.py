@@ -4,12 +4,16 @@ import json
 import re
 import statistics
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from darkroom.av.ffmpeg import binary
+
+#: The fixture `clips`: the path of the clip with this name, which is made once per session.
+Clips = Callable[[str], Path]
 
 
 def ffprobe(path: Path) -> dict[str, Any]:

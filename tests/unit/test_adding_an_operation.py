@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 DIFF = ROOT / "docs" / "adding-an-operation.diff"
 
 
-def test_the_diff_applies_to_these_sources() -> None:
+def test_diff_applies_to_these_sources() -> None:
     checked = subprocess.run(
         ["git", "apply", "--check", str(DIFF)],  # noqa: S607 - the user's git
         cwd=ROOT,
@@ -20,7 +20,7 @@ def test_the_diff_applies_to_these_sources() -> None:
     assert checked.returncode == 0, f"Make its edits again and save the new diff.\n{checked.stderr}"
 
 
-def test_the_diff_edits_the_registry_a_folder_and_the_template_and_nothing_else() -> None:
+def test_diff_edits_the_registry_a_folder_and_the_template_and_nothing_else() -> None:
     edited = re.findall(r"^\+\+\+ b/(.+)$", DIFF.read_text(), re.MULTILINE)
 
     assert edited == [

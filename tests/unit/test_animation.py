@@ -65,7 +65,7 @@ def test_requested_number_of_frames_is_kept(tmp_path: Path, source: str, fmt: st
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_animation_in_its_own_format_stays_one(tmp_path: Path, source: str) -> None:
+def test_animation_stays_animated_in_its_own_format(tmp_path: Path, source: str) -> None:
     result = resized(encode_animation(source, animation_frames()), tmp_path)
     assert result.format == source
     assert count_frames(result) == 4
@@ -209,7 +209,7 @@ def test_truncated_animation_is_refused(tmp_path: Path, source: str, share: floa
 
 
 @pytest.mark.parametrize("fmt", ["BMP", "HEIF"])
-def test_images_that_are_decoded_as_a_whole_have_their_own_limit(
+def test_images_that_are_decoded_as_a_whole_have_a_pixel_limit_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fmt: str
 ) -> None:
     content = encode(photograph(), fmt)

@@ -165,7 +165,7 @@ def apng_of_areas(areas: list[Area], *, default_image: bool) -> bytes:
 
 
 @pytest.mark.parametrize(("left", "side"), [(3, 2), (0, 5), (0, 0)])
-def test_area_outside_the_image_is_damage(tmp_path: Path, left: int, side: int) -> None:
+def test_area_outside_the_image_is_refused_as_damage(tmp_path: Path, left: int, side: int) -> None:
     areas = [Area(RED, 0, 0, 4, KEEP, REPLACE), Area(GREEN, left, 0, side, KEEP, BLEND)]
     with pytest.raises(CorruptMediaError, match="outside"):
         resized(apng_of_areas(areas, default_image=False), tmp_path, width=4)
@@ -181,7 +181,7 @@ def test_default_image_is_not_a_frame(tmp_path: Path) -> None:
     assert pixel_of(resized(content, tmp_path, format="jpeg"), (60, 40))[2] > 240
 
 
-def test_wrong_number_of_frames_is_damage_or_beyond_the_limit(tmp_path: Path) -> None:
+def test_wrong_number_of_frames_is_refused(tmp_path: Path) -> None:
     content = encode_animation("PNG", animation_frames())
     for declared in (5, 900):
         with pytest.raises(CorruptMediaError):

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+"""Results of audio_extract: formats, copies, channels, bit depth, tags, progress, and refused files."""
+
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,14 @@ from darkroom.errors import (
 from functions.audio_extract.app import audio_extract
 from tests.support.audio_extract import EXPECTED, extract, mean_volume_db, packet_hashes, raw_duration_s
 from tests.support.sources import make_task
-from tests.support.videos import ffprobe, only_stream
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips, ffprobe, only_stream
 
 # Results -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 @pytest.mark.parametrize("bitrate_kbps", [None, 96])
-def test_the_audio_of_a_video_is_extracted_in_every_format(
+def test_audio_of_a_video_is_extracted_in_every_format(
     clips: Clips, tmp_path: Path, name: str, bitrate_kbps: int | None
 ) -> None:
     made = extract(clips("video.mp4"), tmp_path, format=name, bitrate_kbps=bitrate_kbps)
@@ -49,7 +47,7 @@ def test_the_audio_of_a_video_is_extracted_in_every_format(
         ("24_bit.wav", "wav", "24_bit.wav", 0),
     ],
 )
-def test_a_copy_has_identical_packets(
+def test_copy_has_identical_packets(
     clips: Clips, tmp_path: Path, source: str, name: str, original: str, track: int
 ) -> None:
     made = packet_hashes(extract(clips(source), tmp_path, format=name))
@@ -91,7 +89,7 @@ def test_unusual_channel_layouts_are_converted(clips: Clips, tmp_path: Path, sou
         assert audio["channels"] == min(6, max_channels)
 
 
-def test_the_bit_depth_of_the_source_is_kept(clips: Clips, tmp_path: Path) -> None:
+def test_bit_depth_of_the_source_is_kept(clips: Clips, tmp_path: Path) -> None:
     high_depth, default_depth = (
         only_stream(extract(clips(name), tmp_path, format="flac"), "audio")["bits_per_raw_sample"]
         for name in ("24_bit.wav", "video.mp4")
@@ -101,7 +99,7 @@ def test_the_bit_depth_of_the_source_is_kept(clips: Clips, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "rate"), [("mp3", "48000"), ("opus", "48000"), ("m4a", "96000"), ("flac", "96000")])
-def test_the_sample_rate_is_one_that_the_format_supports(clips: Clips, tmp_path: Path, name: str, rate: str) -> None:
+def test_sample_rate_is_one_that_the_format_supports(clips: Clips, tmp_path: Path, name: str, rate: str) -> None:
     assert only_stream(extract(clips("96_khz.wav"), tmp_path, format=name), "audio")["sample_rate"] == rate
 
 
@@ -112,7 +110,7 @@ def test_every_allowed_bit_rate_is_accepted(clips: Clips, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", ["m4a", "mp3", "opus", "flac", "wav"])
-def test_the_title_is_kept_and_the_location_is_dropped(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_title_is_kept_and_the_location_is_dropped(clips: Clips, tmp_path: Path, name: str) -> None:
     found = ffprobe(extract(clips("located.mov"), tmp_path, format=name))
     all_tags = [entry.get("tags", {}) for entry in (found["format"], *found["streams"])]
     tags = {key.lower(): value for entry in all_tags for key, value in entry.items()}
@@ -137,14 +135,14 @@ def test_progress_grows_to_the_end(clips: Clips, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["silent.mp4", "tiny.mp4", "interlaced.ts"])
-def test_a_video_without_audio_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_video_without_audio_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(NoAudioStreamError, match="no audio"):
         extract(clips(name), tmp_path, format="mp3")
 
 
-@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_behind_its_index.mp4", "cut.mkv"])
+@pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "cut_after_its_index.mp4", "cut.mkv"])
 @pytest.mark.parametrize("fmt", ["m4a", "mp3"])
-def test_a_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str, fmt: str) -> None:
+def test_damaged_video_is_refused(clips: Clips, tmp_path: Path, name: str, fmt: str) -> None:
     with pytest.raises(CorruptMediaError):
         extract(clips(name), tmp_path, format=fmt)
 
@@ -157,7 +155,7 @@ def test_a_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str, fm
         (b"\xff\xd8\xff\xe0", WrongMediaKindError),
     ],
 )
-def test_a_file_that_is_neither_audio_nor_video_is_rejected(
+def test_file_that_is_neither_audio_nor_video_is_refused(
     tmp_path: Path, content: bytes, error: type[DarkroomError]
 ) -> None:
     file = tmp_path / "audio.mp3"

@@ -1,3 +1,5 @@
+"""FFmpeg's arguments for audio_extract: copy or encode, bit rates, bit depths."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +65,7 @@ def test_lossless_formats_ignore_the_bit_rate() -> None:
         ("opus", 2, None, "128k"),
     ],
 )
-def test_the_bit_rate_depends_on_the_number_of_channels(
+def test_bit_rate_depends_on_the_number_of_channels(
     name: str, channels: int, requested_kbps: int | None, rate: str
 ) -> None:
     found = codec_arguments(audio_stream(channels=channels), AUDIO_FORMATS[name], requested_kbps)

@@ -30,7 +30,7 @@ HALF = Size(300, 200)
 
 
 def half(image: Image.Image) -> Image.Image:
-    """An image of 600x400 at `HALF` its size."""
+    """An image of 600x400 pixels, scaled to `HALF`."""
     return image.resize(HALF, Image.Resampling.LANCZOS)
 
 

@@ -1,12 +1,11 @@
 """How results are encoded: their size in bytes, the format by content, JPEG options, and the limits of the encoders."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
-from darkroom.contracts.image_params import ImageFormat, ResizeParams
+from darkroom.contracts.image_params import ImageFormat
 from darkroom.errors import ResultTooLargeError, TooManyPixelsError
 from darkroom.images import encode as encoding
 from darkroom.images.color import RgbaColor, parse_color
@@ -14,23 +13,12 @@ from darkroom.images.encode import EncodeOptions, choose_format, encode_image
 from darkroom.images.open import open_image
 from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition
-from functions.resize.app import resize
 from tests.media.make_images import add_alpha, animation_frames, encode, encode_animation, large_photo, photograph
 from tests.support.image_checks import content_of, mean_difference, open_result, pixel_of
+from tests.support.resize import resize_rendition, resized
 from tests.support.sources import make_task
 
 FORMATS: list[ImageFormat] = ["jpeg", "png", "webp", "avif", "gif"]
-
-
-def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:
-    """The rendition at a width of 300 pixels unless `params` say otherwise."""
-    (folder / "source").write_bytes(content)
-    (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate({"width": 300, **params}))
-    return rendition
-
-
-def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:
-    return open_result(resize_rendition(content, folder, **params))
 
 
 def size_of(rendition: Rendition) -> int:
@@ -141,7 +129,7 @@ def test_automatic_format_of_a_large_photograph_is_jpeg_because_avif_is_slow(tmp
     assert resized(content, tmp_path, width=1200, format="auto").format == "AVIF"
 
 
-def test_automatic_format_of_an_image_one_pixel_wide(tmp_path: Path) -> None:
+def test_automatic_format_is_chosen_for_an_image_one_pixel_wide(tmp_path: Path) -> None:
     assert resized(encode(Image.new("RGB", (1, 5)), "PNG"), tmp_path, format="auto").size == (1, 5)
 
 
@@ -164,9 +152,7 @@ def test_jpeg_is_progressive_on_request_or_when_small(
 def test_transparent_parts_of_a_jpeg_get_the_background_color(tmp_path: Path, mode: str, background: str) -> None:
     image = Image.new("RGBA", (60, 60), (90, 90, 90, 255))
     image.paste((0, 0, 0, 0), (0, 0, 30, 60))
-    content = encode(image.convert(mode), "PNG", **({"transparency": 0} if mode == "P" else {}))
-    if mode == "P":
-        content = encode(image, "GIF")
+    content = encode(image, "GIF") if mode == "P" else encode(image.convert(mode), "PNG")
     result = resized(content, tmp_path, width=60, format="jpeg", background=background, quality=100)
     pixel = list(pixel_of(result.convert("RGB"), (10, 30)))
     expected = parse_color(background).on_white

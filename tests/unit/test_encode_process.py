@@ -1,6 +1,5 @@
 """Encoding in a child process: the same result, and the process ends with the job."""
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +19,10 @@ from darkroom.media.geometry import Size
 from darkroom.media.task import Rendition, Task
 from tests.media.make_images import add_alpha, encode, icc_profile, large_photo, photograph, truncate
 from tests.support.image_checks import content_of, mean_difference, open_result
+from tests.support.leftovers import children
 from tests.support.sources import make_task
 
 LARGE = Size(2000, 1500)
-
-
-def children() -> list[str]:
-    """Child processes that have not been waited for."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
 def encode_source(content: bytes, folder: Path, fmt: ImageFormat, options: EncodeOptions | None = None) -> Rendition:

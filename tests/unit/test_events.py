@@ -44,7 +44,7 @@ def test_message_may_have_no_headers() -> None:
         MESSAGE.model_dump_json().replace("}", ',"more":1}').encode(),
     ],
 )
-def test_invalid_message_is_rejected(body: bytes) -> None:
+def test_invalid_message_is_refused(body: bytes) -> None:
     with pytest.raises(events.MalformedMessageError):
         events.parse_message(body)
 

@@ -1,8 +1,9 @@
+"""Runs of FFmpeg: progress, cancellation, deadlines, and the limits of the child process."""
+
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from darkroom.errors import (
 from darkroom.media.task import Task
 from tests.support.leftovers import children, processes, wait_until
 from tests.support.sources import make_task
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 pytestmark = pytest.mark.usefixtures("no_leftover_processes")
 
@@ -39,7 +39,7 @@ def test_ffmpeg_is_the_version_of_the_layer(task: Task) -> None:
     assert version.startswith("n8.")
 
 
-def test_a_program_on_the_path_is_never_used(binaries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_on_the_path_is_never_used(binaries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(binaries))
     monkeypatch.setenv("DARKROOM_BIN_DIR", str(tmp_path))
     ffmpeg.binary.cache_clear()
@@ -64,7 +64,7 @@ def test_progress_grows_within_its_span_and_the_written_duration_is_known(clips:
     assert result.media_s == pytest.approx(4.0, abs=0.05)
 
 
-def test_a_canceled_job_ends_its_run_at_once(clips: Clips, tmp_path: Path) -> None:
+def test_canceled_job_ends_its_run_at_once(clips: Clips, tmp_path: Path) -> None:
     def cancel(_fraction: float) -> None:
         raise Superseded("The job was canceled.")
 
@@ -75,7 +75,7 @@ def test_a_canceled_job_ends_its_run_at_once(clips: Clips, tmp_path: Path) -> No
     assert time.monotonic() - started < 2
 
 
-def test_a_run_ends_at_its_deadline(clips: Clips, tmp_path: Path) -> None:
+def test_run_ends_at_its_deadline(clips: Clips, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(ProcessingTimedOutError):
         ffmpeg.run("ffmpeg", ENDLESS, make_task(clips("video.mp4"), tmp_path, deadline_s=0.4))
@@ -83,7 +83,7 @@ def test_a_run_ends_at_its_deadline(clips: Clips, tmp_path: Path) -> None:
     assert 0.4 <= time.monotonic() - started < 1.5
 
 
-def test_a_run_is_confined(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_is_confined(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
     child_facts: dict[str, str] = {}
 
@@ -114,7 +114,7 @@ def test_a_run_is_confined(clips: Clips, tmp_path: Path, monkeypatch: pytest.Mon
     assert child_facts["group"] == "own"
 
 
-def test_a_run_ends_when_its_parent_exits(binaries: Path, tmp_path: Path) -> None:
+def test_run_ends_when_its_parent_exits(binaries: Path, tmp_path: Path) -> None:
     program = (
         "from pathlib import Path; from tests.support.sources import make_task; from darkroom.av import ffmpeg\n"
         f"task = make_task(Path(), Path({str(tmp_path)!r}), progress=lambda _: print('running', flush=True))\n"
@@ -133,7 +133,7 @@ def test_a_run_ends_when_its_parent_exits(binaries: Path, tmp_path: Path) -> Non
     wait_until(lambda: child not in dict(processes()))
 
 
-def test_a_run_cannot_use_more_memory_than_its_function_has(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_cannot_use_more_memory_than_its_function_has(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
     encoder = ["-f", "lavfi", "-i", "testsrc2", "-vf", "scale=3840:2160", "-c:v", "libx264", "-f", "null", "-"]
     demuxer = ["-f", "lavfi", "-i", "color=size=12000x12000", "-f", "null", "-"]  # ends with exit code 0
@@ -143,7 +143,7 @@ def test_a_run_cannot_use_more_memory_than_its_function_has(task: Task, monkeypa
             ffmpeg.run("ffmpeg", arguments, task)
 
 
-def test_a_run_cannot_write_more_than_the_disk_holds(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_cannot_write_more_than_the_disk_holds(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "MAX_OUTPUT_BYTES", 100_000)
     writing = ["-f", "lavfi", "-i", "testsrc2", "-t", "5", "-f", "rawvideo", str(task.directory / "out")]
 

@@ -1,5 +1,6 @@
+"""How the exit codes and messages of FFmpeg become errors."""
+
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,7 @@ from darkroom.errors import (
     WorkerDiedError,
 )
 from tests.support.sources import make_task
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 pytestmark = pytest.mark.usefixtures("no_leftover_processes")
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("no_leftover_processes")
         (8, "[vost#0:0 @ 0x1] Unknown encoder 'libx266'", InternalError),
     ],
 )
-def test_a_failed_run_has_an_error_code_and_a_message(exit_code: int, stderr: str, error: type[DarkroomError]) -> None:
+def test_failed_run_has_an_error_code_and_a_message(exit_code: int, stderr: str, error: type[DarkroomError]) -> None:
     failure = run_error(exit_code, stderr)
 
     assert type(failure) is error

@@ -1,3 +1,5 @@
+"""Sizes and positions: contain, cover, fill and the alignment of an item."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -14,10 +14,7 @@ from darkroom.images import heic
 from darkroom.media.geometry import Size
 from tests.media.make_images import add_alpha, encode, encode_oriented, photograph
 from tests.support.image_checks import mean_difference
-
-
-def children() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+from tests.support.leftovers import children
 
 
 def decode_pixels(content: bytes) -> Image.Image:

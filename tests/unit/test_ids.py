@@ -32,7 +32,7 @@ def test_ids_are_unique() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "../../etc", "00000000-0000-4000-8000-000000000000", "0" * 400, "é"])
-def test_invalid_id_is_rejected(text: str) -> None:
+def test_invalid_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidIdError):
         ids.parse_id(text)
 

@@ -9,21 +9,13 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, IptcImagePlugin
 
-from darkroom.contracts.image_params import ImageFormat, ResizeParams, WatermarkParams
+from darkroom.contracts.image_params import ImageFormat, WatermarkParams
 from darkroom.media.task import Rendition
-from functions.resize.app import resize
 from functions.watermark.app import watermark
-from tests.media.make_images import MEDIA, encode, photograph
+from tests.media.make_images import encode, photograph
 from tests.support.image_checks import content_of
+from tests.support.resize import resize_rendition
 from tests.support.sources import make_task
-
-
-def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:
-    """The rendition at a width of 300 pixels."""
-    (folder / "source").write_bytes(content)
-    (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate({"width": 300, **params}))
-    return rendition
-
 
 SECRET = b"serial number 4711"
 XMP = (
@@ -101,10 +93,8 @@ def test_copyright_alone_can_be_kept(tmp_path: Path, source: str, fmt: ImageForm
     assert SECRET not in content_of(rendition)
 
 
-def test_watermarked_image_keeps_its_metadata_except_the_position(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
+@pytest.mark.usefixtures("watermark_font")
+def test_watermarked_image_keeps_its_metadata_except_the_position(tmp_path: Path) -> None:
     for source in SOURCES:
         (tmp_path / "source").write_bytes(image_with_metadata(source))
         params = WatermarkParams(text="©", metadata="keep", format="jpeg")

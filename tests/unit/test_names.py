@@ -24,7 +24,7 @@ REPLACED_WORDS = {
 #: Names that stay, because clients read them in the document of video_metadata.
 FIXED_NAMES = {"attached_picture"}
 
-#: Lines of the longest file. A longer one gives its reason in a line that starts with LENGTH_REASON.
+#: The most lines of a file. A longer one gives its reason in a line that starts with LENGTH_REASON.
 MAX_LINES = 350
 LENGTH_REASON = "Longer than 350 lines:"
 

@@ -30,14 +30,14 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> config.Settings:
         (Operation.AUDIO_EXTRACT, 7),
     ],
 )
-def test_the_in_flight_limit_is_that_of_the_operations_concurrency_class(
+def test_in_flight_limit_is_that_of_the_concurrency_class(
     operation: Operation, limit: int, settings: config.Settings
 ) -> None:
     assert dispatch._in_flight_limit(operation) == limit
 
 
 @pytest.mark.parametrize("operation", [Operation.RESIZE, Operation.THUMBNAIL, Operation.WATERMARK])
-def test_parameters_of_an_image_operation_are_its_own_first_and_then_those_of_every_image(operation: Operation) -> None:
+def test_own_parameters_of_an_image_operation_precede_the_shared_ones(operation: Operation) -> None:
     shared = list(ImageParams.model_fields)
     names = list(operation.params.model_fields)
 

@@ -16,7 +16,7 @@ from darkroom.media.task import Rendition
 from functions.resize.app import resize
 from functions.thumbnail.app import thumbnail
 from functions.watermark.app import watermark
-from tests.media.make_images import MEDIA, animation_frames, encode, encode_oriented, photograph
+from tests.media.make_images import animation_frames, encode, encode_oriented, photograph
 from tests.support.image_checks import content_of, count_frames, decode, mean_difference, open_result, scale
 from tests.support.sources import make_task, make_task_for
 
@@ -84,12 +84,10 @@ def test_gravity_refers_to_the_upright_image(tmp_path: Path, fmt: str, orientati
     assert mean_difference(result, expected) < 2.5
 
 
+@pytest.mark.usefixtures("watermark_font")
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_position_of_a_watermark_refers_to_the_upright_image(
-    tmp_path: Path, fmt: str, orientation: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
+def test_position_of_a_watermark_refers_to_the_upright_image(tmp_path: Path, fmt: str, orientation: int) -> None:
     content = rotated_photograph(fmt, orientation)
     result = run(content, tmp_path, watermark, WatermarkParams(text="##", opacity=1, position="top_left", format="png"))
     assert mean_difference(result.crop((200, 0, 600, 400)), photograph().crop((200, 0, 600, 400))) < 3.5

@@ -20,9 +20,9 @@ def camel(word: str) -> str:
 
 
 def gaps(operation: str, root: Path, template: Template) -> list[str]:
-    """What an operation lacks, one sentence each."""
+    """What is missing for an operation, one sentence each."""
     function, mapping = f"{camel(operation)}Function", f"{camel(operation)}Mapping"
-    there = {
+    found = {
         f"functions/{operation}/app.py is missing: it holds the operation's code and its handler.": (
             root / "functions" / operation / "app.py"
         ).is_file(),
@@ -37,15 +37,15 @@ def gaps(operation: str, root: Path, template: Template) -> list[str]:
             root / "tests" / "events" / f"{operation}.json"
         ).is_file(),
     }
-    return [sentence for sentence, found in there.items() if not found]
+    return [sentence for sentence, exists in found.items() if not exists]
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_operation_lacks_nothing(operation: Operation) -> None:
+def test_operation_is_complete(operation: Operation) -> None:
     assert gaps(operation, ROOT, Template()) == []
 
 
-def test_everything_that_a_new_operation_lacks_is_said_in_a_sentence() -> None:
+def test_missing_parts_of_a_new_operation_are_listed_as_sentences() -> None:
     sentences = gaps("sharpen", ROOT, Template())
 
     assert [sentence.split()[0] for sentence in sentences] == [
@@ -59,7 +59,7 @@ def test_everything_that_a_new_operation_lacks_is_said_in_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_operation_is_a_function_of_its_name_bound_to_its_name(operation: Operation) -> None:
+def test_handler_is_bound_to_the_function_with_the_name_of_the_operation(operation: Operation) -> None:
     tree = modules()[f"functions.{operation}.app"].tree
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     bindings = [ast.unparse(node.value) for node in tree.body if isinstance(node, ast.Assign) and is_handler(node)]
@@ -73,7 +73,7 @@ def is_handler(node: ast.Assign) -> bool:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_operation_has_parameters_of_its_name_with_a_summary_and_valid_examples(operation: Operation) -> None:
+def test_operation_has_a_summary_and_a_parameter_model_with_its_name_and_valid_examples(operation: Operation) -> None:
     model = operation.params
     examples = model.model_json_schema()["examples"]
 
@@ -83,7 +83,7 @@ def test_operation_has_parameters_of_its_name_with_a_summary_and_valid_examples(
     assert [model.model_validate(example) for example in examples]
 
 
-def test_nothing_is_left_of_a_removed_operation() -> None:
+def test_every_folder_mapping_and_function_is_known() -> None:
     folders = {path.name for path in (ROOT / "functions").iterdir() if path.is_dir() and path.name != "__pycache__"}
     queues = {name.removesuffix("Mapping") for name in Template().resources if name.endswith("Mapping")}
     functions = {name.removesuffix("Function") for name in Template().functions}

@@ -1,3 +1,5 @@
+"""Chunks of PNG files."""
+
 import io
 
 from PIL import Image

@@ -1,3 +1,5 @@
+"""What a probe reads from ffprobe's JSON, and its limits."""
+
 from fractions import Fraction
 
 import pytest
@@ -10,7 +12,7 @@ from tests.support.probes import AUDIO, VIDEO, parse_document, probe_of
 LIMITS = Limits(pixels=1_000_000, duration_s=100)
 
 
-def test_the_default_streams_are_chosen() -> None:
+def test_default_streams_are_chosen() -> None:
     default = {"disposition": {"default": 1}}
     found = probe_of(
         VIDEO, AUDIO | {"channels": 6}, {**VIDEO, **default, "width": 2, "height": 2}, {**AUDIO, **default}
@@ -19,14 +21,14 @@ def test_the_default_streams_are_chosen() -> None:
     assert (found.video_stream().index, found.audio_stream().index) == (2, 3)
 
 
-def test_an_announced_audio_stream_without_content_is_skipped() -> None:
+def test_declared_audio_stream_without_content_is_ignored() -> None:
     announced = {"codec_type": "audio", "codec_name": "aac", "sample_rate": "0", "channels": 0}
 
     assert probe_of(VIDEO, announced, AUDIO | {"channels": 1}).audio_stream().index == 2
     assert probe_of(VIDEO, announced).default_audio_stream() is None
 
 
-def test_without_a_default_the_largest_stream_is_chosen() -> None:
+def test_largest_stream_is_chosen_without_a_default() -> None:
     found = probe_of({**VIDEO, "width": 2}, VIDEO, VIDEO, AUDIO, AUDIO | {"channels": 6}, AUDIO)
 
     assert (found.video_stream().index, found.audio_stream().index) == (1, 4)
@@ -45,7 +47,7 @@ def test_without_a_default_the_largest_stream_is_chosen() -> None:
         ("0/0", "0/0", None, False),
     ],
 )
-def test_the_frame_rate_is_the_average_rate(base: str, average: str, rate: float | None, variable: bool) -> None:
+def test_frame_rate_is_the_average_rate(base: str, average: str, rate: float | None, variable: bool) -> None:
     video = probe_of({**VIDEO, "r_frame_rate": base, "avg_frame_rate": average}).video_stream()
 
     assert (video.frame_rate, video.variable_frame_rate) == (rate, variable)
@@ -54,7 +56,7 @@ def test_the_frame_rate_is_the_average_rate(base: str, average: str, rate: float
 @pytest.mark.parametrize(
     ("rotation", "degrees"), [(-90, 90), (90, 270), (180, 180), (-180, 180), (0, 0), (-89.6, 90), (-270, 270), (360, 0)]
 )
-def test_the_rotation_is_clockwise(rotation: float, degrees: int) -> None:
+def test_rotation_is_clockwise(rotation: float, degrees: int) -> None:
     video = probe_of({**VIDEO, "side_data_list": [{"side_data_type": "x"}, {"rotation": rotation}]}).video_stream()
 
     assert video.rotation_degrees == degrees
@@ -72,13 +74,13 @@ def test_the_rotation_is_clockwise(rotation: float, degrees: int) -> None:
         (None, None, None),
     ],
 )
-def test_the_bit_depth_comes_from_the_stream_or_its_pixel_format(
+def test_bit_depth_comes_from_the_stream_or_its_pixel_format(
     pixel_format: str | None, stated: str | None, depth: int | None
 ) -> None:
     assert probe_of({**VIDEO, "pix_fmt": pixel_format, "bits_per_raw_sample": stated}).video_stream().bit_depth == depth
 
 
-def test_a_matroska_duration_tag_counts_from_the_start_of_the_stream() -> None:
+def test_matroska_duration_tag_counts_from_the_start_of_the_stream() -> None:
     found = probe_of({**VIDEO, "start_time": "0.5", "tags": {"DURATION": "01:00:05.500000000"}}, duration="3605.5")
 
     assert found.video_stream().duration_s == 3605.0
@@ -106,7 +108,7 @@ def test_tags_and_chapters_are_bounded() -> None:
     assert max(map(len, found.tags.values())) == 1000
 
 
-def test_the_pixel_limit_applies_to_the_coded_and_the_displayed_size() -> None:
+def test_pixel_limit_applies_to_the_coded_and_the_displayed_size() -> None:
     assert check_frame_size(probe_of(VIDEO).video_stream(), LIMITS) == (1280, 720)
     for size in ({"width": 1400}, {"sample_aspect_ratio": "2:1"}):
         with pytest.raises(TooManyPixelsError):
@@ -115,7 +117,7 @@ def test_the_pixel_limit_applies_to_the_coded_and_the_displayed_size() -> None:
         check_frame_size(probe_of({**VIDEO, "width": 0}).video_stream(), LIMITS)
 
 
-def test_a_file_beyond_the_duration_limit_is_rejected_with_both_durations() -> None:
+def test_file_beyond_the_duration_limit_is_refused_with_both_durations() -> None:
     check_duration(probe_of(VIDEO, duration="100"), LIMITS)
     check_duration(probe_of(VIDEO), LIMITS)
     with pytest.raises(TooLongError, match="101 seconds"):
@@ -130,7 +132,7 @@ def test_nearly_square_pixels_are_displayed_as_square() -> None:
 
 
 @pytest.mark.parametrize(("track", "index"), [(1, 1), (2, 2), ("eng", 2), ("FRE", 1), (None, 2)])
-def test_an_audio_track_is_chosen_by_number_or_language(track: int | str | None, index: int) -> None:
+def test_audio_track_is_chosen_by_number_or_language(track: int | str | None, index: int) -> None:
     french = AUDIO | {"tags": {"language": "fre"}, "disposition": {"default": 0}}
     english = AUDIO | {"tags": {"language": "eng"}, "disposition": {"default": 1}}
     found = probe_of({"codec_type": "video"}, french, english)

@@ -1,4 +1,4 @@
-"""The Lua scripts as text: each is used, names its arguments where it begins, and includes what exists."""
+"""The Lua scripts as text: each is used, names its arguments at its start, and includes parts that exist."""
 
 import re
 
@@ -14,7 +14,7 @@ PARAMETER = re.compile(r"^local \w+ = (?:tonumber\()?(KEYS|ARGV)\[(\d+)\]")
 PARAMETERS = re.compile(r"(?:KEYS|ARGV)\b")
 
 
-def test_each_script_is_run_by_one_module_and_each_that_is_run_exists() -> None:
+def test_every_script_is_run_at_one_place() -> None:
     sources = [module.path.read_text() for module in in_package("darkroom").values()]
 
     used = [name for source in sources for name in re.findall(r'run_script\(\s*"(\w+)"', source)]
@@ -45,7 +45,7 @@ def test_script_begins_with_its_included_parts_in_order(name: str) -> None:
     assert read_script(name) == "\n".join([*((SCRIPTS / "shared" / f"{part}.lua").read_text() for part in parts), own])
 
 
-def test_each_shared_part_is_included_and_takes_no_keys_or_arguments() -> None:
+def test_every_shared_part_is_included_and_takes_no_keys_or_arguments() -> None:
     scripts = [read_script(name) for name in NAMES]
 
     for path in SHARED:

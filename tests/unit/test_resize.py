@@ -1,3 +1,5 @@
+"""Results of resize: size, format, quality, transparency, animations, limits."""
+
 from pathlib import Path
 from random import Random
 
@@ -148,7 +150,7 @@ def test_every_frame_is_cropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fmt", ["GIF", "WEBP"])
-def test_random_damage_in_an_animation_causes_a_media_error_or_none(tmp_path: Path, fmt: str) -> None:
+def test_random_damage_in_an_animation_causes_no_other_error_than_a_media_error(tmp_path: Path, fmt: str) -> None:
     random = Random(f"damaged frames {fmt}")
     good = encode_animation(fmt, animation_frames())
     outcomes = set()
@@ -165,7 +167,7 @@ def test_random_damage_in_an_animation_causes_a_media_error_or_none(tmp_path: Pa
     assert "corrupt_media" in outcomes
 
 
-def test_still_format_shows_the_first_frame(tmp_path: Path) -> None:
+def test_format_without_animation_shows_the_first_frame(tmp_path: Path) -> None:
     frames = animation_frames()
     result = resized(encode_animation("GIF", frames), tmp_path, ResizeParams(width=60, format="jpeg"))
     assert mean_difference(result, frames[0].resize((60, 40), Image.Resampling.LANCZOS)) < 9.0

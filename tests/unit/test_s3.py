@@ -1,4 +1,4 @@
-"""Failures of S3 that its client does not report as errors."""
+"""Storing and deleting objects, with stubbed responses of S3."""
 
 from collections.abc import Iterator
 from pathlib import Path

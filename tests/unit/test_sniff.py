@@ -1,6 +1,6 @@
+"""The media type by the first bytes of a file, and its comparison with the declared type."""
+
 import random
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +10,7 @@ from darkroom.media import types
 from darkroom.media.sniff import HEAD_BYTES, sniff_type
 from darkroom.media.types import MEDIA_TYPES, check_declared_type
 from tests.media.make_images import encode, photograph
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 CLIPS = {
     "video.mp4": "video/mp4",
@@ -68,7 +67,7 @@ def test_video_or_audio_is_detected_by_its_first_bytes(clips: Clips, clip: str, 
     head = clips(clip).read_bytes()[:HEAD_BYTES]
 
     assert detected_name(head) == name
-    assert MEDIA_TYPES[name].demuxer, "FFmpeg may use no other"
+    assert MEDIA_TYPES[name].demuxer, "FFmpeg needs the demuxer to use"
 
 
 @pytest.mark.parametrize(("fmt", "name"), IMAGES.items())
@@ -77,7 +76,7 @@ def test_image_is_detected_by_its_first_bytes(fmt: str, name: str) -> None:
 
     assert found == MEDIA_TYPES[name]
     assert found.kind is MediaKind.IMAGE
-    assert found.demuxer is None, "FFmpeg never opens it"
+    assert found.demuxer is None, "FFmpeg opens no images"
 
 
 @pytest.mark.parametrize(

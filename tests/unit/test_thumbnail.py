@@ -1,3 +1,5 @@
+"""Results of thumbnail: exact size, crop, orientation, format, transparency, animations."""
+
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ def test_default_is_a_square_of_300_pixels(tmp_path: Path) -> None:
     assert thumbnailed(encode(photograph(), "JPEG"), tmp_path, ThumbnailParams()).size == (300, 300)
 
 
-def test_overhang_is_cropped_equally_on_both_sides(tmp_path: Path) -> None:
+def test_image_is_cropped_equally_on_both_sides(tmp_path: Path) -> None:
     image = photograph()
     result = thumbnailed(encode(image, "PNG"), tmp_path, ThumbnailParams(width=200, height=200))
     middle = image.crop((100, 0, 500, 400)).resize((200, 200), Image.Resampling.LANCZOS)

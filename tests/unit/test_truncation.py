@@ -1,3 +1,5 @@
+"""Truncated files, detected by their structure or by the duration of the output."""
+
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ LONG_MDAT = b"\0\0\0\x01mdat"
         FTYP + build_box(b"what", b"", length=5),
     ],
 )
-def test_a_complete_mp4_passes(tmp_path: Path, content: bytes) -> None:
+def test_complete_mp4_passes(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "video.mp4"
     file.write_bytes(content)
 
@@ -41,7 +43,7 @@ def test_a_complete_mp4_passes(tmp_path: Path, content: bytes) -> None:
         FTYP + LONG_MDAT + (1 << 40).to_bytes(8) + b"x" * 500,
     ],
 )
-def test_an_mp4_with_less_media_than_stated_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_mp4_with_less_media_than_stated_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "video.mp4"
     file.write_bytes(content)
 
@@ -65,7 +67,7 @@ def build_matroska(length: bytes, content: bytes) -> bytes:
         build_matroska(b"\xff", b"a live recording"),
     ],
 )
-def test_a_complete_matroska_file_passes(tmp_path: Path, content: bytes) -> None:
+def test_complete_matroska_file_passes(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "video.mkv"
     file.write_bytes(content)
 
@@ -75,7 +77,7 @@ def test_a_complete_matroska_file_passes(tmp_path: Path, content: bytes) -> None
 @pytest.mark.parametrize(
     "content", [build_matroska(b"\x85", b"data"), build_matroska(b"\x01" + (500).to_bytes(7), b"x" * 400)]
 )
-def test_a_matroska_file_with_less_media_than_stated_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_matroska_file_with_less_media_than_stated_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "video.mkv"
     file.write_bytes(content)
 
@@ -99,7 +101,7 @@ def test_a_matroska_file_with_less_media_than_stated_is_rejected(tmp_path: Path,
         ("10", "10", 5.0, "mp3", True),
     ],
 )
-def test_a_video_that_lacks_more_than_one_frame_is_rejected(
+def test_video_that_lacks_more_than_one_frame_is_refused(
     stated: str | None, container: str | None, output_s: float | None, demuxer: str, complete: bool
 ) -> None:
     source = probe_of({**VIDEO, "duration": stated}, duration=container)
@@ -111,7 +113,7 @@ def test_a_video_that_lacks_more_than_one_frame_is_rejected(
             check_output_duration(source.video_stream(), output_s, demuxer=demuxer)
 
 
-def test_a_video_with_dropped_frames_may_lack_one_of_the_remaining_frames() -> None:
+def test_video_with_dropped_frames_may_lack_one_of_the_remaining_frames() -> None:
     source = probe_of({**VIDEO, "duration": "10"})
 
     check_output_duration(source.video_stream(), 9.8, demuxer="mov", frame_rate=5)
@@ -122,7 +124,7 @@ def test_a_video_with_dropped_frames_may_lack_one_of_the_remaining_frames() -> N
 
 
 @pytest.mark.parametrize(("stated", "output_s"), [("10", 9.7), ("1000", 989.0)])
-def test_audio_that_lacks_a_notable_part_is_rejected(stated: str, output_s: float) -> None:
+def test_audio_that_lacks_more_than_the_tolerance_is_refused(stated: str, output_s: float) -> None:
     source = probe_of({**AUDIO, "duration": stated})
 
     check_output_duration(source.audio_stream(), output_s + 0.06 * float(stated) / 10, demuxer="mov")

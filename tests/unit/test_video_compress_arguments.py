@@ -1,3 +1,5 @@
+"""FFmpeg's arguments for video_compress: codecs, size, audio."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def probe_with_audio() -> Probe:
 
 
 def plan_for(found: Probe, params: VideoCompressParams, size: Size) -> CompressionPlan:
-    """The plan for a source, which stays closed."""
+    """The plan for a probe of a source, which is not opened."""
     audio = found.default_audio_stream()
     encoding = audio_arguments(audio, params.audio_bitrate_kbps, container=MP4) if audio else []
     other_arguments = [*encoding, *tag_arguments(found, audio)]
@@ -38,7 +40,7 @@ def crf_output_arguments(plan: CompressionPlan, target: Path, *, max_duration_s:
     return output_arguments(plan, rate, target, max_duration_s=max_duration_s)
 
 
-def test_a_video_becomes_h264_with_aac_ready_to_stream(tmp_path: Path) -> None:
+def test_video_becomes_h264_with_aac_ready_to_stream(tmp_path: Path) -> None:
     params = VideoCompressParams(crf=28, preset="fast", audio_bitrate_kbps=96)
     plan = plan_for(probe_with_audio(), params, Size(854, 480))
 
@@ -89,7 +91,7 @@ def test_h265_has_the_tag_that_every_player_supports(tmp_path: Path) -> None:
         ((20, 10_000), 16, (2, 16)),
     ],
 )
-def test_the_size_is_even_and_never_larger_than_displayed(
+def test_size_is_even_and_never_larger_than_displayed(
     displayed: tuple[int, int], max_height: int | None, size: tuple[int, int]
 ) -> None:
     assert fit_size(Size(*displayed), max_height) == size
@@ -105,7 +107,7 @@ def test_the_size_is_even_and_never_larger_than_displayed(
         ((321, 181), 101, None, (100, 56)),
     ],
 )
-def test_the_size_stays_within_the_largest_width_as_well(
+def test_size_stays_within_the_largest_width_as_well(
     displayed: tuple[int, int], width: int, height: int | None, size: tuple[int, int]
 ) -> None:
     assert fit_size(Size(*displayed), height, width) == size
@@ -138,7 +140,7 @@ def test_surround_audio_is_mixed_down_and_high_sample_rates_are_lowered() -> Non
     ]
 
 
-def test_audio_is_copied_where_requested_and_possible_and_else_encoded() -> None:
+def test_audio_is_copied_where_requested_and_possible_and_otherwise_encoded() -> None:
     ac3 = {"index": 1, "codec_type": "audio", "codec_name": "ac3", "channels": 6}
     audio = parse_document({"streams": [ac3]}).audio_stream()
 

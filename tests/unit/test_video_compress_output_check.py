@@ -1,17 +1,16 @@
-from collections.abc import Callable
+"""Results of video_compress that are black or silent by mistake are rejected."""
+
 from pathlib import Path
 
 import pytest
 
 from darkroom.errors import InternalError
 from tests.support.video_compress import compress
-from tests.support.videos import duration_s
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips, duration_s
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
-def test_a_result_that_is_black_by_mistake_is_rejected(
+def test_result_that_is_black_by_mistake_is_refused(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
     blackening = "scale=64:36,drawbox=c=black:t=fill,format=yuv420p"
@@ -21,7 +20,7 @@ def test_a_result_that_is_black_by_mistake_is_rejected(
 
 
 @pytest.mark.parametrize("codec", ["h264", "av1"])
-def test_a_video_with_black_key_frames_is_not_black(clips: Clips, tmp_path: Path, codec: str) -> None:
+def test_video_with_black_key_frames_is_not_black(clips: Clips, tmp_path: Path, codec: str) -> None:
     video = clips("mostly_black.mp4")
 
     made = compress(video, tmp_path, codec=codec, preset="ultrafast")
@@ -29,7 +28,7 @@ def test_a_video_with_black_key_frames_is_not_black(clips: Clips, tmp_path: Path
     assert duration_s(made) == pytest.approx(duration_s(video), abs=0.04)
 
 
-def test_a_result_that_is_silent_by_mistake_is_rejected(
+def test_result_that_is_silent_by_mistake_is_refused(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darkroom.av.loudness.gain_filters", lambda _: ["volume=0"])
@@ -38,5 +37,5 @@ def test_a_result_that_is_silent_by_mistake_is_rejected(
 
 
 @pytest.mark.parametrize("codec", ["h264", "av1"])
-def test_a_black_video_is_compressed(clips: Clips, tmp_path: Path, codec: str) -> None:
+def test_black_video_is_compressed(clips: Clips, tmp_path: Path, codec: str) -> None:
     compress(clips("black.mp4"), tmp_path, codec=codec)

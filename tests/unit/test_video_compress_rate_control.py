@@ -1,5 +1,6 @@
+"""Goals of video_compress: CRF, bit rate, size in bytes, SSIM."""
+
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,12 @@ from functions.video_compress.app import video_compress
 from tests.media.make_clips import ORIGINAL
 from tests.support.sources import make_task
 from tests.support.video_compress import check_rendition, compress
-from tests.support.videos import duration_s, frame_times_s, mean_av1_ssim, mean_ssim, only_stream, stream_kinds
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips, duration_s, frame_times_s, mean_av1_ssim, mean_ssim, only_stream, stream_kinds
 
 # CRF -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_higher_crf_makes_a_smaller_file(clips: Clips, tmp_path: Path) -> None:
+def test_higher_crf_makes_a_smaller_file(clips: Clips, tmp_path: Path) -> None:
     sizes = [compress(clips("silent.mp4"), tmp_path, crf=crf).stat().st_size for crf in (20, 30, 40)]
 
     assert sizes[0] > sizes[1] * 1.5 > sizes[2] * 2
@@ -34,7 +32,7 @@ def test_a_higher_crf_makes_a_smaller_file(clips: Clips, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
-def test_the_video_has_about_the_requested_bit_rate(clips: Clips, tmp_path: Path, codec: str) -> None:
+def test_video_has_about_the_requested_bit_rate(clips: Clips, tmp_path: Path, codec: str) -> None:
     rates_kbps = [
         compress(clips("video.mp4"), tmp_path, codec=codec, audio="none", bitrate_kbps=kbps).stat().st_size / 250
         for kbps in (100, 200)
@@ -51,22 +49,20 @@ def test_the_video_has_about_the_requested_bit_rate(clips: Clips, tmp_path: Path
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
 @pytest.mark.parametrize("max_bytes", [30_000, 200_000])
-def test_the_allowed_bytes_are_filled_and_never_exceeded(
-    clips: Clips, tmp_path: Path, codec: str, max_bytes: int
-) -> None:
+def test_allowed_bytes_are_filled_and_never_exceeded(clips: Clips, tmp_path: Path, codec: str, max_bytes: int) -> None:
     made = compress(clips("video.mp4"), tmp_path, codec=codec, max_bytes=max_bytes)
 
     assert max_bytes * 0.9 <= made.stat().st_size <= max_bytes
     assert stream_kinds(made) == ["video", "audio"]
 
 
-def test_a_smaller_source_gives_a_smaller_result(tmp_path: Path, clips: Clips) -> None:
+def test_smaller_source_gives_a_smaller_result(tmp_path: Path, clips: Clips) -> None:
     assert compress(clips("slides.mp4"), tmp_path, max_bytes=100_000).stat().st_size < 10_000
     made = compress(clips("video.mp4"), tmp_path, max_bytes=10_000_000)
     assert made.stat().st_size <= clips("video.mp4").stat().st_size
 
 
-def test_a_size_that_is_too_small_is_rejected_with_advice(clips: Clips, tmp_path: Path) -> None:
+def test_size_that_is_too_small_is_refused_with_advice(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(ResultTooLargeError, match="Lower the width"):
         compress(clips("video.mp4"), tmp_path, max_bytes=2_000)
     with pytest.raises(ResultTooLargeError, match="Lower the width"):
@@ -93,7 +89,7 @@ def compress_to_ssim(video: Path, folder: Path, **params: object) -> tuple[Path,
 @pytest.mark.parametrize(
     ("codec", "target"), [("h264", 0.97), ("h264", 0.85), ("h265", 0.95), ("vp9", 0.9), ("av1", 0.95)]
 )
-def test_the_whole_video_has_the_requested_ssim(binaries: Path, tmp_path: Path, codec: str, target: float) -> None:
+def test_whole_video_has_the_requested_ssim(binaries: Path, tmp_path: Path, codec: str, target: float) -> None:
     made, report = compress_to_ssim(ORIGINAL, tmp_path, codec=codec, target_ssim=target, max_height=180)
 
     is_av1 = codec == "av1"
@@ -105,7 +101,7 @@ def test_the_whole_video_has_the_requested_ssim(binaries: Path, tmp_path: Path, 
     assert 1 <= report["rounds"] <= 6
 
 
-def test_a_larger_crf_would_miss_the_ssim(binaries: Path, tmp_path: Path) -> None:
+def test_larger_crf_would_miss_the_ssim(binaries: Path, tmp_path: Path) -> None:
     _, report = compress_to_ssim(ORIGINAL, tmp_path, target_ssim=0.93, max_height=180)
     (tmp_path / "more").mkdir()
 
@@ -131,9 +127,7 @@ def test_samples_represent_a_long_video_with_varied_content(clips: Clips, tmp_pa
         *(("interlaced.ts", "mpegts"), ("video.mpg", "mpeg"), ("video.flv", "flv"), ("slides.mkv", "matroska")),
     ],
 )
-def test_the_reported_ssim_is_that_of_every_kind_of_video(
-    clips: Clips, tmp_path: Path, name: str, demuxer: str
-) -> None:
+def test_reported_ssim_is_that_of_every_kind_of_video(clips: Clips, tmp_path: Path, name: str, demuxer: str) -> None:
     video = clips(name)
     made, report = compress_to_ssim(video, tmp_path, target_ssim=0.96)
 
@@ -150,14 +144,14 @@ def test_dropped_frames_are_dropped_from_the_samples_too(clips: Clips, tmp_path:
     assert mean_ssim(made, clips("video.mp4"), "fps=10") == pytest.approx(report["ssim"], abs=0.001)
 
 
-def test_the_best_crf_is_used_where_none_reaches_the_ssim(clips: Clips, tmp_path: Path) -> None:
+def test_best_crf_is_used_where_none_reaches_the_ssim(clips: Clips, tmp_path: Path) -> None:
     made, report = compress_to_ssim(clips("video.mp4"), tmp_path, codec="h265", target_ssim=0.999)
 
     assert (report["target_met"], report["crf"]) == (False, 1)
     assert mean_ssim(made, clips("video.mp4"), "null") == pytest.approx(report["ssim"], abs=0.001)
 
 
-def test_the_search_ends_early_enough_to_encode_the_video(
+def test_search_ends_early_enough_to_encode_the_video(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure_slowly(*_: object, **__: object) -> float:
@@ -173,7 +167,7 @@ def test_the_search_ends_early_enough_to_encode_the_video(
     assert (rendition.document["rounds"], rendition.document["target_met"]) == (1, False)
 
 
-def test_a_video_that_cannot_be_seeked_is_sampled_at_its_beginning(
+def test_video_that_cannot_be_seeked_is_sampled_at_its_beginning(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = [quality.SampleRange(0, quality.WHOLE_MAX_S)]

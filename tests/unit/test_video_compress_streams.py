@@ -1,16 +1,15 @@
-from collections.abc import Callable
+"""Audio, subtitles, chapters and tags in results of video_compress."""
+
 from pathlib import Path
 
 import pytest
 
 from tests.media.make_clips import ORIGINAL
 from tests.support.video_compress import compress
-from tests.support.videos import duration_s, ffprobe, loudness_lufs, only_stream, stream_kinds, subtitle_text
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips, duration_s, ffprobe, loudness_lufs, only_stream, stream_kinds, subtitle_text
 
 
-def test_a_video_without_audio_stays_without(clips: Clips, tmp_path: Path) -> None:
+def test_video_without_audio_is_compressed_without_audio(clips: Clips, tmp_path: Path) -> None:
     assert stream_kinds(compress(clips("silent.mp4"), tmp_path)) == ["video"]
 
 
@@ -39,7 +38,7 @@ def test_surround_audio_becomes_stereo(clips: Clips, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["located.mp4", "located.mov"])
-def test_the_title_is_kept_and_the_location_is_dropped(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_title_is_kept_and_the_location_is_dropped(clips: Clips, tmp_path: Path, name: str) -> None:
     before = ffprobe(clips(name))["format"]["tags"]
     made = compress(clips(name), tmp_path)
     after = ffprobe(made)["format"]["tags"]
@@ -50,14 +49,14 @@ def test_the_title_is_kept_and_the_location_is_dropped(clips: Clips, tmp_path: P
     assert before["title"] == after["title"] == "Paris"
 
 
-def test_the_default_language_and_the_chapters_are_kept(clips: Clips, tmp_path: Path) -> None:
+def test_default_language_and_the_chapters_are_kept(clips: Clips, tmp_path: Path) -> None:
     made = compress(clips("multitrack.mkv"), tmp_path)
 
     assert only_stream(made, "audio")["tags"]["language"] == "eng"
     assert [chapter["tags"]["title"] for chapter in ffprobe(made)["chapters"]] == ["Waking", "Stretching"]
 
 
-def test_the_requested_loudness_is_reached(clips: Clips, tmp_path: Path) -> None:
+def test_requested_loudness_is_reached(clips: Clips, tmp_path: Path) -> None:
     made = compress(clips("video.mp4"), tmp_path, loudness=-30)
 
     assert loudness_lufs(made) == pytest.approx(-30, abs=1)

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+"""A single frame of video_thumbnail: time, format, size, orientation, and refused files."""
+
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,9 @@ from darkroom.errors import (
 from functions.video_thumbnail.app import video_thumbnail
 from tests.support.image_checks import mean_difference, open_result
 from tests.support.range_server import serve_file
-from tests.support.sources import LocalSource, make_task
+from tests.support.sources import UrlSource, make_task
 from tests.support.video_thumbnail import brightness, brightness_after, take_frame
-from tests.support.videos import frame_at
-
-Clips = Callable[[str], Path]
-
+from tests.support.videos import Clips, frame_at
 
 # Results -------------------------------------------------------------------------------------------------------------
 
@@ -43,7 +41,7 @@ Clips = Callable[[str], Path]
         (1000, "blue"),
     ],
 )
-def test_the_frame_is_the_one_on_the_screen_at_that_time(
+def test_frame_is_the_one_on_the_screen_at_that_time(
     clips: Clips, tmp_path: Path, name: str, at_s: float, color: str
 ) -> None:
     image = take_frame(clips(name), tmp_path, time_s=at_s)
@@ -51,7 +49,7 @@ def test_the_frame_is_the_one_on_the_screen_at_that_time(
     assert mean_difference(image, Image.new("RGB", image.size, color)) < 4
 
 
-def test_a_frame_is_found_where_seeking_misses_the_only_key_frame(
+def test_frame_is_found_where_seeking_misses_the_only_key_frame(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.video_thumbnail.frames._PREROLL_S", {})
@@ -70,7 +68,7 @@ def test_times_are_those_of_a_player(clips: Clips, tmp_path: Path, name: str, at
 
 
 @pytest.mark.parametrize(("at_s", "color"), [(1.05, "red"), (1.1, "blue")])
-def test_the_frame_is_exact_where_decoding_times_differ_from_display_times(
+def test_frame_is_exact_where_decoding_times_differ_from_display_times(
     clips: Clips, tmp_path: Path, at_s: float, color: str
 ) -> None:
     image = take_frame(clips("undelayed.mp4"), tmp_path, time_s=at_s)
@@ -79,14 +77,14 @@ def test_the_frame_is_exact_where_decoding_times_differ_from_display_times(
 
 
 @pytest.mark.parametrize(("percent", "color"), [(0, "red"), (50, "green"), (99, "blue"), (100, "blue")])
-def test_a_percentage_refers_to_the_whole_duration(clips: Clips, tmp_path: Path, percent: float, color: str) -> None:
+def test_percentage_refers_to_the_whole_duration(clips: Clips, tmp_path: Path, percent: float, color: str) -> None:
     image = take_frame(clips("slides.mp4"), tmp_path, time_percent=percent)
 
     assert mean_difference(image, Image.new("RGB", image.size, color)) < 4
 
 
 @pytest.mark.parametrize("name", ["slow.mp4", "slow.mkv", "slow.ts"])
-def test_in_a_long_video_a_percentage_takes_the_key_frame_and_a_time_the_exact_frame(
+def test_percentage_of_a_long_video_selects_a_key_frame_and_a_time_the_exact_frame(
     clips: Clips, tmp_path: Path, name: str
 ) -> None:
     video = clips(name)  # the brightness grows from one key frame to the next
@@ -114,7 +112,7 @@ def test_in_a_long_video_a_percentage_takes_the_key_frame_and_a_time_the_exact_f
         *("video.wmv", "portrait.mp4", "anamorphic.mp4", "interlaced.ts", "full_range.mp4", "multitrack.mkv"),
     ],
 )
-def test_the_first_key_frame_is_the_first_frame_of_every_kind_of_video(
+def test_first_key_frame_is_the_first_frame_of_every_kind_of_video(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     exact = take_frame(clips(name), tmp_path, time_s=0, format="png")
@@ -126,7 +124,7 @@ def test_the_first_key_frame_is_the_first_frame_of_every_kind_of_video(
 
 
 @pytest.mark.parametrize("fmt", ["jpeg", "png", "webp"])
-def test_the_frame_has_the_requested_format(clips: Clips, tmp_path: Path, fmt: FrameFormat) -> None:
+def test_frame_has_the_requested_format(clips: Clips, tmp_path: Path, fmt: FrameFormat) -> None:
     image = take_frame(clips("video.mp4"), tmp_path, time_s=1, format=fmt, width=160)
 
     assert image.format == fmt.upper()
@@ -168,7 +166,7 @@ def test_every_kind_of_video_gives_the_same_frame(clips: Clips, tmp_path: Path, 
     assert mean_difference(image, frame_at(clips("video.mp4"), 1, folder=tmp_path)) < 8
 
 
-def test_a_portrait_video_is_upright(clips: Clips, tmp_path: Path) -> None:
+def test_portrait_video_is_upright(clips: Clips, tmp_path: Path) -> None:
     image = take_frame(clips("portrait.mp4"), tmp_path, time_s=0.5, format="png")
     upright = frame_at(clips("upright.mp4"), 0.5, folder=tmp_path)
 
@@ -188,7 +186,7 @@ def test_a_portrait_video_is_upright(clips: Clips, tmp_path: Path) -> None:
         ("tiny.mp4", None, (2, 2)),
     ],
 )
-def test_the_width_is_as_requested_and_never_larger_than_the_video(
+def test_width_is_as_requested_and_never_larger_than_the_video(
     clips: Clips, tmp_path: Path, name: str, width: int | None, size: tuple[int, int]
 ) -> None:
     assert take_frame(clips(name), tmp_path, width=width).size == size
@@ -205,15 +203,10 @@ def test_white_in_hdr_is_white_in_sdr(clips: Clips, tmp_path: Path) -> None:
 def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: Path) -> None:
     video = clips("long.mp4")
 
-    class UrlSource(LocalSource):
-        def ffmpeg_input(self) -> str:
-            return server.url
-
-        def download(self) -> Path:
-            raise AssertionError("the whole file was downloaded")
-
     with serve_file(video) as server:
-        (rendition,) = video_thumbnail(make_task(UrlSource(video), tmp_path), VideoThumbnailParams(time_s=25))
+        (rendition,) = video_thumbnail(
+            make_task(UrlSource(video, server.url), tmp_path), VideoThumbnailParams(time_s=25)
+        )
     by_url = open_result(rendition)
 
     assert mean_difference(by_url, take_frame(video, tmp_path, time_s=25)) < 1
@@ -224,19 +217,19 @@ def test_only_the_needed_parts_of_a_large_file_are_read(clips: Clips, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["audio_only.mp4", "audio.m4a", "audio.mp3", "cover.mp3", "audio.opus"])
-def test_a_file_without_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_file_without_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(NoVideoStreamError):
         take_frame(clips(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cut_before_its_index.mp4", "noise.mp4"])
-def test_a_damaged_video_is_rejected(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_damaged_video_is_refused(clips: Clips, tmp_path: Path, name: str) -> None:
     with pytest.raises(CorruptMediaError):
         take_frame(clips(name), tmp_path, time_s=1)
 
 
-def test_a_truncated_video_yields_only_the_frames_it_has(clips: Clips, tmp_path: Path) -> None:
-    cut = clips("cut_behind_its_index.mp4")
+def test_truncated_video_yields_only_the_frames_it_has(clips: Clips, tmp_path: Path) -> None:
+    cut = clips("cut_after_its_index.mp4")
 
     assert (
         mean_difference(take_frame(cut, tmp_path, time_s=0.1), take_frame(clips("video.mp4"), tmp_path, time_s=0.1))
@@ -254,7 +247,7 @@ def test_a_truncated_video_yields_only_the_frames_it_has(clips: Clips, tmp_path:
         (b"\xff\xd8\xff\xe0", WrongMediaKindError),
     ],
 )
-def test_a_file_that_is_not_a_video_is_rejected(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
+def test_file_that_is_not_a_video_is_refused(tmp_path: Path, content: bytes, error: type[DarkroomError]) -> None:
     file = tmp_path / "video.mp4"
     file.write_bytes(content)
 
@@ -262,11 +255,11 @@ def test_a_file_that_is_not_a_video_is_rejected(tmp_path: Path, content: bytes, 
         take_frame(file, tmp_path)
 
 
-def test_a_video_with_too_many_pixels_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
+def test_video_with_too_many_pixels_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(TooManyPixelsError):
         video_thumbnail(make_task(clips("video.mp4"), tmp_path, pixels=57_599), VideoThumbnailParams())
 
 
-def test_a_video_that_is_too_long_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
+def test_video_that_is_too_long_is_not_decoded(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(TooLongError):
         video_thumbnail(make_task(clips("video.mp4"), tmp_path, duration_s=1), VideoThumbnailParams())

@@ -1,3 +1,5 @@
+"""FFmpeg's arguments for video_thumbnail: seeking, filters, times."""
+
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,7 @@ def test_decoding_starts_at_the_key_frame_before_and_ends_after_one_frame(tmp_pa
     ]
 
 
-def test_the_beginning_needs_no_seeking() -> None:
+def test_beginning_needs_no_seeking() -> None:
     assert seek_arguments(0.0, exact=True) == ["-threads", "1"]
 
 
@@ -66,7 +68,7 @@ def test_hdr_is_tone_mapped_interlaced_video_deinterlaced_and_hd_colors_are_assu
         (VideoThumbnailParams(time_percent=50), None, 0.0),
     ],
 )
-def test_the_requested_time_is_within_the_video(
+def test_requested_time_is_within_the_video(
     params: VideoThumbnailParams, duration_s: float | None, at_s: float
 ) -> None:
     assert requested_time_s(params, duration_s) == at_s

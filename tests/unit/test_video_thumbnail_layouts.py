@@ -1,5 +1,6 @@
+"""Several frames, sprite sheets and animated previews of video_thumbnail."""
+
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,7 @@ from functions.video_thumbnail.app import video_thumbnail
 from tests.support.image_checks import mean_difference, open_result
 from tests.support.sources import make_task
 from tests.support.video_thumbnail import brightness, brightness_after, render, take_frame
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 
 def test_several_frames_are_evenly_spread_and_numbered(clips: Clips, tmp_path: Path) -> None:
@@ -33,13 +33,13 @@ def test_several_frames_are_taken_at_the_requested_times(clips: Clips, tmp_path:
         assert mean_difference(open_result(rendition), Image.new("RGB", (64, 48), color)) < 4
 
 
-def test_the_best_frame_is_not_blank(clips: Clips, tmp_path: Path) -> None:
+def test_best_frame_is_not_blank(clips: Clips, tmp_path: Path) -> None:
     image = take_frame(clips("mostly_black.mp4"), tmp_path, mode="best")
 
     assert mean_difference(image, Image.new("RGB", image.size, "black")) > 30
 
 
-def test_the_most_typical_frame_is_like_most_others() -> None:
+def test_most_typical_frame_is_like_most_others() -> None:
     def striped(red: int) -> pyvips.Image:
         dark = pyvips.Image.black(8, 16, bands=3)
         return dark.join(dark.linear(1, [red, 90, 90]), "horizontal").cast("uchar").copy(interpretation="srgb")
@@ -47,7 +47,7 @@ def test_the_most_typical_frame_is_like_most_others() -> None:
     assert storyboard.find_most_typical([striped(red) for red in (250, 100, 100, 100)]) in (1, 2, 3)
 
 
-def test_a_sprite_sheet_has_all_frames_and_cues_for_their_regions(clips: Clips, tmp_path: Path) -> None:
+def test_sprite_sheet_has_all_frames_and_cues_for_their_regions(clips: Clips, tmp_path: Path) -> None:
     sheet, cues = render(clips("slides.mp4"), tmp_path, layout="sprite", count=3, width=32)
 
     image = open_result(sheet)
@@ -69,7 +69,7 @@ def test_cues_are_correct_after_an_hour() -> None:
 
 
 @pytest.mark.parametrize("fmt", ["webp", "gif"])
-def test_a_preview_is_animated(clips: Clips, tmp_path: Path, fmt: str) -> None:
+def test_preview_is_animated(clips: Clips, tmp_path: Path, fmt: str) -> None:
     (made,) = render(
         clips("slides.mp4"), tmp_path, layout="preview", time_s=0, preview_s=3, preview_fps=2, format=fmt, width=32
     )
@@ -84,13 +84,13 @@ def test_a_preview_is_animated(clips: Clips, tmp_path: Path, fmt: str) -> None:
         assert mean_difference(frame, Image.new("RGB", (32, 24), color)) < 12
 
 
-def test_a_preview_beyond_the_end_is_moved_to_the_end(clips: Clips, tmp_path: Path) -> None:
+def test_preview_beyond_the_end_is_moved_to_the_end(clips: Clips, tmp_path: Path) -> None:
     (made,) = render(clips("video.mp4"), tmp_path, layout="preview", time_percent=100, preview_s=1)
 
     assert made.duration_s == pytest.approx(1, abs=0.11)
 
 
-def test_too_many_pixels_in_all_are_rejected_before_decoding(clips: Clips, tmp_path: Path) -> None:
+def test_too_many_pixels_in_total_are_refused_before_decoding(clips: Clips, tmp_path: Path) -> None:
     with pytest.raises(TooManyPixelsError, match="fewer frames"):
         render(clips("tall.mp4"), tmp_path, layout="sprite", count=100, width=640)
 

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+"""Watermarks: position, size, opacity, overlays, formats, animations, and refused overlays."""
+
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,9 @@ from darkroom.errors import (
     WrongMediaKindError,
 )
 from darkroom.ids import new_id
-from functions.watermark import app, fonts, lettering
+from functions.watermark import app, lettering
 from functions.watermark.app import watermark
 from tests.media.make_images import (
-    MEDIA,
     add_alpha,
     animation_frames,
     encode,
@@ -27,6 +27,8 @@ from tests.media.make_images import (
 )
 from tests.support.image_checks import changed_box, mean_difference, open_result
 from tests.support.sources import LocalSource, make_task
+
+pytestmark = pytest.mark.usefixtures("watermark_font")
 
 OVERLAY_ID = new_id()
 POSITIONS: list[Position] = [
@@ -40,14 +42,6 @@ POSITIONS: list[Position] = [
     "bottom",
     "bottom_right",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
-    fonts.font_files.cache_clear()
-    yield
-    fonts.font_files.cache_clear()
 
 
 def watermarked(content: bytes, folder: Path, params: WatermarkParams, overlay: bytes | None = None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A run has a temporary directory of its own, and removes those of dead runs."""
+"""Each run has a temporary directory of its own, and removes those of crashed runs."""
 
 import signal
 import subprocess

@@ -28,6 +28,9 @@ _TIMEOUT_S = 5.0
 #: The packets suffice. To learn more about the streams, ffprobe would decode some of them.
 _PACKETS = ("-nofind_stream_info", "-of", "csv=p=0", "-show_entries", "packet=stream_index,pts_time,dts_time,flags")
 
+#: Demuxers whose header lists no streams. ffprobe must search for the streams, or it shows no packets.
+_DEMUXERS_WITHOUT_STREAM_LIST = ("mpeg", "flv")
+
 
 def key_frame_intervals(location: str, demuxer: str, found: Probe, task: Task) -> dict[int, float]:
     """The longest interval seen, in seconds, by stream index. Streams with fewer than two key frames seen are missing.
@@ -37,7 +40,8 @@ def key_frame_intervals(location: str, demuxer: str, found: Probe, task: Task) -
     """
     if not any(stream.kind == "video" and not stream.attached_picture for stream in found.streams):
         return {}
-    before = [*_PACKETS, "-select_streams", "v", "-read_intervals", f"%+{_scan_s(found):.3f}"]
+    packets = [*_PACKETS, "-select_streams", "v", "-read_intervals", f"%+{_scan_s(found):.3f}"]
+    before = [*packets, "-find_stream_info"] if demuxer in _DEMUXERS_WITHOUT_STREAM_LIST else packets
     limited_task = replace(task, deadline=min(task.deadline, time.monotonic() + _TIMEOUT_S))
     with suppress(CorruptMediaError, ProcessingTimedOutError):  # the interval is optional; everything else is known
         return parse_packets(ffmpeg.read("ffprobe", location, demuxer, limited_task, before=before).stdout.decode())

@@ -1,3 +1,5 @@
+"""The search for the bit rate that fills the allowed bytes."""
+
 from collections.abc import Callable
 
 import pytest
@@ -28,7 +30,7 @@ def search(encode: Encode, *, wanted_bytes: int = 100_000, other_bytes: int = 0)
     return search_bit_rate(encode, wanted_bytes=wanted_bytes, max_bytes=100_000, other_bytes=other_bytes, duration_s=10)
 
 
-def test_an_encoder_that_meets_the_bit_rate_needs_one_trial() -> None:
+def test_encoder_that_meets_the_bit_rate_needs_one_trial() -> None:
     encode, requested = recording(exact_size)
 
     made = search(encode, other_bytes=2_000)
@@ -38,20 +40,20 @@ def test_an_encoder_that_meets_the_bit_rate_needs_one_trial() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.7, 1.2, 2.5])
-def test_an_encoder_that_misses_the_bit_rate_is_corrected(factor: float) -> None:
+def test_encoder_that_misses_the_bit_rate_is_corrected(factor: float) -> None:
     made = search(lambda bit_rate_bps: int(exact_size(bit_rate_bps) * factor), other_bytes=2_000)
 
     assert 90_000 <= made.size_bytes <= 100_000
 
 
-def test_an_encoder_that_needs_no_more_bits_ends_the_search() -> None:
+def test_encoder_that_needs_no_more_bits_ends_the_search() -> None:
     encode, requested = recording(lambda bit_rate_bps: min(exact_size(bit_rate_bps), 30_000))
 
     assert search(encode).size_bytes == 30_000
     assert len(requested) == 2
 
 
-def test_an_encoder_that_cannot_use_fewer_bits_ends_the_search() -> None:
+def test_encoder_that_cannot_use_fewer_bits_ends_the_search() -> None:
     encode, requested = recording(lambda bit_rate_bps: max(exact_size(bit_rate_bps), 130_000))
 
     with pytest.raises(ResultTooLargeError, match="130,000 bytes"):
@@ -59,7 +61,7 @@ def test_an_encoder_that_cannot_use_fewer_bits_ends_the_search() -> None:
     assert len(requested) == 2
 
 
-def test_an_encoder_with_a_jump_in_size_still_yields_a_fitting_result() -> None:
+def test_encoder_with_a_jump_in_size_still_yields_a_fitting_result() -> None:
     encode, requested = recording(lambda bit_rate_bps: 50_000 if bit_rate_bps < 75_000 else 120_000)
 
     made = search(encode)
@@ -68,7 +70,7 @@ def test_an_encoder_with_a_jump_in_size_still_yields_a_fitting_result() -> None:
     assert len(requested) <= MAX_SIZE_TRIALS
 
 
-def test_a_result_between_the_wanted_and_the_allowed_bytes_is_accepted() -> None:
+def test_result_between_the_wanted_and_the_allowed_bytes_is_accepted() -> None:
     made = search(lambda bit_rate_bps: max(exact_size(bit_rate_bps), 60_000), wanted_bytes=50_000)
 
     assert made.size_bytes == 60_000

@@ -1,4 +1,4 @@
-"""Clients see the code and a message of each error, but no internal names."""
+"""Failures as clients see them: the code and a message of each error, but no internal names."""
 
 import pytest
 
@@ -17,7 +17,7 @@ INTERNAL = "arn:aws:sts::123456789012:assumed-role/darkroom is not authorized to
 
 
 @pytest.mark.parametrize("kind", [StorageUnavailableError, SecretsUnavailableError, ConfigurationError])
-def test_failure_of_an_outage_has_no_internal_names(kind: type[DarkroomError]) -> None:
+def test_failure_by_an_outage_or_the_configuration_has_no_internal_names(kind: type[DarkroomError]) -> None:
     failure = lifecycle.failure_of(kind(INTERNAL))
 
     assert failure.code == kind.code
@@ -26,5 +26,5 @@ def test_failure_of_an_outage_has_no_internal_names(kind: type[DarkroomError]) -
 
 
 @pytest.mark.parametrize("kind", [CorruptMediaError, WorkerDiedError])
-def test_failure_of_the_job_itself_has_the_message_of_its_error(kind: type[DarkroomError]) -> None:
+def test_any_other_failure_has_the_message_of_its_error(kind: type[DarkroomError]) -> None:
     assert lifecycle.failure_of(kind("The file ends early.")) == Failure(code=kind.code, message="The file ends early.")

@@ -1,4 +1,4 @@
-"""A stateful property test by Hypothesis: our code against a real Redis, RabbitMQ and S3, with steps in any order.
+"""A stateful property test with Hypothesis: the handlers with a real Redis, RabbitMQ and S3, and steps in any order.
 
 Messages arrive twice and out of order, processes crash at any write, events are late or repeated, Redis loses its data,
 messages are lost. After every step, clients must see a consistent state. In the end, every accepted job must have
@@ -40,7 +40,7 @@ from tests.integration.simulation import (
     new_deployment,
 )
 
-#: Most runs at the same time.
+#: The most runs in flight.
 LIMIT = 2
 
 JOBS = st.integers(0, 5)
@@ -60,7 +60,7 @@ class JobLifecycle(RuleBasedStateMachine):
         self.data_lost = False
 
     def _plan_crash(self, writes: int, when: str) -> None:
-        """Makes the process crash that makes the last of this many further writes."""
+        """Makes the process crash that makes the last of this many further writes; 0 is none."""
         injector = self.simulation.injector
         injector.number = len(injector.writes) + writes if writes else 0
         injector.when = when
@@ -200,7 +200,7 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 EXAMPLES = int(os.environ.get("DARKROOM_MODEL_EXAMPLES", "80"))
 
 
-def test_every_accepted_job_ends_once_whatever_happens_in_whatever_order() -> None:
+def test_every_accepted_job_ends_once_after_any_steps_and_failures_in_any_order() -> None:
     run_state_machine_as_test(
         JobLifecycle,
         settings=settings(

@@ -1,3 +1,5 @@
+"""The document of video_metadata about images."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,6 @@ from PIL import Image
 
 from darkroom.contracts.video_params import VideoMetadataParams
 from darkroom.errors import TooManyPixelsError
-from darkroom.images.icc import profile_name
 from functions.video_metadata.app import video_metadata
 from tests.media.make_images import (
     add_alpha,
@@ -25,8 +26,7 @@ from tests.media.make_images import (
 )
 from tests.support.sources import make_task
 from tests.support.video_metadata import describe, only_entry
-
-Clips = Callable[[str], Path]
+from tests.support.videos import Clips
 
 
 def describe_image(content: bytes, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -50,7 +50,7 @@ def camera_exif(**more: str) -> bytes:
 CAMERA_EXIF = camera_exif(lens="Lens 50 mm", at="2021:05:01 12:30:00", offset="+02:00")
 
 
-def test_an_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_path: Path) -> None:
+def test_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_path: Path) -> None:
     video = describe(clips("video.mp4"), tmp_path)
     document, stream = describe_image(
         encode(photograph(), "JPEG", exif=CAMERA_EXIF, icc_profile=icc_profile("p3")), tmp_path
@@ -69,7 +69,7 @@ def test_an_image_is_described_in_the_same_shape_as_a_video(clips: Clips, tmp_pa
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_the_time_and_the_camera_of_an_image_are_included_and_the_location_is_not(tmp_path: Path, fmt: str) -> None:
+def test_time_and_the_camera_of_an_image_are_included_and_the_location_is_not(tmp_path: Path, fmt: str) -> None:
     document, _ = describe_image(encode(photograph(), fmt, exif=CAMERA_EXIF), tmp_path)
 
     assert document["tags"] == {
@@ -144,7 +144,7 @@ def test_every_kind_of_image_is_recognized(
 
 @pytest.mark.parametrize("fmt", ["JPEG", "TIFF", "HEIF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, orientation: int) -> None:
+def test_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, orientation: int) -> None:
     _, stream = describe_image(encode_oriented(photograph(), orientation, fmt), tmp_path)
 
     assert (stream["width_px"], stream["height_px"]) == (600, 400)
@@ -154,7 +154,7 @@ def test_the_size_of_an_image_is_that_as_displayed(tmp_path: Path, fmt: str, ori
 
 
 @pytest.mark.parametrize("fmt", ["GIF", "WEBP", "PNG"])
-def test_an_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str) -> None:
+def test_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str) -> None:
     document, stream = describe_image(encode_animation(fmt, animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["frame_rate"], stream["plays"]) == (4, 12.5, 4)
@@ -162,38 +162,20 @@ def test_an_animation_has_frames_a_duration_and_a_rate(tmp_path: Path, fmt: str)
     assert (stream["width_px"], stream["height_px"]) == (48, 32)
 
 
-def test_the_duration_of_an_animation_is_rounded(tmp_path: Path) -> None:
+def test_duration_of_an_animation_is_rounded(tmp_path: Path) -> None:
     document, _ = describe_image(encode_animation("PNG", animation_frames((48, 32), 3), frame_ms=100), tmp_path)
 
     assert repr(document["duration_s"]) == "0.3"
 
 
-def test_an_animated_avif_has_frames(tmp_path: Path) -> None:
+def test_animated_avif_has_frames(tmp_path: Path) -> None:
     _, stream = describe_image(encode_animation("AVIF", animation_frames((48, 32))), tmp_path)
 
     assert (stream["frame_count"], stream["width_px"], stream["height_px"]) == (4, 48, 32)
     assert (stream["codec"], stream["alpha"], stream["duration_s"]) == ("av1", False, None)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
-def test_a_profile_is_described_by_its_own_name(name: str, expected: str) -> None:
-    assert expected in (profile_name(icc_profile(name)) or "")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\0" * 200,
-        icc_profile("p3")[:140],
-        b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
-    ],
-)
-def test_a_profile_without_a_name_has_none(content: bytes) -> None:
-    assert profile_name(content) is None
-
-
-def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
+def test_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
     whole = encode(photograph(), "PNG")
     _, stream = describe_image(whole[: len(whole) // 2], tmp_path)
 
@@ -201,7 +183,7 @@ def test_an_image_is_described_by_its_header_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [decompression_bomb(), encode(photograph(), "BMP"), encode(photograph(), "HEIF")])
-def test_an_image_beyond_the_pixel_limit_is_rejected(tmp_path: Path, content: bytes) -> None:
+def test_image_beyond_the_pixel_limit_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "image"
     file.write_bytes(content)
 

@@ -1,6 +1,7 @@
+"""The waveform of audio_extract as data, PNG and SVG."""
+
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,11 +11,10 @@ from PIL import Image
 from darkroom.contracts.audio_params import AudioExtractParams
 from functions.audio_extract.app import audio_extract
 from tests.support.sources import make_task
+from tests.support.videos import Clips
 
-Clips = Callable[[str], Path]
 
-
-def test_the_waveform_shows_the_levels_of_the_audio(clips: Clips, tmp_path: Path) -> None:
+def test_waveform_shows_the_levels_of_the_audio(clips: Clips, tmp_path: Path) -> None:
     requested = AudioExtractParams(format="wav", waveform=["json", "png", "svg"], waveform_points=100)
     _, data, png, svg = audio_extract(make_task(clips("ping.wav"), tmp_path), requested)
 

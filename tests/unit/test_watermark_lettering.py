@@ -1,7 +1,7 @@
 """Text watermarks: scripts, fonts, size, color, outline, rotation, tiles, blend modes."""
 
+import math
 import shutil
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,9 @@ from tests.media.make_images import MEDIA, animation_frames, encode, encode_anim
 from tests.support.image_checks import changed_box, mean_difference, open_result
 from tests.support.sources import make_task
 
+pytestmark = pytest.mark.usefixtures("watermark_font")
+
 FONT = MEDIA / "fonts" / "DejaVuSans.ttf"
-
-
-@pytest.fixture(autouse=True)
-def _font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("DARKROOM_FONTS_DIR", str(MEDIA / "fonts"))
-    fonts.font_files.cache_clear()
-    yield
-    fonts.font_files.cache_clear()
 
 
 def draw(folder: Path, text: str, size: tuple[int, int] = (800, 400), **params: Any) -> Image.Image:
@@ -252,8 +246,11 @@ def _mean(image: Image.Image, box: tuple[int, int, int, int]) -> float:
 @pytest.mark.parametrize("size", [(1, 1), (500, 3), (3, 500), (1000, 1000)])
 def test_rotated_overlay_fits_into_its_room(rotation: float, size: tuple[int, int]) -> None:
     fitted = fit_overlay(Size(*size), 5.0, Size(300, 200), rotation)
+    cos, sin = abs(math.cos(math.radians(rotation))), abs(math.sin(math.radians(rotation)))
     assert fitted.width >= 1
     assert fitted.height >= 1
+    assert fitted.width * cos + fitted.height * sin <= 300 + 1.5  # the sides are rounded to whole pixels
+    assert fitted.width * sin + fitted.height * cos <= 200 + 1.5
     if not rotation:
         assert fitted.width <= 300
         assert fitted.height <= 200

@@ -1,4 +1,4 @@
-"""Which results keep the ICC profile of their source, and that the others are converted by it."""
+"""ICC profiles: which results keep that of their source, how the others are converted by it, and profile names."""
 
 import io
 from pathlib import Path
@@ -7,23 +7,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from darkroom.contracts.image_params import ImageFormat, ResizeParams
+from darkroom.contracts.image_params import ImageFormat
+from darkroom.images.icc import profile_name
 from darkroom.media.task import Rendition
-from functions.resize.app import resize
 from tests.media.make_images import convert_profile, encode, gray_profile, icc_profile, photograph
-from tests.support.image_checks import content_of, mean_difference, open_result
-from tests.support.sources import make_task
-
-
-def resize_rendition(content: bytes, folder: Path, **params: Any) -> Rendition:
-    """The rendition at a width of 300 pixels."""
-    (folder / "source").write_bytes(content)
-    (rendition,) = resize(make_task(folder / "source", folder), ResizeParams.model_validate({"width": 300, **params}))
-    return rendition
-
-
-def resized(content: bytes, folder: Path, **params: Any) -> Image.Image:
-    return open_result(resize_rendition(content, folder, **params))
+from tests.support.image_checks import content_of, mean_difference
+from tests.support.resize import resize_rendition, resized
 
 
 def open_with_profile(rendition: Rendition) -> Image.Image:
@@ -90,3 +79,21 @@ def test_kept_profile_shows_the_original_colors(tmp_path: Path) -> None:
     shown = ImageCms.profileToProfile(result, embedded, ImageCms.createProfile("sRGB"))
     assert shown is not None
     assert mean_difference(shown, photograph().resize((300, 200), Image.Resampling.LANCZOS)) < 2
+
+
+@pytest.mark.parametrize(("name", "expected"), [("p3", "sP3C"), ("srgb", "sRGB"), ("cmyk", "Chemical proof")])
+def test_profile_is_described_by_its_own_name(name: str, expected: str) -> None:
+    assert expected in (profile_name(icc_profile(name)) or "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 200,
+        icc_profile("p3")[:140],
+        b"\0" * 128 + b"\0\0\0\x01desc\0\0\0\x90\0\0\xff\xff" + b"mluc" + b"\xff" * 40,
+    ],
+)
+def test_profile_without_a_name_has_none(content: bytes) -> None:
+    assert profile_name(content) is None

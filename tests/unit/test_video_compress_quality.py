@@ -1,3 +1,5 @@
+"""The samples of a video at which video_compress measures quality."""
+
 from itertools import pairwise
 
 import pytest
@@ -6,7 +8,7 @@ from functions.video_compress.quality import SAMPLE_S, WHOLE_MAX_S, SampleRange,
 
 
 @pytest.mark.parametrize("duration_s", [None, 0.04, 5.0, WHOLE_MAX_S])
-def test_a_short_video_is_its_own_sample(duration_s: float | None) -> None:
+def test_short_video_is_its_own_sample(duration_s: float | None) -> None:
     assert choose_samples(duration_s) == [SampleRange(0.0, WHOLE_MAX_S)]
 
 

@@ -1,3 +1,5 @@
+"""The search for the largest CRF that reaches an SSIM."""
+
 from collections.abc import Callable
 from random import Random
 
@@ -40,7 +42,7 @@ def search(measure: Callable[[int], float], target: float, *, max_trials: int | 
 
 @pytest.mark.parametrize("slope_db", [0.3, 0.45, 0.55, 0.8, 1.1])
 @pytest.mark.parametrize("target", [0.8, 0.9, 0.95, 0.98])
-def test_the_largest_crf_that_reaches_the_target_is_found(slope_db: float, target: float) -> None:
+def test_largest_crf_that_reaches_the_target_is_found(slope_db: float, target: float) -> None:
     measure = falling_scores(30, slope_db)
     largest = max(crf for crf in range(1, 52) if measure(crf) >= target)
 
@@ -55,27 +57,27 @@ def test_three_trials_suffice_at_the_usual_slope() -> None:
     assert search(falling_scores(27, 0.52), 0.97)[1] <= 3
 
 
-def test_a_video_without_loss_gets_the_largest_crf() -> None:
+def test_video_without_loss_gets_the_largest_crf() -> None:
     found, trials = search(lambda _: 1.0, 0.9)
 
     assert (found.crf, found.score) == (51, 1.0)
     assert trials <= 3
 
 
-def test_the_best_score_is_used_where_no_crf_reaches_the_target() -> None:
+def test_best_score_is_used_where_no_crf_reaches_the_target() -> None:
     found, _ = search(falling_scores(20, 0.55), 0.9999)
 
     assert found.crf == 1
 
 
-def test_the_search_ends_also_with_irregular_scores() -> None:
+def test_search_ends_also_with_irregular_scores() -> None:
     for noise in (0.2, 1.0, 5.0):
         found, _ = search(falling_scores(25, 0.4, noise=noise), 0.95)
         assert found.score >= 0.95
     assert search(lambda crf: 0.97 if crf < 20 else 0.1, 0.95)[0].score == 0.97
 
 
-def test_a_search_that_must_stop_uses_the_best_trial_so_far() -> None:
+def test_search_that_must_stop_uses_the_best_trial_so_far() -> None:
     good, poor = falling_scores(40, 0.5), falling_scores(16, 0.5)
 
     assert search(good, 0.9, max_trials=1) == (CrfTrial(26, good(26)), 1)
