@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from localstack.demo import samples
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import ACCOUNT, REGION, ROOT, Settings, load
 
 sys.path.insert(0, str(ROOT / "layers" / "core"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import quote
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 
 ROOT = Path(__file__).absolute().parent.parent
 

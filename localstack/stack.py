@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import compose, environments, logs, native, packages, ports, readiness, scratch
 from localstack.services.native import Service
 from localstack.services.processes import Registry, tail

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from localstack import stack
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import native
 from localstack.services.environments import install_tools, require_python
 from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load

@@ -21,7 +21,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 
 from localstack.aws import artifacts
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services.native import own_environment
 from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
@@ -32,7 +32,8 @@ _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 #: Files that every artifact depends on. SAM's cache does not know this.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
 
-_SHOWN = 40
+#: Lines of the log of SAM shown when it fails.
+_SHOWN_LINES = 40
 
 _BUILD_STAMP = "build.sources"
 _BUILD_LOCK = "build.lock"
@@ -177,7 +178,9 @@ def _sam(settings: Settings, command: str, arguments: list[str]) -> None:
             check=False,
         )
     if completed.returncode:
-        raise StackError(f"sam {command} failed. The end of {log.relative_to(settings.root)}:\n{tail(log, _SHOWN)}")
+        raise StackError(
+            f"sam {command} failed. The end of {log.relative_to(settings.root)}:\n{tail(log, _SHOWN_LINES)}"
+        )
 
 
 def _sam_environment(settings: Settings) -> dict[str, str]:

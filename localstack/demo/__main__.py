@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localstack.demo import board, contact_sheet, engines, jobs, report
 from localstack.demo.api_client import Client, NoResponseError
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import ROOT, Settings, load
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from localstack.demo import board, report
 from localstack.demo.jobs import Finished
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import Settings
 
 #: What the drawing process reads: see `localstack.demo.drawing.Cell`.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from localstack.demo import board, samples
 from localstack.demo.api_client import Client, Json, Upload, post_form
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import ROOT
 
 #: Seconds that one request waits for the end of a job, and after which the demo fails.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import readiness, scratch
 from localstack.settings import ACCOUNT, BROKER_PASSWORD, BROKER_USER, REGION, VIRTUAL_HOSTS, Settings
 

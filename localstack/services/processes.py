@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError, last_lines
 
 #: The environment variable of all processes of a stack. Its value is the stack's directory, `#`, and the name of the
 #: recorded process from which the process descends.
@@ -181,10 +181,8 @@ def marked(marks: list[str]) -> set[int]:
 
 def tail(path: Path, lines: int = 25) -> str:
     """The last lines of a log, for an error message."""
-    if not path.exists():
-        return "(empty)"
-    text = path.read_text(errors="replace").splitlines()[-lines:]
-    return "\n".join(f"    {line}" for line in text) or "(empty)"
+    output = path.read_text(errors="replace") if path.exists() else ""
+    return last_lines(output, lines) or "(empty)"
 
 
 def stop(find: Callable[[], dict[int, Process]]) -> None:

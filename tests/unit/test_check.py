@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import load
 from tools import coverage
 from tools.check import ACTIONS, Summary

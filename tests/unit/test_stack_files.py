@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from localstack.aws import artifacts
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import compose, environments, native
 from localstack.settings import VIRTUAL_HOSTS, Ports, load, port_variable
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import processes
 from localstack.services.processes import MARK, Registry
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import scratch
 from localstack.settings import load
 
