@@ -84,10 +84,9 @@ def _bucket(settings: Settings) -> str:
 
 
 def _client(settings: Settings, service: str) -> Any:
-    os.environ.update(settings.aws_environment())
-    import botocore.session
+    from localstack.aws.clients import create_client  # only the tools' Python has botocore
 
-    return botocore.session.get_session().create_client(service)
+    return create_client(settings, service)
 
 
 @dataclass(frozen=True)

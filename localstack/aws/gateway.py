@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
-import botocore.session
 from aiohttp import web
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
@@ -21,7 +20,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from localstack.aws import deployed
-from localstack.settings import REGION, Settings, load
+from localstack.aws.clients import create_client
+from localstack.settings import Settings, load
 
 log = logging.getLogger("gateway")
 
@@ -131,7 +131,7 @@ async def _leave_out_server(_request: web.Request, response: web.StreamResponse)
 def find_api(settings: Settings) -> str | None:
     """The API's id in the deployed stack; None if it is not deployed."""
     config = Config(connect_timeout=_CONNECT_TIMEOUT_S, read_timeout=5, retries={"max_attempts": 0})
-    client = botocore.session.Session().create_client("cloudformation", region_name=REGION, config=config)
+    client = create_client(settings, "cloudformation", config)
     try:
         return deployed.physical_id(settings.stack, client, API_RESOURCE)
     except BotoCoreError as error:

@@ -15,12 +15,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import botocore.session
 from botocore.exceptions import ClientError
 
 from localstack.aws import artifacts
+from localstack.aws.clients import create_client
 from localstack.errors import StackError
 from localstack.services.native import own_environment
 from localstack.services.processes import tail
@@ -129,7 +128,7 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
 
 def _broker_secret(settings: Settings) -> str:
     """Creates the secret with the broker's credentials if it does not exist. Returns its ARN."""
-    secrets = _client(settings, "secretsmanager")
+    secrets = create_client(settings, "secretsmanager")
     try:
         return str(secrets.describe_secret(SecretId=settings.secret_name)["ARN"])
     except ClientError as error:
@@ -141,25 +140,13 @@ def _broker_secret(settings: Settings) -> str:
 
 def _artifact_bucket(settings: Settings) -> None:
     # In us-east-1, creating a bucket that this account already owns is not an error.
-    _client(settings, "s3").create_bucket(Bucket=settings.artifact_bucket)
+    create_client(settings, "s3").create_bucket(Bucket=settings.artifact_bucket)
 
 
 def _emulator_identity(settings: Settings) -> str:
     """Differs after a restart of the emulator, which loses its state."""
     record = settings.directory / "processes" / "emulator.json"
     return record.read_text() if record.exists() else ""
-
-
-def _client(settings: Settings, service: str) -> Any:
-    session = botocore.session.Session()
-    environment = settings.aws_environment()
-    return session.create_client(
-        service,
-        region_name=environment["AWS_REGION"],
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def _sam(settings: Settings, command: str, arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ _START_TIMEOUT_S = 600
 _SHOWN_LINES = 25
 
 
-def chosen(settings: Settings) -> bool:
+def is_selected(settings: Settings) -> bool:
     """Whether services run as containers. Raises StackError when settings require it and no engine responds."""
     if settings.runner == "native" and settings.emulator != "localstack":
         return False
@@ -56,10 +56,10 @@ def down(settings: Settings) -> None:
     _compose(settings, ["down", "--volumes", "--remove-orphans", "--timeout", "5"], "remove the containers")
 
 
-def runs(settings: Settings) -> bool:
+def has_containers(settings: Settings) -> bool:
     """Whether this stack has containers."""
     files = settings.directory / native.BROKER / "rabbitmq.conf"
-    return files.exists() and chosen(settings) and bool(states(settings))
+    return files.exists() and is_selected(settings) and bool(states(settings))
 
 
 def states(settings: Settings) -> dict[str, str]:

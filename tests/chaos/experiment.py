@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 
+from localstack.aws.clients import create_client
 from tests.chaos.audit import Audit, Ledger
 from tests.chaos.clients import Clients
 from tests.chaos.deployment import NAME, Deployment
@@ -31,26 +31,14 @@ class Experiment:
     """One run on a deployment that is up. `clip` is the video that clients upload."""
 
     def __init__(self, deployment: Deployment, seed: int, clip: Path) -> None:
-        environment = deployment.settings.aws_environment()
-        session = botocore.session.Session()
-
-        def client(service: str) -> Any:
-            return session.create_client(
-                service,
-                region_name=environment["AWS_REGION"],
-                endpoint_url=environment["AWS_ENDPOINT_URL"],
-                aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-                config=Config(retries={"mode": "standard", "max_attempts": 4}, read_timeout=70),
-            )
-
+        config = Config(retries={"mode": "standard", "max_attempts": 4}, read_timeout=70)
+        s3 = create_client(deployment.settings, "s3", config)
         self._random = random.Random(seed)
-        self._lambda = client("lambda")
-        s3 = client("s3")
+        self._lambda = create_client(deployment.settings, "lambda", config)
         s3.put_bucket_versioning(Bucket=deployment.bucket, VersioningConfiguration={"Status": "Enabled"})
         self._audit = Audit(deployment, s3)
         self._clients = Clients(deployment.settings.api_url, seed, clip)
-        self._faults = Faults(deployment, client("s3"), random.Random(seed + 1))
+        self._faults = Faults(deployment, s3, random.Random(seed + 1))
         self._ended = threading.Event()
         self.report = Report()
 
