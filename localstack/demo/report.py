@@ -50,9 +50,9 @@ def waiting(jobs: Sequence[Finished]) -> str:
     if longest.waited_s < NOTICEABLE_S:
         return meaning
     queued = longest.waited_s - longest.starting_s
+    starting = terminal.seconds(longest.starting_s)
     return (
         f"{meaning}\n{longest.submitted.operation} waited longest: {terminal.seconds(queued)} in the queue and "
-        f"{terminal.seconds(longest.starting_s)} for its function to start.\nEvery function starts cold on its first run: "
-        "its code and layers are unpacked and imported. This includes the one that\nempties the queue. Run `make demo` "
-        "again to see the times of warm functions."
+        f"{starting} for its function to start.\nThe first run of every function, also of dispatch, is a cold start: "
+        "its code and layers are unpacked and imported.\nRun `make demo` again to see the times of warm functions."
     )

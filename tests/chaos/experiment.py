@@ -1,4 +1,4 @@
-"""One chaos run: clients submit jobs, faults strike, sweep runs, and the audit checks that every job has ended."""
+"""One chaos run: clients submit jobs, faults are injected, sweep runs, and the audit checks the results."""
 
 import random
 import threading
@@ -43,7 +43,7 @@ class Experiment:
         self.report = Report()
 
     def run(self, jobs: int, faults: int, per_s: float, pause_s: float) -> Report:
-        """Submits `jobs` at up to `per_s` a second while `faults` strike at a mean interval of `pause_s`."""
+        """Submits `jobs` at up to `per_s` a second and injects `faults` at a mean interval of `pause_s`."""
         started = time.time()
         threads = [threading.Thread(target=work, daemon=True) for work in (self._clients.watch, self._keep_sweeping)]
         for thread in threads:
@@ -51,7 +51,7 @@ class Experiment:
         self._clients.allowed_share = 1 / max(1, faults)
         submitting = threading.Thread(target=self._clients.submit, args=(jobs, per_s), daemon=True)
         submitting.start()
-        self._strike(faults, pause_s, submitting)
+        self._inject_faults(faults, pause_s, submitting)
         self._clients.allowed_share = 1.0
         submitting.join()
         self._wait_until_all_ended()
@@ -62,7 +62,7 @@ class Experiment:
             thread.join(60)
         return self.report
 
-    def _strike(self, count: int, pause_s: float, submitting: threading.Thread) -> None:
+    def _inject_faults(self, count: int, pause_s: float, submitting: threading.Thread) -> None:
         """Causes faults of every kind in shuffled order, repeatedly, while there are jobs that they can affect."""
         faults, plan = self.report.faults, list[str]()
         while len(faults) < count and (submitting.is_alive() or self._clients.open_jobs()):
@@ -71,11 +71,11 @@ class Experiment:
             if not plan:
                 plan = list(self._faults.kinds)
                 self._random.shuffle(plan)
-            event = self._faults.strike(plan.pop())
-            if event is not None:
-                faults.append(event)
+            fault = self._faults.inject(plan.pop())
+            if fault is not None:
+                faults.append(fault)
                 jobs = f"{len(self._clients.jobs)} jobs, {len(self._clients.open_jobs())} open"
-                print(f"  {event.ended - event.started:5.1f} s  {event.kind:32} {jobs}", flush=True)
+                print(f"  {fault.ended - fault.started:5.1f} s  {fault.kind:32} {jobs}", flush=True)
 
     def _keep_sweeping(self) -> None:
         while not self._ended.wait(SWEEP_INTERVAL_S):
@@ -111,9 +111,9 @@ class Experiment:
         report.results = Counter(_outcome(result) for result in ledger.values() if result)
         report.attempts = Counter(result["attempt"] for result in ledger.values() if result)
         report.recovery_s = self._recovery_s(ledger)
-        missed = set(self._faults.kinds) - {event.kind for event in report.faults}
+        missed = set(self._faults.kinds) - {fault.kind for fault in report.faults}
         if len(report.faults) >= len(self._faults.kinds):
-            report.notes += [f"never happened: {kind}" for kind in sorted(missed)]
+            report.notes += [f"never injected, because there was nothing to affect: {kind}" for kind in sorted(missed)]
         report.notes.append(
             f"{clients.unavailable} responses were 429 or 5xx, {clients.given_up} requests were given up, "
             f"{len(set(ledger) - set(clients.jobs))} jobs were accepted without a response to their client"
@@ -127,9 +127,9 @@ class Experiment:
             for job in self._clients.jobs.values()
             if (result := ledger.get(job.job_id))
         ]
-        for event in self.report.faults:
-            times = [end - event.started for start, end in spans if start < event.ended and end > event.started]
-            longest[event.kind] = max([longest.get(event.kind, 0.0), *times])
+        for fault in self.report.faults:
+            times = [end - fault.started for start, end in spans if start < fault.ended and end > fault.started]
+            longest[fault.kind] = max([longest.get(fault.kind, 0.0), *times])
         return longest
 
 
