@@ -1,7 +1,7 @@
 """Forwards `http://localhost:8000` to the emulated API Gateway: `python -m localstack.aws.gateway`.
 
 A reverse proxy that adds the headers that API Gateway adds (X-Forwarded-*) and rejects the requests that API Gateway
-rejects (bodies over 10 MB). Everything else is streamed unchanged in both directions.
+rejects (a Content-Length over 10 MB). Everything else is streamed unchanged in both directions.
 """
 
 import asyncio
@@ -62,14 +62,14 @@ class Gateway:
         self._find = find or find_api
         self._client: aiohttp.ClientSession | None = None
         self._api_id: str | None = None
-        self._looking = asyncio.Lock()
+        self._lookup_lock = asyncio.Lock()
 
     def application(self) -> web.Application:
         """The web application."""
         application = web.Application(client_max_size=0)
         application.router.add_route("*", "/{path:.*}", self.forward)
         application.cleanup_ctx.append(self._with_client)
-        application.on_response_prepare.append(_leave_out_server)
+        application.on_response_prepare.append(_remove_server_header)
         return application
 
     async def _with_client(self, _application: web.Application) -> Any:
@@ -101,7 +101,7 @@ class Gateway:
 
     async def _target(self, request: web.Request) -> URL | None:
         if self._api_id is None:
-            async with self._looking:
+            async with self._lookup_lock:
                 self._api_id = self._api_id or await asyncio.to_thread(self._find, self._settings)
         return upstream(self._settings, self._api_id, request.raw_path) if self._api_id else None
 
@@ -123,8 +123,8 @@ class Gateway:
             return response
 
 
-async def _leave_out_server(_request: web.Request, response: web.StreamResponse) -> None:
-    """Removes the header in which the library names itself; API Gateway has none."""
+async def _remove_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    """Removes the header that the library adds; API Gateway sends none."""
     response.headers.popall("Server", None)
 
 

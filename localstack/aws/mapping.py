@@ -67,7 +67,7 @@ class Invoker:
         reused = self._connection is not None
         try:
             return self._exchange(headers, payload)
-        except (ConnectionResetError, BrokenPipeError):  # the first is also raised when there is no response
+        except (ConnectionResetError, BrokenPipeError):  # ConnectionResetError is also raised when there is no response
             self._disconnect()
             if not reused:
                 raise InvocationFailedError("the connection was closed without a response") from None

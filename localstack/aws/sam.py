@@ -28,7 +28,7 @@ from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 #: The files that a build depends on.
 _SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers")
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
-#: Files that every artifact depends on. SAM's cache does not know this.
+#: Files that every artifact depends on, which SAM's cache does not take into account.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
 
 #: Lines of the log of SAM shown when it fails.
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def build(settings: Settings) -> None:
-    """Builds for the Python of this machine, unless the sources are those of the last build."""
+    """Builds for the Python that runs this, unless the sources are those of the last build. Raises StackError."""
     settings.home.mkdir(exist_ok=True)
     stamp = settings.home / _BUILD_STAMP
     with _locked(settings.home / _BUILD_LOCK):
@@ -75,7 +75,7 @@ def _build_arguments(settings: Settings) -> list[str]:
 
 
 def deploy(settings: Settings) -> None:
-    """Deploys the last build, unless this emulator already has it."""
+    """Deploys the last build, unless this emulator already has it. Raises StackError."""
     with _locked(settings.home / _BUILD_LOCK):  # no other process may build during the deployment
         source = settings.home / _BUILD_STAMP
         if not source.exists():
