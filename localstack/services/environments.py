@@ -1,8 +1,8 @@
-"""Python environments, made with nothing but Python itself: `python3 -m localstack.services.environments`.
+"""Python environments, made with Python alone.
 
-As a command it makes `.darkroom/tools`, which contains the emulator, the SAM command line and the libraries of the
-stack's own services. The emulator runs functions on this environment. It therefore contains no dependency of the
-project: a package that is missing from a layer would be found in it.
+`python3 -m localstack.services.environments` makes `.darkroom/tools`, which contains the emulator, the SAM command
+line and the libraries of the stack's own services. The emulator runs functions on this environment. It therefore
+contains no dependency of the project: a package that is missing from a layer would be found in it.
 """
 
 import hashlib
