@@ -1,7 +1,8 @@
-# The commands of this repository. They need only Python 3.11 or newer; everything else is installed into .darkroom/.
+# The commands of this repository. They need Python 3.11 or newer, and Docker or a package manager that may install
+# RabbitMQ and Redis. Everything else is installed into .darkroom/.
 #
-#   make up DARKROOM_STACK=other DARKROOM_API_PORT=8080     starts a second stack; localstack/settings.py lists all settings
-#   make unit OPTIONS="-k geometry"                         options for pytest: also of integration and e2e
+#   make up DARKROOM_STACK=other DARKROOM_API_PORT=8080     starts a second stack; docs/configuration.md lists all settings
+#   make unit OPTIONS="-k geometry"                         options for pytest; also for integration and e2e
 
 ifndef PYTHON
 PYTHON := $(firstword $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -21,7 +22,7 @@ SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-up: ## start the local stack: RabbitMQ, Redis, AWS emulator, the deployed template, the API
+up: ## start the local stack: RabbitMQ, Redis and the AWS emulator with the deployed template
 	@$(STACK) up
 
 down: ## stop the local stack and delete its data
@@ -30,7 +31,7 @@ down: ## stop the local stack and delete its data
 logs: ## follow the logs of all services and functions
 	@$(STACK) logs
 
-status: ## show which services run, and the API's health
+status: ## show which services run, and the health of the API
 	@$(STACK) status
 
 demo: up ## process sample media with every operation and save the results in results/
@@ -48,22 +49,22 @@ format: ## format the code and apply the fixes of ruff
 unit: ## run the unit tests, which need no running service
 	@$(CHECK) unit $(OPTIONS)
 
-integration: ## start a test stack and run the integration tests: this code against real services
+integration: ## start a test stack and run the integration tests: the code with real services
 	@$(CHECK) integration $(OPTIONS)
 
 e2e: ## start a test stack and run the end-to-end tests: the deployed service over HTTP
 	@$(CHECK) e2e $(OPTIONS)
 
-hostile: ## run the operations on thousands of damaged and malicious files; print counts by outcome
+hostile: ## run the operations on thousands of damaged and malicious files; print the counts by outcome
 	@$(CHECK) hostile
 
-chaos: ## run jobs while services crash at random: make chaos N=2000 SEED=7 [BREAK=fencing]
+chaos: ## run jobs while services and functions fail at random: make chaos N=2000 SEED=7 [BREAK=fencing]
 	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
 
 coverage: ## compare the coverage of the last unit and integration tests with the floor
 	@$(CHECK) coverage
 
-bench: up ## measure the running stack against Celery, and the operations against sharp and Pillow (30 min; needs npm)
+bench: up ## compare the running stack with Celery, and the operations with sharp and Pillow (30 min; needs npm)
 	@$(CHECK) bench
 
 deploy: ## build and deploy to AWS with your credentials; asks before it changes anything
@@ -71,7 +72,7 @@ deploy: ## build and deploy to AWS with your credentials; asks before it changes
 	$(SAM) build
 	$(SAM) deploy --guided
 
-clean: ## stop the stacks and delete everything that was installed or built here
+clean: ## stop the stacks and delete everything that was installed or built in this folder
 	@$(STACK) down
 	@DARKROOM_STACK=darkroom-test $(STACK) down
 	rm -rf .darkroom .aws-sam .pytest_cache .mypy_cache .ruff_cache

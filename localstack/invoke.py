@@ -1,11 +1,11 @@
-"""Invokes one deployed function of the running stack directly: without the queue and the API.
+"""Invokes one deployed function of the running stack directly, without the API and the queue.
 
     python3 -m localstack.invoke thumbnail
     python3 -m localstack.invoke thumbnail --file photo.jpg --params '{"width": 100}'
     python3 -m localstack.invoke sweep tests/events/sweep.json
 
-What the event refers to is created first, with new ids: the job of a message, the file of an upload, the URL to which
-topology sends its response.
+First it creates what the event refers to, with new ids: the job of a message, the file of an upload, or the URL to
+which topology sends its response. Then it prints the function's response and the job's result.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from localstack.demo import samples
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import ACCOUNT, REGION, ROOT, Settings, load
 
 sys.path.insert(0, str(ROOT / "layers" / "core"))
@@ -36,11 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     from botocore.exceptions import BotoCoreError, ClientError  # only the tools' Python has it
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python3 -m localstack.invoke", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("function", nargs="?", help="name of the function, such as thumbnail, ingest or sweep")
-    parser.add_argument("event", nargs="?", type=Path, help="default: tests/events/<function>.json")
+    parser.add_argument("event", nargs="?", type=Path, help="JSON file; default: tests/events/<function>.json")
     parser.add_argument("--file", type=Path, help="the file to process; default: one of tests/media")
-    parser.add_argument("--params", type=json.loads, help="the operation's parameters as JSON; default: the demo's")
+    parser.add_argument(
+        "--params", type=json.loads, help="the operation's parameters as JSON; default: those of the demo"
+    )
     parser.add_argument("--print-event", action="store_true", help="prepare the event and print it instead of invoking")
     parser.add_argument(
         "--print-environment", action="store_true", help="print the variables for `sam local invoke --env-vars`"
@@ -52,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps({"Parameters": environment(settings)}, indent=2))
             return 0
         if not options.function:
-            parser.error("name a function")
+            parser.error("the name of a function is missing")
         event = json.loads((options.event or EVENTS / f"{options.function}.json").read_text())
         event = Preparation(settings, options.file, options.params).prepare(event)
         if options.print_event:
@@ -84,15 +88,14 @@ def _bucket(settings: Settings) -> str:
 
 
 def _client(settings: Settings, service: str) -> Any:
-    os.environ.update(settings.aws_environment())
-    import botocore.session
+    from localstack.aws.clients import create_client  # only the tools' Python has botocore
 
-    return botocore.session.get_session().create_client(service)
+    return create_client(settings, service)
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Creates what an event refers to. If `file` or `params` is None, those of the operation's sample are used."""
+    """Creates what an event refers to. Where `file` or `params` is None, the demo's is used."""
 
     settings: Settings
     file: Path | None

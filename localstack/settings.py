@@ -1,7 +1,7 @@
 """The settings of the local stack, the same for native processes and containers.
 
-Each setting has a default and an environment variable. The stack `darkroom-test` uses other ports, so that tests can
-run beside the default stack.
+Each setting has a default and an environment variable; docs/configuration.md lists them. The stack `darkroom-test` uses
+other ports, so that tests can run beside the default stack.
 """
 
 import os
@@ -10,19 +10,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import quote
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 
 ROOT = Path(__file__).absolute().parent.parent
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
-#: Credentials of the emulator's root user and of the broker. They are no secrets: all ports listen on loopback only.
+#: Credentials of the emulator's root user and of the broker. They are not secret: all ports listen on loopback only.
 ACCESS_KEY = "test"
 BROKER_USER = "darkroom"
 BROKER_PASSWORD = "darkroom"  # noqa: S105
 
-#: The functions use the first virtual host and Redis database, each process of the integration tests another one.
+#: Functions use the first virtual host and Redis database. Each process of the integration tests uses another one.
 VIRTUAL_HOSTS = ("/", "tests", "tests-2")
 CACHE_DATABASES = (0, 1, 2)
 
@@ -66,10 +66,13 @@ class Settings:
 
     stack: str
     ports: Ports
+    #: One of EMULATORS, RUNNERS and SCRATCHES each.
     emulator: str
     runner: str
     scratch: str
+    #: Jobs in flight for each image operation; for video and audio at most one per processor.
     in_flight: int
+    #: The token of LocalStack; empty for MiniStack.
     auth_token: str
     root: Path = ROOT
 

@@ -1,8 +1,13 @@
-"""The local stack: `python3 -m localstack.stack up|down|status|logs`. Needs nothing but Python.
+"""Starts and stops the local stack, on any Python from 3.11.
 
-`up` starts RabbitMQ, Redis and the emulator (natively, or the first two as containers if a Docker engine runs), builds
-and deploys template.yaml, and starts the mapping and the gateway. Services that already run with the same settings are
-not restarted.
+    up      starts RabbitMQ, Redis and the AWS emulator, builds and deploys template.yaml, and starts the event source
+            mapping and the gateway; services that already run with the same settings are not restarted
+    down    stops all services and deletes their data
+    status  shows which services run, and the health of the API
+    logs    follows the logs of all services and functions
+
+RabbitMQ and Redis run as containers if a Docker engine runs, otherwise as processes. Settings are environment
+variables; docs/configuration.md lists them.
 """
 
 import argparse
@@ -14,10 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import compose, environments, logs, native, packages, ports, readiness, scratch
 from localstack.services.native import Service
 from localstack.services.processes import Registry, tail
@@ -27,30 +31,8 @@ from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
 _API_TIMEOUT_S = 60.0
 
 
-@dataclass(frozen=True)
-class Endpoints:
-    """The addresses of a running stack."""
-
-    api: str
-    docs: str
-    aws: str
-    broker: str
-    cache: str
-
-
-def endpoints(settings: Settings) -> Endpoints:
-    """The addresses of this stack."""
-    return Endpoints(
-        api=settings.api_url,
-        docs=f"{settings.api_url}/docs",
-        aws=settings.endpoint_url,
-        broker=settings.broker_url(),
-        cache=settings.cache_url(),
-    )
-
-
-def up(settings: Settings) -> Endpoints:
-    """Starts the services that do not run, and deploys. Returns the addresses. Raises StackError."""
+def up(settings: Settings) -> None:
+    """Starts the services that do not run, deploys, and prints the addresses. Raises StackError."""
     started = time.monotonic()
     environments.require_python()
     with _lock(settings):
@@ -58,23 +40,22 @@ def up(settings: Settings) -> Endpoints:
         install(settings, in_containers=in_containers)
         print(f"Starting {settings.stack}", flush=True)
         _Start(settings, in_containers=in_containers).run()
-    _print_endpoints(settings, time.monotonic() - started)
-    return endpoints(settings)
+    _print_addresses(settings, time.monotonic() - started)
 
 
 def _in_containers(settings: Settings) -> bool:
     # A broker that runs natively decides, so that a Docker engine started later changes nothing.
-    return not Registry(settings.directory).alive(native.BROKER) and compose.chosen(settings)
+    return not Registry(settings.directory).alive(native.BROKER) and compose.is_selected(settings)
 
 
 def install(settings: Settings, *more: Callable[[Settings], None], in_containers: bool | None = None) -> None:
-    """Installs missing system packages, the Python environment of the stack and `more`, in parallel."""
+    """Installs missing system packages and the stack's Python environment, and calls `more`, all in parallel."""
     if in_containers is None:
         in_containers = _in_containers(settings)
     needs = [] if in_containers else _missing_packages()
     needs += environments.missing_packages(settings)
     if packages.VENV in needs:
-        packages.install(needs)  # needed to make the environments
+        packages.install(needs)  # first, because making the environments needs venv
         needs = []
     with ThreadPoolExecutor() as executor:
         jobs = [executor.submit(job, settings) for job in (environments.install_tools, *more)]
@@ -101,7 +82,7 @@ class _Start:
         settings = self._settings
         emulated = [] if settings.emulator == "localstack" else [native.emulator(settings)]
         if not all(self._runs(service) for service in emulated):
-            self._clear()  # the emulator's state was in memory, so data of the other services is obsolete
+            self._stop_all()  # the emulator's state was in memory, so data of the other services is obsolete
         backing = [] if self._in_containers else native.backing_services(settings)
         self._start([*emulated, *backing])
         with self._deployment("build"):  # while the services start
@@ -123,11 +104,11 @@ class _Start:
         record = self._registry.alive(service.name)
         return record is not None and record.fingerprint == service.fingerprint
 
-    def _clear(self) -> None:
+    def _stop_all(self) -> None:
         left = self._registry.stop()
         if left:
             print(f"  stopped services of an earlier run: {', '.join(left)}", flush=True)
-        _forget(self._settings)
+        _delete_state(self._settings)
 
     def _start(self, wanted: list[Service]) -> None:
         missing = [service for service in wanted if not self._runs(service)]
@@ -188,15 +169,15 @@ def down(settings: Settings) -> None:
     """Stops all services of this stack and deletes their data. Does nothing when nothing runs."""
     with _lock(settings):
         stopped = Registry(settings.directory).stop()
-        if compose.runs(settings):
+        if compose.has_containers(settings):
             compose.down(settings)
             stopped.append("containers")
-        _forget(settings)
+        _delete_state(settings)
     print(f"{settings.stack} is down" + (f" ({', '.join(stopped)})." if stopped else ": nothing was running."))
 
 
-def _forget(settings: Settings) -> None:
-    """Deletes the state, which is useless without the emulator's memory. The logs stay."""
+def _delete_state(settings: Settings) -> None:
+    """Deletes the state of all services, which is useless without that of the emulator. Keeps the logs."""
     scratch.remove(settings)
     for path in settings.directory.glob("*"):
         if path.is_dir() and path.name != "logs":
@@ -208,17 +189,9 @@ def _forget(settings: Settings) -> None:
 def status(settings: Settings) -> bool:
     """Prints the state of each service and the API's health. Returns whether all services run."""
     registry = Registry(settings.directory)
-    wanted = [
-        native.PORT_MAPPER,
-        native.BROKER,
-        native.CACHE,
-        native.EMULATOR,
-        native.MAPPING,
-        native.GATEWAY,
-    ]
-    states = compose.states(settings) if compose.runs(settings) else {}
-    if states:
-        wanted = [name for name in wanted if name != native.PORT_MAPPER]
+    states = compose.states(settings) if compose.has_containers(settings) else {}
+    port_mapper = [] if states else [native.PORT_MAPPER]
+    wanted = [*port_mapper, native.BROKER, native.CACHE, native.EMULATOR, native.MAPPING, native.GATEWAY]
     healthy = True
     for name in wanted:
         record = registry.alive(name)
@@ -238,15 +211,14 @@ def _health(settings: Settings) -> str:
     return f"healthy, at {settings.api_url}"
 
 
-def _print_endpoints(settings: Settings, seconds: float) -> None:
-    addresses = endpoints(settings)
+def _print_addresses(settings: Settings, seconds: float) -> None:
     suffix = "" if settings.stack == DEFAULT_STACK else f" DARKROOM_STACK={settings.stack}"
     print(
         f"{settings.stack} is up after {seconds:.1f} s.\n"
-        f"  API       {addresses.api}   documentation: {addresses.docs}\n"
-        f"  AWS       {addresses.aws}   (access key and secret: test)\n"
-        f"  RabbitMQ  {addresses.broker}   (user and password: {BROKER_USER})\n"
-        f"  Redis     {addresses.cache}\n"
+        f"  API       {settings.api_url}   documentation: {settings.api_url}/docs\n"
+        f"  AWS       {settings.endpoint_url}   (access key and secret: test)\n"
+        f"  RabbitMQ  {settings.broker_url()}   (user and password: {BROKER_USER})\n"
+        f"  Redis     {settings.cache_url()}\n"
         f"  logs: make logs{suffix}   stop: make down{suffix}",
         flush=True,
     )
@@ -254,7 +226,7 @@ def _print_endpoints(settings: Settings, seconds: float) -> None:
 
 @contextmanager
 def _lock(settings: Settings) -> Iterator[None]:
-    """One command at a time per stack."""
+    """Lets one command at a time use the stack."""
     settings.home.mkdir(exist_ok=True)
     with (settings.home / f"{settings.stack}.lock").open("w") as lock:
         try:
@@ -267,7 +239,9 @@ def _lock(settings: Settings) -> Iterator[None]:
 
 def main() -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python3 -m localstack.stack", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python3 -m localstack.stack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands: dict[str, Callable[[Settings], object]] = {"up": up, "down": down, "status": status, "logs": logs.follow}
     parser.add_argument("command", choices=commands)
     arguments = parser.parse_args()

@@ -1,10 +1,13 @@
-"""The checks of this repository: `python3 -m tools.check [name]`, or `make` with the same name. Needs only Python.
+"""Runs the checks of this repository: `python3 -m tools.check lint` does the same as `make lint`.
 
-Without a name everything runs, as `make test` does: lint, unit tests, hostile files, integration and end-to-end tests
-on a stack of their own with ports of its own, a short run of chaos, and the coverage of the shipped code. A failed step
-does not stop the others. A summary at the end lists each step with its duration.
+Without a name it runs all checks except the benchmarks, as `make test` does: lint, unit tests, hostile files,
+integration and end-to-end tests on a stack with its own ports, a short chaos run, and the coverage of the shipped code.
+A failed step does not stop the others. A summary at the end lists each step with its duration.
 
-Options after the name of a test suite go to pytest: python3 -m tools.check integration -k lease
+Further options go to pytest, or to tests.chaos:
+
+    python3 -m tools.check integration -k lease
+    python3 -m tools.check chaos --jobs 2000 --seed 7
 """
 
 import argparse
@@ -19,13 +22,13 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from localstack import stack
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import native
 from localstack.services.environments import install_tools, require_python
 from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 from tools import coverage, environments
 
-#: Mutated video and audio files that `make hostile` tries; `make test` tries the default of tests/hostile.
+#: Mutated video and audio files in `make hostile`; `make test` uses the default of tests/hostile, which is smaller.
 _HOSTILE_FILES = 5000
 
 _PARALLEL = ("--numprocesses", "auto", "--dist", "worksteal")
@@ -43,7 +46,7 @@ class Summary:
 
     @property
     def failed(self) -> int:
-        """How many steps failed."""
+        """The number of steps that failed."""
         return sum(not passed for _, passed, _ in self.steps)
 
     def print(self) -> None:
@@ -56,7 +59,7 @@ class Summary:
 
 
 class Checks:
-    """One run of the test command. `options` are those that the caller passes on to pytest, chaos or the benchmarks."""
+    """One run of the test command. `options` go to pytest or to tests.chaos."""
 
     def __init__(self, settings: Settings, options: Sequence[str] = ()) -> None:
         self._settings = settings
@@ -67,8 +70,8 @@ class Checks:
         self.summary = Summary()
 
     def everything(self) -> None:
-        """Runs every check, each suite once, integration and end-to-end tests on the same stack."""
-        coverage.forget(self._settings)
+        """Runs all checks except the benchmarks. Integration and end-to-end tests share one stack."""
+        coverage.delete_measurements(self._settings)
         self.lint()
         self._build()
         self._unit()
@@ -164,7 +167,7 @@ class Checks:
 
     @contextmanager
     def _stack(self) -> Iterator[None]:
-        stack.down(self._settings)  # a run that was killed may have left one
+        stack.down(self._settings)  # a killed run may have left its stack running
         started = time.monotonic()
         try:
             try:
@@ -195,7 +198,7 @@ class Checks:
         self.summary.add(name, time.monotonic() - started, passed=passed)
 
 
-#: The checks by name, and those that take options of their own. The second set needs RabbitMQ and Redis.
+#: The checks by name, those that take further options, and those that need RabbitMQ and Redis.
 ACTIONS: dict[str, Callable[[Checks], None]] = {
     "all": Checks.everything,
     "lint": Checks.lint,
@@ -245,7 +248,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m tools.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=ACTIONS, nargs="?", default="all", metavar="name", help=", ".join(ACTIONS))
+    parser.add_argument(
+        "action", choices=ACTIONS, nargs="?", default="all", metavar="name", help=f"{', '.join(ACTIONS)} (default: all)"
+    )
     arguments, options = parser.parse_known_args()
     if options and arguments.action not in WITH_OPTIONS:
         parser.error(f"{arguments.action} takes no options")

@@ -1,6 +1,6 @@
-"""Branch coverage of the shipped code by the unit and integration tests, and the floor it must not fall below.
+"""Branch coverage of the shipped code by the unit and integration tests, and the floor that it must reach.
 
-Each of the two test runs writes a data file of its own (`options`); `combined` joins them. Code that runs inside the
+Each of the two test runs writes its own data file (`options`); `combined` joins them. Code that runs inside the
 emulator, or in the processes that encode and decode images, is not measured.
 """
 
@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import Settings
 from tools import environments
 
@@ -38,7 +38,7 @@ class Coverage:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the total, or nothing."""
+        """What is wrong with the total; empty if it passes."""
         shown = _floored(self.percent)
         if self.percent < FLOOR_PERCENT:
             return f"{shown} % is below the floor of {FLOOR_PERCENT} %: test what you added, or remove dead code."
@@ -55,12 +55,12 @@ class Coverage:
 
 
 def options(settings: Settings, run: str) -> tuple[list[str], dict[str, str]]:
-    """Pytest's options and the environment variables with which the test run `run` is measured."""
+    """The options of pytest and the environment variables that measure the test run `run`."""
     return ["--cov", "--cov-report="], {"COVERAGE_FILE": str(_data_file(settings, run))}
 
 
-def forget(settings: Settings) -> None:
-    """Deletes earlier measurements."""
+def delete_measurements(settings: Settings) -> None:
+    """Deletes the data files of earlier runs."""
     for path in _directory(settings).glob("*"):
         path.unlink()
 

@@ -1,4 +1,4 @@
-"""Python environments for development. They are separate because their dependencies disagree on versions."""
+"""Python environments for development. Each has its own lock file, because the versions that they need conflict."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Archives the output of `sam build` without compression, so that deployments and cold starts are fast.
 
 SAM would compress 170 MB at every deployment, and every emulated environment would decompress its part. On one machine
-compression has no advantage, so files are stored uncompressed, once per build. The contents are those of the build.
+compression has no advantage, so files are stored uncompressed, once per build.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _LOCATION = re.compile(r"^(\s+(?:CodeUri|ContentUri): )([A-Za-z0-9]+)$", re.MULTILINE)
 
-#: The date of every file: archives of the same contents are identical, so that nothing is deployed twice.
+#: The date of every file. With a fixed one, archives of the same contents are identical, so none is deployed twice.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 PACKED = "packed.yaml"

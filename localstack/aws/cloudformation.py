@@ -1,7 +1,7 @@
 """Resolves the intrinsic functions of a CloudFormation template, as CloudFormation does.
 
-A template is data here, in the form that JSON gives it: functions are `{"Ref": …}` and `{"Fn::…": …}`. What this module
-does not know raises LookupError, so that no value is wrong without notice.
+A template is a dictionary in the form of JSON: functions are `{"Ref": …}` and `{"Fn::…": …}`. A function that is not
+supported here raises LookupError, so that no value is silently wrong.
 """
 
 import re
@@ -19,8 +19,8 @@ _VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
 class Resolver:
     """Resolves one template for one set of parameters.
 
-    `pseudo_parameters` holds the values of `AWS::StackName` and its like. What a reference to a resource yields is not
-    in a template, so subclasses define it in `reference` and `attribute`.
+    `pseudo_parameters` holds values such as that of `AWS::StackName`. The values of references to resources are not
+    in a template, so subclasses define them in `reference` and `attribute`.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Resolver:
 
     def reference(self, resource: str) -> Any:
         """Returns the value of a Ref to a resource that is created."""
-        raise LookupError(f"Ref to the resource {resource} is not known here")
+        raise LookupError(f"Ref to the resource {resource} is not supported")
 
     def attribute(self, resource: str, name: str) -> Any:
         """Returns the value of an attribute of a resource that is created."""
-        raise LookupError(f"{resource}.{name} is not known here")
+        raise LookupError(f"{resource}.{name} is not supported")
 
     @cached_property
     def resources(self) -> dict[str, Any]:
@@ -75,12 +75,12 @@ class Resolver:
             if name == "Condition" and isinstance(argument, str):
                 return self.holds(argument)
         if unknown := [name for name in node if name.startswith("Fn::")]:
-            raise LookupError(f"{unknown[0]} beside other properties is not known here")
+            raise LookupError(f"{unknown[0]} beside other properties is not supported")
         resolved = {name: self.value(value) for name, value in node.items()}
         return {name: value for name, value in resolved.items() if value is not NO_VALUE}
 
     def _call(self, function: str, argument: Any) -> Any:
-        match function:  # these resolve only a part of their argument
+        match function:  # these resolve only parts of their argument
             case "Fn::If":
                 condition, if_true, if_false = argument
                 return self.value(if_true if self.holds(condition) else if_false)
@@ -111,7 +111,7 @@ class Resolver:
                 return argument[1].split(argument[0])
             case "Fn::GetAZs":
                 return [f"{argument or self._refer('AWS::Region')}{zone}" for zone in "abc"]
-        raise LookupError(f"{function} is not known here")
+        raise LookupError(f"{function} is not supported")
 
     def _refer(self, name: str) -> Any:
         if name == "AWS::NoValue":
@@ -175,14 +175,14 @@ def _definitions(section: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         identifier, items, fragment = value
         if not isinstance(items, list) or _has_loop(fragment):
-            raise LookupError(f"{name} is a kind of loop that is not known here")
+            raise LookupError(f"{name} is a kind of loop that is not supported")
         for item in items:
             for key, definition in fragment.items():
                 yield key.replace(f"${{{identifier}}}", item), _bind(definition, identifier, item)
 
 
 def _bind(node: Any, identifier: str, item: str) -> Any:
-    """Puts a loop's item where CloudFormation does: in `Ref` and in the text of `Fn::Sub`, not in plain strings."""
+    """Inserts a loop's item where CloudFormation does: in `Ref` and in the text of `Fn::Sub`, not in plain strings."""
     if isinstance(node, list):
         return [_bind(entry, identifier, item) for entry in node]
     if not isinstance(node, Mapping):

@@ -24,7 +24,7 @@ _PROPERTIES = (
     "MaximumBatchingWindowInSeconds",
 )
 
-#: Lambda's defaults. A window of half a second is only possible as the default: the property takes whole seconds.
+#: Lambda's defaults. The property takes whole seconds, so a window of half a second is possible only as the default.
 _DEFAULT_BATCH_SIZE = 100
 _DEFAULT_WINDOW_S = 0.5
 
@@ -67,7 +67,7 @@ def read(stack: str, cloudformation: Any, functions: Any) -> list[DeployedMappin
 
 
 def version(stack: str, cloudformation: Any) -> str:
-    """Returns a text that changes with every deployment of the stack, empty while there is no stack."""
+    """Returns a text that changes with every deployment of the stack; an empty one while there is no stack."""
     description = _describe(stack, cloudformation)
     if description is None:
         return ""

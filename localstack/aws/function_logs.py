@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localstack.settings import REGION, Settings, load
+from localstack.aws.clients import create_client
+from localstack.settings import Settings, load
 
 #: Seconds between two requests, and the age up to which existing lines are shown at first.
 _PAUSE_S = 1.0
@@ -19,7 +19,7 @@ _PLATFORM = ("START RequestId", "END RequestId", "REPORT RequestId")
 def main() -> None:
     """Prints new lines until the process is stopped. Waits for a stack that does not run yet."""
     settings = load()
-    logs = botocore.session.Session().create_client("logs", region_name=REGION)
+    logs = create_client(settings, "logs")
     since = {"": _now_ms() - int(_RECENT_S * 1000)}
     while True:
         try:

@@ -1,7 +1,7 @@
 """Forwards `http://localhost:8000` to the emulated API Gateway: `python -m localstack.aws.gateway`.
 
 A reverse proxy that adds the headers that API Gateway adds (X-Forwarded-*) and rejects the requests that API Gateway
-rejects (bodies over 10 MB). Everything else is streamed unchanged in both directions.
+rejects (a Content-Length over 10 MB). Everything else is streamed unchanged in both directions.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
-import botocore.session
 from aiohttp import web
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
@@ -21,7 +20,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from localstack.aws import deployed
-from localstack.settings import REGION, Settings, load
+from localstack.aws.clients import create_client
+from localstack.settings import Settings, load
 
 log = logging.getLogger("gateway")
 
@@ -62,14 +62,14 @@ class Gateway:
         self._find = find or find_api
         self._client: aiohttp.ClientSession | None = None
         self._api_id: str | None = None
-        self._looking = asyncio.Lock()
+        self._lookup_lock = asyncio.Lock()
 
     def application(self) -> web.Application:
         """The web application."""
         application = web.Application(client_max_size=0)
         application.router.add_route("*", "/{path:.*}", self.forward)
         application.cleanup_ctx.append(self._with_client)
-        application.on_response_prepare.append(_leave_out_server)
+        application.on_response_prepare.append(_remove_server_header)
         return application
 
     async def _with_client(self, _application: web.Application) -> Any:
@@ -101,7 +101,7 @@ class Gateway:
 
     async def _target(self, request: web.Request) -> URL | None:
         if self._api_id is None:
-            async with self._looking:
+            async with self._lookup_lock:
                 self._api_id = self._api_id or await asyncio.to_thread(self._find, self._settings)
         return upstream(self._settings, self._api_id, request.raw_path) if self._api_id else None
 
@@ -123,15 +123,15 @@ class Gateway:
             return response
 
 
-async def _leave_out_server(_request: web.Request, response: web.StreamResponse) -> None:
-    """Removes the header in which the library names itself; API Gateway has none."""
+async def _remove_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    """Removes the header that the library adds; API Gateway sends none."""
     response.headers.popall("Server", None)
 
 
 def find_api(settings: Settings) -> str | None:
     """The API's id in the deployed stack; None if it is not deployed."""
     config = Config(connect_timeout=_CONNECT_TIMEOUT_S, read_timeout=5, retries={"max_attempts": 0})
-    client = botocore.session.Session().create_client("cloudformation", region_name=REGION, config=config)
+    client = create_client(settings, "cloudformation", config)
     try:
         return deployed.physical_id(settings.stack, client, API_RESOURCE)
     except BotoCoreError as error:

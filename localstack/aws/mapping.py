@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localstack.aws import deployed
+from localstack.aws.clients import create_client
 from localstack.aws.deployed import DeployedMapping, UnsupportedMappingError
 from localstack.aws.poller import STOP_GRACE_S, InvocationFailedError, Poller
 from localstack.settings import REGION, Settings, load
@@ -66,7 +67,7 @@ class Invoker:
         reused = self._connection is not None
         try:
             return self._exchange(headers, payload)
-        except (ConnectionResetError, BrokenPipeError):  # the first is also raised when there is no response
+        except (ConnectionResetError, BrokenPipeError):  # ConnectionResetError is also raised when there is no response
             self._disconnect()
             if not reused:
                 raise InvocationFailedError("the connection was closed without a response") from None
@@ -93,7 +94,7 @@ class Mappings:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._session = botocore.session.Session()
+        self._credentials = botocore.session.Session().get_credentials()
         self._cloudformation = self._client("cloudformation")
         self._functions = self._client("lambda")
         self._secrets = self._client("secretsmanager")
@@ -140,7 +141,7 @@ class Mappings:
         log.info("%d mappings: %s", len(self._pollers), ", ".join(mapping.queue for mapping in self._pollers))
 
     def _poller(self, mapping: DeployedMapping) -> Poller:
-        invoker = Invoker(self._settings.endpoint_url, mapping.function_arn, self._session.get_credentials())
+        invoker = Invoker(self._settings.endpoint_url, mapping.function_arn, self._credentials)
         return Poller(mapping, lambda: self._connect(mapping), invoker)
 
     def _connect(self, mapping: DeployedMapping) -> pika.BlockingConnection:
@@ -164,7 +165,7 @@ class Mappings:
 
     def _client(self, service: str) -> Any:
         config = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
-        return self._session.create_client(service, region_name=REGION, config=config)
+        return create_client(self._settings, service, config)
 
 
 def main() -> int:

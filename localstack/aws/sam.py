@@ -15,13 +15,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import botocore.session
 from botocore.exceptions import ClientError
 
 from localstack.aws import artifacts
-from localstack.failure import StackError
+from localstack.aws.clients import create_client
+from localstack.errors import StackError
 from localstack.services.native import own_environment
 from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
@@ -29,10 +28,11 @@ from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 #: The files that a build depends on.
 _SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers")
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
-#: Files that every artifact depends on. SAM's cache does not know this.
+#: Files that every artifact depends on, which SAM's cache does not take into account.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
 
-_SHOWN = 40
+#: Lines of the log of SAM shown when it fails.
+_SHOWN_LINES = 40
 
 _BUILD_STAMP = "build.sources"
 _BUILD_LOCK = "build.lock"
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def build(settings: Settings) -> None:
-    """Builds for the Python of this machine, unless the sources are those of the last build."""
+    """Builds for the Python that runs this, unless the sources are those of the last build. Raises StackError."""
     settings.home.mkdir(exist_ok=True)
     stamp = settings.home / _BUILD_STAMP
     with _locked(settings.home / _BUILD_LOCK):
@@ -75,7 +75,7 @@ def _build_arguments(settings: Settings) -> list[str]:
 
 
 def deploy(settings: Settings) -> None:
-    """Deploys the last build, unless this emulator already has it."""
+    """Deploys the last build, unless this emulator already has it. Raises StackError."""
     with _locked(settings.home / _BUILD_LOCK):  # no other process may build during the deployment
         source = settings.home / _BUILD_STAMP
         if not source.exists():
@@ -128,7 +128,7 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
 
 def _broker_secret(settings: Settings) -> str:
     """Creates the secret with the broker's credentials if it does not exist. Returns its ARN."""
-    secrets = _client(settings, "secretsmanager")
+    secrets = create_client(settings, "secretsmanager")
     try:
         return str(secrets.describe_secret(SecretId=settings.secret_name)["ARN"])
     except ClientError as error:
@@ -140,25 +140,13 @@ def _broker_secret(settings: Settings) -> str:
 
 def _artifact_bucket(settings: Settings) -> None:
     # In us-east-1, creating a bucket that this account already owns is not an error.
-    _client(settings, "s3").create_bucket(Bucket=settings.artifact_bucket)
+    create_client(settings, "s3").create_bucket(Bucket=settings.artifact_bucket)
 
 
 def _emulator_identity(settings: Settings) -> str:
     """Differs after a restart of the emulator, which loses its state."""
     record = settings.directory / "processes" / "emulator.json"
     return record.read_text() if record.exists() else ""
-
-
-def _client(settings: Settings, service: str) -> Any:
-    session = botocore.session.Session()
-    environment = settings.aws_environment()
-    return session.create_client(
-        service,
-        region_name=environment["AWS_REGION"],
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def _sam(settings: Settings, command: str, arguments: list[str]) -> None:
@@ -177,7 +165,9 @@ def _sam(settings: Settings, command: str, arguments: list[str]) -> None:
             check=False,
         )
     if completed.returncode:
-        raise StackError(f"sam {command} failed. The end of {log.relative_to(settings.root)}:\n{tail(log, _SHOWN)}")
+        raise StackError(
+            f"sam {command} failed. The end of {log.relative_to(settings.root)}:\n{tail(log, _SHOWN_LINES)}"
+        )
 
 
 def _sam_environment(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Shows the running stack at work: sample media, all seven operations, both ways to upload.
+"""Runs all seven operations on sample media, with both ways to upload, on the running stack.
 
 A photo is uploaded through the API, then its jobs are submitted one by one. A video is uploaded directly to S3 with a
 presigned form; its jobs start when it arrives. The results are saved, and shown together on a contact sheet.
@@ -10,19 +10,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from localstack.demo import board, contact_sheet, engines, jobs, report
+from localstack.demo import contact_sheet, engines, jobs, report, terminal
 from localstack.demo.api_client import Client, NoResponseError
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import ROOT, Settings, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The demo as a command; returns its exit code."""
+    """The command; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python3 -m localstack.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--api", help="address of the API; default: that of the local stack")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="folder for the results")
+    parser.add_argument("--api", help="address of the API; default: the local stack's")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="default: results/ in this checkout")
     options = parser.parse_args(arguments)
     try:
         settings = load()
@@ -62,7 +62,7 @@ def _print_links(api: Client, finished: Sequence[jobs.Finished]) -> None:
 
 
 def _print_next_steps(api: Client, folder: Path, sheet: Path, total_s: float) -> None:
-    print(f"\nDone in {board.seconds(total_s)}.")
+    print(f"\nDone in {terminal.seconds(total_s)}.")
     print(f"  All results at once  {sheet}")
     print(f"  The results          {folder}")
     print(f"  Try the API          {api.address}/docs")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 
 #: Seconds until a request times out, in addition to its `wait`.
 TIMEOUT_S = 30

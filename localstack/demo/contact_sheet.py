@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from localstack.demo import board, report
+from localstack.demo import report, terminal
 from localstack.demo.jobs import Finished
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import Settings
 
 #: What the drawing process reads: see `localstack.demo.drawing.Cell`.
@@ -35,7 +35,7 @@ def make(settings: Settings, jobs: Sequence[Finished], target: Path) -> Path:
 
 def _cells(settings: Settings, jobs: Sequence[Finished], temporary: Path) -> Iterator[Cell]:
     for source in dict.fromkeys(job.submitted.source for job in jobs):
-        details = f"input, {board.size(source.stat().st_size)}{_shown(source)}"
+        details = f"input, {terminal.size(source.stat().st_size)}{_shown(source)}"
         yield _cell(source.name, details, image=_image(settings, source, temporary))
         for job in jobs:
             if job.submitted.source == source:
@@ -47,7 +47,7 @@ def _result(settings: Settings, job: Finished, temporary: Path) -> Cell:
     if not job.completed:
         return _cell(operation, job.document["status"], facts=[("error", report.failure(job))])
     output = job.document["outputs"][0]
-    details = f"{report.describe(output)}, {board.size(output['size_bytes'])}{_shown(job.files[0])}"
+    details = f"{report.describe(output)}, {terminal.size(output['size_bytes'])}{_shown(job.files[0])}"
     images = [image for file in job.files if (image := _image(settings, file, temporary))]
     return _cell(operation, details, image=images[0] if images else None, facts=facts(job.document["document"] or {}))
 

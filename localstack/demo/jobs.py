@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from localstack.demo import board, samples
+from localstack.demo import samples, terminal
 from localstack.demo.api_client import Client, Json, Upload, post_form
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import ROOT
 
 #: Seconds that one request waits for the end of a job, and after which the demo fails.
@@ -69,7 +69,9 @@ def _seconds(timestamp: str) -> float:
 def submit_photo(api: Client) -> list[Submitted]:
     """Uploads the photo through the API and submits its jobs one by one."""
     photo = _read(ROOT / samples.PHOTO, "image/jpeg")
-    print(f"\nREST        {photo.name} ({board.size(len(photo.content))}): POST /upload, then POST /jobs for each job")
+    print(
+        f"\nREST        {photo.name} ({terminal.size(len(photo.content))}): POST /upload, then POST /jobs for each job"
+    )
     file_id = api.post_file("/upload", photo)["file_id"]
     submitted = []
     for operation, params in samples.PHOTO_JOBS.items():
@@ -81,7 +83,7 @@ def submit_photo(api: Client) -> list[Submitted]:
 def submit_video(api: Client) -> list[Submitted]:
     """Uploads the video to S3 with a presigned form that carries its jobs."""
     video = _read(ROOT / samples.VIDEO, "video/mp4")
-    print(f"presigned   {video.name} ({board.size(len(video.content))}): POST /uploads, then POST the form to S3")
+    print(f"presigned   {video.name} ({terminal.size(len(video.content))}): POST /uploads, then POST the form to S3")
     jobs = [{"operation": operation, "params": params} for operation, params in samples.VIDEO_JOBS.items()]
     response = api.post("/uploads", {"name": video.name, "media_type": video.media_type, "jobs": jobs})
     post_form(response["upload"]["url"], response["upload"]["fields"], video)
@@ -97,14 +99,14 @@ def _read(path: Path, media_type: str) -> Upload:
 
 def wait(api: Client, submitted: list[Submitted]) -> list[Json]:
     """Shows the jobs until all have ended. Returns their documents. Raises StackError when they take too long."""
-    shown = board.Board()
+    bars = terminal.ProgressBars()
     documents: dict[str, Json] = {}
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         for job in submitted:
             if documents.get(job.job_id, {}).get("status") not in TERMINAL:
                 documents[job.job_id] = api.get(f"/jobs/{job.job_id}")
-        shown.show([_state(job, documents[job.job_id]) for job in submitted])
+        bars.show([_state(job, documents[job.job_id]) for job in submitted])
         unfinished = [job for job in submitted if documents[job.job_id]["status"] not in TERMINAL]
         if not unfinished:
             return [documents[job.job_id] for job in submitted]

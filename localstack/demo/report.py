@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from localstack.demo import board
+from localstack.demo import terminal
 from localstack.demo.jobs import Finished
 
 #: Seconds. Waiting that is shorter needs no explanation.
@@ -15,16 +15,16 @@ _RIGHT_ALIGNED = (5, 6, 7)
 
 def table(jobs: Sequence[Finished]) -> str:
     """One row per job."""
-    return board.table(_COLUMNS, [_row(job) for job in jobs], right=_RIGHT_ALIGNED)
+    return terminal.table(_COLUMNS, [_row(job) for job in jobs], right=_RIGHT_ALIGNED)
 
 
 def _row(job: Finished) -> list[str]:
     submitted = [job.submitted.operation, job.submitted.upload, job.submitted.source.name]
-    times = [board.seconds(job.waited_s), board.seconds(job.worked_s)]
+    times = [terminal.seconds(job.waited_s), terminal.seconds(job.worked_s)]
     if not job.completed:
         return [*submitted, job.document["status"], failure(job), *times, ""]
     output = job.document["outputs"][0]
-    return [*submitted, output["name"], describe(output), *times, board.size(output["size_bytes"])]
+    return [*submitted, output["name"], describe(output), *times, terminal.size(output["size_bytes"])]
 
 
 def failure(job: Finished) -> str:
@@ -50,9 +50,9 @@ def waiting(jobs: Sequence[Finished]) -> str:
     if longest.waited_s < NOTICEABLE_S:
         return meaning
     queued = longest.waited_s - longest.starting_s
+    starting = terminal.seconds(longest.starting_s)
     return (
-        f"{meaning}\n{longest.submitted.operation} waited longest: {board.seconds(queued)} in the queue and "
-        f"{board.seconds(longest.starting_s)} for its function to start.\nEvery function starts cold on its first run: "
-        "its code and layers are unpacked and imported. This includes the one that\nempties the queue. Run `make demo` "
-        "again to see the times of warm functions."
+        f"{meaning}\n{longest.submitted.operation} waited longest: {terminal.seconds(queued)} in the queue and "
+        f"{starting} for its function to start.\nThe first run of every function, also of dispatch, is a cold start: "
+        "its code and layers are unpacked and imported.\nRun `make demo` again to see the times of warm functions."
     )

@@ -5,7 +5,7 @@ import os
 import subprocess
 from functools import partial
 
-from localstack.failure import StackError
+from localstack.errors import StackError, last_lines
 from localstack.services import native, readiness
 from localstack.settings import Settings
 
@@ -13,10 +13,11 @@ from localstack.settings import Settings
 _ENGINE_TIMEOUT_S = 10
 _START_TIMEOUT_S = 600
 
-_SHOWN = 25
+#: Lines of the output of Docker shown when it fails.
+_SHOWN_LINES = 25
 
 
-def chosen(settings: Settings) -> bool:
+def is_selected(settings: Settings) -> bool:
     """Whether services run as containers. Raises StackError when settings require it and no engine responds."""
     if settings.runner == "native" and settings.emulator != "localstack":
         return False
@@ -55,10 +56,10 @@ def down(settings: Settings) -> None:
     _compose(settings, ["down", "--volumes", "--remove-orphans", "--timeout", "5"], "remove the containers")
 
 
-def runs(settings: Settings) -> bool:
+def has_containers(settings: Settings) -> bool:
     """Whether this stack has containers."""
     files = settings.directory / native.BROKER / "rabbitmq.conf"
-    return files.exists() and chosen(settings) and bool(states(settings))
+    return files.exists() and is_selected(settings) and bool(states(settings))
 
 
 def states(settings: Settings) -> dict[str, str]:
@@ -89,8 +90,7 @@ def _compose(settings: Settings, arguments: list[str], purpose: str) -> str:
         [*_command(settings), *arguments], env=_environment(settings), capture_output=True, text=True, check=False
     )
     if completed.returncode:
-        shown = "\n".join(f"    {line}" for line in completed.stderr.splitlines()[-_SHOWN:])
-        raise StackError(f"Docker could not {purpose}:\n{shown}")
+        raise StackError(f"Docker could not {purpose}:\n{last_lines(completed.stderr, _SHOWN_LINES)}")
     return completed.stdout
 
 

@@ -1,8 +1,8 @@
-"""Python environments, made with nothing but Python itself: `python3 -m localstack.services.environments`.
+"""Python environments, made with Python alone.
 
-As a command it makes `.darkroom/tools`, which contains the emulator, the SAM command line and the libraries of the
-stack's own services. The emulator runs functions on this environment. It therefore contains no dependency of the
-project: a package that is missing from a layer would be found in it.
+`python3 -m localstack.services.environments` makes `.darkroom/tools`, which contains the emulator, the SAM command
+line and the libraries of the stack's own services. The emulator runs functions on this environment. It therefore
+contains no dependency of the project: a package that is missing from a layer would be found in it.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError, last_lines
 from localstack.services import packages
 from localstack.settings import Settings, load
 
@@ -97,7 +97,7 @@ def _require_venv() -> None:
 def _run(argv: list[str], purpose: str) -> None:
     completed = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if completed.returncode:
-        shown = "\n".join(f"    {line}" for line in completed.stdout.splitlines()[-_SHOWN_LINES:])
+        shown = last_lines(completed.stdout, _SHOWN_LINES)
         raise StackError(f"Could not {purpose} (is this machine offline?):\n{shown}")
 
 

@@ -9,6 +9,7 @@ from localstack.services import compose, native
 from localstack.services.processes import Registry
 from localstack.settings import Settings
 
+#: Seconds between two reads of the logs.
 _PAUSE_S = 0.3
 
 #: Bytes at the end of each log that are shown at first.
@@ -16,9 +17,9 @@ _RECENT_BYTES = 4000
 
 
 def follow(settings: Settings) -> None:
-    """Prints new lines of all logs until interrupted, also of services that start later."""
+    """Prints new lines of all logs, also of services that start later, until it is interrupted."""
     directory = Registry(settings.directory).log("any").parent
-    others = [compose.follow(settings)] if compose.runs(settings) else []
+    others = [compose.follow(settings)] if compose.has_containers(settings) else []
     if settings.tools.exists():
         others.append(_follow_functions(settings))
     files: dict[Path, BinaryIO] = {}

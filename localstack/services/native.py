@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import readiness, scratch
 from localstack.settings import ACCOUNT, BROKER_PASSWORD, BROKER_USER, REGION, VIRTUAL_HOSTS, Settings
 
@@ -24,19 +24,16 @@ PORT_MAPPER = "epmd"
 MAPPING = "mapping"
 GATEWAY = "gateway"
 
-#: Variables of the caller that processes inherit. Others could change their behavior, AWS settings in particular.
-_PASSED_ON = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "XDG_CONFIG_HOME", "SSL_CERT_FILE"} | {
-    "REQUESTS_CA_BUNDLE",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "http_proxy",
-    "https_proxy",
+#: Variables that processes inherit from the caller. Others, such as AWS settings, could change their behavior.
+_PASSED_ON = {
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "XDG_CONFIG_HOME"),
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
 }
 _PASSED_ON_PREFIX = "PIP_"  # builds use the package index of this user
 _LOCAL_HOSTS = "127.0.0.1,localhost,localhost.localstack.cloud"
 
 #: Paths of the broker's start script in packages. The one on PATH may be a wrapper that requires root or a certain
-#: user; this one works for every user.
+#: user; these work for every user.
 _BROKER_SCRIPTS = (
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
@@ -68,7 +65,7 @@ class Service:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for processes started in the same way, independently of the shell that starts them."""
+        """A hash of how the process is started, independent of the shell that starts it."""
         ignored = {"TMPDIR"}  # depends on the free memory at the start
         own = sorted(
             (name, value) for name, value in self.environment.items() if not _is_passed_on(name) and name not in ignored

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from localstack.failure import StackError
+from localstack.errors import StackError, last_lines
 
 BROKER = "rabbitmq"
 CACHE = "redis"
@@ -15,7 +15,8 @@ VENV = "venv"
 #: The policy that Debian runs before it starts a service.
 POLICY = "/usr/sbin/policy-rc.d"
 
-_SHOWN = 15
+#: Lines of the output of the package manager shown when it fails.
+_SHOWN_LINES = 15
 
 _ALTERNATIVE = "\nOr start a Docker engine: RabbitMQ and Redis then run in containers."
 
@@ -107,7 +108,7 @@ def install(needs: list[str]) -> None:
         [*prefix, "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if completed.returncode:
-        shown = "\n".join(f"    {line}" for line in completed.stdout.splitlines()[-_SHOWN:])
+        shown = last_lines(completed.stdout, _SHOWN_LINES)
         raise StackError(f"Installing {names} failed:\n{shown}\nTo install them yourself:\n    {advice}")
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import PURPOSES, Settings, port_variable
 
 

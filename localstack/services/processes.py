@@ -1,4 +1,4 @@
-"""Processes: started in a session of their own, recorded, and stopped together with their descendants.
+"""Starts processes in their own session, records them, and stops them together with their descendants.
 
 A process is identified by its id and start time, so that another process that gets the same id later is not stopped.
 Descendants are found by parent, by process group, and by an inherited environment variable: the emulator's workers and
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError, last_lines
 
 #: The environment variable of all processes of a stack. Its value is the stack's directory, `#`, and the name of the
 #: recorded process from which the process descends.
@@ -42,7 +42,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Record:
-    """A recorded process. `fingerprint` is equal if it would be started in the same way today."""
+    """A recorded process. `fingerprint` is a hash of how it was started."""
 
     name: str
     pid: int
@@ -153,7 +153,7 @@ class Registry:
 
     def _found(self, roots: set[int], marks: list[str]) -> dict[int, Process]:
         rows = table()
-        found = {pid for pid, row in rows.items() if pid in roots or row.group in roots} | marked(marks)
+        found = {pid for pid, row in rows.items() if pid in roots or row.group in roots} | find_marked(marks)
         growing = True
         while growing:
             children = {pid for pid, row in rows.items() if row.parent in found}
@@ -162,8 +162,8 @@ class Registry:
         return {pid: rows[pid] for pid in found - _lineage(rows) if pid in rows and not rows[pid].zombie}
 
 
-def marked(marks: list[str]) -> set[int]:
-    """Ids of processes whose mark starts with one of these. Found on Linux only."""
+def find_marked(marks: list[str]) -> set[int]:
+    """Ids of processes whose mark starts with one of these. Empty on systems other than Linux."""
     if sys.platform != "linux":
         return set()
     wanted = [f"\0{MARK}={mark}".encode() for mark in marks]
@@ -181,10 +181,8 @@ def marked(marks: list[str]) -> set[int]:
 
 def tail(path: Path, lines: int = 25) -> str:
     """The last lines of a log, for an error message."""
-    if not path.exists():
-        return "(empty)"
-    text = path.read_text(errors="replace").splitlines()[-lines:]
-    return "\n".join(f"    {line}" for line in text) or "(empty)"
+    output = path.read_text(errors="replace") if path.exists() else ""
+    return last_lines(output, lines) or "(empty)"
 
 
 def stop(find: Callable[[], dict[int, Process]]) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import Settings
 
 #: Linux's file system in memory. In containers it is often small.

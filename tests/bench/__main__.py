@@ -15,7 +15,7 @@ MEASUREMENTS = ("service", "overhead", "imports")
 
 
 def main() -> None:
-    """The command line."""
+    """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("measurement", nargs="*", help=f"{', '.join(MEASUREMENTS)}; default: all")
     parser.add_argument("--operation", action="append", help="only this operation; can be repeated")

@@ -1,4 +1,4 @@
-"""The baseline's client: reads requests from standard input, writes durations to standard output.
+"""The baseline's client: reads requests from standard input and writes durations to standard output.
 
 A request is a line `{"operation", "key", "count", "concurrent"}`. Its response is a line with a list of seconds: one
 per task when the tasks run one after another, one in total when they run concurrently.

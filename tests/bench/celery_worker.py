@@ -1,7 +1,7 @@
 """The baseline that Darkroom is compared with: a service made of Celery, boto3, Pillow and FFmpeg.
 
-It is the simplest code that is fast: the thumbnail is scaled while it is decoded, FFmpeg seeks before it reads,
-audio is copied. It validates no input, does not recover from crashes and cleans up only through `with`.
+The code is short but fast: JPEGs are scaled while they are decoded, FFmpeg seeks before it reads, and audio is copied.
+It validates no input, does not recover from crashes and cleans up only through `with`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Measures Darkroom and the baseline in turn, so that other load on the machine affects both alike."""
+"""Measures Darkroom and the baseline in turn, so that other load on the machine affects both equally."""
 
 import statistics
 import time

@@ -53,12 +53,8 @@ def with_children(pid: int) -> float:
 
 def this_process() -> float:
     """CPU seconds of this process."""
-    return _total(resource.getrusage(resource.RUSAGE_SELF))
-
-
-def ended_children() -> float:
-    """CPU seconds of this process' children that have ended."""
-    return _total(resource.getrusage(resource.RUSAGE_CHILDREN))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def difference(after: Mapping[str, float], before: Mapping[str, float]) -> Seconds:
@@ -70,7 +66,3 @@ def add(total: Seconds, more: Mapping[str, float]) -> None:
     """Adds `more` to `total`, in place."""
     for name, seconds in more.items():
         total[name] = total.get(name, 0.0) + seconds
-
-
-def _total(usage: resource.struct_rusage) -> float:
-    return usage.ru_utime + usage.ru_stime

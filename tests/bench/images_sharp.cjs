@@ -1,4 +1,4 @@
-// sharp as in its documentation: one thread of libvips, no cache, input and output in memory.
+// Uses sharp as its documentation shows: one thread of libvips, no cache, input and output in memory.
 const fs = require("fs");
 const readline = require("readline");
 const sharp = require("sharp");
@@ -15,7 +15,7 @@ async function work(operation, format, content) {
   return sized.toFormat(format, { quality: format === "png" ? undefined : 80 }).toBuffer();
 }
 
-async function answer(line) {
+async function respond(line) {
   const request = JSON.parse(line);
   if (request.ready) return {};
   const content = fs.readFileSync(request.file);
@@ -29,6 +29,6 @@ async function answer(line) {
 
 (async () => {
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    process.stdout.write(JSON.stringify(await answer(line)) + "\n");
+    process.stdout.write(JSON.stringify(await respond(line)) + "\n");
   }
 })();

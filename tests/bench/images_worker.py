@@ -1,4 +1,4 @@
-"""The protocol of the Python engines in the image benchmark: one line of JSON per request and per answer."""
+"""The protocol of the Python engines in the image benchmark: one line of JSON per request and per response."""
 
 import gc
 import json
@@ -12,16 +12,16 @@ Work = Callable[[str, str, bytes], bytes]
 
 
 def serve(work: Work) -> None:
-    """Answers requests until the input ends. Reading the content is not measured."""
+    """Responds to requests until the input ends. Reading the content is not measured."""
     for line in sys.stdin:
         request = json.loads(line)
-        answer: dict[str, float] = {}
+        response: dict[str, float] = {}
         if "ready" not in request:
             content = Path(request["file"]).read_bytes()
             gc.collect()
             wall, cpu = time.perf_counter(), time.process_time()
             result = work(request["operation"], request["format"], content)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-            answer = {"cpu_ms": cpu * 1000, "wall_ms": wall * 1000, "bytes": len(result)}
+            response = {"cpu_ms": cpu * 1000, "wall_ms": wall * 1000, "bytes": len(result)}
             del content, result
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(response), flush=True)

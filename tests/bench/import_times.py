@@ -4,7 +4,7 @@
     python -m tests.bench imports                               the built artifacts
 
 A function's libraries are the third-party modules that its import loads. They are also imported alone, which is the
-least that the function can take. Each round measures everything once, so that other load affects all columns alike.
+least that the function can take. Each round measures everything once, so that other load affects all columns equally.
 Modules come from bytecode, as in the layers.
 """
 
@@ -141,7 +141,7 @@ def _measure(interpreter: Interpreter, subjects: Sequence[Subject], rounds: int)
 
 
 def main() -> None:
-    """The command line."""
+    """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.import_times",
         description=__doc__,

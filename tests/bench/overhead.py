@@ -208,5 +208,5 @@ def report_profile(photo: bytes, lines: int) -> None:
         pstats.Stats(found).sort_stats("cumulative").print_stats(lines)
 
 
-if __name__ == "__main__":  # <photo> <lines>
+if __name__ == "__main__":  # arguments: the path of a photo, and the number of lines per step
     report_profile(Path(sys.argv[1]).read_bytes(), int(sys.argv[2]))

@@ -4,7 +4,7 @@
 
 Prints Markdown tables. The operations run as in a warm function, alternating with the baseline: a plain `ffmpeg` or
 `ffprobe` command that does the same work. The figures are medians of CPU time, children included. The second table
-counts the bytes that are read of a video of 500 MB from a server on loopback that serves byte ranges.
+counts the bytes that are read of a video of 500 MB from a server on loopback, which serves byte ranges.
 """
 
 import os

@@ -1,8 +1,11 @@
-"""Chaos: runs mixed jobs while services and functions fail at random. `python -m tests.chaos --jobs 2000 --seed 7`.
+"""Runs mixed jobs while services and functions fail at random, and audits the results.
 
-Deploys a stack of its own, submits jobs over HTTP, kills and restarts its processes by a seeded plan, waits until every
-job has ended, and audits the result. The exit status is 1 when a job was lost, is stuck or has several results, and
-when anything else is wrong or was left behind.
+    make chaos N=2000 SEED=7
+    .darkroom/venv/bin/python -m tests.chaos --jobs 2000 --seed 7
+
+Deploys a stack of its own, submits jobs over HTTP, injects faults by a seeded plan, and waits until every job has
+ended. The audit then reads S3, Redis, RabbitMQ and the process table. The exit status is 1 if a job is lost, is stuck
+or has several results, or if the audit finds any other problem.
 """
 
 import argparse
@@ -15,25 +18,44 @@ from localstack.settings import ROOT
 from tests.chaos.deployment import GUARDS, Deployment
 from tests.chaos.experiment import Experiment
 
-#: Jobs per fault, and the least number of faults, which includes each kind once.
+#: Jobs per fault, and the smallest number of faults: enough for each kind once.
 _JOBS_PER_FAULT = 16
 _LEAST_FAULTS = 16
 
 
 def main() -> int:
-    """The command line."""
+    """The command; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=90, help="how many jobs clients submit (default: %(default)s)")
-    parser.add_argument("--faults", type=int, help=f"default: one per {_JOBS_PER_FAULT} jobs, at least {_LEAST_FAULTS}")
-    parser.add_argument("--seed", type=int, default=1, help="of the jobs and the plan of faults (default: %(default)s)")
-    parser.add_argument("--per-second", type=float, default=4.0, help="jobs submitted per second, at most")
-    parser.add_argument("--pause", type=float, default=0.8, help="mean seconds between two faults")
-    parser.add_argument("--as-shipped", action="store_true", help="with the delays of the sources, not with short ones")
-    parser.add_argument("--break", dest="removed_guard", choices=GUARDS, help="remove a guard: the run must then fail")
+    parser.add_argument("--jobs", type=int, default=90, help="number of jobs (default: %(default)s)")
+    parser.add_argument(
+        "--faults",
+        type=int,
+        help=f"number of faults; default: one per {_JOBS_PER_FAULT} jobs, at least {_LEAST_FAULTS}",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the jobs and of the plan of faults (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--per-second", type=float, default=4.0, help="most jobs submitted per second (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--pause", type=float, default=0.8, help="mean seconds between two faults (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--as-shipped", action="store_true", help="keep the delays of the sources instead of shorter ones"
+    )
+    parser.add_argument(
+        "--break", dest="removed_guard", choices=GUARDS, help="remove a guard; the audit must then fail"
+    )
     # Below the ephemeral ports: an outgoing connection must not take the port of a service that is down.
-    parser.add_argument("--port", type=int, default=23_000, help="of the API; other services use up to 700 above it")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=23_000,
+        help="port of the API; other services use ports up to 700 above it (default: %(default)s)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     options = parser.parse_args()
     faults = options.faults if options.faults is not None else max(_LEAST_FAULTS, options.jobs // _JOBS_PER_FAULT)

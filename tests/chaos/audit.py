@@ -23,7 +23,6 @@ from tests.chaos.deployment import Deployment
 #: Redis keys of jobs that still need work. At the end, all must be empty.
 OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
 
-
 #: The result of each accepted job, by job id; None without one.
 Ledger = dict[str, dict[str, Any] | None]
 
@@ -137,7 +136,7 @@ class Audit:
                 cache.zadd("darkroom:cleanups", {member: 0}, xx=True)
 
     def compare_with_api(self, clients: Clients, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
-        """Jobs that are lost, jobs that are stuck, and jobs of which the API and the ledger differ."""
+        """Jobs that are lost, jobs that are stuck, and jobs whose status differs between the API and the ledger."""
         lost, stuck, different = [], [], []
         with httpx.Client(base_url=self._deployment.settings.api_url, timeout=40) as http:
             for job in clients.jobs.values():

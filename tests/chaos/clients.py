@@ -47,7 +47,7 @@ class TrackedJob:
 
 
 class Clients:
-    """Submits jobs and watches them all. Responses that contradict each other or the API are added to `errors`."""
+    """Submits jobs and watches them all. Contradictory or unexpected responses are added to `errors`."""
 
     def __init__(self, api_url: str, seed: int, clip: Path) -> None:
         self._api_url = api_url
@@ -61,7 +61,7 @@ class Clients:
         self.unavailable = 0
         self.given_up = 0
         self.stop = threading.Event()
-        #: The share of the jobs that may be submitted so far. It spreads the jobs over the faults.
+        #: The share of the jobs that may be submitted so far, which spreads the jobs over the faults.
         self.allowed_share = 1.0
 
     # Submitting -----------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class Clients:
             time.sleep(0.3)
 
     def _send(self, http: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
-        """Sends until there is a usable response. All tries carry one idempotency key, so they count as one request."""
+        """Repeats a request until there is a usable response. The idempotency key prevents several jobs."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         deadline = time.monotonic() + RETRY_FOR_S
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""One chaos run: clients submit jobs, faults strike, sweep runs, and the audit checks that every job has ended."""
+"""One chaos run: clients submit jobs, faults are injected, sweep runs, and the audit checks the results."""
 
 import random
 import threading
@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 
+from localstack.aws.clients import create_client
 from tests.chaos.audit import Audit, Ledger
 from tests.chaos.clients import Clients
 from tests.chaos.deployment import NAME, Deployment
@@ -31,31 +31,19 @@ class Experiment:
     """One run on a deployment that is up. `clip` is the video that clients upload."""
 
     def __init__(self, deployment: Deployment, seed: int, clip: Path) -> None:
-        environment = deployment.settings.aws_environment()
-        session = botocore.session.Session()
-
-        def client(service: str) -> Any:
-            return session.create_client(
-                service,
-                region_name=environment["AWS_REGION"],
-                endpoint_url=environment["AWS_ENDPOINT_URL"],
-                aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-                config=Config(retries={"mode": "standard", "max_attempts": 4}, read_timeout=70),
-            )
-
+        config = Config(retries={"mode": "standard", "max_attempts": 4}, read_timeout=70)
+        s3 = create_client(deployment.settings, "s3", config)
         self._random = random.Random(seed)
-        self._lambda = client("lambda")
-        s3 = client("s3")
+        self._lambda = create_client(deployment.settings, "lambda", config)
         s3.put_bucket_versioning(Bucket=deployment.bucket, VersioningConfiguration={"Status": "Enabled"})
         self._audit = Audit(deployment, s3)
         self._clients = Clients(deployment.settings.api_url, seed, clip)
-        self._faults = Faults(deployment, client("s3"), random.Random(seed + 1))
+        self._faults = Faults(deployment, s3, random.Random(seed + 1))
         self._ended = threading.Event()
         self.report = Report()
 
     def run(self, jobs: int, faults: int, per_s: float, pause_s: float) -> Report:
-        """Submits `jobs` at up to `per_s` a second while `faults` strike at a mean interval of `pause_s`."""
+        """Submits `jobs` at up to `per_s` a second and injects `faults` at a mean interval of `pause_s`."""
         started = time.time()
         threads = [threading.Thread(target=work, daemon=True) for work in (self._clients.watch, self._keep_sweeping)]
         for thread in threads:
@@ -63,7 +51,7 @@ class Experiment:
         self._clients.allowed_share = 1 / max(1, faults)
         submitting = threading.Thread(target=self._clients.submit, args=(jobs, per_s), daemon=True)
         submitting.start()
-        self._strike(faults, pause_s, submitting)
+        self._inject_faults(faults, pause_s, submitting)
         self._clients.allowed_share = 1.0
         submitting.join()
         self._wait_until_all_ended()
@@ -74,7 +62,7 @@ class Experiment:
             thread.join(60)
         return self.report
 
-    def _strike(self, count: int, pause_s: float, submitting: threading.Thread) -> None:
+    def _inject_faults(self, count: int, pause_s: float, submitting: threading.Thread) -> None:
         """Causes faults of every kind in shuffled order, repeatedly, while there are jobs that they can affect."""
         faults, plan = self.report.faults, list[str]()
         while len(faults) < count and (submitting.is_alive() or self._clients.open_jobs()):
@@ -83,11 +71,11 @@ class Experiment:
             if not plan:
                 plan = list(self._faults.kinds)
                 self._random.shuffle(plan)
-            event = self._faults.strike(plan.pop())
-            if event is not None:
-                faults.append(event)
+            fault = self._faults.inject(plan.pop())
+            if fault is not None:
+                faults.append(fault)
                 jobs = f"{len(self._clients.jobs)} jobs, {len(self._clients.open_jobs())} open"
-                print(f"  {event.ended - event.started:5.1f} s  {event.kind:32} {jobs}", flush=True)
+                print(f"  {fault.ended - fault.started:5.1f} s  {fault.kind:32} {jobs}", flush=True)
 
     def _keep_sweeping(self) -> None:
         while not self._ended.wait(SWEEP_INTERVAL_S):
@@ -123,9 +111,9 @@ class Experiment:
         report.results = Counter(_outcome(result) for result in ledger.values() if result)
         report.attempts = Counter(result["attempt"] for result in ledger.values() if result)
         report.recovery_s = self._recovery_s(ledger)
-        missed = set(self._faults.kinds) - {event.kind for event in report.faults}
+        missed = set(self._faults.kinds) - {fault.kind for fault in report.faults}
         if len(report.faults) >= len(self._faults.kinds):
-            report.notes += [f"never happened: {kind}" for kind in sorted(missed)]
+            report.notes += [f"never injected, because there was nothing to affect: {kind}" for kind in sorted(missed)]
         report.notes.append(
             f"{clients.unavailable} responses were 429 or 5xx, {clients.given_up} requests were given up, "
             f"{len(set(ledger) - set(clients.jobs))} jobs were accepted without a response to their client"
@@ -139,9 +127,9 @@ class Experiment:
             for job in self._clients.jobs.values()
             if (result := ledger.get(job.job_id))
         ]
-        for event in self.report.faults:
-            times = [end - event.started for start, end in spans if start < event.ended and end > event.started]
-            longest[event.kind] = max([longest.get(event.kind, 0.0), *times])
+        for fault in self.report.faults:
+            times = [end - fault.started for start, end in spans if start < fault.ended and end > fault.started]
+            longest[fault.kind] = max([longest.get(fault.kind, 0.0), *times])
         return longest
 
 

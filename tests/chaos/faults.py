@@ -1,4 +1,7 @@
-"""The faults: one method per kind. Each returns when the service or function that it affected is back."""
+"""Fault injection, with one method per kind of fault. Each returns when what it affected is available again.
+
+A method returns whether there was anything that it could affect.
+"""
 
 import json
 import os
@@ -27,8 +30,8 @@ EXIT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
-class Event:
-    """One fault: its kind, and when it started and ended, as `time.time()`."""
+class InjectedFault:
+    """One fault that happened: its kind, and when it started and ended, as `time.time()`."""
 
     kind: str
     started: float
@@ -36,7 +39,7 @@ class Event:
 
 
 class Faults:
-    """Every kind of fault, against one deployment."""
+    """Injects faults into one deployment. `kinds` has a method for every kind of fault."""
 
     def __init__(self, deployment: Deployment, s3: BaseClient, randomness: random.Random) -> None:
         from darkroom.contracts.operations import Operation
@@ -63,10 +66,10 @@ class Faults:
             "AWS emulator paused": self._pause_emulator,
         }
 
-    def strike(self, kind: str) -> Event | None:
+    def inject(self, kind: str) -> InjectedFault | None:
         """Causes one fault. Returns None when there was nothing that it could affect."""
         started = time.time()
-        return Event(kind, started, time.time()) if self.kinds[kind]() else None
+        return InjectedFault(kind, started, time.time()) if self.kinds[kind]() else None
 
     def _kill_worker(self) -> bool:
         busy = self._busy(self._operations, BUSY_TIMEOUT_S)

@@ -1,10 +1,10 @@
-"""The report of a chaos run: what happened, and every problem that the audit found."""
+"""The report of a chaos run: its jobs and faults, and every problem that the audit found."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.faults import Event
+from tests.chaos.faults import InjectedFault
 
 #: Problems printed per category.
 _SHOWN = 12
@@ -18,7 +18,7 @@ class Report:
     """
 
     jobs: Counter[str] = field(default_factory=Counter)
-    faults: list[Event] = field(default_factory=list)
+    faults: list[InjectedFault] = field(default_factory=list)
     results: Counter[str] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
     recovery_s: dict[str, float] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Report:
         """Prints the counts, then the problems."""
         print(f"\n{sum(self.jobs.values())} jobs ({_list(self.jobs)}) in {self.seconds:.0f} s")
         print(f"  results: {_list(self.results)}; attempts: {_list(self.attempts)}")
-        kinds = Counter(event.kind for event in self.faults)
+        kinds = Counter(fault.kind for fault in self.faults)
         print(f"{len(self.faults)} faults, with the longest time until a job that was open at the fault ended:")
         for kind, count in sorted(kinds.items()):
             recovery = f"{self.recovery_s[kind]:6.1f} s" if self.recovery_s.get(kind) else "no open job"

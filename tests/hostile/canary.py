@@ -15,15 +15,15 @@ _EVENT_BYTES = 4096
 
 @dataclass
 class Canary:
-    """`file` is a video on this disk, `url` the same video on loopback; both would play if they were opened."""
+    """`file` is a video or image on this disk, `url` the same on a loopback server. FFmpeg can read both."""
 
     file: Path
     url: str
     calls: list[str] = field(default_factory=list)
     watch: int = -1
 
-    def touched(self) -> list[str]:
-        """Accesses to either since the last call."""
+    def accesses(self) -> list[str]:
+        """Accesses to the file or the URL since the last call."""
         seen, self.calls[:] = list(self.calls), []
         try:
             opened = os.read(self.watch, _EVENT_BYTES)
@@ -33,8 +33,8 @@ class Canary:
 
 
 @contextmanager
-def canary(video: Path, folder: Path) -> Iterator[Canary]:
-    """Sets up the file and the server."""
+def watch_canary(video: Path, folder: Path) -> Iterator[Canary]:
+    """Copies the video to a file in `folder` and to a server, and records accesses until the context ends."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"canary{video.suffix}"
     content = video.read_bytes()

@@ -1,4 +1,4 @@
-"""Runs the image operations on hostile files in a worker process that is limited, and replaced if it crashes."""
+"""Runs the image operations on hostile files in a worker process with limits, which is replaced if it crashes."""
 
 import json
 import os
@@ -17,8 +17,10 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 
-#: Memory of the functions that run these operations, and the time limits for one file.
+#: The memory of resize and thumbnail, within which every operation on every file must stay.
 FUNCTION_BYTES = 1769 * 1024 * 1024
+
+#: Seconds: the deadline of one operation, and until a worker that does not respond counts as hung.
 TASK_S, HANG_S = 20, 60
 
 #: Operations and parameters for each file. Together they use all loaders and savers.
@@ -66,21 +68,21 @@ class Runner:
         path.write_bytes(content)
         started_s = time.monotonic()
         try:
-            answer = self._ask(str(path))
+            response = self._request(str(path))
         finally:
             path.unlink()
-        if "crash" in answer:
+        if "crash" in response:
             self._end()
-            return Outcome(seconds=time.monotonic() - started_s, defect=answer["crash"])
-        defect = answer["defect"]
-        if not defect and answer["peak_bytes"] > FUNCTION_BYTES:
-            defect = f"took {answer['peak_bytes']:,} bytes of memory"
-        return Outcome(tuple(answer["codes"]), time.monotonic() - started_s, answer["peak_bytes"], defect=defect)
+            return Outcome(seconds=time.monotonic() - started_s, defect=response["crash"])
+        defect = response["defect"]
+        if not defect and response["peak_bytes"] > FUNCTION_BYTES:
+            defect = f"used {response['peak_bytes']:,} bytes of memory"
+        return Outcome(tuple(response["codes"]), time.monotonic() - started_s, response["peak_bytes"], defect=defect)
 
-    def _ask(self, path: str) -> dict[str, Any]:
+    def _request(self, path: str) -> dict[str, Any]:
         worker = self._worker or self._start()
         if worker.stdin is None or worker.stdout is None:
-            raise RuntimeError("the worker has pipes")
+            raise RuntimeError("the worker was started without pipes")
         try:
             worker.stdin.write(json.dumps(path) + "\n")
             worker.stdin.flush()
@@ -93,8 +95,8 @@ class Runner:
         line = worker.stdout.readline()
         if not line:
             return {"crash": f"exited with {worker.wait()}"}
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        response: dict[str, Any] = json.loads(line)
+        return response
 
     def _start(self) -> subprocess.Popen[str]:
         self.started += 1
@@ -166,8 +168,8 @@ def main(folder: Path) -> None:
                 defect = f"{name}: {type(error).__name__}: {error}"[:300]
                 traceback.print_exc()
         peak = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
-        answer = {"codes": codes, "defect": defect, "peak_bytes": int(peak.split()[1]) * 1024}
-        sys.stdout.write(json.dumps(answer) + "\n")
+        response = {"codes": codes, "defect": defect, "peak_bytes": int(peak.split()[1]) * 1024}
+        sys.stdout.write(json.dumps(response) + "\n")
         sys.stdout.flush()
 
 

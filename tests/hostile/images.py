@@ -1,6 +1,8 @@
-"""Runs hostile images through every image operation: bombs, false headers, scripts, polyglots, truncation, mutations.
+"""Runs hostile images through every image operation and prints the counts by kind and outcome.
 
-python -m tests.hostile.images --mutants 5000      runs them all and prints the counts by kind and outcome
+    python -m tests.hostile.images --mutants 5000      as in `make hostile`
+
+The images are bombs, false headers, scripts, polyglots, truncated files and mutants.
 """
 
 import argparse
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.hostile.canary import canary
+from tests.hostile.canary import watch_canary
 from tests.hostile.image_headers import bombs, false_headers
 from tests.hostile.image_mutants import mutants, truncated_files
 from tests.hostile.image_runner import Outcome, Runner, table
@@ -56,13 +58,17 @@ def find_defects(results: list[tuple[HostileImage, Outcome]]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.hostile.images", description=__doc__)
-    parser.add_argument("--mutants", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.hostile.images",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--mutants", type=int, default=5000, help="number of mutants (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the mutants (default: %(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, canary(MEDIA / "rocket.jpg", Path(folder)) as watched:
+    with tempfile.TemporaryDirectory() as folder, watch_canary(MEDIA / "rocket.jpg", Path(folder)) as watched:
         results = run(arguments.mutants, arguments.seed, Path(folder), (str(watched.file), watched.url))
-        defects = find_defects(results) + watched.touched()
+        defects = find_defects(results) + watched.accesses()
     sys.stdout.write(table([(file.kind, outcome) for file, outcome in results]))
     sys.stdout.write("".join(f"{line}\n" for line in defects))
     return 1 if defects else 0

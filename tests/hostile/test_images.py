@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.canary import Canary, canary
+from tests.hostile.canary import Canary, watch_canary
 from tests.hostile.image_mutants import mutants
 from tests.hostile.image_runner import FUNCTION_BYTES, TASK_S, Outcome, Runner, table
 from tests.hostile.image_samples import HostileImage, valid_images
@@ -32,15 +32,15 @@ Results = list[tuple[HostileImage, Outcome]]
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
-    with canary(MEDIA / "rocket.jpg", tmp_path_factory.mktemp("canary")) as created:
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
+    with watch_canary(MEDIA / "rocket.jpg", tmp_path_factory.mktemp("canary")) as created:
         yield created
 
 
 @pytest.fixture(scope="module")
-def results(watched: Canary, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def results(canary: Canary, tmp_path_factory: pytest.TempPathFactory) -> Results:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = run(MUTANTS, 1, tmp_path_factory.mktemp("hostile"), (str(watched.file), watched.url))
+    found = run(MUTANTS, 1, tmp_path_factory.mktemp("hostile"), (str(canary.file), canary.url))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(table([(file.kind, outcome) for file, outcome in found]))  # noqa: T201 - shown with `pytest -s`
     print(f"{after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime:.0f} s of CPU time")  # noqa: T201
@@ -52,15 +52,15 @@ def test_nothing_crashes_hangs_or_passes_unexpectedly(results: Results) -> None:
     assert len(results) > 500 + MUTANTS
 
 
-def test_canary_is_neither_opened_nor_called(results: Results, watched: Canary) -> None:
-    assert any(str(watched.file).encode() in file.content for file, _ in results)
-    assert any(watched.url.encode() in file.content for file, _ in results)
-    assert watched.touched() == []
+def test_canary_is_neither_opened_nor_called(results: Results, canary: Canary) -> None:
+    assert any(str(canary.file).encode() in file.content for file, _ in results)
+    assert any(canary.url.encode() in file.content for file, _ in results)
+    assert canary.accesses() == []
 
 
-def test_canary_notices_being_opened(results: Results, watched: Canary) -> None:
-    watched.file.read_bytes()
-    assert watched.touched() != []
+def test_canary_notices_being_opened(results: Results, canary: Canary) -> None:
+    canary.file.read_bytes()
+    assert canary.accesses() != []
 
 
 def test_every_outcome_is_a_documented_code(results: Results) -> None:

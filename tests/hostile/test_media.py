@@ -24,7 +24,7 @@ from functions.video_compress.app import video_compress
 from functions.video_metadata.app import video_metadata
 from functions.video_thumbnail.app import video_thumbnail
 from tests.hostile import media
-from tests.hostile.canary import Canary, canary
+from tests.hostile.canary import Canary, watch_canary
 from tests.hostile.image_runner import Outcome, table
 from tests.hostile.media import Case
 from tests.support.sources import LocalSource, make_task
@@ -86,13 +86,13 @@ def peak_bytes() -> int:
 
 
 @pytest.fixture
-def trap(clips: Clips, tmp_path: Path) -> Iterator[Canary]:
-    with canary(clips("video.ts"), tmp_path / "elsewhere") as trap:
-        yield trap
+def canary(clips: Clips, tmp_path: Path) -> Iterator[Canary]:
+    with watch_canary(clips("video.ts"), tmp_path / "elsewhere") as watched:
+        yield watched
 
 
 def run_case(case: Case, operation: Operation, folder: Path) -> str:
-    """Returns `made` or the error's code. Fails when the error does not blame the media, or comes too late."""
+    """Returns `made` or the error's code. Fails when the error is not a MediaError, or comes too late."""
     folder.mkdir(exist_ok=True)
     file = folder / case.name
     file.write_bytes(case.content)
@@ -112,47 +112,47 @@ def run_case(case: Case, operation: Operation, folder: Path) -> str:
 
 
 def count_outcomes(
-    cases: Iterable[Case], operations: Iterable[Operation], folder: Path, trap: Canary | None = None
+    cases: Iterable[Case], operations: Iterable[Operation], folder: Path, canary: Canary | None = None
 ) -> Counter[str]:
     """Runs each operation on each case; returns how often each outcome occurred."""
     counts: Counter[str] = Counter()
     for case, operation in itertools.product(list(cases), list(operations)):
         counts[run_case(case, operation, folder / "work")] += 1
-        if trap is not None:
-            assert trap.touched() == [], case
+        if canary is not None:
+            assert canary.accesses() == [], case
     return counts
 
 
 # Other files -------------------------------------------------------------------------------------------------------
 
 
-def test_scripts_are_not_accepted_and_their_targets_are_not_opened(trap: Canary, tmp_path: Path) -> None:
-    cases = list(media.scripts(trap))
+def test_scripts_are_not_accepted_and_their_targets_are_not_opened(canary: Canary, tmp_path: Path) -> None:
+    cases = list(media.scripts(canary))
 
     plain = [case for case in cases if case.declared is None and case.content[:1] in b"#fcv<m;"]
-    assert count_outcomes(plain, [read_metadata], tmp_path, trap).keys() == {"unsupported_media_type"}
+    assert count_outcomes(plain, [read_metadata], tmp_path, canary).keys() == {"unsupported_media_type"}
     disguised = [case for case in cases if case not in plain]
-    assert "made" not in count_outcomes(disguised, [read_metadata], tmp_path, trap)
-    assert "made" not in count_outcomes(disguised[::5], [take_thumbnail, extract_audio], tmp_path, trap)
+    assert "made" not in count_outcomes(disguised, [read_metadata], tmp_path, canary)
+    assert "made" not in count_outcomes(disguised[::5], [take_thumbnail, extract_audio], tmp_path, canary)
 
 
-def test_a_playlist_in_subtitles_is_not_followed(trap: Canary, tmp_path: Path) -> None:
-    assert count_outcomes(media.gab2(trap), READING, tmp_path, trap)
+def test_a_playlist_in_subtitles_is_not_followed(canary: Canary, tmp_path: Path) -> None:
+    assert count_outcomes(media.gab2(canary), READING, tmp_path, canary)
 
 
-def test_external_references_are_not_opened(clips: Clips, trap: Canary, tmp_path: Path) -> None:
-    assert count_outcomes(media.references(clips("moov_at_end.mp4").read_bytes(), trap), ALL, tmp_path, trap)
+def test_external_references_are_not_opened(clips: Clips, canary: Canary, tmp_path: Path) -> None:
+    assert count_outcomes(media.references(clips("moov_at_end.mp4").read_bytes(), canary), ALL, tmp_path, canary)
 
 
-def test_the_canary_reports_every_access(clips: Clips, trap: Canary, tmp_path: Path) -> None:
+def test_the_canary_reports_every_access(clips: Clips, canary: Canary, tmp_path: Path) -> None:
     playlist, video = tmp_path / "a.m3u8", tmp_path / "a.mov"
-    for target in (f"file:{trap.file}", trap.url):
+    for target in (f"file:{canary.file}", canary.url):
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n")
         _run_unprotected("-protocol_whitelist", "file,http,tcp", "-i", str(playlist))
-        assert trap.touched()
-    video.write_bytes(next(media.references(clips("moov_at_end.mp4").read_bytes(), trap)).content)
+        assert canary.accesses()
+    video.write_bytes(next(media.references(clips("moov_at_end.mp4").read_bytes(), canary)).content)
     _run_unprotected("-enable_drefs", "1", "-use_absolute_path", "1", "-i", str(video))
-    assert trap.touched()
+    assert canary.accesses()
 
 
 def _run_unprotected(*arguments: str) -> None:
@@ -198,4 +198,4 @@ def test_mutated_files_do_no_harm(clips: Clips, tmp_path: Path) -> None:
     counts = Counter(run_case(case, operation, tmp_path / "work") for case, operation in cases)
 
     assert counts.total() == COUNT
-    assert counts["made"] > COUNT / 10, "else most files would be refused before they are decoded"
+    assert counts["made"] > COUNT / 10, "too many files are refused before they are decoded"

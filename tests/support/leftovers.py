@@ -1,26 +1,17 @@
-"""Child processes and open files that a test may leave behind, read from /proc."""
+"""Child processes and open files that a test may leave behind."""
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-
-def children() -> list[int]:
-    """Processes whose parent is this one, including those that have exited and were not waited for."""
-    own = str(os.getpid())
-    return [pid for pid, stat in processes() if stat[1] == own]
+from localstack.services.processes import table
 
 
-def processes() -> Iterator[tuple[int, list[str]]]:
-    """Every process's id and its state, parent, group, session ..."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                stat = (folder / "stat").read_text()
-            except OSError:
-                continue  # it has just exited
-            yield int(folder.name), stat.rpartition(")")[2].split()
+def children(parent: int | None = None) -> list[int]:
+    """The child processes of a process, of this one by default, including those that exited and were not awaited."""
+    wanted = os.getpid() if parent is None else parent
+    return [row.pid for row in table().values() if row.parent == wanted]
 
 
 def count_open_files() -> int:

@@ -1,4 +1,4 @@
-"""The test command: what it runs, how it ends, and the coverage floor."""
+"""The test command: its checks, its summary, its Make targets, and the coverage floor."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import load
 from tools import coverage
 from tools.check import ACTIONS, Summary
@@ -101,7 +101,7 @@ def test_report_names_the_files_with_the_lowest_coverage_first(capsys: pytest.Ca
     assert (first.split()[-1], second.split()[-1]) == ("b.py", "a.py")
 
 
-def test_coverage_without_a_measured_suite_says_which_is_missing(
+def test_coverage_without_a_measured_suite_names_the_missing_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(coverage, "_directory", lambda _settings: tmp_path)

@@ -14,7 +14,7 @@ from localstack.demo import contact_sheet, drawing, report
 from localstack.demo.contact_sheet import facts
 from localstack.demo.drawing import CAPTION_HEIGHT_PX, FRAME_HEIGHT_PX, FRAME_WIDTH_PX, Cell, draw, position
 from localstack.demo.jobs import Finished, Submitted
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import Settings, load
 
 MEDIA = Path(__file__).parents[1] / "media"

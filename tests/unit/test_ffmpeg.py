@@ -18,7 +18,8 @@ from darkroom.errors import (
     Superseded,
 )
 from darkroom.media.task import Task
-from tests.support.leftovers import children, processes, wait_until
+from localstack.services.processes import table
+from tests.support.leftovers import children, wait_until
 from tests.support.sources import make_task
 from tests.support.videos import Clips
 
@@ -124,13 +125,13 @@ def test_run_ends_when_its_parent_exits(binaries: Path, tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environ)
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"running\n"
-    (child,) = (pid for pid, stat in processes() if stat[1] == str(parent.pid))
+    (child,) = children(parent.pid)
 
     parent.kill()
     parent.wait()
     parent.stdout.close()
 
-    wait_until(lambda: child not in dict(processes()))
+    wait_until(lambda: child not in table())
 
 
 def test_run_cannot_use_more_memory_than_its_function_has(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from localstack.aws import artifacts
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import compose, environments, native
 from localstack.settings import VIRTUAL_HOSTS, Ports, load, port_variable
 
@@ -116,21 +116,23 @@ def test_every_port_has_a_purpose_and_a_variable() -> None:
     assert port_variable("api") == "DARKROOM_API_PORT"
 
 
-def test_required_docker_engine_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_required_docker_engine_that_does_not_respond_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose, "_engine_responds", lambda: False)
 
-    assert compose.chosen(load({})) is False
+    assert compose.is_selected(load({})) is False
     with pytest.raises(StackError, match="DARKROOM_RUNNER=compose"):
-        compose.chosen(load({"DARKROOM_RUNNER": "compose"}))
+        compose.is_selected(load({"DARKROOM_RUNNER": "compose"}))
     with pytest.raises(StackError, match="LocalStack"):
-        compose.chosen(load({"DARKROOM_EMULATOR": "localstack", "LOCALSTACK_AUTH_TOKEN": "t"}))
+        compose.is_selected(load({"DARKROOM_EMULATOR": "localstack", "LOCALSTACK_AUTH_TOKEN": "t"}))
 
 
-def test_docker_engine_is_used_if_it_answers_unless_settings_say_native(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_engine_that_responds_is_used_unless_the_runner_is_native(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(compose, "_engine_responds", lambda: True)
 
-    assert compose.chosen(load({})) is True
-    assert compose.chosen(load({"DARKROOM_RUNNER": "native"})) is False
+    assert compose.is_selected(load({})) is True
+    assert compose.is_selected(load({"DARKROOM_RUNNER": "native"})) is False
 
 
 def test_environment_is_made_once_and_again_after_its_lock_file_changed(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import packages
 
 #: Replaces apt-get: logs whether a policy forbids services to start, and exits with `status`.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import ports
 from localstack.settings import Settings, load
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import processes
 from localstack.services.processes import MARK, Registry
 
@@ -40,7 +40,7 @@ def start(registry: Registry, tmp_path: Path, name: str = "one", argv: list[str]
 
 def descendants(tmp_path: Path) -> set[int]:
     rows = processes.table()
-    return {pid for pid in processes.marked([f"{tmp_path / 'stack'}#"]) if not rows[pid].zombie}
+    return {pid for pid in processes.find_marked([f"{tmp_path / 'stack'}#"]) if not rows[pid].zombie}
 
 
 def until(condition: Callable[[], object]) -> None:

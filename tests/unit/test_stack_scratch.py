@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.services import scratch
 from localstack.settings import load
 
@@ -62,7 +62,7 @@ def test_disk_is_used_without_shared_memory(memory: Path, monkeypatch: pytest.Mo
     assert scratch.directory(SETTINGS).is_relative_to(SETTINGS.directory)
 
 
-def test_disk_is_used_if_settings_say_so(memory: Path) -> None:
+def test_disk_is_used_if_the_settings_require_it(memory: Path) -> None:
     settings = load({"DARKROOM_SCRATCH": "disk"})
 
     assert scratch.directory(settings).is_relative_to(settings.directory)

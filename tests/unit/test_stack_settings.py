@@ -2,7 +2,7 @@
 
 import pytest
 
-from localstack.failure import StackError
+from localstack.errors import StackError
 from localstack.settings import TEST_STACK, load
 
 

@@ -158,7 +158,7 @@ def test_callers_wait_longer_than_what_they_call_may_run() -> None:
     template = new_network()
     gateway = template.resources["HttpApiIntegration"]["Properties"]
 
-    # The API has to answer before the timeout of API Gateway, even if only with its own timeout error.
+    # The API has to respond before the timeout of API Gateway, even if only with its own timeout error.
     assert template.functions["ApiFunction"]["Timeout"] * 1000 < gateway["TimeoutInMillis"] <= 30_000
     # Lambda's maximum for a function behind an event source mapping on RabbitMQ.
     assert template.functions["DispatchFunction"]["Timeout"] <= 14 * 60
@@ -257,7 +257,7 @@ def test_only_uploads_invoke_ingest(template: Template) -> None:
     assert notification["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": uploads.UPLOADS_PREFIX}]
 
 
-def test_functions_know_the_name_of_the_bucket(template: Template) -> None:
+def test_functions_get_the_name_of_the_bucket(template: Template) -> None:
     name = template.resources["MediaBucket"]["Properties"]["BucketName"]
 
     assert template.function_defaults["Environment"]["Variables"]["DARKROOM_BUCKET"] == name

@@ -7,11 +7,11 @@ from typing import TextIO
 _BAR_WIDTH = 24
 _DONE = {"completed": "done", "failed": "FAILED", "canceled": "canceled"}
 
-#: Without a terminal, a line is printed for each of these steps of progress.
+#: Without a terminal, a line is printed each time that the progress has grown by this share.
 _STEP = 0.25
 
 
-class Board:
+class ProgressBars:
     """One line per job. On a terminal the lines are redrawn in place; elsewhere each change prints a line."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
