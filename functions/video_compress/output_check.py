@@ -16,8 +16,9 @@ from functions.video_compress.rate_control import ENCODE_END
 #: Numbers of key frames that are decoded to find one that is not black: few at first, then more.
 _KEY_FRAME_COUNTS = (2, 100)
 
-#: Seconds of which every frame is decoded when all those key frames are black.
+#: Seconds of which every frame is decoded when all those key frames are black, and the most frames of them.
 _ALL_FRAMES_S = 60
+_ALL_FRAMES_MAX = 10_000
 
 #: Seconds of audio that are decoded to find some that is not silent: few at first, then more.
 _AUDIO_S = (3, 300)
@@ -110,7 +111,7 @@ def _brightest_key_frame(location: StreamLocation, count: int, task: Task) -> in
 
 def _brightest_frame(location: StreamLocation, task: Task) -> int:
     """Brightness, from 0 to 255, of the brightest frame at the beginning."""
-    limit = ["-t", str(_ALL_FRAMES_S)]
+    limit = ["-t", str(_ALL_FRAMES_S), "-frames:v", str(_ALL_FRAMES_MAX)]
     if location.stream.codec == "av1":
         return _brightest_of_av1(location, limit, None, task)
     return _brightest_decoded(location, [], limit, task)

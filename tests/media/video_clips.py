@@ -85,6 +85,7 @@ generate_video(
 )
 generate_video("screen.mov", _ONE_COLOR, "-c:v", "qtrle")
 generate_video("black.mp4", "color=black:size=64x36:rate=5:duration=1", *H264)
+generate_video("black_300_fps.mp4", "color=black:size=16x16:rate=300:duration=56", "-preset", "ultrafast", *H264)
 generate_video("tall.mp4", "color=black:size=640x1200:rate=1:duration=1", *H264)
 #: Three seconds of black, one of a test pattern, three of black.
 generate_video(

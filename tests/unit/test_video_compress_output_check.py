@@ -39,3 +39,7 @@ def test_result_that_is_silent_by_mistake_is_refused(
 @pytest.mark.parametrize("codec", ["h264", "av1"])
 def test_black_video_is_compressed(clips: Clips, tmp_path: Path, codec: str) -> None:
     compress(clips("black.mp4"), tmp_path, codec=codec)
+
+
+def test_black_video_of_very_many_frames_is_compressed(clips: Clips, tmp_path: Path) -> None:
+    compress(clips("black_300_fps.mp4"), tmp_path)
