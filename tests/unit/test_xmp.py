@@ -124,6 +124,18 @@ def test_thumbnails_are_removed_with_everything_in_them() -> None:
     assert b'xmp:Rating="5"' in result
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_packet_padded_with_nuls_is_filtered(encoding: str) -> None:
+    text = packet('<rdf:Description dc:format="a" exif:GPSLatitude="SECRET"/>')
+    padding = b"\0" * 40 if encoding == "utf-8" else b""
+
+    filtered = filter_xmp(text.encode(encoding) + padding, keep_gps=False)
+
+    assert filtered is not None
+    assert b'dc:format="a"' in filtered
+    assert b"SECRET" not in filtered
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_changed_packet_keeps_its_wrapper_and_prefixes_and_becomes_utf_8(encoding: str) -> None:
     content = packet("<rdf:Description dc:format='Öl' exif:GPSLatitude='48N'/>").encode(encoding)
@@ -197,7 +209,7 @@ ENTITY_BOMB = (
         b"<x>",
         b"<x/><y/>",
         b"<x>&a;</x>",
-        b"<x/>\0\0",
+        b"<x>\0</x>",
         b'<x GPSLatitude="1" GPSLatitude="2"/>',
         b'<x e:Orientation="6"/>',
         b"<e:GPSLatitude>1",

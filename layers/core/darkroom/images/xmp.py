@@ -40,8 +40,9 @@ def filter_xmp(packet: bytes, *, keep_gps: bool) -> bytes | None:
     """
     if len(packet) > MAX_XMP_BYTES:
         return None
+    utf16 = b"\0" in packet[:4]
     try:
-        document = parseString(packet, forbid_dtd=True)
+        document = parseString(packet if utf16 else packet.rstrip(b"\0"), forbid_dtd=True)  # some writers pad with NULs
         changed = _remove_private(document, keep_gps=keep_gps)
         text = "".join(node.toxml() for node in document.childNodes)
     except (ExpatError, ValueError, LookupError, RecursionError):  # the last one is for thousands of nested elements
