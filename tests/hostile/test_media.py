@@ -136,7 +136,7 @@ def test_scripts_are_not_accepted_and_their_targets_are_not_opened(canary: Canar
     assert "made" not in count_outcomes(disguised[::5], [take_thumbnail, extract_audio], tmp_path, canary)
 
 
-def test_a_playlist_in_subtitles_is_not_followed(canary: Canary, tmp_path: Path) -> None:
+def test_playlist_in_subtitles_is_not_followed(canary: Canary, tmp_path: Path) -> None:
     assert count_outcomes(media.gab2(canary), READING, tmp_path, canary)
 
 
@@ -144,7 +144,7 @@ def test_external_references_are_not_opened(clips: Clips, canary: Canary, tmp_pa
     assert count_outcomes(media.references(clips("moov_at_end.mp4").read_bytes(), canary), ALL, tmp_path, canary)
 
 
-def test_the_canary_reports_every_access(clips: Clips, canary: Canary, tmp_path: Path) -> None:
+def test_canary_reports_every_access(clips: Clips, canary: Canary, tmp_path: Path) -> None:
     playlist, video = tmp_path / "a.m3u8", tmp_path / "a.mov"
     for target in (f"file:{canary.file}", canary.url):
         playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n")
@@ -178,7 +178,7 @@ def test_false_matroska_elements_do_no_harm(clips: Clips, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", media.VIDEOS)
-def test_a_truncated_video_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_truncated_video_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
     cases = list(media.truncations(name, clips(name).read_bytes()))
 
     assert count_outcomes(cases, READING, tmp_path)
@@ -186,7 +186,7 @@ def test_a_truncated_video_does_no_harm(clips: Clips, tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", media.AUDIO)
-def test_a_truncated_audio_file_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
+def test_truncated_audio_file_does_no_harm(clips: Clips, tmp_path: Path, name: str) -> None:
     cases = list(media.truncations(name, clips(name).read_bytes()))
 
     assert count_outcomes(cases, [read_metadata], tmp_path)

@@ -101,7 +101,7 @@ def test_every_success_has_a_described_model_and_an_example(document: dict[str, 
         (UploadRequest, examples.UPLOAD_REQUEST),
     ],
 )
-def test_an_example_is_a_valid_and_complete_response(model: type[BaseModel], example: dict[str, Any]) -> None:
+def test_example_is_a_valid_and_complete_response(model: type[BaseModel], example: dict[str, Any]) -> None:
     given = model.model_validate_json(json.dumps(example)).model_dump(mode="json", exclude_unset=True)
 
     assert given == example
@@ -136,7 +136,7 @@ def test_no_two_schemas_have_the_same_title(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_the_default_of_every_parameter_is_in_its_schema_or_its_description(operation: Operation) -> None:
+def test_default_of_every_parameter_is_in_its_schema_or_its_description(operation: Operation) -> None:
     schema = operation.params.model_json_schema()
 
     for name, parameter in schema["properties"].items():
@@ -176,14 +176,14 @@ def test_every_operation_can_be_attached_to_an_upload(document: dict[str, Any], 
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_the_example_of_every_operation_is_accepted(document: dict[str, Any], operation: Operation) -> None:
+def test_example_of_every_operation_is_accepted(document: dict[str, Any], operation: Operation) -> None:
     examples = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     accepted: Any = TypeAdapter(JobRequest).validate_json(json.dumps(examples[operation]["value"]))
 
     assert accepted.operation == operation
 
 
-def test_the_catalog_describes_every_operation() -> None:
+def test_catalog_describes_every_operation() -> None:
     catalog = call("GET", "/operations").json["operations"]
 
     assert [entry["name"] for entry in catalog] == list(Operation)
@@ -196,7 +196,7 @@ def test_the_catalog_describes_every_operation() -> None:
         assert [model.model_validate(example) for example in entry["examples"]]
 
 
-def test_the_documentation_loads_nothing_from_another_host() -> None:
+def test_documentation_loads_nothing_from_another_host() -> None:
     page = call("GET", "/docs")
     links = re.findall(r"""(?:src|href)=["']([^"']+)""", page.body.decode())
 
@@ -208,7 +208,7 @@ def test_the_documentation_loads_nothing_from_another_host() -> None:
     assert b"url: '/openapi.json'" in page.body
 
 
-def test_the_documentation_works_under_a_path_prefix() -> None:
+def test_documentation_works_under_a_path_prefix() -> None:
     scope_root = app.root_path
     app.root_path = "/media"
     try:

@@ -98,13 +98,13 @@ def test_internal_details_are_logged_and_not_sent_to_clients(
         assert SECRET in lines[-1].__dict__["reason"]
 
 
-def test_an_unknown_path_is_a_problem() -> None:
+def test_unknown_path_is_a_problem() -> None:
     reply = call("GET", "/nowhere")
 
     assert (reply.status, reply.json["code"], reply.json["instance"]) == (404, "not_found", "/nowhere")
 
 
-def test_a_trailing_slash_is_another_path() -> None:
+def test_trailing_slash_is_another_path() -> None:
     assert call("GET", "/operations/").json["code"] == "not_found"
 
 
@@ -117,14 +117,14 @@ def test_a_trailing_slash_is_another_path() -> None:
         ("GET", "/upload", "POST"),
     ],
 )
-def test_a_wrong_method_is_a_problem_and_allow_names_the_right_ones(method: str, path: str, allow: str) -> None:
+def test_wrong_method_is_a_problem_and_allow_names_the_right_ones(method: str, path: str, allow: str) -> None:
     reply = call(method, path)
 
     assert (reply.status, reply.json["code"]) == (405, "method_not_allowed")
     assert reply.headers["allow"] == allow
 
 
-def test_an_unhandled_exception_is_logged_with_its_trace_and_not_sent_to_clients(
+def test_unhandled_exception_is_logged_with_its_trace_and_not_sent_to_clients(
     lines: list[logging.LogRecord],
 ) -> None:
     async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -142,7 +142,7 @@ def test_an_unhandled_exception_is_logged_with_its_trace_and_not_sent_to_clients
     assert lines[-1].__dict__["status"] == 500
 
 
-def test_an_exception_after_the_start_of_a_response_starts_no_other() -> None:
+def test_exception_after_the_start_of_a_response_starts_no_other() -> None:
     async def half(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError
@@ -177,7 +177,7 @@ def test_every_request_is_logged_in_one_line_with_route_status_time_and_trace(li
     assert line["ms"] >= 0
 
 
-def test_an_invalid_trace_is_replaced(lines: list[logging.LogRecord]) -> None:
+def test_invalid_trace_is_replaced(lines: list[logging.LogRecord]) -> None:
     call("GET", "/operations", headers={"traceparent": "00-zz-zz-01"})
 
     assert len(lines[0].__dict__["trace_id"]) == 32

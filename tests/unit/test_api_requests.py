@@ -71,7 +71,7 @@ def start(operation: str, params: Any, **more: Any) -> Reply:
         ("audio_extract", {"bitrate_kbps": 4}, "params.bitrate_kbps"),
     ],
 )
-def test_a_parameter_that_is_out_of_range_of_a_wrong_type_or_unknown_is_refused_and_named(
+def test_parameter_that_is_out_of_range_of_a_wrong_type_or_unknown_is_refused_and_named(
     operation: str, params: Any, field: str
 ) -> None:
     problem = refused(start(operation, params), 422, "invalid_request")
@@ -81,7 +81,7 @@ def test_a_parameter_that_is_out_of_range_of_a_wrong_type_or_unknown_is_refused_
 
 
 @pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999"])
-def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
+def test_number_that_is_not_finite_is_refused(number: str) -> None:
     body = f'{{"file_id": "{FILE_ID}", "operation": "video_thumbnail", "params": {{"time_s": {number}}}}}'
 
     reply = call("POST", "/jobs", body=body.encode(), headers={"content-type": "application/json"})
@@ -96,7 +96,7 @@ def test_every_invalid_field_is_named() -> None:
 
 
 @pytest.mark.parametrize("missing", ["file_id", "operation", "params"])
-def test_a_missing_field_is_named(missing: str) -> None:
+def test_missing_field_is_named(missing: str) -> None:
     body = {"file_id": FILE_ID, "operation": "resize", "params": {"width": 1}}
     del body[missing]
 
@@ -106,17 +106,17 @@ def test_a_missing_field_is_named(missing: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sharpen", "RESIZE", "", "\ud83d", "../resize"])
-def test_an_unknown_operation_is_an_error_of_its_own_that_names_the_known_ones(name: str) -> None:
+def test_unknown_operation_is_an_error_of_its_own_that_names_the_known_ones(name: str) -> None:
     problem = refused(start(name, {}), 422, "unknown_operation")
 
     assert all(operation in problem["detail"] for operation in Operation)
 
 
-def test_an_operation_that_is_not_text_is_an_unknown_operation() -> None:
+def test_operation_that_is_not_text_is_an_unknown_operation() -> None:
     refused(start(7, {}), 422, "unknown_operation")  # type: ignore[arg-type]
 
 
-def test_a_list_filtered_by_an_unknown_operation_is_refused() -> None:
+def test_list_filtered_by_an_unknown_operation_is_refused() -> None:
     refused(call("GET", "/jobs?operation=sharpen"), 422, "unknown_operation")
 
 
@@ -133,7 +133,7 @@ def test_a_list_filtered_by_an_unknown_operation_is_refused() -> None:
         ("GET", "/jobs?before=yesterday"),
     ],
 )
-def test_a_malformed_identifier_is_refused(method: str, target: str) -> None:
+def test_malformed_identifier_is_refused(method: str, target: str) -> None:
     reply = call(method, target)
 
     if "%2F" in target:  # decoded, it is another path
@@ -142,7 +142,7 @@ def test_a_malformed_identifier_is_refused(method: str, target: str) -> None:
         refused(reply, 422, "invalid_id")
 
 
-def test_a_malformed_file_identifier_in_a_body_is_refused() -> None:
+def test_malformed_file_identifier_in_a_body_is_refused() -> None:
     reply = call("POST", "/jobs", json_body={"file_id": "a.jpg", "operation": "thumbnail"})
 
     refused(reply, 422, "invalid_id")
@@ -162,7 +162,7 @@ def test_a_malformed_file_identifier_in_a_body_is_refused() -> None:
         (b"{}", "text/plain", "Content-Type: application/json"),
     ],
 )
-def test_a_body_that_is_not_a_json_object_is_refused_with_what_to_send(
+def test_body_that_is_not_a_json_object_is_refused_with_what_to_send(
     body: bytes, content_type: str, sentence: str
 ) -> None:
     reply = call("POST", "/jobs", body=body, headers={"content-type": content_type})
@@ -170,14 +170,14 @@ def test_a_body_that_is_not_a_json_object_is_refused_with_what_to_send(
     assert sentence in refused(reply, 422, "invalid_request")["detail"]
 
 
-def test_a_body_that_is_not_text_is_refused() -> None:
+def test_body_that_is_not_text_is_refused() -> None:
     reply = call("POST", "/jobs", body=b"\xff\xfe\x00", headers={"content-type": "application/octet-stream"})
 
     refused(reply, 422, "invalid_request")
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "status=done", "before="])
-def test_a_list_with_an_invalid_query_is_refused(query: str) -> None:
+def test_list_with_an_invalid_query_is_refused(query: str) -> None:
     reply = call("GET", f"/jobs?{query}")
 
     assert reply.status == 422
@@ -185,7 +185,7 @@ def test_a_list_with_an_invalid_query_is_refused(query: str) -> None:
 
 
 @pytest.mark.parametrize("wait", ["-1", "25.1", "nan", "inf", "soon"])
-def test_a_wait_that_is_too_long_or_not_a_number_is_refused(wait: str) -> None:
+def test_wait_that_is_too_long_or_not_a_number_is_refused(wait: str) -> None:
     problem = refused(call("GET", f"/jobs/{FILE_ID}?wait={wait}"), 422, "invalid_request")
 
     assert problem["errors"][0]["field"] == "wait"
@@ -195,7 +195,7 @@ def test_a_wait_that_is_too_long_or_not_a_number_is_refused(wait: str) -> None:
     "media_type",
     ["text/plain", "image/svg+xml", "application/pdf", "audio/x-mpegurl", "video", "image/*", "application/json"],
 )
-def test_an_upload_of_an_unsupported_type_is_refused(media_type: str) -> None:
+def test_upload_of_an_unsupported_type_is_refused(media_type: str) -> None:
     reply = call("POST", "/uploads", json_body={"name": "a", "media_type": media_type})
 
     refused(reply, 415, "unsupported_media_type")
@@ -220,27 +220,27 @@ def test_an_upload_of_an_unsupported_type_is_refused(media_type: str) -> None:
         ({"key": "ledger/x"}, "key"),
     ],
 )
-def test_an_invalid_field_of_an_upload_is_refused_and_named(more: dict[str, Any], field: str) -> None:
+def test_invalid_field_of_an_upload_is_refused_and_named(more: dict[str, Any], field: str) -> None:
     reply = call("POST", "/uploads", json_body={"name": "a.jpg", "media_type": "image/jpeg", **more})
 
     problem = refused(reply, 422, "invalid_request")
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-def test_an_unknown_operation_attached_to_an_upload_is_refused() -> None:
+def test_unknown_operation_attached_to_an_upload_is_refused() -> None:
     body = {"name": "a.jpg", "media_type": "image/jpeg", "jobs": [{"operation": "sharpen"}]}
 
     refused(call("POST", "/uploads", json_body=body), 422, "unknown_operation")
 
 
 @pytest.mark.parametrize("body", [b"", b"not a form", b"--x\r\n\r\n--x--\r\n"])
-def test_an_unreadable_form_is_refused(body: bytes) -> None:
+def test_unreadable_form_is_refused(body: bytes) -> None:
     reply = call("POST", "/upload", body=body, headers={"content-type": "multipart/form-data; boundary=x"})
 
     refused(reply, 422, "invalid_request")
 
 
-def test_a_form_whose_field_is_not_a_file_is_refused_and_named() -> None:
+def test_form_whose_field_is_not_a_file_is_refused_and_named() -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n'
 
     reply = call("POST", "/upload", body=body, headers={"content-type": "multipart/form-data; boundary=x"})

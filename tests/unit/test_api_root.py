@@ -34,7 +34,7 @@ def page() -> Reply:
     return call("GET", "/", headers={"accept": BROWSER})
 
 
-def test_a_browser_gets_a_page(page: Reply) -> None:
+def test_browser_gets_a_page(page: Reply) -> None:
     assert page.status == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["vary"] == "Accept"
@@ -60,7 +60,7 @@ def test_every_link_of_the_page_works(page: Reply) -> None:
         assert call("GET", path).status == 200
 
 
-def test_the_page_loads_nothing_and_runs_nothing(page: Reply) -> None:
+def test_page_loads_nothing_and_runs_nothing(page: Reply) -> None:
     text = page.body.decode()
     tags = Tags(text)
     policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
@@ -77,14 +77,14 @@ def test_the_page_loads_nothing_and_runs_nothing(page: Reply) -> None:
     assert policy["style-src"] == f"'sha256-{digest}'"
 
 
-def test_the_page_lists_every_operation_and_leaves_no_placeholder(page: Reply) -> None:
+def test_page_lists_every_operation_and_leaves_no_placeholder(page: Reply) -> None:
     text = page.body.decode()
 
     assert all(f"<code>{operation}</code>" in text for operation in Operation)
     assert "$" not in text
 
 
-def test_the_commands_name_the_address_under_which_the_client_reached_the_api() -> None:
+def test_commands_name_the_address_under_which_the_client_reached_the_api() -> None:
     headers = {"accept": BROWSER, "host": "media.example.com:8443", "x-forwarded-proto": "https"}
 
     text = call("GET", "/", headers=headers).body.decode()
@@ -92,7 +92,7 @@ def test_the_commands_name_the_address_under_which_the_client_reached_the_api() 
     assert "curl -F file=@photo.jpg https://media.example.com:8443/upload" in text
 
 
-def test_a_hostile_host_header_stays_text() -> None:
+def test_hostile_host_header_stays_text() -> None:
     headers = {"accept": BROWSER, "host": "x<script>alert(1)</script>"}
 
     assert "<script" not in call("GET", "/", headers=headers).body.decode()
