@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api import back_pressure, examples, file_records, job_list, job_responses, job_views
+from api import back_pressure, examples, file_records, job_list, job_lookup, job_responses
 from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
@@ -117,8 +117,8 @@ async def get_job(
     ] = 0,
 ) -> Response:
     """Returns a job. With `wait`, responds as soon as the job has ended, at the latest after that many seconds."""
-    view = job_views.find_job_view(job_id, wait)
-    return json_response(job_details(view, job_views.queue_position(view)))
+    view = job_lookup.find_job_view(job_id, wait)
+    return json_response(job_details(view, job_lookup.queue_position(view)))
 
 
 @router.get(
@@ -136,7 +136,7 @@ async def download_result(
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
     """Redirects to a presigned link to the output."""
-    view = job_views.find_job_view(job_id)
+    view = job_lookup.find_job_view(job_id)
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
     outputs = view.result.outputs
@@ -192,7 +192,7 @@ async def list_jobs(
 )
 async def cancel_job(job_id: JobIdInPath) -> Response:
     """Cancels a job that is queued, running or waiting for its upload. A run in progress is stopped soon after."""
-    view = job_views.find_job_view(job_id)
+    view = job_lookup.find_job_view(job_id)
     if view.status.terminal:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
     job = view.job
@@ -226,7 +226,7 @@ def _end(job: Job, result: JobResult) -> JobResult:
 )
 async def retry_job(job_id: JobIdInPath, request: Request, traceparent: Traceparent) -> Response:
     """Starts a new job with the same file and parameters. Its `retry_of` is the old job, which does not change."""
-    view = job_views.find_job_view(job_id)
+    view = job_lookup.find_job_view(job_id)
     if view.status not in (Status.FAILED, Status.CANCELED):
         raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be retried.")
     old = view.job
@@ -248,5 +248,5 @@ async def retry_job(job_id: JobIdInPath, request: Request, traceparent: Tracepar
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = views.from_ledger(job, None) if lifecycle.accept(job) else job_views.find_job_view(job.job_id)
+    view = views.from_ledger(job, None) if lifecycle.accept(job) else job_lookup.find_job_view(job.job_id)
     return json_response(job_details(view), 202, location=job_responses.status_url(job.job_id))

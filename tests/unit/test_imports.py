@@ -23,7 +23,7 @@ LAYERS = {
     ],
     "services": [
         *("aws", "s3", "rabbitmq"),
-        *("redis.keys", "redis.deadlines", "redis.client", "redis.scripts"),
+        *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
     ],
     "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from darkroom.services.redis.scripts import SCRIPTS, read_script
+from darkroom.services.redis.script_runner import SCRIPTS, read_script
 from tests.support.code import in_package
 
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.lua"))

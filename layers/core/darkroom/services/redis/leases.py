@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from darkroom.contracts.jobs import Failure, Job
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.scripts import run_script
+from darkroom.services.redis.script_runner import run_script
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import cast
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import map_redis_errors, now_ms, redis_client
-from darkroom.services.redis.scripts import run_script
+from darkroom.services.redis.script_runner import run_script
 
 
 def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from darkroom.contracts.jobs import Status
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import map_redis_errors, redis_client
-from darkroom.services.redis.scripts import run_script
+from darkroom.services.redis.script_runner import run_script
 
 
 class Presence(StrEnum):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
-from darkroom.services.redis.scripts import run_script
+from darkroom.services.redis.script_runner import run_script
 
 
 class Slot(StrEnum):

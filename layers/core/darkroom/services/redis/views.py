@@ -12,7 +12,7 @@ from darkroom.errors import InternalError
 from darkroom.log import logger
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
-from darkroom.services.redis.scripts import Argument, run_script
+from darkroom.services.redis.script_runner import Argument, run_script
 from darkroom.timestamps import epoch_ms
 
 
