@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote, unquote
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
 from darkroom.contracts.jobs import AttachedJob
@@ -25,7 +25,7 @@ METADATA_LIMIT_BYTES = 1_900
 #: Characters of a file name that are kept, from its end.
 _NAME_LIMIT = 120
 
-_JOBS = TypeAdapter(list[AttachedJob])
+_JOBS = TypeAdapter(list[AttachedJob], config=ConfigDict(defer_build=True))  # built on first use, not at import
 
 
 @dataclass(frozen=True)
