@@ -64,7 +64,7 @@ chaos: ## run jobs while services and functions fail at random: make chaos N=200
 coverage: ## compare the coverage of the last unit and integration tests with the floor
 	@$(CHECK) coverage
 
-bench: up ## compare the running stack with Celery, and the operations with sharp and Pillow (30 min; needs npm)
+bench: up ## compare the running stack with Celery, and the operations with sharp and Pillow (15 to 30 min; needs npm)
 	@$(CHECK) bench
 
 deploy: ## build and deploy to AWS with your credentials; asks before it changes anything
