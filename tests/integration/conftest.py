@@ -32,6 +32,10 @@ REQUIRED = {
     "DARKROOM_BROKER_URL": "RabbitMQ",
     "DARKROOM_BROKER_SECRET_ARN": "the secret with RabbitMQ's credentials",
 }
+
+#: The beginning of a PNG file, which suffices to detect the type.
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
+
 #: An address where nothing listens.
 NOWHERE = "127.0.0.1:9"
 

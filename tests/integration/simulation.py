@@ -32,10 +32,10 @@ from functions.ingest import app as ingest
 from functions.settle import app as settle
 from functions.sweep import app as sweep
 from localstack.aws import rmq_event
+from tests.integration.conftest import PNG
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
 from tests.support.lambda_context import LambdaContext
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 HOUR_MS = 3_600_000
 BROKER_ARN = "arn:aws:mq:us-east-1:000000000000:broker:local:b-0"
 

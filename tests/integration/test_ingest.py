@@ -11,9 +11,7 @@ from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import files, views
 from functions.ingest import app
-from tests.integration.conftest import Take, failure_code_of, view_of
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
+from tests.integration.conftest import PNG, Take, failure_code_of, view_of
 
 
 def two_jobs() -> list[AttachedJob]:

@@ -14,10 +14,8 @@ from darkroom.services.redis import deadlines, files, keys, leases, open_jobs, r
 from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from functions.sweep import app
-from tests.integration.conftest import MakeJob, Take, Upload, on_channel, view_of
+from tests.integration.conftest import PNG, MakeJob, Take, Upload, on_channel, view_of
 from tests.support.lambda_context import LambdaContext
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 
 def sweep(remaining_ms: int = 60_000) -> dict[str, int]:

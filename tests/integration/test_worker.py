@@ -18,6 +18,7 @@ from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from tests.integration.conftest import (
+    PNG,
     MakeJob,
     Take,
     Upload,
@@ -29,7 +30,6 @@ from tests.integration.conftest import (
 from tests.support.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
-PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 Operate = Callable[[Task, Any], list[Rendition]]
 

@@ -15,6 +15,9 @@ from darkroom.av.ffmpeg import binary
 #: The fixture `clips`: the path of the clip with this name, which is made once per session.
 Clips = Callable[[str], Path]
 
+#: Clips that hold the same video as `video.mp4`, one for each other container.
+OTHER_CONTAINERS = [f"video.{suffix}" for suffix in ("mov", "mkv", "webm", "avi", "ts", "m2ts", "mpg", "flv", "wmv")]
+
 
 def ffprobe(path: Path) -> dict[str, Any]:
     """ffprobe's description: `format`, `streams`, `chapters`."""

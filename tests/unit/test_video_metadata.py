@@ -13,7 +13,7 @@ from functions.video_metadata.app import video_metadata
 from tests.support.range_server import serve_file
 from tests.support.sources import UrlSource, make_task
 from tests.support.video_metadata import describe, only_entry
-from tests.support.videos import Clips
+from tests.support.videos import OTHER_CONTAINERS, Clips
 
 # Video and audio ---------------------------------------------------------------------------------------------------
 
@@ -171,17 +171,7 @@ def test_cover_image_is_distinguished_from_a_video(clips: Clips, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "video.mov",
-        "video.mkv",
-        "video.webm",
-        "video.avi",
-        "video.ts",
-        "video.m2ts",
-        "video.mpg",
-        "video.flv",
-        "video.wmv",
-    ],
+    OTHER_CONTAINERS,
 )
 def test_every_container_is_read(clips: Clips, tmp_path: Path, name: str) -> None:
     document = describe(clips(name), tmp_path)

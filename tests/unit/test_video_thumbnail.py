@@ -21,7 +21,7 @@ from tests.support.image_checks import mean_difference, open_result
 from tests.support.range_server import serve_file
 from tests.support.sources import UrlSource, make_task
 from tests.support.video_thumbnail import brightness, brightness_after, take_frame
-from tests.support.videos import Clips, frame_at
+from tests.support.videos import OTHER_CONTAINERS, Clips, frame_at
 
 # Results -------------------------------------------------------------------------------------------------------------
 
@@ -98,18 +98,8 @@ def test_percentage_of_a_long_video_selects_a_key_frame_and_a_time_the_exact_fra
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "video.mp4",
-            "video.mov",
-            "video.mkv",
-            "video.webm",
-            "video.avi",
-            "video.ts",
-            "video.m2ts",
-            "video.mpg",
-            "video.flv",
-        ),
-        *("video.wmv", "portrait.mp4", "anamorphic.mp4", "interlaced.ts", "full_range.mp4", "multitrack.mkv"),
+        *OTHER_CONTAINERS,
+        *("video.mp4", "portrait.mp4", "anamorphic.mp4", "interlaced.ts", "full_range.mp4", "multitrack.mkv"),
     ],
 )
 def test_first_key_frame_is_the_first_frame_of_every_kind_of_video(
@@ -136,27 +126,18 @@ def test_frame_has_the_requested_format(clips: Clips, tmp_path: Path, fmt: Frame
 @pytest.mark.parametrize(
     "name",
     [
+        *OTHER_CONTAINERS,
         *(
             "video.mp4",
             "moov_at_end.mp4",
-            "video.mov",
-            "video.mkv",
-            "video.webm",
-            "video.avi",
-            "video.ts",
-            "video.m2ts",
-        ),
-        *(
-            "video.mpg",
-            "video.flv",
-            "video.wmv",
             "video.3gp",
             "silent.mp4",
             "multitrack.mkv",
             "cover.mp4",
             "full_range.mp4",
+            "anamorphic.mp4",
+            "interlaced.ts",
         ),
-        *("anamorphic.mp4", "interlaced.ts"),
     ],
 )
 def test_every_kind_of_video_gives_the_same_frame(clips: Clips, tmp_path: Path, name: str) -> None:
