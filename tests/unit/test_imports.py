@@ -10,7 +10,7 @@ from tests.support.code import PACKAGES, Module, in_package, modules, reachable_
 #: The layers of the shared package, lowest first, and the modules of each, lowest first. A module may import from the
 #: layers before its own, and in its own layer the modules that are listed before it.
 LAYERS = {
-    "": ["errors", "timestamps", "tracing", "log", "metrics", "config", "ids"],
+    "": ["errors", "timestamps", "timeouts", "tracing", "log", "metrics", "config", "ids"],
     "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
