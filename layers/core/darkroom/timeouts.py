@@ -34,7 +34,7 @@ _current = BACKGROUND
 
 def use_timeouts(timeouts: Timeouts) -> None:
     """Sets the limits of this process. Clients that were made before keep theirs."""
-    global _current  # noqa: PLW0603 - one value per process, set once by the API
+    global _current
     _current = timeouts
 
 
