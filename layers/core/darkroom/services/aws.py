@@ -18,11 +18,15 @@ from darkroom.errors import SecretsUnavailableError
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 60
 
+#: The most calls that run in parallel threads, each on a connection of its own.
+PARALLEL_CALLS = 16
+
 _CONFIG = Config(
     connect_timeout=CONNECT_TIMEOUT_S,
     read_timeout=READ_TIMEOUT_S,
     retries={"mode": "standard", "max_attempts": 3},
     tcp_keepalive=True,
+    max_pool_connections=PARALLEL_CALLS,
     user_agent="darkroom",  # the default is composed twice per call: a tenth of the call's CPU time
 )
 

@@ -25,7 +25,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from darkroom.config import settings
 from darkroom.contracts.jobs import Message
 from darkroom.contracts.operations import Operation
-from darkroom.errors import BrokerUnavailableError
+from darkroom.errors import BrokerUnavailableError, SecretsUnavailableError
 from darkroom.services import aws
 
 EXCHANGE = "darkroom"
@@ -188,6 +188,15 @@ def depth(operation: Operation) -> int:
     return int(answer.method.message_count)
 
 
+def depths() -> dict[str, int]:
+    """How many messages are in each queue, by its name."""
+    return _on_channel(
+        lambda channel: {
+            queue: int(channel.queue_declare(queue, passive=True).method.message_count) for queue in _queues()
+        }
+    )
+
+
 def ping() -> None:
     """Raises BrokerUnavailableError unless the broker accepts our credentials and has our queues.
 
@@ -253,7 +262,10 @@ def _connect() -> BlockingChannel:
 def _open() -> pika.BlockingConnection:
     config = settings()
     parameters = pika.URLParameters(config.broker_url)
-    account = aws.secret(config.broker_secret_arn)
+    try:
+        account = aws.secret(config.broker_secret_arn)
+    except SecretsUnavailableError as error:
+        raise BrokerUnavailableError(error.message) from error
     parameters.credentials = pika.PlainCredentials(account["username"], account["password"])
     parameters.heartbeat = _HEARTBEAT_S
     parameters.socket_timeout = _TIMEOUT_S

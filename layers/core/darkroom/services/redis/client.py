@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from darkroom.config import settings
-from darkroom.errors import CacheUnavailableError
+from darkroom.errors import CacheUnavailableError, SecretsUnavailableError
 from darkroom.services import aws
 
 #: Seconds that a response may take. A blocking command must time out earlier.
@@ -41,10 +41,10 @@ def redis_client() -> redis.Redis:
 
 @contextlib.contextmanager
 def map_redis_errors() -> Iterator[None]:
-    """Raises CacheUnavailableError in place of redis-py's errors."""
+    """Raises CacheUnavailableError in place of redis-py's errors, and when the password of Redis cannot be read."""
     try:
         yield
-    except RedisError as error:
+    except (RedisError, SecretsUnavailableError) as error:
         raise CacheUnavailableError(f"The status cache is unavailable: {error}") from error
 
 

@@ -30,7 +30,7 @@ end
 local leased_until_ms = now_ms + lease_ms
 redis.call('HSET', view, 'status', 'running', 'attempt', attempt, 'run', run, 'started_ms', now_ms, 'progress', 0,
   'leased_until_ms', leased_until_ms)
-redis.call('HDEL', view, 'progressed_ms', 'speed')
+redis.call('HDEL', view, 'progressed_ms', 'speed', 'awaits_upload')
 record_event(view, now_ms, 'claimed', attempt)
 redis.call('ZREM', queued_jobs, job_id)
 redis.call('ZADD', slots, leased_until_ms, job_id)
