@@ -98,7 +98,7 @@ def _try_to_start(run: events.Invocation) -> slots.Slot:
         try:
             _invoke(run)
         except LambdaUnavailableError:
-            slots.release(message.job_id, message.operation)
+            slots.release(message.job_id, message.operation, message.attempt)
             raise
     return slot
 

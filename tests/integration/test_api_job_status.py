@@ -45,7 +45,7 @@ def test_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload)
     leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, due_in_s=1)
     leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
     time.sleep(0.3)
-    leases.report_progress(job_id, "b", 0.25, 7.5)
+    leases.report_progress(accepted(job_id), "b", 0.25, 7.5, attempt=2, lease_ms=1000)
 
     shown = call("GET", f"/jobs/{job_id}").json
 

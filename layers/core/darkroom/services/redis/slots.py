@@ -1,6 +1,7 @@
 """The slots of each operation: how many of its runs may be in flight at the same time.
 
-A slot expires with its run's lease, so one that was never released frees itself.
+Each attempt of a job holds a slot of its own. A slot expires with its run's lease, so one that was never released frees
+itself.
 """
 
 import time
@@ -8,8 +9,9 @@ from enum import StrEnum
 
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import run_script
+from darkroom.timeouts import current_timeouts
 
 
 class Slot(StrEnum):
@@ -32,16 +34,17 @@ def acquire(job_id: str, operation: Operation, attempt: int, *, limit: int) -> S
     )
 
 
-def release(job_id: str, operation: Operation) -> None:
-    """Releases the slot of a run that did not start."""
+def release(job_id: str, operation: Operation, attempt: int) -> None:
+    """Releases the slot of an attempt whose run did not start."""
     with map_redis_errors():
-        redis_client().zrem(keys.slots_of(operation), job_id)
+        redis_client().zrem(keys.slots_of(operation), keys.slot_of(job_id, attempt))
 
 
 def wait_until_freed(operation: Operation, timeout_s: float) -> None:
     """Returns when a slot may be free, at the latest after `timeout_s`."""
+    longest_s = current_timeouts().cache_s / 2  # less than the time that a response may take
     with map_redis_errors():
-        redis_client().blpop([keys.freed_slots_of(operation)], timeout=min(timeout_s, SOCKET_TIMEOUT_S - 1))
+        redis_client().blpop([keys.freed_slots_of(operation)], timeout=min(timeout_s, longest_s))
 
 
 def in_flight() -> dict[Operation, int]:

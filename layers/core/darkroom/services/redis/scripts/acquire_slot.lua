@@ -1,10 +1,11 @@
--- include: now, terminal, record_event
+#!lua flags=allow-oom
+-- include: now, terminal, record_event, free_slot
 --
--- Acquires a slot of the operation for one attempt. A job that holds one keeps it for another `hold_ms`.
+-- Acquires a slot of the operation for one attempt. An attempt that holds one keeps it for another `hold_ms`.
 -- Returns 'acquired', 'full', 'stale' (the attempt was started already) or 'ended'.
 
 local view = KEYS[1]          -- hash
-local slots = KEYS[2]         -- sorted set: job ids by expiry time
+local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 
 local job_id = ARGV[1]
 local attempt = tonumber(ARGV[2])
@@ -19,10 +20,13 @@ if status then
 end
 
 redis.call('ZREMRANGEBYSCORE', slots, '-inf', now_ms)
-local held = redis.call('ZSCORE', slots, job_id)
+local held = redis.call('ZSCORE', slots, slot_of(job_id, attempt))
 if not held and redis.call('ZCARD', slots) >= limit then return 'full' end
 
-redis.call('ZADD', slots, now_ms + hold_ms, job_id)
+redis.call('ZADD', slots, now_ms + hold_ms, slot_of(job_id, attempt))
 redis.call('PEXPIRE', slots, slots_ttl_ms)
-if status and not held then record_event(view, now_ms, 'dispatched', attempt) end
+if status then
+  redis.call('HSET', view, 'dispatched', attempt)
+  if not held then record_event(view, now_ms, 'dispatched', attempt) end
+end
 return 'acquired'
