@@ -23,7 +23,7 @@ def use_layer(directory: str) -> None:
     """Puts the layer that is unpacked in this directory on the import path, and its other files where layers are."""
     if not _open:
         _open.append(_begin(Path(os.environ["LAMBDA_TASK_ROOT"]).parent))
-    sys.path.insert(0, os.path.join(directory, "python"))
+    sys.path.insert(0, f"{directory}/python")
     layers = os.environ.get("_LAMBDA_LAYERS_DIRS", "")
     os.environ["_LAMBDA_LAYERS_DIRS"] = f"{layers}{os.pathsep}{directory}" if layers else directory
 

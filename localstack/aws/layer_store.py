@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from localstack.settings import Settings
 #: The file that lists versions in use, in the build's directory and in that of each stack.
 _IN_USE = "layers.json"
 
-#: How the module is named in archives, and the start of its path there: MiniStack handles `.pth` files in it, as Lambda.
+#: How the module is named in archives, and its directory there: in it, Lambda and MiniStack read `.pth` files.
 _MODULE = "darkroom_emulated_environment"
-_SITE = "python/lib/python3/site-packages"
+_SITE = f"python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 
 
 def directory(settings: Settings) -> Path:
