@@ -6,6 +6,7 @@ audit notices its absence.
 
 from pathlib import Path
 
+from localstack.aws import layer_store
 from localstack.services import native
 from localstack.services.processes import MARK
 from tests.support import proc
@@ -89,8 +90,8 @@ class Deployment(CopiedStack):
         return found
 
     def ffmpeg_processes(self) -> list[int]:
-        """FFmpeg processes of this stack's functions, known by the directory into which workers unpack layers."""
-        layers = Path(self.service(native.EMULATOR).environment["TMPDIR"])
+        """FFmpeg processes of this stack's functions, known by the directory of the layers of this stack's sources."""
+        layers = layer_store.directory(self.settings)
         return [
             pid
             for pid, program in proc.executables().items()
