@@ -25,6 +25,8 @@ from darkroom.services.redis.views import View
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
+from tests.support.broker import close_connections
+from tests.support.broker import on_channel as on_channel
 
 REQUIRED = {
     "AWS_ENDPOINT_URL": "the S3 API",
@@ -84,6 +86,7 @@ def bucket() -> Iterator[str]:
     rabbitmq.declare_topology()
     yield name
     rabbitmq.close()
+    close_connections()
 
 
 @pytest.fixture(autouse=True)
@@ -108,11 +111,6 @@ def every_queue() -> list[str]:
 def purge() -> None:
     for name in every_queue():
         on_channel("queue_purge", name)
-
-
-def on_channel(method: str, *arguments: Any, **options: Any) -> Any:
-    """Calls a method of the broker's channel."""
-    return rabbitmq._on_channel(lambda channel: getattr(channel, method)(*arguments, **options))
 
 
 def view_of(job_id: str) -> View:

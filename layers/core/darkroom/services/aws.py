@@ -55,3 +55,8 @@ def secret(arn: str) -> dict[str, str]:
     except (BotoCoreError, ClientError) as error:
         raise SecretsUnavailableError(f"The secret store is unavailable: {error}") from error
     return dict(json.loads(answer["SecretString"]))
+
+
+def forget_secret(_arn: str) -> None:
+    """Makes the next call of `secret` read this secret again. The other secrets, of which there are few, as well."""
+    secret.cache_clear()
