@@ -22,6 +22,7 @@ from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import views
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.views import View
+from darkroom.timeouts import BACKGROUND, use_timeouts
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
@@ -65,7 +66,11 @@ def forget_clients() -> None:
 
 
 def forget_connections() -> None:
-    """Makes the next call read the environment and connect again, with the secrets that are known."""
+    """Makes the next call read the environment and connect again, with the secrets that are known.
+
+    The limits are those of a function, until a test calls the API.
+    """
+    use_timeouts(BACKGROUND)
     rabbitmq.close()
     config.settings.cache_clear()
     aws.client.cache_clear()
