@@ -34,6 +34,7 @@ from functions.sweep import app as sweep
 from localstack.aws import rmq_event
 from tests.integration.conftest import PNG
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
+from tests.support.broker import open_connection
 from tests.support.lambda_context import LambdaContext
 
 HOUR_MS = 3_600_000
@@ -331,7 +332,7 @@ def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
 
 @lru_cache(maxsize=1)
 def _connection() -> Any:
-    return rabbitmq._open()
+    return open_connection()
 
 
 @lru_cache(maxsize=1)

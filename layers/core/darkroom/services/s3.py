@@ -11,6 +11,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from darkroom.config import settings
 from darkroom.errors import FileTooLargeError, StorageUnavailableError
@@ -39,10 +40,13 @@ class Head:
 
 @contextlib.contextmanager
 def map_storage_errors() -> Iterator[None]:
-    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read."""
+    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read.
+
+    botocore does not map every error of urllib3 that occurs while a body is read.
+    """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, HTTPError) as error:
         raise StorageUnavailableError(f"The S3 request failed: {error}") from error
 
 
