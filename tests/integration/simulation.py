@@ -20,7 +20,7 @@ from darkroom import config, ids
 from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import events, ledger, lifecycle, uploads, worker
+from darkroom.jobs import acceptance, events, ledger, lifecycle, uploads, worker
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import keys, slots, views
@@ -145,7 +145,7 @@ class Simulation:
 
     def accept(self, job: Job) -> bool:
         """The API accepts a job. Returns whether the client got a response."""
-        return self.run_process(lambda: lifecycle.accept(job))
+        return self.run_process(lambda: acceptance.accept(job))
 
     def report_upload(self, file_id: str) -> bool:
         """S3 sends the event of an upload, once."""

@@ -18,6 +18,9 @@ from darkroom.errors import SecretsUnavailableError
 from darkroom.log import logger
 from darkroom.timeouts import current_timeouts
 
+#: The most calls that run in parallel threads, each on a connection of its own.
+PARALLEL_CALLS = 16
+
 
 def _config() -> Config:
     timeouts = current_timeouts()
@@ -26,6 +29,7 @@ def _config() -> Config:
         read_timeout=timeouts.storage_read_s,
         retries={"mode": "standard", "total_max_attempts": timeouts.storage_attempts},
         tcp_keepalive=True,
+        max_pool_connections=PARALLEL_CALLS,
         user_agent="darkroom",  # the default is composed twice per call: a tenth of the call's CPU time
     )
 
