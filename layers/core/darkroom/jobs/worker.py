@@ -114,7 +114,7 @@ def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
     if job is None:
         logger().warning("message parked", extra={"reason": lifecycle.UNKNOWN_JOB})
         rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
-        slots.release(message.job_id, message.operation)
+        slots.release([message])
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
     return claim_lease()
