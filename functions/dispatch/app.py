@@ -22,8 +22,8 @@ from darkroom.services.redis.slots import Slot
 from darkroom.tracing import continue_trace
 from functions.dispatch.invoker import Answer, Batch, Start, invoker
 
-#: Milliseconds before Lambda stops this function in which it requeues the rest of the batch. A request to Redis may be in
-#: progress when they begin, and another one follows before the broker's.
+#: Milliseconds before Lambda stops this function in which it requeues the rest of the batch and releases slots. A
+#: request to Redis that has just begun may take a third of them.
 REQUEUE_RESERVE_MS = 30_000
 
 #: Seconds to wait for a slot before the next attempt to acquire one, and after a failure of Redis.
@@ -131,7 +131,8 @@ def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
         if dispatch.slot is Slot.ACQUIRED and dispatch.start and dispatch.start.answer is Answer.REFUSED
     ]
     try:
-        slots.release(refused)
+        for message in refused:
+            slots.release(message.job_id, message.operation, message.attempt)
     except CacheUnavailableError as error:  # they expire
         logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
 

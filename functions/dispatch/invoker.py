@@ -136,7 +136,7 @@ class Invoker:
         SigV4Auth(credentials, "lambda", self._region).add_auth(request)
         limits = current_timeouts()
         longest_s = max(_SHORTEST_TIMEOUT_S, remaining_s)
-        timeout = urllib3.Timeout(min(limits.connect_s, longest_s), min(limits.storage_read_s, longest_s))
+        timeout = urllib3.Timeout(connect=min(limits.connect_s, longest_s), read=min(limits.storage_read_s, longest_s))
         signed = dict(request.headers.items())
         return self._connections.urlopen("POST", path, payload, signed, retries=False, timeout=timeout)
 

@@ -6,6 +6,7 @@ audit notices its absence.
 
 from pathlib import Path
 
+from localstack.aws import layer_store
 from localstack.services import native
 from localstack.services.processes import MARK
 from tests.support import proc
@@ -15,7 +16,7 @@ NAME = "darkroom-chaos"
 
 _DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
 _CLAIM = "layers/core/darkroom/services/redis/scripts/claim_job.lua"
-_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slot.lua"
+_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slots.lua"
 
 #: Shorter delays, time limits and leases.
 SHORT_DELAYS = (
@@ -36,8 +37,8 @@ GUARDS = {
         Change(_CLAIM, r"^if status == 'running' then return \{'leased'\} end$", ""),
         Change(_CLAIM, r"^if TERMINAL\[status\] then$", "if false then"),
         Change(_CLAIM, r"^if attempt <= tonumber\(last_attempt\) then$", "if false then"),
-        Change(_ACQUIRE, r"^  if TERMINAL\[status\] then return 'ended' end$", ""),
-        Change(_ACQUIRE, r"^  if status == 'running' or .*$", ""),
+        Change(_ACQUIRE, r"^    if TERMINAL\[status\] then return 'ended' end$", ""),
+        Change(_ACQUIRE, r"^    if status == 'running' or .*$", ""),
     ),
     "sweep": (Change("functions/sweep/app.py", r"^    while batch := open_jobs\.due\(.*$", "    while batch := []:"),),
     "cleanup": (
@@ -89,8 +90,8 @@ class Deployment(CopiedStack):
         return found
 
     def ffmpeg_processes(self) -> list[int]:
-        """FFmpeg processes of this stack's functions, known by the directory into which workers unpack layers."""
-        layers = Path(self.service(native.EMULATOR).environment["TMPDIR"])
+        """FFmpeg processes of this stack's functions, known by the directory of the layers of this stack's sources."""
+        layers = layer_store.directory(self.settings)
         return [
             pid
             for pid, program in proc.executables().items()

@@ -4,9 +4,7 @@ import base64
 from typing import Any
 
 from darkroom.contracts.jobs import Job
-from darkroom.contracts.operations import Operation
 from darkroom.jobs import events, lifecycle
-from darkroom.services.redis import slots
 from functions.dispatch import app
 from tests.support.lambda_context import LambdaContext
 
@@ -37,10 +35,3 @@ def body_of(job: Job, attempt: int = 1) -> bytes:
 def almost_over(remaining_s: float = 0.3) -> LambdaContext:
     """Leaves dispatch this time before it requeues."""
     return LambdaContext(remaining_ms=app.REQUEUE_RESERVE_MS + int(remaining_s * 1000))
-
-
-def acquire_slot(job: Job, attempt: int = 1, *, limit: int = 1, operation: Operation | None = None) -> slots.Slot:
-    """Acquires a slot for one attempt, of the job's operation unless another is given."""
-    message = lifecycle.message_for(job, attempt)
-    (slot,) = slots.acquire([message], operation or job.operation, limit=limit)
-    return slot

@@ -22,7 +22,8 @@ from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
 from tests.integration.conftest import MakeJob, Take
-from tests.integration.dispatch_batches import acquire_slot, almost_over, batch, body_of
+from tests.integration.dispatch_batches import almost_over, batch, body_of
+from tests.integration.redis_jobs import acquire
 from tests.support.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
@@ -135,7 +136,7 @@ def test_message_waits_for_a_free_slot(
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
         views.create(job)
-    acquire_slot(holder)
+    acquire(holder)
     end = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled_result(holder, attempt=0)))
     end.start()
 
@@ -149,7 +150,7 @@ def test_message_that_found_no_slot_in_time_is_requeued(make_job: MakeJob, take:
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
         views.create(job)
-    acquire_slot(holder)
+    acquire(holder)
 
     outcomes = app.handler(batch(body_of(waiting)), almost_over())
 
@@ -166,7 +167,7 @@ def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_im
     holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
     for job in (holder, waiting):
         views.create(job)
-    acquire_slot(holder)
+    acquire(holder)
 
     outcomes = app.handler(batch(body_of(waiting)), almost_over())
 

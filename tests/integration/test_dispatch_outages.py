@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -21,16 +22,16 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import BrokerUnavailableError
 from darkroom.jobs import lifecycle
 from darkroom.services import aws, rabbitmq
-from darkroom.services.redis import leases, slots, views
+from darkroom.services.redis import leases, script_runner, slots, views
 from functions.dispatch import app
 from functions.dispatch.invoker import CALLS_WHILE_AVAILABLE
 from localstack.aws.deployed import DeployedMapping
 from localstack.aws.poller import Poller
-from tests.integration.conftest import BreakService, MakeJob, Take, view_of
+from tests.integration.conftest import BreakService, MakeJob, Take, on_channel
 from tests.integration.dispatch_batches import almost_over, batch, body_of
 from tests.integration.simulation import BROKER_ARN
 from tests.support.lambda_context import LambdaContext
-from tests.support.lambda_stub import LambdaStub, Reply, running_stub
+from tests.support.lambda_stub import LambdaStub, Reply, accept, running_stub
 
 RESIZE = Operation.RESIZE
 DELAYED = f"darkroom.resize.retry.{app.OUTAGE_DELAY_S}s"
@@ -54,22 +55,27 @@ def stub(monkeypatch: pytest.MonkeyPatch, clean: None) -> Iterator[LambdaStub]:
 
 
 @contextmanager
-def mapping(batch_size: int, virtual_host: str) -> Iterator[None]:
-    """Delivers the messages of the queue to dispatch in this process, one batch after another."""
+def mapping(batch_size: int) -> Iterator[threading.Lock]:
+    """Delivers the messages of the queue to dispatch in this process, one batch after another.
+
+    Yields a lock that is held while dispatch has a batch.
+    """
+    busy = threading.Lock()
+
+    def invoke(event: bytes) -> None:
+        with busy:
+            app.handler(json.loads(event), LambdaContext(remaining_ms=600_000))
+
     mapped = DeployedMapping(
-        "a-uuid", BROKER_ARN, "dispatch", rabbitmq.queue_of(RESIZE), virtual_host, "a-secret", batch_size, 0.0
+        "a-uuid", BROKER_ARN, "dispatch", rabbitmq.queue_of(RESIZE), "/", "a-secret", batch_size, 0.0
     )
-    poller = Poller(mapped, rabbitmq._open, lambda event: void(app.handler(json.loads(event), LambdaContext())))
+    poller = Poller(mapped, rabbitmq._open, invoke)
     poller.start()
     try:
-        yield
+        yield busy
     finally:
         poller.stop()
         poller.join(10)
-
-
-def void(_result: object) -> None:
-    """Drops a result."""
 
 
 class Worker:
@@ -118,11 +124,28 @@ def queue_jobs(make_job: MakeJob, count: int) -> list[Job]:
     return jobs
 
 
+@contextmanager
+def counted_scripts() -> Iterator[Counter[str]]:
+    """Counts the scripts that Redis runs."""
+    calls: Counter[str] = Counter()
+
+    def run(name: str, *arguments: Any) -> Any:
+        calls[name] += 1
+        return script_runner.run_script(name, *arguments)
+
+    with patch.object(slots, "run_script", run):
+        yield calls
+
+
 def await_true(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.05)
+
+
+def depth(queue: str) -> int:
+    return int(on_channel("queue_declare", queue, passive=True).method.message_count)
 
 
 def decide_at_random(seed: int, **shares: float) -> Callable[[dict[str, Any], int], Reply]:
@@ -151,8 +174,9 @@ def test_every_job_is_started_and_claimed_once_with_few_calls(
     stub.decide = decide_at_random(20, **FAULTS[fault])
     jobs = queue_jobs(make_job, 200)
 
-    with Worker(stub, jobs) as worker, mapping(50, "/"):
+    with Worker(stub, jobs) as worker, mapping(batch_size=50) as busy:
         await_true(lambda: len(worker.claimed) == len(jobs))
+        await_true(lambda: not (busy.locked() or depth(DELAYED) or rabbitmq.depth(RESIZE)))
 
     assert set(worker.claimed.values()) == {1}
     assert worker.attempts == {1}
@@ -160,7 +184,6 @@ def test_every_job_is_started_and_claimed_once_with_few_calls(
     assert max(stub.calls.values()) <= 4 * CALLS_WHILE_AVAILABLE
     assert stub.calls.total() <= 3 * len(jobs)
     assert slots.in_flight()[RESIZE] == 0
-    assert rabbitmq.depth(RESIZE) == 0
 
 
 def test_calls_are_rare_while_lambda_refuses_all(make_job: MakeJob, stub: LambdaStub, take: Take) -> None:
@@ -275,13 +298,10 @@ def test_freed_slots_of_the_past_do_not_make_dispatch_try_again_and_again(
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
         views.create(job)
-    tries: list[float] = []
-    acquire = slots.acquire
-    monkeypatch.setattr(slots, "acquire", lambda *args, **options: [tries.append(0), acquire(*args, **options)][1])
+    with counted_scripts() as calls:
+        app.handler(batch(body_of(holder), body_of(waiting)), almost_over(1))
 
-    app.handler(batch(body_of(holder), body_of(waiting)), almost_over(1))
-
-    assert len(tries) <= 2
+    assert calls["acquire_slots"] <= 2
 
 
 def test_valid_messages_start_although_an_invalid_one_cannot_be_parked(
@@ -297,17 +317,34 @@ def test_valid_messages_start_although_an_invalid_one_cannot_be_parked(
     assert stub.calls[job.job_id] == 1
 
 
-@pytest.mark.parametrize("service", ["cache", "broker"])
-def test_outage_uses_no_attempt(
-    service: str, make_job: MakeJob, stub: LambdaStub, break_service: BreakService, take: Take
+def test_outage_of_redis_delays_the_message_of_the_same_attempt(
+    make_job: MakeJob, stub: LambdaStub, break_service: BreakService, take: Take
 ) -> None:
     job = make_job()
-    views.create(job)
-    stub.decide = lambda _payload, _earlier: Reply.THROTTLED
-    with pytest.MonkeyPatch.context():
-        break_service(service)
-        if service == "broker":
-            with pytest.raises(BrokerUnavailableError):
-                app.handler(batch(body_of(job)), almost_over())
-        else:
-            assert app.handler(batch(body_of(job)), almost_over()) == {"delayed": 1}
+    break_service("cache")
+
+    assert app.handler(batch(body_of(job, attempt=3)), almost_over()) == {"delayed": 1}
+
+    assert take(DELAYED)["body"]["attempt"] == 3
+    assert not stub.calls
+
+
+def test_batch_that_can_be_neither_started_nor_requeued_is_delivered_again(
+    make_job: MakeJob, stub: LambdaStub, break_service: BreakService
+) -> None:
+    jobs = [make_job(), make_job()]
+    for job in jobs:
+        views.create(job)
+    refused = jobs[1].job_id
+    stub.decide = lambda payload, _: Reply.THROTTLED if payload["message"]["job_id"] == refused else Reply.ACCEPTED
+    break_service("broker")
+
+    with pytest.raises(BrokerUnavailableError):
+        app.handler(batch(*map(body_of, jobs)), almost_over())
+
+    with Worker(stub, jobs) as worker:
+        await_true(lambda: len(worker.claimed) == 1)
+        stub.decide = accept
+        assert app.handler(batch(*map(body_of, jobs)), LambdaContext()) == {"ended": 1, "started": 1}
+    assert set(worker.claimed.values()) == {1}
+    assert set(worker.claimed) == {job.job_id for job in jobs}

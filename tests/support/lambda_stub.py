@@ -64,7 +64,6 @@ class LambdaStub:
     replies: Counter[Reply] = field(default_factory=Counter)
     started: list[dict[str, Any]] = field(default_factory=list)
     record: bool = True
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self, listener: socket.socket) -> None:
         """Answers until it is cancelled."""
@@ -87,8 +86,8 @@ class LambdaStub:
                     return
                 status, header, text = _BODIES[reply]
                 writer.write(b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, header, len(text), text))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return  # the client has closed the connection, or the stub ends
         finally:
             writer.close()
 

@@ -29,6 +29,10 @@ class Relay:
             while data := source.recv(65_536):
                 target.sendall(data)
 
+    def retarget(self, host: str, port: int) -> None:
+        """Forwards new connections to another service, as a name that resolves to another host does."""
+        self._target = (host, port)
+
     def cut(self) -> None:
         for connection in self._open:
             with contextlib.suppress(OSError):

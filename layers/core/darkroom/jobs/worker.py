@@ -71,7 +71,7 @@ def _run(message: Message, operate: _Operate[Any], remaining_ms: int) -> str:
     metrics.duration_ms("queue_wait", time.time() * 1000 - epoch_ms(job.created_at), job.operation)
     began = time.monotonic()
     try:
-        outputs, document = _process(job, run_id, operate, remaining_ms)
+        outputs, document = _process(job, run_id, message.attempt, operate, remaining_ms)
     except Superseded:
         _discard(job, run_id)
         return "superseded"
@@ -114,24 +114,25 @@ def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
     if job is None:
         logger().warning("message parked", extra={"reason": lifecycle.UNKNOWN_JOB})
         rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
-        slots.release([message])
+        slots.release(message.job_id, message.operation, message.attempt)
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
     return claim_lease()
 
 
 def _process(
-    job: Job, run_id: str, operate: _Operate[Any], remaining_ms: int
+    job: Job, run_id: str, attempt: int, operate: _Operate[Any], remaining_ms: int
 ) -> tuple[list[Output], dict[str, Any] | None]:
     """Runs the operation in a temporary directory and uploads its outputs. Returns them and its document, if any."""
     config = settings()
     params = parse_params(job.operation, job.params)
+    ends_at_s = time.monotonic() + remaining_ms / 1000
     with ExitStack() as stack:
         directory = stack.enter_context(run_directory())
         source = StoredSource(job.source.file_id, job.tenant, directory, stack)
         uploads.check_kind(job.operation, source.media.kind)
         logger().info("run started", extra={"run": run_id, "size_bytes": source.size_bytes})
-        reporter = _Reporter(job, run_id)
+        reporter = _Reporter(job, run_id, attempt, ends_at_s)
         task = Task(
             source=source,
             directory=directory,
@@ -150,8 +151,9 @@ def _process(
 class _Reporter:
     """Reports the progress of a run to Redis."""
 
-    def __init__(self, job: Job, run_id: str) -> None:
-        self._job, self._run_id = job, run_id
+    def __init__(self, job: Job, run_id: str, attempt: int, ends_at_s: float) -> None:
+        self._job, self._run_id, self._attempt = job, run_id, attempt
+        self._ends_at_s = ends_at_s
         self._speed: float | None = None
 
     def set_speed(self, speed: float) -> None:
@@ -159,7 +161,14 @@ class _Reporter:
 
     def progress(self, fraction: float) -> None:
         try:
-            owned = leases.report_progress(self._job.job_id, self._run_id, fraction, self._speed)
+            owned = leases.report_progress(
+                self._job,
+                self._run_id,
+                fraction,
+                self._speed,
+                attempt=self._attempt,
+                lease_ms=max(0, int((self._ends_at_s - time.monotonic()) * 1000)),
+            )
         except CacheUnavailableError:
             return  # only the display of progress is lost; the ledger decides whether the run owns the job
         if not owned:

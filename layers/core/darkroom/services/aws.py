@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 
 from darkroom.errors import SecretsUnavailableError
+from darkroom.log import logger
 
 #: Seconds to wait for a connection, and for a response.
 CONNECT_TIMEOUT_S = 3
@@ -61,3 +62,9 @@ def secret(arn: str) -> dict[str, str]:
     except (BotoCoreError, ClientError) as error:
         raise SecretsUnavailableError(f"The secret store is unavailable: {error}") from error
     return dict(json.loads(answer["SecretString"]))
+
+
+def forget_secret(arn: str) -> None:
+    """Makes the next call of `secret` read this secret again."""
+    logger().warning("reading a secret again", extra={"secret": arn})
+    secret.cache_clear()  # those of other services are read again as well, which is harmless

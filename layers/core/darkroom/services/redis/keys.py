@@ -50,8 +50,13 @@ def queued_jobs_of(operation: Operation) -> str:
 
 
 def slots_of(operation: Operation) -> str:
-    """Sorted set: the jobs that hold one of an operation's slots, by the time at which it expires; see SLOTS_TTL_S."""
+    """Sorted set: the attempts that hold a slot of an operation, by the time at which it expires; see SLOTS_TTL_S."""
     return f"darkroom:inflight:{operation}"
+
+
+def slot_of(job_id: str, attempt: int) -> str:
+    """The member of `slots_of` for one attempt of a job; `slot_of` in `scripts/shared/free_slot.lua` makes the same."""
+    return f"{job_id}:{attempt}"
 
 
 def freed_slots_of(operation: Operation) -> str:

@@ -1,6 +1,7 @@
 """The slots of each operation: how many of its runs may be in flight at the same time.
 
-A slot expires with its run's lease, so one that was never released frees itself.
+Each attempt of a job holds a slot of its own. A slot expires with its run's lease, so one that was never released frees
+itself.
 """
 
 import json
@@ -11,8 +12,9 @@ from enum import StrEnum
 from darkroom.contracts.jobs import Message
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import run_script
+from darkroom.timeouts import current_timeouts
 
 
 class Slot(StrEnum):
@@ -29,7 +31,7 @@ class Slot(StrEnum):
 
 
 def acquire(messages: Sequence[Message], operation: Operation, *, limit: int) -> list[Slot]:
-    """Acquires slots of an operation for the attempts of the messages, first come first served. At most `limit` exist.
+    """Acquires slots of an operation, of which there are `limit`, for the attempts of messages, in their order.
 
     Returns the outcome of each.
     """
@@ -42,19 +44,18 @@ def acquire(messages: Sequence[Message], operation: Operation, *, limit: int) ->
     return [Slot(answer) for answer in answers]
 
 
-def release(messages: Sequence[Message]) -> None:
-    """Releases the slots of runs that did not start."""
-    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
-        for message in messages:
-            pipe.zrem(keys.slots_of(message.operation), message.job_id)
-        pipe.execute()
+def release(job_id: str, operation: Operation, attempt: int) -> None:
+    """Releases the slot of an attempt whose run did not start."""
+    with map_redis_errors():
+        redis_client().zrem(keys.slots_of(operation), keys.slot_of(job_id, attempt))
 
 
 def wait_until_freed(operations: Iterable[Operation], timeout_s: float) -> None:
     """Returns when a slot of one of the operations may be free, at the latest after `timeout_s`."""
     freed = [keys.freed_slots_of(operation) for operation in operations]
+    longest_s = current_timeouts().cache_s / 2  # less than the time that a response may take
     with map_redis_errors():
-        redis_client().blpop(freed, timeout=min(timeout_s, SOCKET_TIMEOUT_S - 1))
+        redis_client().blpop(freed, timeout=min(timeout_s, longest_s))
 
 
 def in_flight() -> dict[Operation, int]:

@@ -11,8 +11,9 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import InternalError
 from darkroom.log import logger
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import Argument, run_script
+from darkroom.timeouts import current_timeouts
 from darkroom.timestamps import epoch_ms
 
 
@@ -209,7 +210,7 @@ def wait_for_end(job_id: str, timeout_s: float) -> View | None:
     deadline = time.monotonic() + timeout_s
     with map_redis_errors(), redis_client().pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
         channel.subscribe(keys.end_channel_of(job_id))
-        channel.get_message(timeout=SOCKET_TIMEOUT_S)
+        channel.get_message(timeout=current_timeouts().cache_s)
         while True:
             view = fetch(job_id)
             remaining_s = deadline - time.monotonic()
