@@ -16,7 +16,7 @@ NAME = "darkroom-chaos"
 
 _DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
 _CLAIM = "layers/core/darkroom/services/redis/scripts/claim_job.lua"
-_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slot.lua"
+_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slots.lua"
 
 #: Shorter delays, time limits and leases.
 SHORT_DELAYS = (
@@ -37,8 +37,8 @@ GUARDS = {
         Change(_CLAIM, r"^if status == 'running' then return \{'leased'\} end$", ""),
         Change(_CLAIM, r"^if TERMINAL\[status\] then$", "if false then"),
         Change(_CLAIM, r"^if attempt <= tonumber\(last_attempt\) then$", "if false then"),
-        Change(_ACQUIRE, r"^  if TERMINAL\[status\] then return 'ended' end$", ""),
-        Change(_ACQUIRE, r"^  if status == 'running' or .*$", ""),
+        Change(_ACQUIRE, r"^    if TERMINAL\[status\] then return 'ended' end$", ""),
+        Change(_ACQUIRE, r"^    if status == 'running' or .*$", ""),
     ),
     "sweep": (Change("functions/sweep/recovery.py", r"^        batch = open_jobs\.due\(.*$", "        batch = []"),),
     "cleanup": (Change("functions/sweep/leftovers.py", r"open_jobs\.due_for_cleanup\(CLEANED_AT_ONCE\)", "[]"),),

@@ -1,6 +1,6 @@
 """Jobs as Redis sees them: the changes of state that tests of its scripts share."""
 
-from darkroom.contracts.jobs import Failure, Job, JobResult, Status
+from darkroom.contracts.jobs import Failure, Job, JobResult, Message, Status
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import leases, slots, views
 from darkroom.timestamps import utc_now
@@ -25,8 +25,11 @@ def requeue(job: Job, attempt: int = 1, run: str | None = "run-1", due_in_s: flo
     return leases.requeue(job, attempt=attempt, run=run, failure=FAILURE, due_in_s=due_in_s)
 
 
-def acquire(job: Job, attempt: int = 1, limit: int = 1) -> slots.Slot:
-    return slots.acquire(job.job_id, job.operation, attempt, limit=limit)
+def acquire(job: Job, attempt: int = 1, limit: int = 1, operation: Operation | None = None) -> slots.Slot:
+    """Acquires a slot for one attempt, of the job's operation unless another is given."""
+    message = Message(job_id=job.job_id, tenant=job.tenant, operation=job.operation, attempt=attempt)
+    (slot,) = slots.acquire([message], operation or job.operation, limit=limit)
+    return slot
 
 
 def progress(job: Job, run: str, fraction: float, speed: float | None = None, attempt: int = 1) -> bool:

@@ -21,8 +21,8 @@ def test_slots_are_limited_per_operation_and_expire(make_job: MakeJob, monkeypat
     assert acquire(jobs[0], limit=2) is slots.Slot.ACQUIRED
     assert acquire(jobs[1], limit=2) is slots.Slot.ACQUIRED
     assert acquire(jobs[2], limit=2) is slots.Slot.FULL
-    assert acquire(jobs[0], limit=2) is slots.Slot.ACQUIRED
-    assert slots.acquire(jobs[2].job_id, Operation.THUMBNAIL, 1, limit=2) is slots.Slot.ACQUIRED
+    assert acquire(jobs[0], limit=2) is slots.Slot.HELD
+    assert acquire(jobs[2], limit=2, operation=Operation.THUMBNAIL) is slots.Slot.ACQUIRED
 
     time.sleep(0.25)
     assert acquire(jobs[2], limit=2) is slots.Slot.ACQUIRED
@@ -49,7 +49,7 @@ def test_wait_for_a_slot_ends_when_one_is_freed(make_job: MakeJob) -> None:
     end.start()
 
     began = time.monotonic()
-    slots.wait_until_freed(RESIZE, 4)
+    slots.wait_until_freed([RESIZE], 4)
 
     assert time.monotonic() - began < 2
     end.join()
