@@ -23,7 +23,7 @@ from types import FrameType
 
 from localstack import stack
 from localstack.errors import StackError
-from localstack.services import native
+from localstack.services import memory, native
 from localstack.services.environments import install_tools, require_python
 from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 from tools import coverage, environments
@@ -267,6 +267,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = load() if arguments.action == "bench" else load(stack=TEST_STACK)
+        if arguments.action == "all":
+            memory.require(settings, memory.TESTS_BYTES, "make test")
         prepare(settings, arguments.action)
         checks = Checks(settings, options)
         try:
