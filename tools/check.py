@@ -144,6 +144,7 @@ class Checks:
         environments.install_baseline(self._settings)
         for name, module in (
             ("service", "tests.bench"),
+            ("memory of Redis", "tests.bench.redis_memory"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
         ):
