@@ -34,6 +34,7 @@ DarkroomError
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
 │   └── WorkerDiedError             500  worker_died
+├── SourceReplacedError         409  source_replaced  the file changed during the run; retried with the new file
 ├── ConfigurationError          500  configuration   the deployment's settings are invalid
 ├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
 └── Superseded                  a signal: this run no longer owns its job; never shown to clients
@@ -285,6 +286,14 @@ class WorkerDiedError(ServiceError):
 
 #: The errors that are outages: they use no attempt of a job.
 OUTAGES = tuple(kind for kind in ServiceError.__subclasses__() if kind.outage)
+
+
+class SourceReplacedError(DarkroomError):
+    """The file was replaced while it was processed."""
+
+    code = "source_replaced"
+    http_status = 409
+    retryable = True
 
 
 class ConfigurationError(DarkroomError):
