@@ -14,12 +14,12 @@ from darkroom.av import ffmpeg
 from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, SourceReplacedError, StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle, uploads, worker
+from darkroom.jobs import acceptance, ledger, uploads
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, s3
 from darkroom.timeouts import BACKGROUND, use_timeouts
 from tests.integration.conftest import MakeJob, Upload, view_of
-from tests.support.lambda_context import LambdaContext
+from tests.integration.runs import run, settle_at_once
 from tests.support.tcp_relay import Relay
 
 #: Bytes of a file that neither the first response nor the buffers of the sockets between can hold.
@@ -27,8 +27,6 @@ LARGE_BYTES = 64 * 1024 * 1024
 
 #: Seconds that a response of S3 may take in these tests.
 READ_S = 1.0
-
-Operate = Callable[[Task, Any], list[Rendition]]
 
 
 @pytest.fixture
@@ -52,16 +50,14 @@ def job(clips: Callable[[str], Path], upload: Upload, make_job: MakeJob) -> Job:
     """An accepted job on a large file that begins like a video."""
     content = clips("video.mkv").read_bytes()
     job = make_job(Operation.VIDEO_METADATA, upload(content.ljust(LARGE_BYTES, b"\0"), "video/x-matroska"), {})
-    lifecycle.accept(job)
+    acceptance.accept(job)
     return job
 
 
-def run(job: Job, operate: Operate) -> str:
-    message = lifecycle.first_message(job).model_dump(mode="json")
-    outcome: str = worker.bind(job.operation, operate)(
-        {"message": message, "traceparent": job.traceparent}, LambdaContext()
-    )["outcome"]
-    return outcome
+@pytest.fixture(autouse=True)
+def settle() -> Iterator[None]:
+    with settle_at_once():
+        yield
 
 
 def assert_retried(job: Job, code: str) -> None:
@@ -80,7 +76,7 @@ def test_storage_that_stalls_during_a_download_is_an_outage(relay: Relay, job: J
         return []
 
     began = time.monotonic()
-    assert run(job, download) == "retried"
+    assert run(job, download) == "failed_attempt"
 
     assert time.monotonic() - began < READ_S + 5
     assert_retried(job, "storage_unavailable")
@@ -96,7 +92,7 @@ def test_storage_that_stalls_while_ffmpeg_reads_a_link_is_an_outage(relay: Relay
             relay.resume()
         return []
 
-    assert run(job, read) == "retried"
+    assert run(job, read) == "failed_attempt"
 
     assert_retried(job, "storage_unavailable")
 
@@ -135,7 +131,7 @@ def test_link_to_a_replaced_file_is_refused(job: Job, replace_file: Callable[[],
             ffmpeg.read("ffprobe", location, "matroska", task)
         raise caught.value
 
-    assert run(job, read) == "retried"
+    assert run(job, read) == "failed_attempt"
 
     assert_retried(job, "source_replaced")
 

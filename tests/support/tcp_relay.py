@@ -58,6 +58,10 @@ class Relay:
     def resume(self) -> None:
         self._flowing.set()
 
+    def retarget(self, host: str, port: int) -> None:
+        """Forwards new connections to another service, as a name that resolves to another host does."""
+        self._target = (host, port)
+
     def cut(self) -> None:
         for connection in self._open:
             with contextlib.suppress(OSError):

@@ -25,8 +25,12 @@ LAYERS = {
         *("aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
+        *("redis.memory",),
     ],
-    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
+    "jobs": [
+        *("workdir", "events", "uploads", "source", "ledger", "open_index", "lifecycle", "acceptance", "retries"),
+        *("settlement", "ingestion", "worker"),
+    ],
 }
 
 HELP = "LAYERS in tests/unit/test_imports.py lists every module of layers/core/darkroom in its layer, lowest first"

@@ -1,7 +1,7 @@
 """AWS clients and secrets, made on first use and cached for the life of the process.
 
-botocore is used without boto3: the clients are the same, and a cold start imports a third less. botocore
-must be 1.36.0 or newer, which introduced the checksum settings.
+botocore is used without boto3: the clients are the same, and a cold start imports a third less. It must be 1.36.0 or
+newer, which introduced the settings for checksums.
 """
 
 import json
@@ -10,12 +10,17 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 
 from darkroom.config import has_own_endpoint
 from darkroom.errors import SecretsUnavailableError
+from darkroom.log import logger
 from darkroom.timeouts import current_timeouts
+
+#: The most calls that run in parallel threads, each on a connection of its own.
+PARALLEL_CALLS = 16
 
 
 def _config() -> Config:
@@ -25,6 +30,7 @@ def _config() -> Config:
         read_timeout=timeouts.storage_read_s,
         retries={"mode": "standard", "total_max_attempts": timeouts.storage_attempts},
         tcp_keepalive=True,
+        max_pool_connections=PARALLEL_CALLS,
         user_agent="darkroom",  # the default is composed twice per call: a tenth of the call's CPU time
     )
 
@@ -61,6 +67,11 @@ def client(service: str) -> Any:
     return made
 
 
+def credentials() -> Credentials | None:
+    """This process's credentials, to sign a request that no client sends. None when there are none."""
+    return _session().get_credentials()
+
+
 @lru_cache(maxsize=4)
 def secret(arn: str) -> dict[str, str]:
     """The JSON object in the secret `arn`. Raises SecretsUnavailableError."""
@@ -71,6 +82,7 @@ def secret(arn: str) -> dict[str, str]:
     return dict(json.loads(answer["SecretString"]))
 
 
-def forget_secret(_arn: str) -> None:
-    """Makes the next call of `secret` read this secret again. The other secrets, of which there are few, as well."""
-    secret.cache_clear()
+def forget_secret(arn: str) -> None:
+    """Makes the next call of `secret` read this secret again."""
+    logger().warning("reading a secret again", extra={"secret": arn})
+    secret.cache_clear()  # those of other services are read again as well, which is harmless

@@ -10,7 +10,7 @@ import pika
 from pika.exceptions import AMQPChannelError, AuthenticationError, ProbableAuthenticationError
 
 from darkroom.config import settings
-from darkroom.errors import BrokerUnavailableError
+from darkroom.errors import BrokerUnavailableError, SecretsUnavailableError
 from darkroom.services import aws
 from darkroom.services.amqp import AmqpConnection
 from darkroom.timeouts import current_timeouts
@@ -87,17 +87,24 @@ def _is_connection_failure(error: BrokerUnavailableError) -> bool:
 def open_connection(deadline: float) -> AmqpConnection:
     """A new connection. After a refused password the secret is read again once, since it may have been rotated."""
     arn = settings().broker_secret_arn
-    account = aws.secret(arn)
+    account = _account(arn)
     try:
         return AmqpConnection(_parameters(account), deadline)
     except BrokerUnavailableError as error:
         if not isinstance(error.__cause__, (AuthenticationError, ProbableAuthenticationError)):
             raise
         aws.forget_secret(arn)
-        renewed = aws.secret(arn)
+        renewed = _account(arn)
         if renewed == account:
             raise
     return AmqpConnection(_parameters(renewed), deadline)
+
+
+def _account(arn: str) -> dict[str, str]:
+    try:
+        return aws.secret(arn)
+    except SecretsUnavailableError as error:
+        raise BrokerUnavailableError(error.message) from error
 
 
 def _parameters(account: dict[str, str]) -> pika.URLParameters:
