@@ -111,9 +111,9 @@ class Worker:
             job = self._jobs[message["job_id"]]
             claim = leases.claim(job.job_id, RESIZE, attempt=message["attempt"], run=f"run-{done}", lease_ms=60_000)
             if claim.outcome == "claimed":
-                self.claimed[job.job_id] += 1
-                self.attempts.add(message["attempt"])
                 lifecycle.end(job, lifecycle.canceled_result(job, attempt=message["attempt"]))
+                self.attempts.add(message["attempt"])
+                self.claimed[job.job_id] += 1
 
 
 def queue_jobs(make_job: MakeJob, count: int) -> list[Job]:
