@@ -23,9 +23,9 @@ SHORT_DELAYS = (
     Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
     Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
-    Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
-    Change("functions/sweep/app.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
-    Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 600"),
+    Change("functions/sweep/reconciling.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
+    Change("functions/sweep/missed_uploads.py", r"^EVENT_WITHIN_S = 60$", "EVENT_WITHIN_S = 5"),
+    Change("functions/sweep/recovery.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
     Change("template.yaml", r"\bTimeoutS: 120\b", "TimeoutS: 40"),
     Change("template.yaml", r"\bTimeoutS: 900\b", "TimeoutS: 60"),
 )
@@ -40,10 +40,8 @@ GUARDS = {
         Change(_ACQUIRE, r"^    if TERMINAL\[status\] then return 'ended' end$", ""),
         Change(_ACQUIRE, r"^    if status == 'running' or .*$", ""),
     ),
-    "sweep": (Change("functions/sweep/app.py", r"^    while batch := open_jobs\.due\(.*$", "    while batch := []:"),),
-    "cleanup": (
-        Change("functions/sweep/app.py", r"^    for job_id in open_jobs\.due_for_cleanup.*$", "    for job_id in []:"),
-    ),
+    "sweep": (Change("functions/sweep/recovery.py", r"^        batch = open_jobs\.due\(.*$", "        batch = []"),),
+    "cleanup": (Change("functions/sweep/leftovers.py", r"open_jobs\.due_for_cleanup\(CLEANED_AT_ONCE\)", "[]"),),
 }
 
 

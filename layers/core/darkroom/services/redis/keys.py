@@ -16,8 +16,8 @@ OPEN_JOBS = "darkroom:open"
 #: Bounded: a job leaves it when it is cleaned up.
 CLEANUPS = "darkroom:cleanups"
 
-#: String: the job up to which the views were reconciled with the ledger.
-CURSOR = "darkroom:cursor"
+#: Longest time, in seconds, for which sweep remembers that it looked up an entry of the open index.
+LOOKUP_TTL_S = _DAY_S
 
 #: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
@@ -72,6 +72,16 @@ def file_of(file_id: str) -> str:
 def ingestion_of(file_id: str) -> str:
     """String: marks an upload as ingested. Expires after `ingestion_ttl_s`."""
     return f"darkroom:ingested:{file_id}"
+
+
+def cursor_of(kind: str) -> str:
+    """String: how far sweep has read the open index of one kind, as `<cycle> <position>`. One per kind."""
+    return f"darkroom:cursor:{kind}"
+
+
+def lookup_of(identifier: str, written_s: int) -> str:
+    """String: marks an entry of the open index, written at a certain time, as looked up. See LOOKUP_TTL_S."""
+    return f"darkroom:lookup:{identifier}:{written_s}"
 
 
 def retention_s() -> int:

@@ -7,6 +7,9 @@ from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.script_runner import run_script
 
+#: Errors that a view keeps, the latest ones: an outage of a day adds hundreds.
+KEPT_ERRORS = 20
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -45,16 +48,19 @@ def report_progress(
     )
 
 
-def requeue(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float) -> bool | None:
+def requeue(
+    job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float, outage: bool = False
+) -> bool | None:
     """Ends a failed attempt: the job is queued again, the failure is recorded, the slot is free.
 
-    `run` is None when the run is known to be dead. Then the attempt alone is the fencing token, and an attempt that
-    died before its claim counts as made. Returns whether the attempt was the current one, or None without a view.
+    The attempt counts as failed unless an `outage` ended it. `run` is None when the run is known to be dead. Then the
+    attempt alone is the fencing token, and an attempt that died before its claim counts as made. Returns whether the
+    attempt was the current one, or None without a view.
     """
     answer = run_script(
         "requeue_job",
         _keys(job.job_id, job.operation),
-        [job.job_id, attempt, run or "", failure.model_dump_json(), int(due_in_s * 1000)],
+        [job.job_id, attempt, run or "", failure.model_dump_json(), int(due_in_s * 1000), int(not outage), KEPT_ERRORS],
     )
     return None if answer == -1 else bool(answer)
 

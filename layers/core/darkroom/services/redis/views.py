@@ -28,11 +28,15 @@ class TimelineEvent:
 
 @dataclass(frozen=True)
 class View:
-    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second."""
+    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second.
+
+    `failed_attempts` are those that count, so without those that an outage ended.
+    """
 
     status: Status
     attempt: int
     job: Job
+    failed_attempts: int = 0
     awaits_upload: bool = False
     progress: float = 0.0
     published_ms: int = 0
@@ -149,6 +153,7 @@ def _parse(fields: dict[str, str]) -> View | None:
             status=Status(fields["status"]),
             attempt=int(fields.get("attempt", 0)),
             job=Job.model_validate_json(fields["job"]),
+            failed_attempts=int(fields.get("failed_attempts", 0)),
             awaits_upload="awaits_upload" in fields,
             progress=float(fields.get("progress", 0)),
             published_ms=int(fields.get("published_ms", 0)),
