@@ -146,6 +146,7 @@ class Checks:
             ("service", "tests.bench"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
+            ("dispatch", "tests.bench.dispatch"),
         ):
             self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
 
