@@ -147,6 +147,7 @@ class Checks:
             ("memory of Redis", "tests.bench.redis_memory"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
+            ("dispatch", "tests.bench.dispatch"),
         ):
             self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
 
