@@ -5,7 +5,7 @@ import time
 from darkroom import ids, metrics
 from darkroom.config import settings
 from darkroom.services import rabbitmq
-from darkroom.services.redis import client, open_jobs, slots, views
+from darkroom.services.redis import memory, open_jobs, slots, views
 
 
 def report_jobs(_deadline: float) -> int:
@@ -19,15 +19,8 @@ def report_jobs(_deadline: float) -> int:
     created_ms = [ids.created_ms(job_id) for job_id in open_jobs.oldest_queued().values() if job_id is not None]
     oldest_s = time.time() - min(created_ms) / 1000 if created_ms else 0.0
     metrics.age_of_stack("oldest_waiting", max(0.0, oldest_s), settings().function_prefix)
-    metrics.gauge_of_stack("cache_used_percent", _cache_used_percent(), settings().function_prefix)
+    metrics.gauge_of_stack("cache_used_percent", 100 * memory.memory_use().share, settings().function_prefix)
     return 1
-
-
-def _cache_used_percent() -> float:
-    """How much of the memory that the cache may use is used; 0 where there is no limit."""
-    with client.map_redis_errors():
-        memory = client.redis_client().info("memory")
-    return 100 * memory["used_memory"] / memory["maxmemory"] if memory["maxmemory"] else 0.0
 
 
 def report_queues(_deadline: float) -> int:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+import pika
 import pytest
 
 from darkroom import config, timeouts
@@ -54,6 +55,13 @@ def stub(monkeypatch: pytest.MonkeyPatch, clean: None) -> Iterator[LambdaStub]:
     aws.client.cache_clear()
 
 
+def connect() -> pika.BlockingConnection:
+    parameters = pika.URLParameters(config.settings().broker_url)
+    account = aws.secret(config.settings().broker_secret_arn)
+    parameters.credentials = pika.PlainCredentials(account["username"], account["password"])
+    return pika.BlockingConnection(parameters)
+
+
 @contextmanager
 def mapping(batch_size: int) -> Iterator[threading.Lock]:
     """Delivers the messages of the queue to dispatch in this process, one batch after another.
@@ -69,7 +77,7 @@ def mapping(batch_size: int) -> Iterator[threading.Lock]:
     mapped = DeployedMapping(
         "a-uuid", BROKER_ARN, "dispatch", rabbitmq.queue_of(RESIZE), "/", "a-secret", batch_size, 0.0
     )
-    poller = Poller(mapped, rabbitmq._open, invoke)
+    poller = Poller(mapped, connect, invoke)
     poller.start()
     try:
         yield busy

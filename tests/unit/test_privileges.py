@@ -47,6 +47,7 @@ PREFIXES = {
     ("api.routers.jobs", "download_result"): "processed",
     ("api.job_responses", "download_link"): "processed",
     ("api.idempotency", "reserve_ids"): "work",
+    ("api.ledger_list", "LedgerScan"): "ledger",
 }
 
 #: The settings that name secrets, and their environment variables.

@@ -287,6 +287,17 @@ def test_objects_of_every_prefix_expire() -> None:
         }
 
 
+def test_hours_for_which_the_cache_holds_ended_jobs_are_passed_on_in_seconds() -> None:
+    raw = new_network().raw
+    hours = [str(value) for value in raw["Parameters"]["CacheEndedHours"]["AllowedValues"]]
+
+    seconds = [
+        Template(CacheEndedHours=each).function_defaults["Environment"]["Variables"]["DARKROOM_CACHE_ENDED_S"]
+        for each in hours
+    ]
+    assert seconds == [int(each) * 3600 for each in hours]
+
+
 def lifecycle(template: Template) -> dict[str, int]:
     rules = template.resources["MediaBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     return {rule["Prefix"]: int(rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule}
