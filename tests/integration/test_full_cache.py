@@ -7,7 +7,7 @@ import pytest
 from darkroom.contracts.jobs import Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CacheFullError
-from darkroom.jobs import lifecycle
+from darkroom.jobs import acceptance, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import memory, slots, views
 from darkroom.services.redis.client import redis_client
@@ -90,7 +90,7 @@ def test_run_whose_job_ends_at_full_memory_although_redis_lost_its_view_leaks_no
     server: RedisServer, make_job: MakeJob
 ) -> None:
     job = make_job()
-    lifecycle.accept(job)
+    acceptance.accept(job)
     acquire(job)
     claim(job)
     redis_client().delete(f"darkroom:job:{job.job_id}")
