@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localstack.errors import StackError
-from localstack.settings import Settings, load
-from tests.support.template import read
+from localstack.settings import ROOT, Settings, load
 from tools import capacity
 
 #: The longest name of a bucket. Ours is <stack>-<account>-<region>.
@@ -27,6 +27,19 @@ _ACCOUNT_DIGITS = 12
 
 _IN_FLIGHT = ("ImageInFlight", "VideoInFlight")
 _RESERVED = ("ApiConcurrency", "IngestConcurrency", "SettleConcurrency")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a template without the functions of CloudFormation, which its parameters do not contain."""
+
+
+_Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+
+
+def template_defaults() -> dict[str, str]:
+    """The parameters of the template with their defaults."""
+    parameters = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Parameters"]  # noqa: S506 - a SafeLoader
+    return {name: str(spec["Default"]) for name, spec in parameters.items()}
 
 
 def require_name(name: str, region: str) -> None:
@@ -45,7 +58,7 @@ def require_name(name: str, region: str) -> None:
 def parse_parameters(texts: list[str]) -> dict[str, str]:
     """The parameters of arguments such as `RetentionDays=30`. Raises StackError for one that the template lacks."""
     given = dict(text.partition("=")[::2] for text in texts)
-    known = read()["Parameters"]
+    known = template_defaults()
     if unknown := [name for name in given if name not in known]:
         raise StackError(f"The template has no parameter {', '.join(unknown)}. It has {', '.join(known)}.")
     return given
@@ -123,8 +136,7 @@ def deploy(settings: Settings, name: str, given: dict[str, str], session: Any) -
     deployed = stack_parameters(cloudformation, name)
     quota = session.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     parameters = chosen_parameters(given, deployed, quota)
-    defaults = {key: str(spec["Default"]) for key, spec in read()["Parameters"].items()}
-    effective = defaults | (deployed or {}) | parameters
+    effective = template_defaults() | (deployed or {}) | parameters
     print(capacity_report(effective, quota), flush=True)
     argv = [str(settings.tools.parent / "sam"), "deploy", "--stack-name", name, "--region", region]
     if parameters:

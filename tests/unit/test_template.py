@@ -75,6 +75,8 @@ def test_parameters_that_need_others_are_refused_without_them() -> None:
         "BrokerUrl": {"BrokerArn", "BrokerSecretArn", "CacheUrl"},
         "CacheUrl": {"BrokerUrl"},
         "SubnetIds": {"SecurityGroupIds", "BrokerUrl"},
+        "AvailabilityZoneA": {"AvailabilityZoneB"},
+        "AvailabilityZoneB": {"AvailabilityZoneA"},
     }
 
 
@@ -116,7 +118,7 @@ def test_every_function_has_a_log_group_that_deletes_old_lines(template: Templat
 
     assert {group["LogGroupName"] for group in groups} == {
         f"/aws/lambda/{spec['FunctionName']}" for spec in template.functions.values()
-    }
+    } | {"/aws/vendedlogs/darkroom-access"}
     assert all(group["RetentionInDays"] for group in groups)
 
 
