@@ -115,3 +115,10 @@ def test_access_log_has_one_json_object_per_request(template: Template) -> None:
 
     assert "\n" not in written
     assert {"ip", "method", "path", "status", "latency_ms"} <= set(re.findall(r'"(\w+)":', written))
+
+
+def test_environment_from_a_mapping_is_text(template: Template) -> None:
+    # Lambda's API takes only text. CloudFormation converts a number, but the emulator's functions do not start.
+    for name, value in template.raw["Globals"]["Function"]["Environment"]["Variables"].items():
+        if isinstance(value, dict) and "Fn::FindInMap" in value:
+            assert isinstance(template.function_defaults["Environment"]["Variables"][name], str), name
