@@ -297,7 +297,7 @@ def test_hours_for_which_the_cache_holds_ended_jobs_are_passed_on_in_seconds() -
         Template(CacheEndedHours=each).function_defaults["Environment"]["Variables"]["DARKROOM_CACHE_ENDED_S"]
         for each in hours
     ]
-    assert seconds == [int(each) * 3600 for each in hours]
+    assert seconds == [str(int(each) * 3600) for each in hours]
 
 
 def lifecycle(template: Template) -> dict[str, int]:
