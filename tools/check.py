@@ -91,7 +91,9 @@ class Checks:
         rules = ["--append-rules", "cfn_lint_serverless.rules", "--include-checks", "I", "--include-experimental"]
         self._step("cfn-lint", [str(linters / "cfn-lint"), *rules, "--template", "template.yaml"])
         resolved = str(self._settings.home / "template.json")
-        self._step("resolve template", [self._python, "-m", "tools.resolve_template", resolved], PYTHONPATH=self._path)
+        self._step(
+            "resolve template", [self._python, "-m", "tests.support.resolved_template", resolved], PYTHONPATH=self._path
+        )
         self._step("checkov", [str(linters / "checkov"), "--config-file", ".checkov.yaml", "--file", resolved])
 
     def format(self) -> None:
