@@ -33,6 +33,9 @@ EMULATORS = ("ministack", "localstack")
 RUNNERS = ("auto", "native", "compose")
 SCRATCHES = ("auto", "disk")
 
+#: The directory of the recorded calls of test stacks, in `Settings.home`: one file per stack.
+CALLS = "calls"
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -74,6 +77,8 @@ class Settings:
     in_flight: int
     #: The token of LocalStack; empty for MiniStack.
     auth_token: str
+    #: The file to which MiniStack appends each AWS call of a function; empty to record none.
+    record_calls: str
     root: Path = ROOT
 
     @property
@@ -153,6 +158,7 @@ class Settings:
             "DARKROOM_RUNNER": self.runner,
             "DARKROOM_SCRATCH": self.scratch,
             "DARKROOM_IN_FLIGHT": str(self.in_flight),
+            "DARKROOM_RECORD_CALLS": self.record_calls,
         }
 
 
@@ -170,6 +176,7 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
         scratch=_choice(environ, "DARKROOM_SCRATCH", SCRATCHES, problems),
         in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
         auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
+        record_calls=environ.get("DARKROOM_RECORD_CALLS", ""),
     )
     if settings.emulator == "localstack" and not settings.auth_token:
         problems.append("DARKROOM_EMULATOR=localstack needs your token in LOCALSTACK_AUTH_TOKEN")
