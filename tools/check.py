@@ -24,7 +24,7 @@ from types import FrameType
 
 from localstack import stack
 from localstack.errors import StackError
-from localstack.services import native
+from localstack.services import memory, native
 from localstack.services.environments import install_tools, require_python
 from localstack.settings import CALLS, REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 from tools import coverage, environments
@@ -278,6 +278,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = load() if arguments.action == "bench" else recorded(load(stack=TEST_STACK))
+        if arguments.action == "all":
+            memory.require(settings, memory.TESTS_BYTES, "make test")
         prepare(settings, arguments.action)
         checks = Checks(settings, options)
         try:

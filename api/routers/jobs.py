@@ -37,7 +37,7 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.jobs import ledger, lifecycle
+from darkroom.jobs import acceptance, ledger, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import views
 from darkroom.timestamps import utc_now
@@ -195,12 +195,9 @@ async def cancel_job(job_id: JobIdInPath) -> Response:
     view = job_lookup.find_job_view(job_id)
     if view.status.terminal:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
-    job = view.job
-    if view.awaits_upload:
-        # The job is not in the ledger until its upload has arrived.
-        ledger.write_job(job)
-        views.create(job)
-    final = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
+    canceled = lifecycle.canceled_result(view.job, attempt=view.attempt)
+    # A job is not in the ledger until its upload has arrived.
+    final = acceptance.accept_ended(view.job, canceled) if view.awaits_upload else _end(view.job, canceled)
     if final.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {final.status} already.")
     return json_response(job_details(views.with_result(view, final)))
@@ -248,5 +245,5 @@ async def retry_job(job_id: JobIdInPath, request: Request, traceparent: Tracepar
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = views.from_ledger(job, None) if lifecycle.accept(job) else job_lookup.find_job_view(job.job_id)
+    view = views.from_ledger(job, None) if acceptance.accept(job) else job_lookup.find_job_view(job.job_id)
     return json_response(job_details(view), 202, location=job_responses.status_url(job.job_id))

@@ -32,7 +32,7 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.jobs import uploads
+from darkroom.jobs import open_index, uploads
 from darkroom.media.sniff import HEAD_BYTES
 from darkroom.media.types import is_supported_type
 from darkroom.services import s3
@@ -131,6 +131,8 @@ async def create_upload(
     files.expect_file(
         file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}, expires_s=expires_s
     )
+    if jobs:
+        open_index.add_upload(DEFAULT_TENANT, file_id)
     for job in jobs:
         views.await_upload(job.to_job(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent), expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)

@@ -6,6 +6,7 @@ audit notices its absence.
 
 from pathlib import Path
 
+from localstack.aws import layer_store
 from localstack.services import native
 from localstack.services.processes import MARK
 from localstack.settings import CALLS, ROOT
@@ -16,16 +17,16 @@ NAME = "darkroom-chaos"
 
 _DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
 _CLAIM = "layers/core/darkroom/services/redis/scripts/claim_job.lua"
-_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slot.lua"
+_ACQUIRE = "layers/core/darkroom/services/redis/scripts/acquire_slots.lua"
 
 #: Shorter delays, time limits and leases.
 SHORT_DELAYS = (
     Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
     Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
-    Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
-    Change("functions/sweep/app.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
-    Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 600"),
+    Change("functions/sweep/reconciling.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
+    Change("functions/sweep/missed_uploads.py", r"^EVENT_WITHIN_S = 60$", "EVENT_WITHIN_S = 5"),
+    Change("functions/sweep/recovery.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
     Change("template.yaml", r"\bTimeoutS: 120\b", "TimeoutS: 40"),
     Change("template.yaml", r"\bTimeoutS: 900\b", "TimeoutS: 60"),
 )
@@ -37,13 +38,11 @@ GUARDS = {
         Change(_CLAIM, r"^if status == 'running' then return \{'leased'\} end$", ""),
         Change(_CLAIM, r"^if TERMINAL\[status\] then$", "if false then"),
         Change(_CLAIM, r"^if attempt <= tonumber\(last_attempt\) then$", "if false then"),
-        Change(_ACQUIRE, r"^  if TERMINAL\[status\] then return 'ended' end$", ""),
-        Change(_ACQUIRE, r"^  if status == 'running' or .*$", ""),
+        Change(_ACQUIRE, r"^    if TERMINAL\[status\] then return 'ended' end$", ""),
+        Change(_ACQUIRE, r"^    if status == 'running' or .*$", ""),
     ),
-    "sweep": (Change("functions/sweep/app.py", r"^    while batch := open_jobs\.due\(.*$", "    while batch := []:"),),
-    "cleanup": (
-        Change("functions/sweep/app.py", r"^    for job_id in open_jobs\.due_for_cleanup.*$", "    for job_id in []:"),
-    ),
+    "sweep": (Change("functions/sweep/recovery.py", r"^        batch = open_jobs\.due\(.*$", "        batch = []"),),
+    "cleanup": (Change("functions/sweep/leftovers.py", r"open_jobs\.due_for_cleanup\(CLEANED_AT_ONCE\)", "[]"),),
 }
 
 
@@ -97,8 +96,8 @@ class Deployment(CopiedStack):
         return found
 
     def ffmpeg_processes(self) -> list[int]:
-        """FFmpeg processes of this stack's functions, known by the directory into which workers unpack layers."""
-        layers = Path(self.service(native.EMULATOR).environment["TMPDIR"])
+        """FFmpeg processes of this stack's functions, known by the directory of the layers of this stack's sources."""
+        layers = layer_store.directory(self.settings)
         return [
             pid
             for pid, program in proc.executables().items()

@@ -20,7 +20,7 @@ from darkroom import config, ids
 from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import events, ledger, lifecycle, uploads, worker
+from darkroom.jobs import acceptance, events, ledger, lifecycle, uploads, worker
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import keys, slots, views
@@ -34,6 +34,7 @@ from functions.sweep import app as sweep
 from localstack.aws import rmq_event
 from tests.integration.conftest import PNG
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
+from tests.support.broker import open_connection
 from tests.support.lambda_context import LambdaContext
 
 HOUR_MS = 3_600_000
@@ -144,7 +145,7 @@ class Simulation:
 
     def accept(self, job: Job) -> bool:
         """The API accepts a job. Returns whether the client got a response."""
-        return self.run_process(lambda: lifecycle.accept(job))
+        return self.run_process(lambda: acceptance.accept(job))
 
     def report_upload(self, file_id: str) -> bool:
         """S3 sends the event of an upload, once."""
@@ -331,7 +332,7 @@ def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
 
 @lru_cache(maxsize=1)
 def _connection() -> Any:
-    return rabbitmq._open()
+    return open_connection()
 
 
 @lru_cache(maxsize=1)

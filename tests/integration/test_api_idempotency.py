@@ -10,7 +10,7 @@ from api import idempotency
 from darkroom import config, ids
 from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.jobs import acceptance, ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import keys, leases
 from darkroom.services.redis.client import redis_client
@@ -203,7 +203,7 @@ def test_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_of
 def test_queued_job_shows_its_position_in_the_queue(make_job: MakeJob) -> None:
     jobs = [make_job(job_id=ids.new_id(at_ms=1_800_000_000_000 + number)) for number in range(3)]
     for job in jobs:
-        lifecycle.accept(job)
+        acceptance.accept(job)
 
     def position(job: Job) -> Any:
         return call("GET", f"/jobs/{job.job_id}").json["queue_position"]

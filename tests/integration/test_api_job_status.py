@@ -11,11 +11,12 @@ from darkroom import ids
 from darkroom.contracts.jobs import Failure, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger
-from darkroom.services.redis import leases, slots
+from darkroom.services.redis import leases
 from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, start
 from tests.integration.conftest import NOWHERE, BreakService, Upload, forget_connections, view_of
+from tests.integration.redis_jobs import acquire
 from tests.support.gateway import call
 
 CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
@@ -45,7 +46,7 @@ def test_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload)
     leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, due_in_s=1)
     leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
     time.sleep(0.3)
-    leases.report_progress(job_id, "b", 0.25, 7.5)
+    leases.report_progress(accepted(job_id), "b", 0.25, 7.5, attempt=2, lease_ms=1000)
 
     shown = call("GET", f"/jobs/{job_id}").json
 
@@ -157,7 +158,7 @@ def test_result_that_is_missing_in_redis_is_shown_and_restored(
 
 def test_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    slots.acquire(job_id, Operation.RESIZE, 1, limit=1)
+    acquire(view_of(job_id).job)
     leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
     result = JobResult(
         job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", uploaded_at=utc_now(), finished_at=utc_now()

@@ -12,7 +12,7 @@ from darkroom import ids
 from darkroom.contracts.jobs import MAX_ATTEMPTS, Job, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle, source, uploads, worker
+from darkroom.jobs import acceptance, ledger, lifecycle, source, uploads, worker
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import slots, views
@@ -27,6 +27,7 @@ from tests.integration.conftest import (
     result_of,
     view_of,
 )
+from tests.integration.redis_jobs import acquire
 from tests.support.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
@@ -37,7 +38,7 @@ Operate = Callable[[Task, Any], list[Rendition]]
 @pytest.fixture
 def accepted(make_job: MakeJob, upload: Upload) -> Job:
     job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
-    lifecycle.accept(job)
+    acceptance.accept(job)
     return job
 
 
@@ -229,7 +230,7 @@ def test_ended_job_whose_view_was_lost_is_not_run_again(accepted: Job) -> None:
 
 def test_message_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:
     job = make_job()
-    slots.acquire(job.job_id, job.operation, 1, limit=1)
+    acquire(job)
 
     assert run(job) == "missing"
 
@@ -282,7 +283,7 @@ def test_file_that_cannot_be_processed_fails_the_job_before_the_operation_runs(
         raise AssertionError("the operation ran")
 
     job = make_job(file_id=upload(content, media_type or "application/octet-stream"))
-    lifecycle.accept(job)
+    acceptance.accept(job)
 
     assert run(job, never) == "failed"
     assert failure_code_of(job.job_id) == code
@@ -290,7 +291,7 @@ def test_file_that_cannot_be_processed_fails_the_job_before_the_operation_runs(
 
 def test_missing_file_fails_the_job(make_job: MakeJob) -> None:
     job = make_job(file_id=ids.new_id())
-    lifecycle.accept(job)
+    acceptance.accept(job)
 
     assert run(job) == "failed"
     assert failure_code_of(job.job_id) == "file_not_found"
@@ -309,7 +310,7 @@ def test_large_source_is_read_through_a_link_and_a_small_one_from_disk(
     assert Path(locations[0]).name.startswith("source-")
 
     second = accepted.model_copy(update={"job_id": ids.new_id()})
-    lifecycle.accept(second)
+    acceptance.accept(second)
     monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
     run(second, locate)
     assert locations[1].startswith(aws.client("s3").meta.endpoint_url)

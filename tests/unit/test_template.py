@@ -282,6 +282,7 @@ def test_objects_of_every_prefix_expire() -> None:
             uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
             ledger.LEDGER_PREFIX: int(retention) + 1,
+            "open/": int(retention) + 1,
             "work/": 1,
         }
 

@@ -67,6 +67,11 @@ def settings() -> Settings:
     return load(os.environ)
 
 
+def has_own_endpoint(service: str) -> bool:
+    """Whether the environment names an endpoint for `service` (such as `s3`) instead of AWS' own, as emulators do."""
+    return any(os.environ.get(name) for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"))
+
+
 def layer_folders(kind: str) -> list[Path]:
     """Folders where layers may have their files of one kind (`bin`, `fonts`), in order of precedence.
 

@@ -16,8 +16,8 @@ OPEN_JOBS = "darkroom:open"
 #: Bounded: a job leaves it when it is cleaned up.
 CLEANUPS = "darkroom:cleanups"
 
-#: String: the job up to which the views were reconciled with the ledger.
-CURSOR = "darkroom:cursor"
+#: Longest time, in seconds, for which sweep remembers that it looked up an entry of the open index.
+LOOKUP_TTL_S = _DAY_S
 
 #: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
@@ -50,8 +50,13 @@ def queued_jobs_of(operation: Operation) -> str:
 
 
 def slots_of(operation: Operation) -> str:
-    """Sorted set: the jobs that hold one of an operation's slots, by the time at which it expires; see SLOTS_TTL_S."""
+    """Sorted set: the attempts that hold a slot of an operation, by the time at which it expires; see SLOTS_TTL_S."""
     return f"darkroom:inflight:{operation}"
+
+
+def slot_of(job_id: str, attempt: int) -> str:
+    """The member of `slots_of` for one attempt of a job; `slot_of` in `scripts/shared/free_slot.lua` makes the same."""
+    return f"{job_id}:{attempt}"
 
 
 def freed_slots_of(operation: Operation) -> str:
@@ -67,6 +72,16 @@ def file_of(file_id: str) -> str:
 def ingestion_of(file_id: str) -> str:
     """String: marks an upload as ingested. Expires after `ingestion_ttl_s`."""
     return f"darkroom:ingested:{file_id}"
+
+
+def cursor_of(kind: str) -> str:
+    """String: how far sweep has read the open index of one kind, as `<cycle> <position>`. One per kind."""
+    return f"darkroom:cursor:{kind}"
+
+
+def lookup_of(identifier: str, written_s: int) -> str:
+    """String: marks an entry of the open index, written at a certain time, as looked up. See LOOKUP_TTL_S."""
+    return f"darkroom:lookup:{identifier}:{written_s}"
 
 
 def retention_s() -> int:

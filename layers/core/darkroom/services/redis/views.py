@@ -11,8 +11,9 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import InternalError
 from darkroom.log import logger
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import Argument, run_script
+from darkroom.timeouts import current_timeouts
 from darkroom.timestamps import epoch_ms
 
 
@@ -27,11 +28,15 @@ class TimelineEvent:
 
 @dataclass(frozen=True)
 class View:
-    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second."""
+    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second.
+
+    `failed_attempts` are those that count, so without those that an outage ended.
+    """
 
     status: Status
     attempt: int
     job: Job
+    failed_attempts: int = 0
     awaits_upload: bool = False
     progress: float = 0.0
     published_ms: int = 0
@@ -148,6 +153,7 @@ def _parse(fields: dict[str, str]) -> View | None:
             status=Status(fields["status"]),
             attempt=int(fields.get("attempt", 0)),
             job=Job.model_validate_json(fields["job"]),
+            failed_attempts=int(fields.get("failed_attempts", 0)),
             awaits_upload="awaits_upload" in fields,
             progress=float(fields.get("progress", 0)),
             published_ms=int(fields.get("published_ms", 0)),
@@ -209,7 +215,7 @@ def wait_for_end(job_id: str, timeout_s: float) -> View | None:
     deadline = time.monotonic() + timeout_s
     with map_redis_errors(), redis_client().pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
         channel.subscribe(keys.end_channel_of(job_id))
-        channel.get_message(timeout=SOCKET_TIMEOUT_S)
+        channel.get_message(timeout=current_timeouts().cache_s)
         while True:
             view = fetch(job_id)
             remaining_s = deadline - time.monotonic()
