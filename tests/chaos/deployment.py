@@ -9,6 +9,7 @@ from pathlib import Path
 from localstack.aws import layer_store
 from localstack.services import native
 from localstack.services.processes import MARK
+from localstack.settings import CALLS, ROOT
 from tests.support import proc
 from tests.support.copied_stack import Change, CopiedStack
 
@@ -50,7 +51,14 @@ class Deployment(CopiedStack):
 
     def __init__(self, *, quick: bool, removed_guard: str | None, port: int) -> None:
         self._changes = (SHORT_DELAYS if quick else ()) + (GUARDS[removed_guard] if removed_guard else ())
-        super().__init__(NAME, port, self._change, {"DARKROOM_IN_FLIGHT": "2"})
+        self._calls = ROOT / ".darkroom" / CALLS / f"{NAME}.jsonl"
+        environment = {"DARKROOM_IN_FLIGHT": "2", "DARKROOM_RECORD_CALLS": str(self._calls)}
+        super().__init__(NAME, port, self._change, environment)
+
+    def up(self) -> None:
+        """Starts the stack, with a new recording of its AWS calls."""
+        self._calls.unlink(missing_ok=True)
+        super().up()
 
     def _change(self, sources: Path) -> None:
         for change in self._changes:
