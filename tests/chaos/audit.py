@@ -17,11 +17,15 @@ from botocore.client import BaseClient
 from PIL import Image
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER
-from tests.chaos.clients import TERMINAL, Clients
 from tests.chaos.deployment import Deployment
+from tests.chaos.tracking import TERMINAL, Tracker
 
 #: Redis keys of jobs that still need work. At the end, all must be empty.
 OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
+
+#: What the ledger lists as open, so that nobody has to search for it.
+INDEX_PREFIX = "open/"
+OPEN_JOBS_PREFIX = "open/jobs/"
 
 #: The result of each accepted job, by job id; None without one.
 Ledger = dict[str, dict[str, Any] | None]
@@ -44,6 +48,19 @@ class Audit:
         """Whether the ledger has a job without a result."""
         names = {tuple(key.split("/")[1:]) for key in self.keys("ledger/")}
         return any((job_id, "result.json") not in names for job_id, name in names if name == "job.json")
+
+    def unindexed(self) -> list[str]:
+        """Open jobs that are not in the index of open jobs."""
+        names: dict[str, set[str]] = defaultdict(set)
+        for key in self.keys("ledger/"):
+            _, job_id, name = key.split("/")
+            names[job_id].add(name)
+        open_jobs = {job_id for job_id, found in names.items() if found == {"job.json"}}
+        indexed = {key.rpartition("/")[2] for key in self.keys(OPEN_JOBS_PREFIX)}
+        return [job_id for job_id in open_jobs - indexed if not self._exists(f"ledger/{job_id}/result.json")]
+
+    def _exists(self, key: str) -> bool:
+        return key in self.keys(key)
 
     def double_results(self) -> list[str]:
         """Jobs whose `result.json` was written more than once, or deleted. The bucket keeps every version."""
@@ -111,8 +128,9 @@ class Audit:
         return [key for key in self.keys("processed/") if key not in named]
 
     def leftovers(self) -> list[str]:
-        """Members of Redis keys, messages in RabbitMQ and FFmpeg processes that are left."""
-        problems = [f"FFmpeg runs as process {pid}" for pid in self._deployment.ffmpeg_processes()]
+        """What is left in Redis, RabbitMQ and the index of open jobs, and FFmpeg processes."""
+        problems = [f"the ledger has {key}" for key in self.keys(INDEX_PREFIX)]
+        problems += [f"FFmpeg runs as process {pid}" for pid in self._deployment.ffmpeg_processes()]
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
             for pattern in OPEN_KEYS:
                 for key in cache.scan_iter(f"darkroom:{pattern}", count=1000):
@@ -135,23 +153,24 @@ class Audit:
             for member in cache.zrange("darkroom:cleanups", 0, -1):
                 cache.zadd("darkroom:cleanups", {member: 0}, xx=True)
 
-    def compare_with_api(self, clients: Clients, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
+    def compare_with_api(self, tracker: Tracker, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
         """Jobs that are lost, jobs that are stuck, and jobs whose status differs between the API and the ledger."""
         lost, stuck, different = [], [], []
         with httpx.Client(base_url=self._deployment.settings.api_url, timeout=40) as http:
-            for job in clients.jobs.values():
+            for job in tracker.all_jobs():
                 response = http.get(f"/jobs/{job.job_id}")
                 if response.status_code == 404 or job.job_id not in ledger:
                     lost.append(f"{job.job_id} ({job.kind}): {response.status_code} {response.text[:120]}")
                 elif response.status_code != 200:
                     different.append(f"GET /jobs/{job.job_id} returns {response.status_code} {response.text[:120]}")
                 else:
-                    status, result = response.json()["status"], ledger[job.job_id]
+                    job.document = response.json()
+                    status, result = job.document["status"], ledger[job.job_id]
                     if status not in TERMINAL or result is None:
                         stuck.append(f"{job.job_id} ({job.kind}) is {status}")
                     elif status != result["status"]:
                         different.append(f"{job.job_id} is {status} in the API, {result['status']} in the ledger")
-        unknown = set(ledger) - set(clients.jobs)
+        unknown = set(ledger) - set(tracker.jobs)
         stuck += [f"{job_id}, which no client knows" for job_id in unknown if ledger[job_id] is None]
         return lost, stuck, different
 
