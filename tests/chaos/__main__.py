@@ -23,9 +23,9 @@ from tests.chaos.mutations import MUTATIONS
 from tests.chaos.relays import Relays
 from tests.chaos.report import Report
 
-#: Jobs per fault, and the smallest number of faults: enough for each kind once.
+#: Jobs per fault, and the smallest number of faults: some of each subject. From 600 jobs on, every kind happens.
 _JOBS_PER_FAULT = 16
-_LEAST_FAULTS = 36
+_LEAST_FAULTS = 20
 
 #: From this many jobs on, hangs last longer than every time-out as shipped.
 _LONG_RUN_JOBS = 500

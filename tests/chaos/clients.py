@@ -226,6 +226,8 @@ class Clients:
                     for job in form.created["jobs"]:
                         self.tracker.track(TrackedJob(job["job_id"], kind, job["operation"], time.time()))
                     return
+                if response.status_code == 403 and time.time() > form.expires_at:
+                    raise GaveUpError
             time.sleep(0.5)
         raise GaveUpError
 

@@ -5,7 +5,6 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from botocore.config import Config
@@ -108,9 +107,7 @@ class Experiment:
         while len(faults) < count and (submitting.is_alive() or tracker.open_jobs()):
             self._clients.allowed_share = (len(faults) + 1) / count
             time.sleep(self._random.uniform(0.3, 1.7) * self._plan.pause_s)
-            if not order:
-                order = list(self._faults.kinds)
-                self._random.shuffle(order)
+            order = order or self._faults.shuffled(self._random)
             fault = self._faults.inject(order.pop())
             if fault is not None:
                 faults.append(fault)
@@ -152,7 +149,7 @@ class Experiment:
         result.jobs = Counter(job.kind for job in clients.tracker.all_jobs())
         result.results = Counter(_outcome(entry) for entry in ledger.values() if entry)
         result.attempts = Counter(entry["attempt"] for entry in ledger.values() if entry)
-        result.recovery_s = self._recovery_s(ledger)
+        result.recovery_s = self._recovery_s()
         result.traffic = clients.traffic.summary()
         missed = set(self._faults.kinds) - {fault.kind for fault in result.faults}
         if len(result.faults) >= len(self._faults.kinds):
@@ -205,14 +202,10 @@ class Experiment:
         )
         return "" if excused else exchange.problem
 
-    def _recovery_s(self, ledger: Ledger) -> dict[str, float]:
+    def _recovery_s(self) -> dict[str, float]:
         """By kind of fault: the longest time from the start of a fault to the end of a job that was open during it."""
         longest: dict[str, float] = {}
-        spans = [
-            (job.accepted_at, datetime.fromisoformat(entry["finished_at"]).timestamp())
-            for job in self._clients.tracker.all_jobs()
-            if (entry := ledger.get(job.job_id))
-        ]
+        spans = [(job.accepted_at, job.ended_at) for job in self._clients.tracker.all_jobs() if job.ended_at]
         for fault in self.report.faults:
             times = [end - fault.started for start, end in spans if start < fault.ended and end > fault.started]
             longest[fault.kind] = max([longest.get(fault.kind, 0.0), *times])

@@ -15,6 +15,9 @@ _INACCURACY_S = 0.3
 #: Seconds within which settle ends the attempt of a worker that was killed, without waiting for its lease.
 NOTICED_WITHIN_S = 20.0
 
+#: Seconds for which a fault still explains what happens: sweep publishes messages again that the broker lost.
+_SLACK_S = 20.0
+
 _KILL = "running worker killed"
 
 
@@ -50,4 +53,4 @@ def _events(document: dict[str, Any]) -> Iterator[tuple[float, str, int]]:
 
 
 def _affected(faults: Sequence[InjectedFault], start: float, end: float, *what: str) -> bool:
-    return any(fault.overlaps(start, end) and fault.affects & set(what) for fault in faults)
+    return any(fault.overlaps(start, end, slack_s=_SLACK_S) and fault.affects & set(what) for fault in faults)

@@ -1,6 +1,8 @@
 """Injects faults of every kind, one at a time."""
 
+import random
 import time
+from itertools import zip_longest
 
 from tests.chaos.faults.hangs import Hangs
 from tests.chaos.faults.kills import Kills
@@ -17,7 +19,8 @@ class Faults:
     def __init__(self, context: Context, only: tuple[str, ...] = ()) -> None:
         self._repeats = Repeats(context)
         groups = (Kills(context), Hangs(context), Limits(context), Links(context), Refusals(context), self._repeats)
-        known = {name: kind for group in groups for name, kind in group.kinds().items()}
+        self._groups = [group.kinds() for group in groups]
+        known = {name: kind for kinds in self._groups for name, kind in kinds.items()}
         unknown = [part for part in only if not any(part in name for name in known)]
         if unknown:
             raise ValueError(f"no kind of fault contains {unknown}; there are: {', '.join(known)}")
@@ -29,6 +32,14 @@ class Faults:
     def prepare(self) -> None:
         """What some faults need from before the run."""
         self._repeats.prepare()
+
+    def shuffled(self, randomness: random.Random) -> list[str]:
+        """Every kind once. Taken from the end, a part of them has kinds of all subjects."""
+        groups = [[name for name in kinds if name in self.kinds] for kinds in self._groups]
+        for group in groups:
+            randomness.shuffle(group)
+        turns = zip_longest(*(group for group in groups if group))
+        return [name for turn in turns for name in turn if name is not None][::-1]
 
     def inject(self, name: str) -> InjectedFault | None:
         """Causes one fault. Returns None when there was nothing that it could affect."""

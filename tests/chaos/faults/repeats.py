@@ -12,7 +12,7 @@ import pika
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER
 from tests.chaos.clients import Form, GaveUpError
-from tests.chaos.faults.kinds import BROKER, CACHE, MESSAGES, STORAGE, Context, Kind, kind
+from tests.chaos.faults.kinds import BROKER, CACHE, CLOCK, MESSAGES, STORAGE, Context, Kind, kind
 from tests.chaos.faults.refusals import SLOW_DOWN
 from tests.chaos.relays import Refusal
 from tests.chaos.tracking import TrackedJob
@@ -25,6 +25,9 @@ _REORDERED = 10
 
 #: Passes of sweep at the same time, and how often.
 _SWEEPS, _ROUNDS = 3, 2
+
+#: How old an id is that was reserved long ago: longer than a form as shipped is valid.
+_HOURS_S = 7200
 
 _NO_JOB_ACCEPTED = Refusal(SLOW_DOWN, applies=lambda method, path: method == "PUT" and path.endswith("/job.json"))
 
@@ -44,12 +47,10 @@ class Repeats:
         self._context = context
         self._deployment = context.deployment
         #: Kept from early in the run, because what is old is what is forgotten.
-        self._forms: list[Form] = []
         self._requests: list[ReservedRequest] = []
 
     def prepare(self) -> None:
-        """Keeps a form and a reserved request for later. Nothing else may run yet."""
-        self._keep_form()
+        """Keeps a reserved request for later. Nothing else may run yet."""
         self._reserve_key()
 
     def kinds(self) -> dict[str, Kind]:
@@ -57,7 +58,7 @@ class Repeats:
         return {
             "messages repeated and reordered": kind(self._repeat_messages, MESSAGES),
             "upload events repeated and reordered": kind(self._repeat_events),
-            "upload events lost": kind(self._lose_events),
+            "upload events lost": kind(self._lose_events, CLOCK),
             "several sweeps at once": kind(self._sweep_at_once),
             "key used again without RabbitMQ and Redis": kind(self._use_key_again, BROKER, CACHE, STORAGE),
         }
@@ -115,29 +116,31 @@ class Repeats:
         return bool(events)
 
     def _lose_events(self) -> bool:
-        """S3 reports no upload. One of them uses an old form: a large file can take longer than its form is valid."""
+        """S3 reports no upload, among them one whose id is old: a large file can take longer than its form is valid."""
         s3, bucket = self._context.s3, self._deployment.bucket
         kept = s3.get_bucket_notification_configuration(Bucket=bucket)
         kept.pop("ResponseMetadata", None)
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
         try:
-            if self._forms:
-                self._context.clients.post_form(self._forms.pop(0), self._context.prober.image(), "late")
+            self._context.clients.post_form(self._old_form(), self._context.prober.image(), "late")
             time.sleep(self._context.brief_s())
         except GaveUpError:
             pass  # the form was not posted, so no job was accepted
         finally:
             s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=kept)
-        self._keep_form()
         return True
 
-    def _keep_form(self) -> None:
-        jobs = [{"operation": "resize", "params": {"width": 40}}]
-        with self._context.clients.connect() as http:
-            try:
-                self._forms.append(self._context.clients.request_form(http, jobs))
-            except GaveUpError:
-                return
+    def _old_form(self) -> Form:
+        """A form that is valid although its file was requested hours ago, as if its upload had taken that long.
+
+        The clock of the functions is behind while the form is made, but not the clock that signs it.
+        """
+        self._deployment.shift_clock(-_HOURS_S)
+        try:
+            with self._context.clients.connect() as http:
+                return self._context.clients.request_form(http, [{"operation": "resize", "params": {"width": 40}}])
+        finally:
+            self._deployment.shift_clock(0)
 
     def _sweep_at_once(self) -> bool:
         """Several passes of sweep at the same time, as when a scheduled pass is late."""
@@ -153,9 +156,10 @@ class Repeats:
         self._context.functions.invoke(FunctionName=f"{self._deployment.name}-sweep", Payload=b"{}")
 
     def _reserve_key(self) -> None:
-        """A request for a job that stores its idempotency key and is then refused, because S3 fails."""
+        """A request for a job that stored its idempotency key hours ago, and was then refused because S3 failed."""
         clients, storage = self._context.clients, self._context.relays.storage
         key = uuid.uuid4().hex
+        self._deployment.shift_clock(-_HOURS_S)
         with clients.connect() as http:
             try:
                 file_id = clients.upload(http, "old.png", self._context.prober.image(), "image/png")
@@ -166,6 +170,7 @@ class Repeats:
                 return
             finally:
                 storage.refusal = None
+                self._deployment.shift_clock(0)
         if response.status_code == 503:
             self._requests.append(ReservedRequest(body, key))
 
