@@ -23,7 +23,7 @@ from types import FrameType
 
 from localstack import stack
 from localstack.errors import StackError
-from localstack.services import native
+from localstack.services import memory, native
 from localstack.services.environments import install_tools, require_python
 from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 from tools import coverage, environments
@@ -81,12 +81,18 @@ class Checks:
         self.coverage()
 
     def lint(self) -> None:
-        """Checks style, types and the template."""
+        """Checks style, types and the template. Exceptions are in template.yaml and .checkov.yaml, with reasons."""
         self._step("ruff check", [str(self._bin / "ruff"), "check", "."])
         self._step("ruff format", [str(self._bin / "ruff"), "format", "--check", "."])
         self._step("mypy", [str(self._bin / "mypy")])
         sam = str(self._settings.tools.parent / "sam")
         self._step("sam validate", [sam, "validate", "--lint", "--template-file", "template.yaml", "--region", REGION])
+        linters = environments.linters(self._settings).parent
+        rules = ["--append-rules", "cfn_lint_serverless.rules", "--include-checks", "I", "--include-experimental"]
+        self._step("cfn-lint", [str(linters / "cfn-lint"), *rules, "--template", "template.yaml"])
+        resolved = str(self._settings.home / "template.json")
+        self._step("resolve template", [self._python, "-m", "tools.resolve_template", resolved], PYTHONPATH=self._path)
+        self._step("checkov", [str(linters / "checkov"), "--config-file", ".checkov.yaml", "--file", resolved])
 
     def format(self) -> None:
         """Formats the code and applies the fixes of ruff."""
@@ -198,7 +204,8 @@ class Checks:
         self.summary.add(name, time.monotonic() - started, passed=passed)
 
 
-#: The checks by name, those that take further options, and those that need RabbitMQ and Redis.
+#: The checks by name, those that take further options, those that need RabbitMQ and Redis, and those that
+#: need the checkers of the template.
 ACTIONS: dict[str, Callable[[Checks], None]] = {
     "all": Checks.everything,
     "lint": Checks.lint,
@@ -213,6 +220,7 @@ ACTIONS: dict[str, Callable[[Checks], None]] = {
 }
 WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos"))
 WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "bench"))
+WITH_LINTERS = frozenset(("all", "lint"))
 
 
 def suite_environment(settings: Settings) -> dict[str, str]:
@@ -232,6 +240,8 @@ def suite_environment(settings: Settings) -> dict[str, str]:
 def prepare(settings: Settings, action: str) -> None:
     """Installs the missing dependencies of a check."""
     require_python()
+    if action in WITH_LINTERS:
+        environments.install_linters(settings)
     if action in WITH_SERVICES:
         stack.install(settings, environments.install_development)
     else:
@@ -257,6 +267,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = load() if arguments.action == "bench" else load(stack=TEST_STACK)
+        if arguments.action == "all":
+            memory.require(settings, memory.TESTS_BYTES, "make test")
         prepare(settings, arguments.action)
         checks = Checks(settings, options)
         try:

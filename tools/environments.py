@@ -16,9 +16,19 @@ def baseline(settings: Settings) -> Path:
     return settings.home / "baseline" / "bin" / "python"
 
 
+def linters(settings: Settings) -> Path:
+    """The Python with the checkers of template.yaml."""
+    return settings.home / "linters" / "bin" / "python"
+
+
 def install_development(settings: Settings) -> None:
     """Installs the project's dependencies, pytest and the checkers."""
     ensure(development(settings).parent.parent, settings.root / "requirements-dev.txt", "the development environment")
+
+
+def install_linters(settings: Settings) -> None:
+    """Installs the checkers of template.yaml."""
+    ensure(linters(settings).parent.parent, settings.root / "requirements-lint.txt", "the checkers of the template")
 
 
 def install_baseline(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from localstack.aws import layer_store
 from localstack.services import native, readiness
 from localstack.services.processes import MARK
 from tests.chaos import shifted_clock
@@ -40,9 +41,9 @@ SHORT_DELAYS = (
     Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
     Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
-    Change("functions/sweep/app.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
-    Change("functions/sweep/app.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
-    Change("functions/sweep/app.py", r"^OVERLAP_S = .*$", "OVERLAP_S = 10"),
+    Change("functions/sweep/reconciling.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
+    Change("functions/sweep/missed_uploads.py", r"^EVENT_WITHIN_S = 60$", "EVENT_WITHIN_S = 5"),
+    Change("functions/sweep/recovery.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
     Change("template.yaml", r"\bTimeoutS: 120\b", "TimeoutS: 40"),
     Change("template.yaml", r"\bTimeoutS: 900\b", "TimeoutS: 60"),
     Change(_CONFIG, r"(link_expiry_s: .*), 3600\)$", rf"\1, {FORM_LIFE_S})"),
@@ -165,8 +166,8 @@ class Deployment(CopiedStack):
         return found
 
     def ffmpeg_processes(self) -> list[int]:
-        """FFmpeg processes of this stack's functions, known by the directory into which workers unpack layers."""
-        layers = Path(self.service(native.EMULATOR).environment["TMPDIR"])
+        """FFmpeg processes of this stack's functions, known by the directory of the layers of this stack's sources."""
+        layers = layer_store.directory(self.settings)
         return [
             pid
             for pid, program in proc.executables().items()

@@ -3,6 +3,7 @@
 The transports are patched: one method of botocore, two of redis-py, one of pika. Darkroom's own code is unchanged.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from redis.exceptions import NoScriptError
 #: Reads are not counted: a crash at a read is a crash before the next write.
 AWS_WRITES = frozenset({"PutObject", "DeleteObjects", "Invoke"})
 REDIS_READS = frozenset(
-    {"GET", "EXISTS", "HGET", "HMGET", "HGETALL", "TIME", "PING", "SUBSCRIBE"}
+    {"GET", "EXISTS", "HGET", "HMGET", "HGETALL", "MGET", "TIME", "PING", "SUBSCRIBE"}
     | {"ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZSCORE", "ZRANK"}
 )
 #: Sent by the client itself; changes no data.
@@ -43,15 +44,18 @@ class CrashInjector:
     writes: list[str] = field(default_factory=list)
     crashed_write: str = ""
     _crashed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, name: str, action: Callable[[], Any]) -> Any:
         """Makes one write, or crashes at it."""
-        if self._crashed:
-            raise ProcessCrash(f"crashed before, at {name}")  # clean-up code of a crashed process does not run
-        self.writes.append(name)
-        if len(self.writes) != self.number:
+        with self._lock:
+            if self._crashed:
+                raise ProcessCrash(f"crashed before, at {name}")  # clean-up code of a crashed process does not run
+            self.writes.append(name)
+            self._crashed = len(self.writes) == self.number
+            crashes = self._crashed
+        if not crashes:
             return action()
-        self._crashed = True
         self.crashed_write = name
         if self.when == AFTER:
             action()

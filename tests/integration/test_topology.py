@@ -10,7 +10,7 @@ import pytest
 from darkroom.contracts.operations import Operation
 from darkroom.services import rabbitmq
 from functions.topology.app import handler
-from tests.integration.conftest import on_channel
+from tests.support.broker import on_channel
 
 QUEUE = rabbitmq.queue_of(Operation.RESIZE)
 RESPONSES: list[dict[str, str]] = []

@@ -31,10 +31,14 @@ PREFIXES = {
     ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "jobs_after"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
+    ("darkroom.jobs.open_index", "add_job"): "open/jobs",
+    ("darkroom.jobs.open_index", "add_upload"): "open/uploads",
+    ("darkroom.jobs.open_index", "pages"): "open",
+    ("darkroom.jobs.open_index", "remove"): "open",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
-    ("darkroom.jobs.uploads", "uploaded_after"): "uploads",
     ("darkroom.jobs.lifecycle", "clean_up"): "processed",
     ("darkroom.jobs.source", "StoredSource"): "uploads",
+    ("functions.sweep.missed_uploads", "_has_arrived"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
     ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",
@@ -43,13 +47,21 @@ PREFIXES = {
     ("api.routers.jobs", "download_result"): "processed",
     ("api.job_responses", "download_link"): "processed",
     ("api.idempotency", "reserve_ids"): "work",
+    ("api.ledger_list", "LedgerScan"): "ledger",
 }
 
 #: The settings that name secrets, and their environment variables.
 SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn": "DARKROOM_CACHE_SECRET_ARN"}
 
 #: The callers of clients other than S3's.
-CLIENTS = {("functions.dispatch.app", "_invoke"): "lambda", ("darkroom.services.aws", "secret"): "secretsmanager"}
+CLIENTS = {
+    ("functions.dispatch.app", "_invoke"): "lambda",
+    ("darkroom.jobs.settlement", "report"): "lambda",
+    ("darkroom.services.aws", "secret"): "secretsmanager",
+}
+
+#: The functions that each caller of Lambda invokes.
+INVOKED: dict[str, set[str]] = {"functions.dispatch.app": set(Operation), "darkroom.jobs.settlement": {"settle"}}
 
 VARIANTS = {"with a new network": new_network, "on existing services": existing_services}
 
@@ -118,9 +130,14 @@ def called(function: str, template: Template) -> set[Permission]:
         for setting in users_of_secrets.get(node, set()):
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
         if CLIENTS.get(node) == "lambda":
-            prefix = "arn:aws:lambda:eu-central-1:123456789012:function:darkroom-"
-            found |= {("lambda:InvokeFunction", f"{prefix}{operation}") for operation in Operation}
+            found |= {("lambda:InvokeFunction", arn_of(name)) for name in INVOKED[node[0]]}
     return found
+
+
+def arn_of(name: str) -> str:
+    """The ARN of a function as the roles give it: by name, since only settle exists before the operations."""
+    prefix = "arn:aws:lambda:eu-central-1:123456789012:function:darkroom-"
+    return "<SettleFunction.Arn>" if name == "settle" else f"{prefix}{name}"
 
 
 def secrets_in(node: Node) -> set[str]:

@@ -282,8 +282,20 @@ def test_objects_of_every_prefix_expire() -> None:
             uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
             ledger.LEDGER_PREFIX: int(retention) + 1,
+            "open/": int(retention) + 1,
             "work/": 1,
         }
+
+
+def test_hours_for_which_the_cache_holds_ended_jobs_are_passed_on_in_seconds() -> None:
+    raw = new_network().raw
+    hours = [str(value) for value in raw["Parameters"]["CacheEndedHours"]["AllowedValues"]]
+
+    seconds = [
+        Template(CacheEndedHours=each).function_defaults["Environment"]["Variables"]["DARKROOM_CACHE_ENDED_S"]
+        for each in hours
+    ]
+    assert seconds == [int(each) * 3600 for each in hours]
 
 
 def lifecycle(template: Template) -> dict[str, int]:

@@ -30,6 +30,7 @@ DarkroomError
 ├── ServiceError                a dependency is unavailable; a retry may succeed
 │   ├── StorageUnavailableError     503  storage_unavailable
 │   ├── CacheUnavailableError       503  cache_unavailable
+│   │   └── CacheFullError              503  cache_full
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
@@ -257,6 +258,12 @@ class CacheUnavailableError(ServiceError):
     code = "cache_unavailable"
 
 
+class CacheFullError(CacheUnavailableError):
+    """The memory of the status cache is full."""
+
+    code = "cache_full"
+
+
 class BrokerUnavailableError(ServiceError):
     """The message broker is unavailable."""
 
@@ -284,7 +291,10 @@ class WorkerDiedError(ServiceError):
 
 
 #: The errors that are outages: they use no attempt of a job.
-OUTAGES = tuple(kind for kind in ServiceError.__subclasses__() if kind.outage)
+OUTAGES: tuple[type[ServiceError], ...] = (
+    *(kind for kind in ServiceError.__subclasses__() if kind.outage),
+    CacheFullError,
+)
 
 
 class ConfigurationError(DarkroomError):

@@ -1,5 +1,6 @@
 """What sweep has to do and when: open jobs that are due for a check, ended jobs that are due for clean-up."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from darkroom.contracts.operations import Operation
@@ -13,18 +14,30 @@ def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:
     return _due(keys.OPEN_JOBS, skip, limit, now_ms() if as_of_ms is None else as_of_ms)
 
 
-def postpone(job_id: str, seconds: float, *, published: bool) -> None:
-    """Makes an open job due in `seconds`. `published` records that its message was published again."""
+def postpone(job_ids: Sequence[str], seconds: float, *, published: bool) -> None:
+    """Makes open jobs due in `seconds`. `published` records that their messages were published again."""
+    if not job_ids:
+        return
     at_ms = now_ms()
-    with map_redis_errors():
-        redis_client().zadd(keys.OPEN_JOBS, {job_id: at_ms + int(seconds * 1000)}, xx=True)
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        pipe.zadd(keys.OPEN_JOBS, dict.fromkeys(job_ids, at_ms + int(seconds * 1000)), xx=True)
         if published:
-            redis_client().hset(keys.view_of(job_id), "published_ms", at_ms)
+            for job_id in job_ids:
+                pipe.hset(keys.view_of(job_id), "published_ms", at_ms)
+        pipe.execute()
 
 
 def make_queued_due_now() -> int:
     """Makes every queued job due, because the broker lost their messages. Returns how many there are."""
     return int(run_script("make_queued_due_now", [keys.OPEN_JOBS], [keys.view_of("")]))
+
+
+def oldest_queued() -> dict[Operation, str | None]:
+    """The id of the job that is queued longest, by operation; None if no job is queued."""
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        for operation in Operation:
+            pipe.zrange(keys.queued_jobs_of(operation), 0, 0)
+        return {operation: next(iter(found), None) for operation, found in zip(Operation, pipe.execute(), strict=True)}
 
 
 def forget(job_id: str) -> None:
