@@ -17,8 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from localstack.settings import ROOT
+from tests.chaos.clients import KINDS
 from tests.chaos.deployment import NAME, PORT, Deployment
-from tests.chaos.experiment import Experiment, Plan
+from tests.chaos.experiment import END_TIMEOUT_S, Experiment, Plan
 from tests.chaos.mutations import MUTATIONS
 from tests.chaos.relays import Relays
 from tests.chaos.report import Report
@@ -72,6 +73,13 @@ def main() -> int:
         help="port of the API; other services use ports up to 700 above it (default: %(default)s)",
     )
     parser.add_argument("--name", default=NAME, help="name of the stack (default: %(default)s)")
+    parser.add_argument("--kinds", default="", help=f"kinds of jobs, separated by commas, of {', '.join(KINDS)}")
+    parser.add_argument(
+        "--end-within",
+        type=float,
+        default=END_TIMEOUT_S,
+        help="seconds after the last fault within which every job must have ended (default: %(default)s)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     parser.add_argument("--summary", type=Path, help="file for the number of problems by category, as JSON")
     options = parser.parse_args()
@@ -117,8 +125,14 @@ def _plan(options: argparse.Namespace) -> Plan:
         per_s=options.per_second,
         pause_s=options.pause,
         hang_s=(float(shortest), float(longest or shortest)),
-        only=tuple(part.strip() for part in options.faults.split(",") if part.strip()),
+        end_within_s=options.end_within,
+        only=_parts(options.faults),
+        kinds=_parts(options.kinds) or tuple(KINDS),
     )
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ from tests.chaos.tracking import TERMINAL, Tracker
 OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
 
 #: What the ledger lists as open, so that nobody has to search for it.
-INDEX_PREFIX = "open/"
-OPEN_JOBS_PREFIX = "open/jobs/"
+OPEN_JOBS_PREFIX, OPEN_UPLOADS_PREFIX = "open/jobs/", "open/uploads/"
 
 #: The result of each accepted job, by job id; None without one.
 Ledger = dict[str, dict[str, Any] | None]
@@ -129,7 +128,7 @@ class Audit:
 
     def leftovers(self) -> list[str]:
         """What is left in Redis, RabbitMQ and the index of open jobs, and FFmpeg processes."""
-        problems = [f"the ledger has {key}" for key in self.keys(INDEX_PREFIX)]
+        problems = self._indexed()
         problems += [f"FFmpeg runs as process {pid}" for pid in self._deployment.ffmpeg_processes()]
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
             for pattern in OPEN_KEYS:
@@ -137,6 +136,18 @@ class Audit:
                     problems.append(f"Redis has {cache.zcard(key)} members in {key}: {cache.zrange(key, 0, 2)}")
         problems += [f"RabbitMQ has {count} messages in {queue}" for queue, count in self._depths() if count]
         return problems
+
+    def _indexed(self) -> list[str]:
+        """Entries of the index of jobs that were accepted and of uploads that have arrived. Others are awaited."""
+        jobs = {key.split("/")[1] for key in self.keys("ledger/") if key.endswith("/job.json")}
+        files = {key.rpartition("/")[2] for key in self.keys("uploads/")}
+        known = {OPEN_JOBS_PREFIX: jobs, OPEN_UPLOADS_PREFIX: files}
+        return [
+            f"the index has {key}"
+            for prefix, identifiers in known.items()
+            for key in self.keys(prefix)
+            if key.rpartition("/")[2] in identifiers
+        ]
 
     def _depths(self) -> Iterator[tuple[str, int]]:
         parameters = pika.URLParameters(self._deployment.settings.broker_url())

@@ -58,13 +58,19 @@ class Form:
 
 
 class Clients:
-    """Submits jobs. `clips` are two different videos of one media type; `form_life_s` is how long a form is valid."""
+    """Submits jobs of some of KINDS.
 
-    def __init__(self, api_url: str, seed: int, clips: tuple[bytes, bytes], form_life_s: float) -> None:
+    `clips` are two different videos of one media type; `form_life_s` is how long a form is valid.
+    """
+
+    def __init__(
+        self, api_url: str, seed: int, clips: tuple[bytes, bytes], form_life_s: float, kinds: tuple[str, ...]
+    ) -> None:
         self._api_url = api_url
         self._seed = seed
         self._clips = clips
         self._form_life_s = form_life_s
+        self._kinds = {kind: KINDS[kind] for kind in kinds}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._later: list[threading.Thread] = []
@@ -127,7 +133,7 @@ class Clients:
     # Kinds of jobs --------------------------------------------------------------------------------------------------
 
     def _submit_one(self, http: httpx.Client, randomness: random.Random) -> None:
-        kind = randomness.choices(list(KINDS), list(KINDS.values()), k=1)[0]
+        kind = randomness.choices(list(self._kinds), list(self._kinds.values()), k=1)[0]
         if kind in ("attached", "late", "reposted"):
             self._upload_with_jobs(http, randomness, kind)
             return

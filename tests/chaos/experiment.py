@@ -41,14 +41,16 @@ _FUNCTIONS = ("api", "ingest", "dispatch", "settle", "sweep")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does. `only` are parts of the names of kinds of faults; none means all kinds."""
+    """What a run does. `only` are parts of the names of kinds of faults; none means all. `kinds` are those of jobs."""
 
     jobs: int
     faults: int
     per_s: float
     pause_s: float
     hang_s: tuple[float, float]
-    only: tuple[str, ...] = ()
+    end_within_s: float
+    only: tuple[str, ...]
+    kinds: tuple[str, ...]
 
 
 class Experiment:
@@ -66,7 +68,7 @@ class Experiment:
         self._logs = create_client(deployment.settings, "logs", config)
         s3.put_bucket_versioning(Bucket=deployment.bucket, VersioningConfiguration={"Status": "Enabled"})
         self._audit = Audit(deployment, s3)
-        self._clients = Clients(deployment.settings.api_url, seed, clips, deployment.form_life_s)
+        self._clients = Clients(deployment.settings.api_url, seed, clips, deployment.form_life_s, plan.kinds)
         self._watcher = Watcher(self._clients, seed)
         prober = Prober(self._clients, random.Random(seed + 1))
         self._faults = Faults(
@@ -130,7 +132,7 @@ class Experiment:
             print(f"  sweep: {type(error).__name__}", flush=True)
 
     def _wait_until_all_ended(self) -> None:
-        deadline = time.monotonic() + END_TIMEOUT_S
+        deadline = time.monotonic() + self._plan.end_within_s
         while time.monotonic() < deadline and (self._clients.tracker.open_jobs() or self._audit.has_open_jobs()):
             time.sleep(1)
 

@@ -30,6 +30,9 @@ _CODES = {
 #: Seconds after a fault in which its effects may still show: connections are made anew, a process starts.
 SLACK_S = 20.0
 
+#: How the detail of a failed step of sweep begins.
+_STEP = "step "
+
 #: Log events per request.
 _PAGE = 10_000
 
@@ -55,7 +58,9 @@ class FailedInvocation:
         """Whether a fault at that time explains it."""
         name = self.error.rpartition(".")[2]
         needed = _OUTAGES.get(name) or _CODES.get(name)
-        if needed is None and name in ("died", ""):
+        if self.function == "sweep" and not self.detail.startswith(_STEP):
+            needed = None  # its steps fail, sweep does not
+        if name == "died":
             needed = killed(self.function)
         if name == _TIMED_OUT:
             needed = EMULATOR
@@ -136,4 +141,4 @@ def _failed_step(text: str) -> tuple[str, str] | None:
         entry = json.loads(text)
     except ValueError:
         return None
-    return str(entry.get("code", "")), f"step {entry.get('step')}: {entry.get('reason', '')}"
+    return str(entry.get("code", "")), f"{_STEP}{entry.get('step')}: {entry.get('reason', '')}"

@@ -20,6 +20,9 @@ THROTTLED = http_response(
     x_amzn_ErrorType="TooManyRequestsException",
 )
 
+#: Jobs that are started while Lambda throttles, and the seconds within which they end.
+_PROBES, ENDS_WITHIN_S = 4, 12.0
+
 #: Half of the requests that S3 refuses have taken effect.
 PARTLY_FAILING = Refusal(INTERNAL_ERROR, share=0.2, late_share=0.5)
 UPLOADS_UNREADABLE = Refusal(SLOW_DOWN, applies=lambda method, path: method == "GET" and "/uploads/" in path)
@@ -43,9 +46,7 @@ class Refusals:
             "uploads cannot be read": kind(
                 lambda: self._refuse(relays.storage, UPLOADS_UNREADABLE, self._context.hang_time_s()), STORAGE
             ),
-            "Lambda throttles half of the requests": kind(
-                lambda: self._refuse(relays.functions, HALF_THROTTLED, self._context.brief_s() + 2), FUNCTIONS
-            ),
+            "Lambda throttles half of the requests": kind(self._throttle, FUNCTIONS),
         }
 
     def _refuse(self, relay: HttpRelay, refusal: Refusal, seconds: float) -> bool:
@@ -55,6 +56,20 @@ class Refusals:
         finally:
             relay.refusal = None
         return relay.refused > before
+
+    def _throttle(self) -> bool:
+        """Jobs that are started meanwhile end meanwhile: half of the calls succeed."""
+        functions = self._context.relays.functions
+        before, functions.refusal = functions.refused, HALF_THROTTLED
+        try:
+            probes = self._context.prober.start(_PROBES)
+            left = self._context.prober.still_open(probes, ENDS_WITHIN_S)
+        finally:
+            functions.refusal = None
+        if left:
+            problem = f"Lambda throttles half of the requests: {len(left)} of {len(probes)} jobs did not end"
+            self._context.problems.append(problem)
+        return functions.refused > before
 
     def _deny_s3(self) -> bool:
         bucket = self._context.deployment.bucket
