@@ -17,7 +17,7 @@ CHECK  := $(PYTHON) -m tools.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos coverage bench deploy clean
+.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos mutations coverage bench deploy clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,9 @@ hostile: ## run the operations on thousands of damaged and malicious files; prin
 
 chaos: ## run jobs while services and functions fail at random: make chaos N=2000 SEED=7 [BREAK=fencing]
 	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
+
+mutations: ## remove one guard after the other and run chaos: each must be noticed (45 min); NAMES="fencing cursor"
+	@$(CHECK) mutations $(NAMES) $(OPTIONS)
 
 coverage: ## compare the coverage of the last unit and integration tests with the floor
 	@$(CHECK) coverage

@@ -125,6 +125,10 @@ class Checks:
         """Runs jobs while parts of the stack fail, on a stack of its own."""
         self._step("chaos", [self._python, "-m", "tests.chaos", *self._options])
 
+    def mutations(self) -> None:
+        """Removes one guard after the other from the sources, and lets chaos find that it is missing."""
+        self._step("mutations", [self._python, "-m", "tests.chaos.mutations", *self._options])
+
     def coverage(self) -> None:
         """Compares the coverage of the last unit and integration tests with the floor."""
         started = time.monotonic()
@@ -215,11 +219,12 @@ ACTIONS: dict[str, Callable[[Checks], None]] = {
     "e2e": Checks.e2e,
     "hostile": Checks.hostile,
     "chaos": Checks.chaos,
+    "mutations": Checks.mutations,
     "coverage": Checks.coverage,
     "bench": Checks.bench,
 }
-WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos"))
-WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "bench"))
+WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos", "mutations"))
+WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "mutations", "bench"))
 WITH_LINTERS = frozenset(("all", "lint"))
 
 

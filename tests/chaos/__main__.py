@@ -17,12 +17,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from localstack.settings import ROOT
-from tests.chaos.clients import KINDS
+from tests.chaos.clients import KINDS, Clip
 from tests.chaos.deployment import NAME, PORT, Deployment
 from tests.chaos.experiment import END_TIMEOUT_S, Experiment, Plan
-from tests.chaos.mutations import MUTATIONS
+from tests.chaos.guards import MUTATIONS
 from tests.chaos.relays import Relays
 from tests.chaos.report import Report
+
+#: The videos that clients upload, by the name of the clip, and their widths in pixels.
+_VIDEOS = {"video.mp4": 320, "undelayed.mp4": 64}
 
 #: Jobs per fault, and the smallest number of faults: some of each subject. From 600 jobs on, every kind happens.
 _JOBS_PER_FAULT = 16
@@ -108,8 +111,8 @@ def run(options: argparse.Namespace) -> Report:
             os.environ.setdefault("DARKROOM_BIN_DIR", str(deployment.settings.build / "FfmpegLayer" / "bin"))
             from tests.media.make_clips import clip
 
-            clips = tuple(clip(name, Path(folder)).read_bytes() for name in ("video.mp4", "undelayed.mp4"))
-            return Experiment(deployment, relays, options.seed, (clips[0], clips[1]), plan).run()
+            videos = [Clip(clip(name, Path(folder)).read_bytes(), width_px) for name, width_px in _VIDEOS.items()]
+            return Experiment(deployment, relays, options.seed, (videos[0], videos[1]), plan).run()
     finally:
         if not options.keep:
             deployment.down()

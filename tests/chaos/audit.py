@@ -97,6 +97,17 @@ class Audit:
                     problems.append(f"{job_id}: {output['key']} {problem}")
         return problems
 
+    def mixed_sources(self, ledger: Ledger, widths_px: dict[int, int]) -> list[str]:
+        """Descriptions of a video that mix two files, one of which replaced the other. `widths_px` is by size."""
+        problems = []
+        for job_id, result in ledger.items():
+            document = (result or {}).get("document") or {}
+            size_bytes = document.get("size_bytes")
+            widths = {stream.get("width_px") for stream in document.get("streams", []) if stream["type"] == "video"}
+            if size_bytes in widths_px and widths != {widths_px[size_bytes]}:
+                problems.append(f"{job_id}: a file of {size_bytes} bytes is described as {widths} pixels wide")
+        return problems
+
     def _problem(self, output: dict[str, Any]) -> str:
         try:
             content = self._s3.get_object(Bucket=self._bucket, Key=output["key"])["Body"].read()

@@ -50,6 +50,14 @@ class GaveUpError(Exception):
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A video. Two of them differ in size and width, so that a mixture of them shows."""
+
+    content: bytes
+    width_px: int
+
+
+@dataclass(frozen=True)
 class Form:
     """A presigned form and the jobs attached to it. `expires_at` is `time.time()`."""
 
@@ -64,7 +72,7 @@ class Clients:
     """
 
     def __init__(
-        self, api_url: str, seed: int, clips: tuple[bytes, bytes], form_life_s: float, kinds: tuple[str, ...]
+        self, api_url: str, seed: int, clips: tuple[Clip, Clip], form_life_s: float, kinds: tuple[str, ...]
     ) -> None:
         self._api_url = api_url
         self._seed = seed
@@ -173,7 +181,7 @@ class Clients:
 
     def _upload(self, http: httpx.Client, randomness: random.Random, kind: str) -> str:
         name, media_type = ("clip.mp4", "video/mp4") if kind == "video" else ("photo.png", "image/png")
-        content = self._clips[0] if kind == "video" else unique_image(randomness)
+        content = self._clips[0].content if kind == "video" else unique_image(randomness)
         if kind == "bad":
             content = content[: len(content) // 2]
         return self.upload(http, name, content, media_type)
@@ -190,8 +198,8 @@ class Clients:
     def _upload_with_jobs(self, http: httpx.Client, randomness: random.Random, kind: str) -> None:
         if kind == "reposted":
             form = self.request_form(http, [{"operation": "video_metadata", "params": {}}], "clip.mp4", "video/mp4")
-            self.post_form(form, self._clips[0], kind)
-            self._do_later(randomness.uniform(0, 3), lambda _: self.post_form(form, self._clips[1], kind))
+            self.post_form(form, self._clips[0].content, kind)
+            self._do_later(randomness.uniform(0, 3), lambda _: self.post_form(form, self._clips[1].content, kind))
             return
         jobs = [
             {"operation": "resize", "params": {"width": randomness.randint(16, 200)}},

@@ -12,7 +12,7 @@ from botocore.config import Config
 from localstack.aws.clients import create_client
 from tests.chaos import function_logs, report, timelines, watching
 from tests.chaos.audit import Audit, Ledger
-from tests.chaos.clients import Clients
+from tests.chaos.clients import Clients, Clip
 from tests.chaos.deployment import Deployment
 from tests.chaos.faults.injection import Faults
 from tests.chaos.faults.kinds import API, CACHE, EMULATOR, GATEWAY, VIEWS, Context
@@ -56,9 +56,7 @@ class Plan:
 class Experiment:
     """One run on a deployment that is up. `clips` are the two videos that clients upload."""
 
-    def __init__(
-        self, deployment: Deployment, relays: Relays, seed: int, clips: tuple[bytes, bytes], plan: Plan
-    ) -> None:
+    def __init__(self, deployment: Deployment, relays: Relays, seed: int, clips: tuple[Clip, Clip], plan: Plan) -> None:
         config = Config(retries={"mode": "standard", "max_attempts": 4}, read_timeout=70)
         s3 = create_client(deployment.settings, "s3", config)
         self._plan = plan
@@ -69,6 +67,7 @@ class Experiment:
         s3.put_bucket_versioning(Bucket=deployment.bucket, VersioningConfiguration={"Status": "Enabled"})
         self._audit = Audit(deployment, s3)
         self._clients = Clients(deployment.settings.api_url, seed, clips, deployment.form_life_s, plan.kinds)
+        self._widths = {len(clip.content): clip.width_px for clip in clips}
         self._watcher = Watcher(self._clients, seed)
         prober = Prober(self._clients, random.Random(seed + 1))
         self._faults = Faults(
@@ -171,7 +170,7 @@ class Experiment:
             different += watching.list_problems(http, [job for job in tracker.all_jobs() if job.document])
         result.add(report.CONTRADICTIONS, tracker.errors + different)
         result.add(report.DOUBLE, audit.double_results())
-        result.add(report.OUTPUTS, audit.bad_outputs(ledger))
+        result.add(report.OUTPUTS, audit.bad_outputs(ledger) + audit.mixed_sources(ledger, self._widths))
         result.add(report.FAILURES, _unexpected_failures(self._clients, ledger))
         result.add(report.ORPHANS, audit.orphans(ledger))
         result.add(report.LEFTOVERS, audit.leftovers())

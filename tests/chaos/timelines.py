@@ -1,11 +1,12 @@
 """Checks the timeline of each job: how long a retry waits, and how soon the death of a run is noticed."""
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from tests.chaos.faults.kinds import BROKER, CACHE, EMULATOR, MESSAGES, STORAGE, VIEWS, InjectedFault
+from tests.chaos.faults.kinds import BROKER, CACHE, EMULATOR, MESSAGES, STORAGE, VIEWS, InjectedFault, killed
 from tests.chaos.tracking import TrackedJob
 
 #: The part of a retry's delay that jitter leaves, and the inaccuracy of the times.
@@ -19,14 +20,16 @@ NOTICED_WITHIN_S = 20.0
 _SLACK_S = 20.0
 
 _KILL = "running worker killed"
+_DIED = "worker_died"
 
 
 def timeline_problems(
     jobs: Sequence[TrackedJob], faults: Sequence[InjectedFault], retry_delays_s: Sequence[int]
 ) -> tuple[list[str], list[str]]:
-    """Retries that were too early, and deaths of runs that were noticed too late."""
+    """Retries that were too early; deaths of runs that were noticed too late, or that did not happen."""
     early, late = [], []
     for job in jobs:
+        late += _declared_dead(job, faults)
         events = list(_events(job.document))
         for (before, event, attempt), (after, following, _) in pairwise(events):
             if event == "attempt_failed" and following in ("dispatched", "claimed"):
@@ -45,6 +48,15 @@ def timeline_problems(
                             f"{job.job_id}: the end of a killed run was noticed {after - kill.ended:.0f} s later"
                         )
     return early, late
+
+
+def _declared_dead(job: TrackedJob, faults: Sequence[InjectedFault]) -> list[str]:
+    """Attempts that ended as if their run had died, although none was killed."""
+    died = [failure for failure in job.document.get("errors", []) if failure["code"] == _DIED]
+    ended_at = job.ended_at or time.time()
+    if died and not _affected(faults, job.accepted_at, ended_at, killed(job.operation), EMULATOR, VIEWS):
+        return [f"{job.job_id} ({job.operation}): {len(died)} runs counted as died, and none was killed"]
+    return []
 
 
 def _events(document: dict[str, Any]) -> Iterator[tuple[float, str, int]]:

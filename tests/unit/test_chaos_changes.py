@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.deployment import PORT, READ_IN_PARTS, SHIFTABLE_CLOCK, SHORT_DELAYS, through_relays
-from tests.chaos.mutations import MUTATIONS
+from tests.chaos.guards import MUTATIONS
 from tests.support.copied_stack import Change
 
 ROOT = Path(__file__).parents[2]
