@@ -19,7 +19,7 @@ AWS    := SAM_CLI_TELEMETRY=0 PYTHONPATH=layers/core:. .darkroom/venv/bin/python
 NAME   ?= darkroom
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos permissions coverage bench deploy undeploy clean
+.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos mutations permissions coverage bench deploy undeploy clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,9 @@ chaos: ## run jobs while services and functions fail at random: make chaos N=200
 
 permissions: ## compare the IAM policies with the AWS calls that the last e2e and chaos runs recorded
 	@$(CHECK) permissions
+
+mutations: ## remove one guard after the other and run chaos: each must be noticed (45 min); NAMES="fencing cursor"
+	@$(CHECK) mutations $(NAMES) $(OPTIONS)
 
 coverage: ## compare the coverage of the last unit and integration tests with the floor
 	@$(CHECK) coverage

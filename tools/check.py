@@ -136,6 +136,10 @@ class Checks:
         if self._settings.record_calls:  # LocalStack records none
             self._step("permissions", [self._python, "-m", "tests.rehearsal"], PYTHONPATH=self._path)
 
+    def mutations(self) -> None:
+        """Removes one guard after the other from the sources, and lets chaos find that it is missing."""
+        self._step("mutations", [self._python, "-m", "tests.chaos.mutations", *self._options])
+
     def coverage(self) -> None:
         """Compares the coverage of the last unit and integration tests with the floor."""
         started = time.monotonic()
@@ -233,11 +237,12 @@ ACTIONS: dict[str, Callable[[Checks], None]] = {
     "hostile": Checks.hostile,
     "chaos": Checks.chaos,
     "permissions": Checks.permissions,
+    "mutations": Checks.mutations,
     "coverage": Checks.coverage,
     "bench": Checks.bench,
 }
-WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos"))
-WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "bench"))
+WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos", "mutations"))
+WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "mutations", "bench"))
 WITH_LINTERS = frozenset(("all", "lint"))
 
 

@@ -14,7 +14,7 @@ from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
 from darkroom.contracts.jobs import FileSource, Job, JobResult, Output, Status
 from darkroom.contracts.operations import Operation, with_defaults
-from darkroom.jobs import uploads
+from darkroom.jobs import lifecycle, uploads
 from darkroom.services.redis import files, leases, slots, views
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.memory import NEW_JOBS_BELOW
@@ -129,7 +129,7 @@ def _make_job() -> Job:
 def _run_job(job: Job) -> None:
     """The changes of state that a job makes, from its acceptance to its end."""
     views.create(job)
-    slots.acquire(job.job_id, job.operation, 1, limit=1)
+    slots.acquire([lifecycle.message_for(job, 1)], job.operation, limit=1)
     run = os.urandom(8).hex()
     leases.claim(job.job_id, job.operation, attempt=1, run=run, lease_ms=120_000)
     output = Output(

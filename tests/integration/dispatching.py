@@ -1,4 +1,4 @@
-"""What happens around dispatch in its tests: batches of messages, the mapping that delivers them, the runs it starts."""
+"""Around dispatch in its tests: batches of messages, the mapping that delivers them, the runs that it starts."""
 
 import base64
 import json
