@@ -35,8 +35,17 @@ install = $(PIP) install $(LOCKED) --no-compile --target "$(2)" --requirement "$
 # $(call download,requirements,directory)
 download = $(PIP) download $(LOCKED) --dest "$(2)" --requirement "$(1)"
 
-# The Python that writes the bytecode: pip's if it has the runtime's version, otherwise an installed one that has it.
-COMPILER := $(if $(filter $(RUNTIME),$(RUNNING)),$(PYTHON),$(shell $(RUNTIME) -c 'print("$(RUNTIME)")' 2>/dev/null))
+# The Python that writes the bytecode, which only the runtime's own version can: pip's, or one on PATH, of uv or of pyenv.
+COMPILER := $(if $(filter $(RUNTIME),$(RUNNING)),$(PYTHON),$(shell \
+	for python in $(RUNTIME) $$(uv python find $(RUNTIME:python%=%) 2>/dev/null) \
+			$$HOME/.pyenv/versions/$(RUNTIME:python%=%).*/bin/python; do \
+		"$$python" -c 'import sys; sys.exit("python%d.%d" % sys.version_info[:2] != "$(RUNTIME)")' 2>/dev/null \
+			&& echo "$$python" && break; \
+	done))
+
+# A command that reports missing bytecode. SAM shows what is written to standard output.
+REPORT_COMPILER = $(if $(COMPILER),:,echo "WARNING: $(RUNTIME) is not installed here, so the build has no bytecode and \
+cold starts take a second longer. See docs/deploying.md.")
 
 # $(call finish,directory): removes what nothing imports, keeps the licenses and adds the bytecode. Lambda's disk is
 # read-only, so Python cannot cache bytecode there: the API is imported in 0.5 s of CPU time with it, in 1.5 s without.

@@ -31,7 +31,10 @@ DEFAULT_STACK = "darkroom"
 
 EMULATORS = ("ministack", "localstack")
 RUNNERS = ("auto", "native", "compose")
-SCRATCHES = ("auto", "disk")
+MEMORY_CHECKS = ("on", "off")
+
+#: The directory of the recorded calls of test stacks, in `Settings.home`: one file per stack.
+CALLS = "calls"
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,16 @@ class Settings:
 
     stack: str
     ports: Ports
-    #: One of EMULATORS, RUNNERS and SCRATCHES each.
+    #: One of EMULATORS, RUNNERS and MEMORY_CHECKS each.
     emulator: str
     runner: str
-    scratch: str
+    memory_check: str
     #: Jobs in flight for each image operation; for video and audio at most one per processor.
     in_flight: int
     #: The token of LocalStack; empty for MiniStack.
     auth_token: str
+    #: The file to which MiniStack appends each AWS call of a function; empty to record none.
+    record_calls: str
     root: Path = ROOT
 
     @property
@@ -85,6 +90,11 @@ class Settings:
     def directory(self) -> Path:
         """The state of this stack. `down` deletes it, except for the logs."""
         return self.home / self.stack
+
+    @property
+    def environments(self) -> Path:
+        """The directory of MiniStack's execution environments: their code and temporary files."""
+        return self.directory / "emulator" / "tmp"
 
     @property
     def tools(self) -> Path:
@@ -151,8 +161,9 @@ class Settings:
             "DARKROOM_STACK": self.stack,
             "DARKROOM_EMULATOR": self.emulator,
             "DARKROOM_RUNNER": self.runner,
-            "DARKROOM_SCRATCH": self.scratch,
+            "DARKROOM_MEMORY_CHECK": self.memory_check,
             "DARKROOM_IN_FLIGHT": str(self.in_flight),
+            "DARKROOM_RECORD_CALLS": self.record_calls,
         }
 
 
@@ -167,9 +178,10 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
         ports=_ports(environ, _TEST_PORTS if name == TEST_STACK else _DEFAULT_PORTS, problems),
         emulator=_choice(environ, "DARKROOM_EMULATOR", EMULATORS, problems),
         runner=_choice(environ, "DARKROOM_RUNNER", RUNNERS, problems),
-        scratch=_choice(environ, "DARKROOM_SCRATCH", SCRATCHES, problems),
+        memory_check=_choice(environ, "DARKROOM_MEMORY_CHECK", MEMORY_CHECKS, problems),
         in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
         auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
+        record_calls=environ.get("DARKROOM_RECORD_CALLS", ""),
     )
     if settings.emulator == "localstack" and not settings.auth_token:
         problems.append("DARKROOM_EMULATOR=localstack needs your token in LOCALSTACK_AUTH_TOKEN")

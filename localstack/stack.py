@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from localstack.errors import StackError
-from localstack.services import compose, environments, logs, native, packages, ports, readiness, scratch
+from localstack.services import compose, environments, logs, memory, native, packages, ports, readiness
 from localstack.services.native import Service
 from localstack.services.processes import Registry, tail
 from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
@@ -36,6 +36,8 @@ def up(settings: Settings) -> None:
     started = time.monotonic()
     environments.require_python()
     with _lock(settings):
+        if not Registry(settings.directory).alive(native.EMULATOR):
+            memory.require(settings, memory.STACK_BYTES, f"The stack {settings.stack}")
         in_containers = _in_containers(settings)
         install(settings, in_containers=in_containers)
         print(f"Starting {settings.stack}", flush=True)
@@ -178,7 +180,6 @@ def down(settings: Settings) -> None:
 
 def _delete_state(settings: Settings) -> None:
     """Deletes the state of all services, which is useless without that of the emulator. Keeps the logs."""
-    scratch.remove(settings)
     for path in settings.directory.glob("*"):
         if path.is_dir() and path.name != "logs":
             shutil.rmtree(path)

@@ -2,7 +2,7 @@
 
 Reads the mappings of the deployed stack and runs each as AWS does: one invocation at a time, batches of the deployed
 size and window, acknowledged if the function succeeds and requeued if not. It waits for a stack that is not deployed
-yet, and applies changes after a new deployment.
+yet, and applies changes after a new deployment. It also removes the files of ended execution environments.
 """
 
 import http.client
@@ -22,7 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localstack.aws import deployed
+from localstack.aws import deployed, ended_environments
 from localstack.aws.clients import create_client
 from localstack.aws.deployed import DeployedMapping, UnsupportedMappingError
 from localstack.aws.poller import STOP_GRACE_S, InvocationFailedError, Poller
@@ -175,7 +175,12 @@ def main() -> int:
     )
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs a dozen lines for each lost connection
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    mappings = Mappings(load())
+    settings = load()
+    remover = threading.Thread(
+        target=ended_environments.remove_continually, args=[settings.environments], daemon=True, name="environments"
+    )
+    remover.start()
+    mappings = Mappings(settings)
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         mappings.stop()

@@ -18,15 +18,18 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from localstack.aws import artifacts
+from localstack.aws import artifacts, layer_store
 from localstack.aws.clients import create_client
 from localstack.errors import StackError
 from localstack.services.native import own_environment
 from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 
-#: The files that a build depends on.
-_SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers")
+#: The files that a build and its archives depend on.
+_SOURCES = (
+    *("template.yaml", "samconfig.toml", "api", "functions", "layers"),
+    *(f"localstack/aws/{name}.py" for name in ("artifacts", "layer_store", "emulated_environment")),
+)
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 #: Files that every artifact depends on, which SAM's cache does not take into account.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
@@ -52,16 +55,21 @@ def build(settings: Settings) -> None:
     settings.home.mkdir(exist_ok=True)
     stamp = settings.home / _BUILD_STAMP
     with _locked(settings.home / _BUILD_LOCK):
-        digest = _digest(settings.root, _SOURCES)
-        if stamp.exists() and stamp.read_text() == digest and (settings.build / artifacts.PACKED).exists():
+        store = layer_store.directory(settings) if settings.emulator == "ministack" else None
+        digest = f"{_digest(settings.root, _SOURCES)} {store}"
+        if stamp.exists() and stamp.read_text() == digest and _is_complete(settings):
             return
         started = time.monotonic()
         print("  building functions and layers …", flush=True)
         stamp.unlink(missing_ok=True)
         _sam(settings, "build", _build_arguments(settings))
-        artifacts.pack(settings.build)
+        artifacts.pack(settings.build, store)
         stamp.write_text(digest)
         print(f"  built     {time.monotonic() - started:5.1f} s", flush=True)
+
+
+def _is_complete(settings: Settings) -> bool:
+    return (settings.build / artifacts.PACKED).exists() and layer_store.has_build(settings)
 
 
 def _build_arguments(settings: Settings) -> list[str]:
@@ -89,6 +97,7 @@ def _deploy(settings: Settings, digest: str) -> None:
     wanted = json.dumps([digest, parameters, _emulator_identity(settings)])
     if stamp.exists() and stamp.read_text() == wanted:
         return
+    layer_store.record_deployment(settings)
     started = time.monotonic()
     print("  deploying the template …", flush=True)
     stamp.unlink(missing_ok=True)
@@ -113,9 +122,9 @@ def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[st
 
 
 def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
+    # Without RuntimeVersion: MiniStack runs functions on its own Python, whatever their runtime is.
     cores = os.cpu_count() or 2
     return {
-        "RuntimeVersion": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "Architecture": "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64",
         "BrokerArn": settings.broker_arn,
         "BrokerUrl": settings.broker_url(),
@@ -175,7 +184,6 @@ def _sam_environment(settings: Settings) -> dict[str, str]:
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",  # seconds between two requests for the state of a deployment
         "DARKROOM_BUILD_TARGET": "host" if settings.emulator == "ministack" else "lambda",
-        "DARKROOM_BUILD_RUNTIME": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "DARKROOM_BUILD_PYTHON": str(settings.tools),
     }
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from localstack.errors import StackError
-from localstack.services import readiness, scratch
+from localstack.services import readiness
 from localstack.settings import ACCOUNT, BROKER_PASSWORD, BROKER_USER, REGION, VIRTUAL_HOSTS, Settings
 
 #: Seconds until a service must be ready. The broker needs 5 on a fast machine.
@@ -66,10 +66,7 @@ class Service:
     @property
     def fingerprint(self) -> str:
         """A hash of how the process is started, independent of the shell that starts it."""
-        ignored = {"TMPDIR"}  # depends on the free memory at the start
-        own = sorted(
-            (name, value) for name, value in self.environment.items() if not _is_passed_on(name) and name not in ignored
-        )
+        own = sorted((name, value) for name, value in self.environment.items() if not _is_passed_on(name))
         return hashlib.sha256(json.dumps([self.argv, own]).encode()).hexdigest()[:16]
 
 
@@ -230,7 +227,6 @@ def _cache(settings: Settings) -> Service:
 def emulator(settings: Settings) -> Service:
     """MiniStack, which enforces the IAM policies of the functions' roles."""
     home = settings.directory / EMULATOR
-    temporary = scratch.directory(settings)
     environment = base_environment() | {
         "AWS_ACCESS_KEY_ID": settings.aws_environment()["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": settings.aws_environment()["AWS_SECRET_ACCESS_KEY"],
@@ -240,21 +236,28 @@ def emulator(settings: Settings) -> Service:
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
         "LAMBDA_EXECUTOR": "local",
+        "LAMBDA_WARM_TTL_SECONDS": "60",  # idle environments end; the last one of each function stays
         "LOG_LEVEL": "WARNING",  # the output of functions is in CloudWatch Logs
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        "TMPDIR": str(temporary),
+        "TMPDIR": str(settings.environments),
         "STATE_DIR": str(home / "state"),
+        "S3_PERSIST": "1",  # objects are on disk instead of in memory; `down` deletes them
         "S3_DATA_DIR": str(home / "s3"),
     }
+    argv = [str(settings.tools.parent / "ministack")]
+    if settings.record_calls:
+        # -P, because functions inherit PYTHONPATH and would find modules here that they lack on AWS.
+        argv = [str(settings.tools), "-P", str(settings.root / "localstack" / "aws" / "recorder.py")]
+        environment["DARKROOM_RECORD_CALLS"] = settings.record_calls
     return Service(
         EMULATOR,
-        [str(settings.tools.parent / "ministack")],
+        argv,
         ["emulator"],
         partial(readiness.http, f"{settings.endpoint_url}/_ministack/health"),
         environment,
         home,
-        partial(scratch.make, temporary),
+        partial(settings.environments.mkdir, parents=True, exist_ok=True),
     )
 
 

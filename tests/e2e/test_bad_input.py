@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from darkroom.jobs.workdir import RUN_PREFIX
-from localstack.services import scratch
 from localstack.settings import load
 from tests.e2e.conftest import MEDIA, Params, Service
 from tests.media.make_images import decompression_bomb
@@ -24,7 +23,7 @@ def healthy_afterwards(service: Service) -> Iterator[None]:
     """Checks after every test that the service is healthy and that no temporary file and no FFmpeg process is left."""
     yield
     assert service.http.get("/health").status_code == 200
-    service.until(lambda: not list(scratch.directory(load()).glob(f"{RUN_PREFIX}*/source-*")))
+    service.until(lambda: not list(load().environments.glob(f"*/tmp/{RUN_PREFIX}*/source-*")))
     service.until(lambda: not processes_named("ffmpeg"))
 
 

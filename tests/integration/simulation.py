@@ -37,6 +37,7 @@ from localstack.aws import rmq_event
 from tests.integration.conftest import PNG
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
 from tests.integration.remains import TIMED_SETS, entries_left, etag_of, leftovers, missing_outputs
+from tests.support.broker import open_connection
 from tests.support.lambda_context import LambdaContext
 
 HOUR_MS = 3_600_000
@@ -328,7 +329,7 @@ def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
 
 @lru_cache(maxsize=1)
 def _connection() -> Any:
-    return rabbitmq._open()
+    return open_connection()
 
 
 @lru_cache(maxsize=1)

@@ -24,6 +24,7 @@ from tests.integration.conftest import (
     result_of,
     view_of,
 )
+from tests.integration.redis_jobs import acquire
 from tests.integration.runs import RESIZE, copy, run, settle_at_once
 
 
@@ -170,7 +171,7 @@ def test_ended_job_whose_view_was_lost_is_not_run_again(accepted: Job) -> None:
 
 def test_message_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:
     job = make_job()
-    slots.acquire(job.job_id, job.operation, 1, limit=1)
+    acquire(job)
 
     assert run(job) == "missing"
 

@@ -42,7 +42,7 @@ Resources:
 def test_artifacts_are_archived_and_the_template_refers_to_the_archives(tmp_path: Path) -> None:
     build = build_with(tmp_path, TEMPLATE, AFunction__app="print()", BLayer__bin__tool="#!")
 
-    artifacts.pack(build)
+    artifacts.pack(build, None)
 
     template = yaml.safe_load((build / artifacts.PACKED).read_text())
     assert template["Resources"]["A"]["Properties"]["CodeUri"] == "AFunction.zip"
@@ -54,11 +54,11 @@ def test_artifacts_are_archived_and_the_template_refers_to_the_archives(tmp_path
 
 def test_archives_of_the_same_contents_are_identical(tmp_path: Path) -> None:
     build = build_with(tmp_path, TEMPLATE, AFunction__app="print()", BLayer__bin__tool="#!")
-    artifacts.pack(build)
+    artifacts.pack(build, None)
     first = (build / "AFunction.zip").read_bytes()
     os.utime(build / "AFunction" / "app", (1_000_000_000, 1_000_000_000))
 
-    artifacts.pack(build)
+    artifacts.pack(build, None)
 
     assert (build / "AFunction.zip").read_bytes() == first
 

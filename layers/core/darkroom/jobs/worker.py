@@ -22,6 +22,7 @@ from darkroom.errors import (
     DarkroomError,
     InternalError,
     LambdaUnavailableError,
+    MediaError,
     ServiceError,
     StorageUnavailableError,
     Superseded,
@@ -77,7 +78,7 @@ def _run(message: Message, operate: _Operate[Any], context: events.LambdaContext
     metrics.duration_ms("queue_wait", time.time() * 1000 - epoch_ms(job.created_at), job.operation)
     began = time.monotonic()
     try:
-        outputs, document = _process(job, run_id, operate, context.get_remaining_time_in_millis())
+        outputs, document = _process(job, run_id, message.attempt, operate, context.get_remaining_time_in_millis())
     except Superseded:
         _discard(job, run_id)
         return "superseded"
@@ -132,7 +133,7 @@ def _try_to_claim(message: Message, run_id: str, context: events.LambdaContext) 
         return claim
     job = ledger.read_job(message.job_id)
     if job is None:
-        slots.release(message.job_id, message.operation)
+        slots.release(message.job_id, message.operation, message.attempt)
         _report_unknown(message, run_id)
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
@@ -147,17 +148,18 @@ def _report_unknown(message: Message, run_id: str) -> None:
 
 
 def _process(
-    job: Job, run_id: str, operate: _Operate[Any], remaining_ms: int
+    job: Job, run_id: str, attempt: int, operate: _Operate[Any], remaining_ms: int
 ) -> tuple[list[Output], dict[str, Any] | None]:
     """Runs the operation in a temporary directory and uploads its outputs. Returns them and its document, if any."""
     config = settings()
     params = parse_params(job.operation, job.params)
+    ends_at_s = time.monotonic() + remaining_ms / 1000
     with ExitStack() as stack:
         directory = stack.enter_context(run_directory())
         source = StoredSource(job.source.file_id, job.tenant, directory, stack)
         uploads.check_kind(job.operation, source.media.kind)
         logger().info("run started", extra={"run": run_id, "size_bytes": source.size_bytes})
-        reporter = _Reporter(job, run_id)
+        reporter = _Reporter(job, run_id, attempt, ends_at_s)
         task = Task(
             source=source,
             directory=directory,
@@ -167,7 +169,12 @@ def _process(
             report_progress=reporter.progress,
             report_speed=reporter.set_speed,
         )
-        renditions = operate(task, params)
+        try:
+            renditions = operate(task, params)
+        except MediaError:
+            source.check_unchanged()  # else the job would fail for good because two files were mixed
+            raise
+        source.check_unchanged()
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
     document = next((rendition.document for rendition in renditions if rendition.document is not None), None)
     return outputs, document
@@ -176,8 +183,9 @@ def _process(
 class _Reporter:
     """Reports the progress of a run to Redis."""
 
-    def __init__(self, job: Job, run_id: str) -> None:
-        self._job, self._run_id = job, run_id
+    def __init__(self, job: Job, run_id: str, attempt: int, ends_at_s: float) -> None:
+        self._job, self._run_id, self._attempt = job, run_id, attempt
+        self._ends_at_s = ends_at_s
         self._speed: float | None = None
 
     def set_speed(self, speed: float) -> None:
@@ -185,7 +193,14 @@ class _Reporter:
 
     def progress(self, fraction: float) -> None:
         try:
-            owned = leases.report_progress(self._job.job_id, self._run_id, fraction, self._speed)
+            owned = leases.report_progress(
+                self._job,
+                self._run_id,
+                fraction,
+                self._speed,
+                attempt=self._attempt,
+                lease_ms=max(0, int((self._ends_at_s - time.monotonic()) * 1000)),
+            )
         except CacheUnavailableError:
             return  # only the display of progress is lost; the ledger decides whether the run owns the job
         if not owned:

@@ -13,6 +13,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from darkroom.config import settings
 from darkroom.errors import FileTooLargeError, StorageUnavailableError
@@ -37,6 +38,7 @@ class Head:
     size_bytes: int
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
+    etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,13 @@ class ListedObject:
 
 @contextlib.contextmanager
 def map_storage_errors() -> Iterator[None]:
-    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read."""
+    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read.
+
+    botocore does not map every error of urllib3 that occurs while a body is read.
+    """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, HTTPError) as error:
         raise StorageUnavailableError(f"The S3 request failed: {error}") from error
 
 
@@ -132,6 +137,7 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
         size_bytes=size_bytes,
         media_type=answer.get("ContentType", ""),
         metadata=dict(answer.get("Metadata", {})),
+        etag=answer.get("ETag"),
     )
 
 
@@ -161,14 +167,18 @@ def _get(key: str, **options: str) -> dict[str, Any] | None:
 
 def exists(key: str) -> bool:
     """Whether the object exists."""
+    return etag_of(key) is not None
+
+
+def etag_of(key: str) -> str | None:
+    """The ETag of an object, which changes with its content; None when there is no object."""
     with map_storage_errors():
         try:
-            aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
+            return str(aws.client("s3").head_object(Bucket=settings().bucket, Key=key)["ETag"])
         except ClientError as error:
             if _code(error) in _MISSING:
-                return False
+                return None
             raise
-    return True
 
 
 def delete(keys: list[str]) -> None:

@@ -1,10 +1,11 @@
+#!lua flags=allow-oom
 -- include: now, record_event, free_slot
 --
 -- Ends an attempt that failed: the job is queued again and its slot is free.
 -- Returns 1, 0 when the attempt is not the job's current one, or -1 when the job has no view.
 
 local view = KEYS[1]          -- hash
-local slots = KEYS[2]         -- sorted set: job ids by expiry time
+local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
@@ -36,5 +37,5 @@ redis.call('HDEL', view, 'run')
 record_event(view, now_ms, 'attempt_failed', attempt)
 redis.call('ZADD', queued_jobs, 0, job_id)
 redis.call('ZADD', open_jobs, now_ms + due_in_ms, job_id)
-free_slot(slots, freed_slots, job_id)
+free_slot(slots, freed_slots, job_id, attempt)
 return 1
