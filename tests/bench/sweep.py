@@ -129,9 +129,11 @@ def report() -> bool:
         os.environ["AWS_ENDPOINT_URL_S3"] = s3.url
         from darkroom.services import rabbitmq
         from darkroom.services.redis.client import redis_client
+        from tests.support.broker import close_connections, on_channel
 
         redis_client().flushdb()
         rabbitmq.declare_topology()
+        on_channel("queue_purge", "darkroom.resize")
         deployment = Deployment(s3)
         deployment.accept(OPEN)
         print(f"\n{ENDED:,} ended and {OPEN:,} open jobs, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
@@ -154,7 +156,8 @@ def report() -> bool:
         )
         print(restored.row(f"after Redis lost its data ({len(passes)} passes)", f"{RESTORED_S} s"), flush=True)
         complete = deployment.open_views() == OPEN
-        rabbitmq._on_channel(lambda channel: channel.queue_purge("darkroom.resize"))
+        on_channel("queue_purge", "darkroom.resize")
+        close_connections()
         rabbitmq.close()
     return (
         complete
