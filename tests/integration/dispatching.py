@@ -1,4 +1,4 @@
-"""What happens around dispatch in its tests: batches of messages, the mapping that delivers them, the runs it starts."""
+"""What is around dispatch in its tests: batches of messages, the mapping that delivers them, and the runs."""
 
 import base64
 import json
