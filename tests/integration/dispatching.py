@@ -1,4 +1,4 @@
-"""What is around dispatch in its tests: batches of messages, the mapping that delivers them, and the runs."""
+"""Around dispatch in its tests: batches of messages, the mapping that delivers them, the runs that it starts."""
 
 import base64
 import json

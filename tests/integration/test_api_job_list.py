@@ -10,7 +10,7 @@ import pytest
 from darkroom import ids
 from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, lifecycle
+from darkroom.jobs import acceptance, ledger, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import keys, leases, views
 from darkroom.services.redis.client import redis_client
@@ -35,7 +35,7 @@ def many(make_job: MakeJob) -> list[str]:
     for number in range(7):
         operation = Operation.THUMBNAIL if number % 2 else Operation.RESIZE
         job = make_job(operation, params={} if number % 2 else {"width": 1}, job_id=ids.new_id(first_ms + number))
-        lifecycle.accept(job)
+        acceptance.accept(job)
         if number % 3 == 0:
             canceled(job)
         made.append(job.job_id)

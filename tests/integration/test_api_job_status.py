@@ -8,10 +8,10 @@ import urllib.request
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import Failure, JobResult, Status
+from darkroom.contracts.jobs import Failure, JobResult, Message, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle
-from darkroom.services.redis import keys, leases, views
+from darkroom.services.redis import keys, leases, slots, views
 from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, start
@@ -237,7 +237,9 @@ def test_ended_job_leaves_redis_after_its_time_and_is_shown_as_before(
     config.settings.cache_clear()
     file_id = upload(JPEG)
     job_id, open_id = (start(file_id).json["job_id"] for _ in range(2))
-    acquire(view_of(job_id).job)
+    slots.acquire(
+        [Message(job_id=job_id, tenant="default", operation=Operation.RESIZE, attempt=1)], Operation.RESIZE, limit=1
+    )
     leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
     complete(job_id, "a.webp")
     before = call("GET", f"/jobs/{job_id}").json

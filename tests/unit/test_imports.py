@@ -86,7 +86,7 @@ ALLOWED_PACKAGES = {
     "api": {"api", "darkroom"},
     "functions": {"functions", "darkroom"},
     "localstack": {"localstack", "darkroom"},
-    "tools": {"tools", "localstack"},
+    "tools": {"tools", "localstack", "darkroom"},
 }
 
 #: Calls that read the environment or connect to a service.

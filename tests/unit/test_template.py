@@ -81,6 +81,8 @@ def test_parameters_that_need_others_are_refused_without_them() -> None:
         "BrokerUrl": {"BrokerArn", "BrokerSecretArn", "CacheUrl"},
         "CacheUrl": {"BrokerUrl"},
         "SubnetIds": {"SecurityGroupIds", "BrokerUrl"},
+        "AvailabilityZoneA": {"AvailabilityZoneB"},
+        "AvailabilityZoneB": {"AvailabilityZoneA"},
     }
 
 
@@ -122,7 +124,7 @@ def test_every_function_has_a_log_group_that_deletes_old_lines(template: Templat
 
     assert {group["LogGroupName"] for group in groups} == {
         f"/aws/lambda/{spec['FunctionName']}" for spec in template.functions.values()
-    }
+    } | {"/aws/vendedlogs/darkroom-access"}
     assert all(group["RetentionInDays"] for group in groups)
 
 
@@ -317,7 +319,7 @@ def test_hours_for_which_the_cache_holds_ended_jobs_are_passed_on_in_seconds() -
         Template(CacheEndedHours=each).function_defaults["Environment"]["Variables"]["DARKROOM_CACHE_ENDED_S"]
         for each in hours
     ]
-    assert seconds == [int(each) * 3600 for each in hours]
+    assert seconds == [str(int(each) * 3600) for each in hours]
 
 
 def lifecycle(template: Template) -> dict[str, int]:

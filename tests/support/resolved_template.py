@@ -1,6 +1,6 @@
 """Writes template.yaml as it is deployed with a new network: loops, conditions and parameters resolved, as JSON.
 
-`python -m tools.resolve_template FILE`. Checkers that know neither loops nor SAM's Globals read this instead.
+`python -m tests.support.resolved_template FILE`. Checkers that know neither loops nor SAM's Globals read this instead.
 """
 
 import json
