@@ -55,13 +55,13 @@ SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn"
 
 #: The callers of clients other than S3's.
 CLIENTS = {
-    ("functions.dispatch.app", "_invoke"): "lambda",
+    ("functions.dispatch.invoker", "invoker"): "lambda",
     ("darkroom.jobs.settlement", "report"): "lambda",
     ("darkroom.services.aws", "secret"): "secretsmanager",
 }
 
 #: The functions that each caller of Lambda invokes.
-INVOKED: dict[str, set[str]] = {"functions.dispatch.app": set(Operation), "darkroom.jobs.settlement": {"settle"}}
+INVOKED: dict[str, set[str]] = {"functions.dispatch.invoker": set(Operation), "darkroom.jobs.settlement": {"settle"}}
 
 VARIANTS = {"with a new network": new_network, "on existing services": existing_services}
 
@@ -148,7 +148,13 @@ def secrets_in(node: Node) -> set[str]:
 
 
 users_of_s3 = users_of("darkroom.services.s3", *S3_METHODS)
-users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.services.aws", "secret")}
+users_of_secrets = {
+    (module, name): found
+    for module in in_package("darkroom")
+    if module.startswith("darkroom.services.")
+    for name in modules()[module].definitions
+    if (found := secrets_in((module, name)))
+}
 
 
 def needed_by_lambda(function: str, template: Template) -> set[Permission]:
@@ -277,7 +283,9 @@ def test_endpoints_allow_exactly_what_functions_call() -> None:
 
 def test_every_caller_of_aws_is_listed_here() -> None:
     assert users_of_s3.keys() == PREFIXES.keys()
-    assert all(users_of_secrets.values())
+    assert {module for module, _ in users_of("darkroom.services.aws", "secret")} == {
+        module for module, _ in users_of_secrets
+    }
     assert set().union(*users_of_secrets.values()) == SECRETS.keys()
     known = CLIENTS.keys() | {("darkroom.services.s3", name) for name in modules()["darkroom.services.s3"].definitions}
     assert users_of("darkroom.services.aws", "client").keys() <= known
