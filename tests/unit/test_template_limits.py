@@ -76,9 +76,9 @@ def test_network_resolves_only_names_of_aws() -> None:
 @pytest.mark.parametrize("make", [new_network, existing_services])
 def test_bucket_refuses_connections_without_tls_except_in_the_emulator(make: Callable[[], Template]) -> None:
     policy = make().resources["MediaBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    (refusal,) = (statement for statement in policy if statement["Effect"] == "Deny")
+    (refusal,) = policy
 
-    assert (refusal["Principal"], refusal["Action"]) == ("*", "s3:*")
+    assert (refusal["Effect"], refusal["Principal"], refusal["Action"]) == ("Deny", "*", "s3:*")
     assert refusal["Condition"] == {
         "Bool": {"aws:SecureTransport": "false"},
         "StringNotEquals": {"aws:ResourceAccount": ACCOUNT},
@@ -155,3 +155,20 @@ def test_broker_and_cache_accept_only_tls() -> None:
     assert resources["Cache"]["Properties"]["TransitEncryptionEnabled"] is True
     assert resources["Broker"]["Properties"]["PubliclyAccessible"] is False
     assert variables["DARKROOM_CACHE_URL"].startswith("rediss://")
+
+
+def test_passwords_come_from_their_secrets() -> None:
+    resources = new_network().resources
+    (user,) = resources["Broker"]["Properties"]["Users"]
+
+    assert user["Password"] == "{{resolve:secretsmanager:<BrokerSecret>:SecretString:password}}"
+    assert resources["Cache"]["Properties"]["AuthToken"] == (
+        "{{resolve:secretsmanager:<CacheSecret>:SecretString:password}}"
+    )
+
+
+def test_only_s3_and_api_gateway_may_invoke_functions_and_only_for_this_stack(template: Template) -> None:
+    permissions = template.of_type("AWS::Lambda::Permission").values()
+
+    assert {spec["Principal"] for spec in permissions} == {"s3.amazonaws.com", "apigateway.amazonaws.com"}
+    assert all("darkroom" in spec["SourceArn"] or "<HttpApi>" in spec["SourceArn"] for spec in permissions)
