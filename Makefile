@@ -19,7 +19,7 @@ AWS    := SAM_CLI_TELEMETRY=0 PYTHONPATH=layers/core:. .darkroom/venv/bin/python
 NAME   ?= darkroom
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos coverage bench deploy undeploy clean
+.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos mutations permissions coverage bench deploy undeploy clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,7 +39,7 @@ status: ## show which services run, and the health of the API
 demo: up ## process sample media with every operation and save the results in results/
 	@$(PYTHON) -m localstack.demo
 
-test: ## run everything: lint, unit, hostile (short), integration, e2e, chaos (short), coverage
+test: ## run everything: lint, unit, hostile (short), integration, e2e, chaos (short), permissions, coverage
 	@$(CHECK)
 
 lint: ## check style (ruff), types (mypy) and the template (sam validate, cfn-lint, checkov)
@@ -62,6 +62,12 @@ hostile: ## run the operations on thousands of damaged and malicious files; prin
 
 chaos: ## run jobs while services and functions fail at random: make chaos N=2000 SEED=7 [BREAK=fencing]
 	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
+
+permissions: ## compare the IAM policies with the AWS calls that the last e2e and chaos runs recorded
+	@$(CHECK) permissions
+
+mutations: ## remove one guard after the other and run chaos: each must be noticed (45 min); NAMES="fencing cursor"
+	@$(CHECK) mutations $(NAMES) $(OPTIONS)
 
 coverage: ## compare the coverage of the last unit and integration tests with the floor
 	@$(CHECK) coverage

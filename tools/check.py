@@ -1,7 +1,8 @@
 """Runs the checks of this repository: `python3 -m tools.check lint` does the same as `make lint`.
 
 Without a name it runs all checks except the benchmarks, as `make test` does: lint, unit tests, hostile files,
-integration and end-to-end tests on a stack with its own ports, a short chaos run, and the coverage of the shipped code.
+integration and end-to-end tests on a stack with its own ports, a short chaos run, the IAM policies against the calls
+recorded meanwhile, and the coverage of the shipped code.
 A failed step does not stop the others. A summary at the end lists each step with its duration.
 
 Further options go to pytest, or to tests.chaos:
@@ -18,14 +19,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from localstack import stack
 from localstack.errors import StackError
 from localstack.services import memory, native
 from localstack.services.environments import install_tools, require_python
-from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
+from localstack.settings import CALLS, REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 from tools import coverage, environments
 
 #: Mutated video and audio files in `make hostile`; `make test` uses the default of tests/hostile, which is smaller.
@@ -72,12 +73,14 @@ class Checks:
     def everything(self) -> None:
         """Runs all checks except the benchmarks. Integration and end-to-end tests share one stack."""
         coverage.delete_measurements(self._settings)
+        self._delete_recordings()
         self.lint()
         self._build()
         self._unit()
         self._pytest("hostile files", "tests/hostile", "--numprocesses", "auto", "--dist", "loadfile")
         self._with_stack(self._integration, self._e2e)
         self.chaos()
+        self.permissions()
         self.coverage()
 
     def lint(self) -> None:
@@ -113,6 +116,7 @@ class Checks:
 
     def e2e(self) -> None:
         """Runs the end-to-end tests on a stack of their own."""
+        self._delete_recordings()
         self._build()
         self._with_stack(self._e2e)
 
@@ -126,6 +130,15 @@ class Checks:
     def chaos(self) -> None:
         """Runs jobs while parts of the stack fail, on a stack of its own."""
         self._step("chaos", [self._python, "-m", "tests.chaos", *self._options])
+
+    def permissions(self) -> None:
+        """Compares the IAM policies with the calls recorded in the last end-to-end tests and chaos run."""
+        if self._settings.record_calls:  # LocalStack records none
+            self._step("permissions", [self._python, "-m", "tests.rehearsal"], PYTHONPATH=self._path)
+
+    def mutations(self) -> None:
+        """Removes one guard after the other from the sources, and lets chaos find that it is missing."""
+        self._step("mutations", [self._python, "-m", "tests.chaos.mutations", *self._options])
 
     def coverage(self) -> None:
         """Compares the coverage of the last unit and integration tests with the floor."""
@@ -146,10 +159,16 @@ class Checks:
         environments.install_baseline(self._settings)
         for name, module in (
             ("service", "tests.bench"),
+            ("memory of Redis", "tests.bench.redis_memory"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
+            ("dispatch", "tests.bench.dispatch"),
         ):
             self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
+
+    def _delete_recordings(self) -> None:
+        for path in (self._settings.home / CALLS).glob("*.jsonl"):
+            path.unlink()
 
     def _build(self) -> None:
         self._step("build", [str(self._settings.tools), "-m", "localstack.aws.sam", "build"])
@@ -217,11 +236,13 @@ ACTIONS: dict[str, Callable[[Checks], None]] = {
     "e2e": Checks.e2e,
     "hostile": Checks.hostile,
     "chaos": Checks.chaos,
+    "permissions": Checks.permissions,
+    "mutations": Checks.mutations,
     "coverage": Checks.coverage,
     "bench": Checks.bench,
 }
-WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos"))
-WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "bench"))
+WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos", "mutations"))
+WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "mutations", "bench"))
 WITH_LINTERS = frozenset(("all", "lint"))
 
 
@@ -237,6 +258,13 @@ def suite_environment(settings: Settings) -> dict[str, str]:
     }
     color = {name: os.environ[name] for name in ("TERM", "CI", "FORCE_COLOR", "NO_COLOR") if name in os.environ}
     return native.own_environment(settings) | own | color
+
+
+def recorded(settings: Settings) -> Settings:
+    """The settings of a stack that records the AWS calls of its functions, where the emulator can do that."""
+    if settings.emulator != "ministack":
+        return settings
+    return replace(settings, record_calls=str(settings.home / CALLS / f"{settings.stack}.jsonl"))
 
 
 def prepare(settings: Settings, action: str) -> None:
@@ -268,7 +296,7 @@ def main() -> int:
         parser.error(f"{arguments.action} takes no options")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        settings = load() if arguments.action == "bench" else load(stack=TEST_STACK)
+        settings = load() if arguments.action == "bench" else recorded(load(stack=TEST_STACK))
         if arguments.action == "all":
             memory.require(settings, memory.TESTS_BYTES, "make test")
         prepare(settings, arguments.action)

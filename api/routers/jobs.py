@@ -170,7 +170,7 @@ async def list_jobs(
     status: Annotated[Status | None, Query(description="Only jobs with this status. Default: any.")] = None,
     operation: Annotated[Operation | None, Query(description="Only jobs of this operation. Default: any.")] = None,
 ) -> Response:
-    """Returns a page of the jobs whose file has arrived. With a filter, a page can be empty although `next` is set."""
+    """Returns a page of the jobs whose file has arrived. A page can be short or empty although `next` is set."""
     page = job_list.find_jobs(
         DEFAULT_TENANT,
         before=None if before is None else ids.parse_id(before),

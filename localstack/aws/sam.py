@@ -25,8 +25,11 @@ from localstack.services.native import own_environment
 from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 
-#: The files that a build depends on.
-_SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers", "localstack/aws/emulated_environment.py")
+#: The files that a build and its archives depend on.
+_SOURCES = (
+    *("template.yaml", "samconfig.toml", "api", "functions", "layers"),
+    *(f"localstack/aws/{name}.py" for name in ("artifacts", "layer_store", "emulated_environment")),
+)
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 #: Files that every artifact depends on, which SAM's cache does not take into account.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
@@ -52,14 +55,15 @@ def build(settings: Settings) -> None:
     settings.home.mkdir(exist_ok=True)
     stamp = settings.home / _BUILD_STAMP
     with _locked(settings.home / _BUILD_LOCK):
-        digest = f"{_digest(settings.root, _SOURCES)} {settings.emulator}"
+        store = layer_store.directory(settings) if settings.emulator == "ministack" else None
+        digest = f"{_digest(settings.root, _SOURCES)} {store}"
         if stamp.exists() and stamp.read_text() == digest and _is_complete(settings):
             return
         started = time.monotonic()
         print("  building functions and layers …", flush=True)
         stamp.unlink(missing_ok=True)
         _sam(settings, "build", _build_arguments(settings))
-        artifacts.pack(settings.build, layer_store.directory(settings) if settings.emulator == "ministack" else None)
+        artifacts.pack(settings.build, store)
         stamp.write_text(digest)
         print(f"  built     {time.monotonic() - started:5.1f} s", flush=True)
 

@@ -1,12 +1,14 @@
 """Crashes a process before or after any one of its writes to S3, Redis, RabbitMQ or Lambda.
 
-The transports are patched: one method of botocore, two of redis-py, one of pika. Darkroom's own code is unchanged.
+The transports are patched: one method of botocore, two of redis-py, one of pika, and the one with which dispatch sends
+its requests to Lambda. All other code is unchanged.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +17,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
+from urllib3 import HTTPResponse
+
+from functions.dispatch.invoker import Invoker
 
 #: Reads are not counted: a crash at a read is a crash before the next write.
 AWS_WRITES = frozenset({"PutObject", "DeleteObjects", "Invoke"})
@@ -74,6 +79,10 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
     call_pipeline: Any = Pipeline.execute
     publish: Any = BlockingChannel.basic_publish
 
+    def dispatched(_self: Any, _function: str, payload: bytes, _remaining_s: float) -> Any:
+        injector.write("Invoke", lambda: invoke({"Payload": payload}))
+        return HTTPResponse(status=HTTPStatus.ACCEPTED)
+
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation == "Invoke":
             return injector.write(operation, lambda: invoke(arguments))
@@ -104,5 +113,6 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
         patch.object(Redis, "execute_command", redis),
         patch.object(Pipeline, "execute", pipeline),
         patch.object(BlockingChannel, "basic_publish", amqp),
+        patch.object(Invoker, "_send", dispatched),
     ):
         yield

@@ -1,5 +1,6 @@
 """A Redis whose memory is full: running jobs go on and end, new jobs are refused before anything is written."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -146,6 +147,15 @@ def test_open_jobs_are_shown_canceled_and_completed_at_full_memory(server: Redis
     listed = {job["job_id"]: job["status"] for job in call("GET", "/jobs").json["jobs"]}
     assert listed == {canceled_id: "canceled", completed_id: "completed", lost_id: "queued"}
     assert start(file_id).status == 503
+
+
+def test_health_shows_how_much_of_the_memory_is_used(server: RedisServer) -> None:
+    fill(server, 0.25)
+
+    cache = call("GET", "/health").json["parts"]["cache"]
+
+    assert cache["status"] == "ok"
+    assert re.fullmatch(r"The status cache is available\. \d\d% of its memory is used\.", cache["detail"])
 
 
 def test_memory_use_is_that_of_redis(server: RedisServer) -> None:
