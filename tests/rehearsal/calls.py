@@ -1,6 +1,8 @@
 """The calls of AWS that `localstack.aws.recorder` has recorded, judged by the policies in template.yaml."""
 
+import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ STACK = "darkroom"
 #: The ARNs of the stack's bucket, of functions, and of the secret with the broker's credentials, up to what differs.
 BUCKET = f"arn:aws:s3:::{STACK}-{ACCOUNT}-{REGION}"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
+#: A part of an ID or of a hash: what differs between the keys of one kind.
+_ID = re.compile("[0-9a-f]{8}")
 _BROKER_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{STACK}-broker-"
 
 
@@ -26,8 +30,8 @@ _BROKER_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{STACK}-brok
 class Call:
     """What MiniStack checked for a request of a function: one permission. Equal calls differ only in their keys.
 
-    `role` is the logical ID of the role. `prefix` is that of a listing, up to its first slash. `is_missing` says that
-    the object did not exist.
+    `role` is the logical ID of the role. `resource` and the `prefix` of a listing have no IDs of jobs and files.
+    `is_missing` says that the object did not exist.
     """
 
     role: str
@@ -60,18 +64,25 @@ def _call(entry: Mapping[str, Any], stack: str) -> Call:
         role=logical,
         action=entry["action"],
         resource=_shortened(entry["resource"].replace(f":{stack}-", f":{STACK}-")),
-        prefix=None if prefix is None else f"{prefix.partition('/')[0]}/" if "/" in prefix else prefix,
+        prefix=None if prefix is None else _folder(prefix) or prefix,
         is_missing=entry["status"] == 404,
         is_refused=not entry["allowed"],
     )
 
 
 def _shortened(resource: str) -> str:
-    """A resource without what differs between calls of the same kind: the key below its first folder."""
+    """A resource without what differs between calls of the same kind: the key from the first ID on."""
     if not resource.startswith(f"{BUCKET}/"):
         return resource
-    folder, slash, below = resource.removeprefix(f"{BUCKET}/").partition("/")
-    return f"{BUCKET}/{folder}{slash}{'…' if below else ''}"
+    key = resource.removeprefix(f"{BUCKET}/")
+    folder = _folder(key)
+    return f"{BUCKET}/{folder}…" if _ID.search(key) else resource
+
+
+def _folder(key: str) -> str:
+    """The folders of a key, or of the beginning of one, without those that are IDs."""
+    names = itertools.takewhile(lambda name: not _ID.search(name), key.split("/")[:-1])
+    return "".join(f"{name}/" for name in names)
 
 
 class DeployedTemplate(Template):

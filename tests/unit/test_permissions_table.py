@@ -105,7 +105,7 @@ def recorded(tmp_path: Path, **changes: Any) -> Counter[Call]:
     entry = {
         "role": "mine-ApiRole-1A2B",
         "action": "s3:GetObject",
-        "resource": f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/ledger/01a2/job.json",
+        "resource": f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/ledger/01a20f64-af4c-74cf/job.json",
         "context": {},
         "allowed": True,
         "status": 200,
@@ -121,12 +121,36 @@ def test_calls_of_the_same_kind_are_counted_together_whatever_the_stack_is_calle
     assert recorded(tmp_path, allowed=False) == {REFUSED["refused by the emulator"][0]: 2}
 
 
-def test_prefix_of_a_listing_is_kept_up_to_its_first_slash(tmp_path: Path) -> None:
-    bucket = f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}"
-    listing = {"role": "mine-SweepRole-1", "action": "s3:ListBucket", "resource": bucket}
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("ledger/01a20f64-af4c-74cf-8d66-32fba8d70381/job.json", "ledger/…"),
+        ("open/jobs/default/01a20f64-af4c-74cf-8d66-32fba8d70381", "open/jobs/default/…"),
+        ("processed/default/01a20f64-af4c-74cf-8d66-32fba8d70381/59e1921d2df86873/a.jpg", "processed/default/…"),
+        ("ledger/health", "ledger/health"),
+    ],
+)
+def test_key_is_kept_up_to_its_first_id(key: str, shown: str, tmp_path: Path) -> None:
+    (found,) = recorded(tmp_path, resource=f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/{key}")
 
-    assert recorded(tmp_path, **listing, context={"s3:prefix": "ledger/01a2"}) == {ALLOWED["listing"]: 2}
-    assert next(iter(recorded(tmp_path, **listing, context={"s3:prefix": "le"}))).prefix == "le"
+    assert found.resource == f"{BUCKET}/{shown}"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "shown"),
+    [
+        ("ledger/01a20f64-", "ledger/"),
+        ("ledger/01a", "ledger/"),
+        ("open/jobs/", "open/jobs/"),
+        ("processed/default/01a20f64-af4c-74cf-8d66-32fba8d70381/59e1921d2df86873/", "processed/default/"),
+        ("le", "le"),
+        ("", ""),
+    ],
+)
+def test_prefix_of_a_listing_is_kept_up_to_its_first_id(prefix: str, shown: str, tmp_path: Path) -> None:
+    (found,) = recorded(tmp_path, action="s3:ListBucket", context={"s3:prefix": prefix})
+
+    assert found.prefix == shown
 
 
 def test_call_of_another_stack_is_an_error(tmp_path: Path) -> None:
