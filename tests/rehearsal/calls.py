@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,8 @@ class Call:
     """What MiniStack checked for a request of a function: one permission. Equal calls differ only in their keys.
 
     `role` is the logical ID of the role. `resource` and the `prefix` of a listing have no IDs of jobs and files.
-    `is_missing` says that the object did not exist.
+    `is_missing` says that the object did not exist, and `is_refused` that no policy in the emulator allows the call. A
+    policy that denies it is a fault that chaos injects.
     """
 
     role: str
@@ -66,7 +67,7 @@ def _call(entry: Mapping[str, Any], stack: str) -> Call:
         resource=_shortened(entry["resource"].replace(f":{stack}-", f":{STACK}-")),
         prefix=None if prefix is None else _folder(prefix) or prefix,
         is_missing=entry["status"] == 404,
-        is_refused=not entry["allowed"],
+        is_refused=entry["decision"] == "ImplicitDeny",
     )
 
 
@@ -170,28 +171,32 @@ class DeployedTemplate(Template):
 
 def problems(calls: Iterable[Call]) -> list[str]:
     """Why calls would fail on AWS, for every way to deploy the template, whatever the emulator has decided."""
-    found = []
+    found: dict[str, list[str]] = {}
     for variant, parameters in VARIANTS.items():
         template = DeployedTemplate(**parameters)
         for call in calls:
-            found += [f"{variant}: {problem}" for problem in _problems_of(template, call)]
-    return found
+            for problem in _problems_of(template, call):
+                found.setdefault(problem, []).append(variant)
+    return [
+        problem if len(variants) == len(VARIANTS) else f"{problem} ({', '.join(variants)})"
+        for problem, variants in found.items()
+    ]
 
 
-def _problems_of(template: DeployedTemplate, call: Call) -> list[str]:
+def _problems_of(template: DeployedTemplate, call: Call) -> Iterator[str]:
     if call.role not in template.roles:
-        return [f"{call.role} called {call.action}, but is the role of no function"]
-    what = f"{template.roles[call.role]} calls"
-    found = [f"{what} {call.action} on {call.resource}: refused by the emulator"] if call.is_refused else []
+        yield f"{call.role} calls {call.action}, but is the role of no function"
+        return
+    function = template.roles[call.role]
+    if call.is_refused:
+        yield f"{function} calls {call.action} on {call.resource}: the emulator refuses it"
     for request in template.requests(call):
-        shown = f"{what} {request.action} on {request.resource}"
+        shown = f"{function} calls {request.action} on {request.resource}"
         if not is_allowed(template.of_role(call.role), request):
-            found.append(f"{shown}: no statement of {call.role} allows it")
-        for name, statements in template.policies.items():
-            is_denied = any(found.effect == "Deny" and found.matches(request) for found in statements)
-            if name in template.of_type("AWS::S3::BucketPolicy") and is_denied:
-                found.append(f"{shown}: {name} denies it")
+            yield f"{shown}: no statement of {call.role} allows it"
+        for name in template.of_type("AWS::S3::BucketPolicy"):
+            if any(entry.effect == "Deny" and entry.matches(request) for entry in template.policies[name]):
+                yield f"{shown}: {name} denies it"
         endpoint = template.endpoint_of(request.action)
         if template.endpoints and not is_allowed(template.open_to_functions(endpoint), request):
-            found.append(f"{shown}: {f'the policy of {endpoint} does not allow it' if endpoint else 'no endpoint'}")
-    return found
+            yield f"{shown}: {f'the policy of {endpoint} does not allow it' if endpoint else 'it has no endpoint'}"
