@@ -84,12 +84,20 @@ class Checks:
         self.coverage()
 
     def lint(self) -> None:
-        """Checks style, types and the template."""
+        """Checks style, types and the template. Exceptions are in template.yaml and .checkov.yaml, with reasons."""
         self._step("ruff check", [str(self._bin / "ruff"), "check", "."])
         self._step("ruff format", [str(self._bin / "ruff"), "format", "--check", "."])
         self._step("mypy", [str(self._bin / "mypy")])
         sam = str(self._settings.tools.parent / "sam")
         self._step("sam validate", [sam, "validate", "--lint", "--template-file", "template.yaml", "--region", REGION])
+        linters = environments.linters(self._settings).parent
+        rules = ["--append-rules", "cfn_lint_serverless.rules", "--include-checks", "I", "--include-experimental"]
+        self._step("cfn-lint", [str(linters / "cfn-lint"), *rules, "--template", "template.yaml"])
+        resolved = str(self._settings.home / "template.json")
+        self._step(
+            "resolve template", [self._python, "-m", "tests.support.resolved_template", resolved], PYTHONPATH=self._path
+        )
+        self._step("checkov", [str(linters / "checkov"), "--config-file", ".checkov.yaml", "--file", resolved])
 
     def format(self) -> None:
         """Formats the code and applies the fixes of ruff."""
@@ -128,6 +136,10 @@ class Checks:
         if self._settings.record_calls:  # LocalStack records none
             self._step("permissions", [self._python, "-m", "tests.rehearsal"], PYTHONPATH=self._path)
 
+    def mutations(self) -> None:
+        """Removes one guard after the other from the sources, and lets chaos find that it is missing."""
+        self._step("mutations", [self._python, "-m", "tests.chaos.mutations", *self._options])
+
     def coverage(self) -> None:
         """Compares the coverage of the last unit and integration tests with the floor."""
         started = time.monotonic()
@@ -147,8 +159,10 @@ class Checks:
         environments.install_baseline(self._settings)
         for name, module in (
             ("service", "tests.bench"),
+            ("memory of Redis", "tests.bench.redis_memory"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
+            ("dispatch", "tests.bench.dispatch"),
         ):
             self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
 
@@ -211,7 +225,8 @@ class Checks:
         self.summary.add(name, time.monotonic() - started, passed=passed)
 
 
-#: The checks by name, those that take further options, and those that need RabbitMQ and Redis.
+#: The checks by name, those that take further options, those that need RabbitMQ and Redis, and those that
+#: need the checkers of the template.
 ACTIONS: dict[str, Callable[[Checks], None]] = {
     "all": Checks.everything,
     "lint": Checks.lint,
@@ -222,11 +237,13 @@ ACTIONS: dict[str, Callable[[Checks], None]] = {
     "hostile": Checks.hostile,
     "chaos": Checks.chaos,
     "permissions": Checks.permissions,
+    "mutations": Checks.mutations,
     "coverage": Checks.coverage,
     "bench": Checks.bench,
 }
-WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos"))
-WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "bench"))
+WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos", "mutations"))
+WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "mutations", "bench"))
+WITH_LINTERS = frozenset(("all", "lint"))
 
 
 def suite_environment(settings: Settings) -> dict[str, str]:
@@ -253,6 +270,8 @@ def recorded(settings: Settings) -> Settings:
 def prepare(settings: Settings, action: str) -> None:
     """Installs the missing dependencies of a check."""
     require_python()
+    if action in WITH_LINTERS:
+        environments.install_linters(settings)
     if action in WITH_SERVICES:
         stack.install(settings, environments.install_development)
     else:

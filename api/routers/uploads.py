@@ -18,6 +18,7 @@ from darkroom.config import settings
 from darkroom.contracts.base import DEFAULT_TENANT, MediaKind, Params
 from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.errors import (
+    CacheFullError,
     CacheUnavailableError,
     EmptyFileError,
     FileNotFoundInStoreError,
@@ -87,6 +88,7 @@ async def upload_file(
     summary="Get a form to upload a large file",
     response_description="The form, and the jobs that start when the file has arrived.",
     responses=problem_responses(
+        CacheFullError,
         CacheUnavailableError,
         FileNotFoundInStoreError,
         FileNotUploadedError,
@@ -112,7 +114,7 @@ async def create_upload(
     for wanted in body.jobs:
         uploads.check_kind(wanted.operation, kind)
         file_records.check_overlay(wanted.params)
-        back_pressure.check_queue(wanted.operation)
+        back_pressure.check_capacity(wanted.operation)
     request = canonical_request("uploads", body.model_dump(mode="json"))
     reserved = reserve_ids(idempotency_key, request, 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers

@@ -69,6 +69,7 @@ def handler(_event: object, context: events.LambdaContext) -> dict[str, Any]:
             failed.append(step.name)
             outages.add(type(error))
             _report_failure(step, error)
+    metrics.gauge_of_stack("sweep_steps_failed", len(failed), settings().function_prefix)
     logger().info("swept", extra=done | {"failed": failed})
     return done | {"failed": failed}
 

@@ -25,8 +25,11 @@ from localstack.services.native import own_environment
 from localstack.services.processes import tail
 from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
 
-#: The files that a build depends on.
-_SOURCES = ("template.yaml", "samconfig.toml", "api", "functions", "layers", "localstack/aws/emulated_environment.py")
+#: The files that a build and its archives depend on.
+_SOURCES = (
+    *("template.yaml", "samconfig.toml", "api", "functions", "layers"),
+    *(f"localstack/aws/{name}.py" for name in ("artifacts", "layer_store", "emulated_environment")),
+)
 _IGNORED = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 #: Files that every artifact depends on, which SAM's cache does not take into account.
 _SHARED = ("layers/artifact.mk", "layers/unpack.py", "functions/Makefile")
@@ -52,14 +55,15 @@ def build(settings: Settings) -> None:
     settings.home.mkdir(exist_ok=True)
     stamp = settings.home / _BUILD_STAMP
     with _locked(settings.home / _BUILD_LOCK):
-        digest = f"{_digest(settings.root, _SOURCES)} {settings.emulator}"
+        store = layer_store.directory(settings) if settings.emulator == "ministack" else None
+        digest = f"{_digest(settings.root, _SOURCES)} {store}"
         if stamp.exists() and stamp.read_text() == digest and _is_complete(settings):
             return
         started = time.monotonic()
         print("  building functions and layers …", flush=True)
         stamp.unlink(missing_ok=True)
         _sam(settings, "build", _build_arguments(settings))
-        artifacts.pack(settings.build, layer_store.directory(settings) if settings.emulator == "ministack" else None)
+        artifacts.pack(settings.build, store)
         stamp.write_text(digest)
         print(f"  built     {time.monotonic() - started:5.1f} s", flush=True)
 
@@ -118,9 +122,9 @@ def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[st
 
 
 def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
+    # Without RuntimeVersion: MiniStack runs functions on its own Python, whatever their runtime is.
     cores = os.cpu_count() or 2
     return {
-        "RuntimeVersion": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "Architecture": "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64",
         "BrokerArn": settings.broker_arn,
         "BrokerUrl": settings.broker_url(),
@@ -180,7 +184,6 @@ def _sam_environment(settings: Settings) -> dict[str, str]:
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",  # seconds between two requests for the state of a deployment
         "DARKROOM_BUILD_TARGET": "host" if settings.emulator == "ministack" else "lambda",
-        "DARKROOM_BUILD_RUNTIME": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "DARKROOM_BUILD_PYTHON": str(settings.tools),
     }
 

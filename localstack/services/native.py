@@ -242,6 +242,7 @@ def emulator(settings: Settings) -> Service:
         "SFTP_ENABLED": "0",
         "TMPDIR": str(settings.environments),
         "STATE_DIR": str(home / "state"),
+        "S3_PERSIST": "1",  # objects are on disk instead of in memory; `down` deletes them
         "S3_DATA_DIR": str(home / "s3"),
     }
     argv = [str(settings.tools.parent / "ministack")]

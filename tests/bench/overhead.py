@@ -80,7 +80,7 @@ class JobSteps:
 
         batch, invocation = _published()
         yield _DISPATCH, lambda: responses.append(self._dispatch(batch, LambdaContext()))
-        assert responses[1] == {"acquired": 1}, responses[1]
+        assert responses[1] == {"started": 1}, responses[1]
 
         yield _WORK, lambda: responses.append(self._run(invocation, LambdaContext()))
         assert responses[2]["outcome"] == "completed", responses[2]

@@ -22,7 +22,7 @@ from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
 from tests.integration.conftest import MakeJob, Take
-from tests.integration.dispatch_batches import almost_over, batch, body_of
+from tests.integration.dispatching import almost_over, batch, body_of
 from tests.integration.redis_jobs import acquire
 from tests.support.lambda_context import LambdaContext
 

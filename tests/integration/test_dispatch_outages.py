@@ -3,9 +3,7 @@
 RabbitMQ, Redis, the mapping's poller and dispatch are real. Lambda is a stub that decides about each call.
 """
 
-import json
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,11 +23,8 @@ from darkroom.services import aws, rabbitmq
 from darkroom.services.redis import leases, script_runner, slots, views
 from functions.dispatch import app
 from functions.dispatch.invoker import CALLS_WHILE_AVAILABLE
-from localstack.aws.deployed import DeployedMapping
-from localstack.aws.poller import Poller
 from tests.integration.conftest import BreakService, MakeJob, Take, on_channel
-from tests.integration.dispatch_batches import almost_over, batch, body_of
-from tests.integration.simulation import BROKER_ARN
+from tests.integration.dispatching import Worker, almost_over, batch, body_of, mapping
 from tests.support.lambda_context import LambdaContext
 from tests.support.lambda_stub import LambdaStub, Reply, accept, running_stub
 
@@ -52,68 +47,6 @@ def stub(monkeypatch: pytest.MonkeyPatch, clean: None) -> Iterator[LambdaStub]:
         yield stub
     timeouts.use_timeouts(timeouts.BACKGROUND)
     aws.client.cache_clear()
-
-
-@contextmanager
-def mapping(batch_size: int) -> Iterator[threading.Lock]:
-    """Delivers the messages of the queue to dispatch in this process, one batch after another.
-
-    Yields a lock that is held while dispatch has a batch.
-    """
-    busy = threading.Lock()
-
-    def invoke(event: bytes) -> None:
-        with busy:
-            app.handler(json.loads(event), LambdaContext(remaining_ms=600_000))
-
-    mapped = DeployedMapping(
-        "a-uuid", BROKER_ARN, "dispatch", rabbitmq.queue_of(RESIZE), "/", "a-secret", batch_size, 0.0
-    )
-    poller = Poller(mapped, rabbitmq._open, invoke)
-    poller.start()
-    try:
-        yield busy
-    finally:
-        poller.stop()
-        poller.join(10)
-
-
-class Worker:
-    """Runs what the stub starts, some of it late: claims each job and ends it. `claimed` counts the claims of a job."""
-
-    def __init__(self, stub: LambdaStub, jobs: list[Job], delay_s: float = 0.0) -> None:
-        self.claimed: Counter[str] = Counter()
-        self.attempts: set[int] = set()
-        self.most_in_flight = 0
-        self._stub, self._delay_s = stub, delay_s
-        self._jobs = {job.job_id: job for job in jobs}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-
-    def __enter__(self) -> "Worker":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        done = 0
-        while not self._stopping.is_set() or done < len(self._stub.started):
-            if done == len(self._stub.started):
-                time.sleep(0.002)
-                continue
-            message = self._stub.started[done]["message"]
-            done += 1
-            time.sleep(self._delay_s)
-            self.most_in_flight = max(self.most_in_flight, slots.in_flight()[RESIZE])
-            job = self._jobs[message["job_id"]]
-            claim = leases.claim(job.job_id, RESIZE, attempt=message["attempt"], run=f"run-{done}", lease_ms=60_000)
-            if claim.outcome == "claimed":
-                self.claimed[job.job_id] += 1
-                self.attempts.add(message["attempt"])
-                lifecycle.end(job, lifecycle.canceled_result(job, attempt=message["attempt"]))
 
 
 def queue_jobs(make_job: MakeJob, count: int) -> list[Job]:

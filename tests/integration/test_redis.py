@@ -234,7 +234,7 @@ def test_open_jobs_become_due_and_ended_ones_do_not(make_job: MakeJob) -> None:
 
     assert open_jobs.due(10) == [job.job_id]
 
-    open_jobs.postpone(job.job_id, 60, published=True)
+    open_jobs.postpone([job.job_id], 60, published=True)
     assert open_jobs.due(10) == []
 
 

@@ -13,10 +13,10 @@ class Relay:
     With `tls` it ends TLS, so that the service need not.
     """
 
-    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None, listen_at: int = 0) -> None:
         self._target = (host, port)
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", listen_at))
         self.port = self._listener.getsockname()[1]
         self.accepted = self.ended = 0
         self._open: list[socket.socket] = []

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from localstack.errors import StackError
+from localstack.services import memory
 from localstack.settings import load
-from tools import coverage
+from tools import check, coverage
 from tools.check import ACTIONS, Summary
 from tools.coverage import FLOOR_PERCENT, MARGIN_PERCENT, SLACK_PERCENT, Coverage
 
@@ -50,6 +51,18 @@ def test_actions_of_the_workflow_are_pinned_to_a_commit() -> None:
     assert steps
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]) for step in steps)
     assert all(job["timeout-minutes"] <= 60 for job in workflow["jobs"].values())
+
+
+def test_all_checks_need_more_memory_than_a_stack_and_say_so_before_they_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["check"])
+    monkeypatch.setattr(memory, "available_bytes", lambda: memory.STACK_BYTES)
+    monkeypatch.setattr(check, "prepare", lambda *_: pytest.fail("it started"))
+
+    assert check.main() == 1
+
+    assert "make test needs 4.0 GB of memory, and 2.0 GB are available" in capsys.readouterr().err
 
 
 def test_unknown_check_and_option_that_no_check_reads_are_refused() -> None:

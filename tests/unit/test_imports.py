@@ -25,6 +25,7 @@ LAYERS = {
         *("aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
+        *("redis.memory",),
     ],
     "jobs": [
         *("workdir", "events", "uploads", "source", "ledger", "open_index", "lifecycle", "acceptance", "retries"),
@@ -85,7 +86,7 @@ ALLOWED_PACKAGES = {
     "api": {"api", "darkroom"},
     "functions": {"functions", "darkroom"},
     "localstack": {"localstack", "darkroom"},
-    "tools": {"tools", "localstack"},
+    "tools": {"tools", "localstack", "darkroom"},
 }
 
 #: Calls that read the environment or connect to a service.

@@ -47,6 +47,7 @@ PREFIXES = {
     ("api.routers.jobs", "download_result"): "processed",
     ("api.job_responses", "download_link"): "processed",
     ("api.idempotency", "reserve_ids"): "work",
+    ("api.ledger_list", "LedgerScan"): "ledger",
 }
 
 #: The settings that name secrets, and their environment variables.
@@ -54,13 +55,16 @@ SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn"
 
 #: The callers of clients other than S3's.
 CLIENTS = {
-    ("functions.dispatch.app", "_invoke"): "lambda",
+    ("functions.dispatch.invoker", "invoker"): "lambda",
     ("darkroom.jobs.settlement", "report"): "lambda",
     ("darkroom.services.aws", "secret"): "secretsmanager",
 }
 
+#: The definitions that sign requests to AWS themselves, and the service that each signs for.
+SIGNERS = {("functions.dispatch.invoker", "Invoker"): "lambda"}
+
 #: The functions that each caller of Lambda invokes.
-INVOKED: dict[str, set[str]] = {"functions.dispatch.app": set(Operation), "darkroom.jobs.settlement": {"settle"}}
+INVOKED: dict[str, set[str]] = {"functions.dispatch.invoker": set(Operation), "darkroom.jobs.settlement": {"settle"}}
 
 VARIANTS = {"with a new network": new_network, "on existing services": existing_services}
 
@@ -128,7 +132,7 @@ def called(function: str, template: Template) -> set[Permission]:
                 found |= {(action, PREFIXES[node]) for action in S3_ACTIONS[method]}
         for setting in users_of_secrets.get(node, set()):
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
-        if CLIENTS.get(node) == "lambda":
+        if "lambda" in (CLIENTS.get(node), SIGNERS.get(node)):
             found |= {("lambda:InvokeFunction", arn_of(name)) for name in INVOKED[node[0]]}
     return found
 
@@ -281,6 +285,32 @@ def test_every_caller_of_aws_is_listed_here() -> None:
     known = CLIENTS.keys() | {("darkroom.services.s3", name) for name in modules()["darkroom.services.s3"].definitions}
     assert users_of("darkroom.services.aws", "client").keys() <= known
     assert set().union(*S3_METHODS.values()) == S3_ACTIONS.keys()
+
+
+def test_every_definition_that_signs_requests_is_listed_here() -> None:
+    signed = {node: services_signed_for(node) for node in users_of("darkroom.services.aws", "credentials")}
+
+    assert signed == {node: {service} for node, service in SIGNERS.items()}
+
+
+def services_signed_for(node: Node) -> set[str]:
+    """The services in the second argument of each SigV4Auth that a definition makes."""
+    module, name = node
+    calls = (found for statement in modules()[module].definitions[name] for found in ast.walk(statement))
+    return {
+        ast.literal_eval(call.args[1])
+        for call in calls
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "SigV4Auth"
+    }
+
+
+def test_requests_are_signed_only_with_the_credentials_of_one_module() -> None:
+    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    signers = {name for name, module in shipped.items() if "botocore.auth" in module.imports}
+    readers = {name for name, module in shipped.items() if ".get_credentials(" in ast.unparse(module.tree)}
+
+    assert signers == {module for module, _ in SIGNERS}
+    assert readers == {"darkroom.services.aws"}
 
 
 def test_only_one_module_creates_clients() -> None:

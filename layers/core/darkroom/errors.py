@@ -35,6 +35,7 @@ DarkroomError
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
 │   └── WorkerDiedError             500  worker_died
+├── SourceReplacedError         409  source_replaced  the file changed during the run; retried with the new file
 ├── ConfigurationError          500  configuration   the deployment's settings are invalid
 ├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
 └── Superseded                  a signal: this run no longer owns its job; never shown to clients
@@ -295,6 +296,14 @@ OUTAGES: tuple[type[ServiceError], ...] = (
     *(kind for kind in ServiceError.__subclasses__() if kind.outage),
     CacheFullError,
 )
+
+
+class SourceReplacedError(DarkroomError):
+    """The file was replaced while it was processed."""
+
+    code = "source_replaced"
+    http_status = 409
+    retryable = True
 
 
 class ConfigurationError(DarkroomError):

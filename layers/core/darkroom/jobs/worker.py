@@ -22,6 +22,7 @@ from darkroom.errors import (
     DarkroomError,
     InternalError,
     LambdaUnavailableError,
+    MediaError,
     ServiceError,
     StorageUnavailableError,
     Superseded,
@@ -168,7 +169,12 @@ def _process(
             report_progress=reporter.progress,
             report_speed=reporter.set_speed,
         )
-        renditions = operate(task, params)
+        try:
+            renditions = operate(task, params)
+        except MediaError:
+            source.check_unchanged()  # else the job would fail for good because two files were mixed
+            raise
+        source.check_unchanged()
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
     document = next((rendition.document for rendition in renditions if rendition.document is not None), None)
     return outputs, document

@@ -1,7 +1,7 @@
 """AWS clients and secrets, made on first use and cached for the life of the process.
 
-botocore is used without boto3: the clients are the same, and a cold start imports a third less. The checksum settings
-require botocore 1.36.0 or newer, which every Python runtime of Lambda that Darkroom supports has.
+botocore is used without boto3: the clients are the same, and a cold start imports a third less. It must be 1.36.0 or
+newer, which introduced the settings for checksums.
 """
 
 import json

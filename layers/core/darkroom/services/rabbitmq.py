@@ -75,9 +75,9 @@ def retry_delay_s(failed_attempt: int) -> int:
     return RETRY_DELAYS_S[min(failed_attempt, len(RETRY_DELAYS_S)) - 1]
 
 
-def declare_topology() -> None:
-    """Declares every exchange and queue. Those that exist stay as they are."""
-    _shared.call(_declare_all, limit_s=_DECLARATION_LIMIT_S)
+def declare_topology(*, limit_s: float = _DECLARATION_LIMIT_S) -> None:
+    """Declares every exchange and queue within `limit_s`. Those that exist stay as they are."""
+    _shared.call(_declare_all, limit_s=limit_s)
 
 
 def repair_topology() -> bool:

@@ -38,6 +38,7 @@ class Head:
     size_bytes: int
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
+    etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
         size_bytes=size_bytes,
         media_type=answer.get("ContentType", ""),
         metadata=dict(answer.get("Metadata", {})),
+        etag=answer.get("ETag"),
     )
 
 
@@ -165,14 +167,18 @@ def _get(key: str, **options: str) -> dict[str, Any] | None:
 
 def exists(key: str) -> bool:
     """Whether the object exists."""
+    return etag_of(key) is not None
+
+
+def etag_of(key: str) -> str | None:
+    """The ETag of an object, which changes with its content; None when there is no object."""
     with map_storage_errors():
         try:
-            aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
+            return str(aws.client("s3").head_object(Bucket=settings().bucket, Key=key)["ETag"])
         except ClientError as error:
             if _code(error) in _MISSING:
-                return False
+                return None
             raise
-    return True
 
 
 def delete(keys: list[str]) -> None:

@@ -30,7 +30,10 @@ _INGESTION_EXTRA_S = 3600
 
 
 def view_of(job_id: str) -> str:
-    """Hash: the view of a job. Expires after the retention, or with the upload form that the job waits for."""
+    """Hash: the view of a job. Expires `ended_s` after the job's end.
+
+    Until then it expires after the retention, or with the upload form that the job waits for.
+    """
     return f"darkroom:job:{job_id}"
 
 
@@ -40,7 +43,10 @@ def end_channel_of(job_id: str) -> str:
 
 
 def jobs_of(tenant: str) -> str:
-    """Sorted set: the ids of a tenant's jobs, which sort by time. Expires after the retention, as do its members."""
+    """Sorted set: the ids of a tenant's latest jobs, which sort by time. It may lack some; the ledger has all.
+
+    Members are removed `ended_s` after the job was created, and the whole set expires then.
+    """
     return f"darkroom:jobs:{tenant}"
 
 
@@ -65,7 +71,7 @@ def freed_slots_of(operation: Operation) -> str:
 
 
 def file_of(file_id: str) -> str:
-    """String: the record of a file as JSON. Expires after the retention, or with its upload form."""
+    """String: the record of a file as JSON. Expires after `ended_s`, or with its upload form."""
     return f"darkroom:file:{file_id}"
 
 
@@ -85,8 +91,13 @@ def lookup_of(identifier: str, written_s: int) -> str:
 
 
 def retention_s() -> int:
-    """Seconds for which views and file records are kept."""
+    """Seconds for which files, results and the ledger are kept, and the views of open jobs."""
     return settings().retention_days * _DAY_S
+
+
+def ended_s() -> int:
+    """Seconds for which Redis keeps what S3 has too and nobody waits for: ended jobs and files."""
+    return min(settings().cache_ended_s, retention_s())
 
 
 def ingestion_ttl_s() -> int:

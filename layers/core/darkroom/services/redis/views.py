@@ -67,7 +67,8 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 job.model_dump_json(exclude_none=True),
                 keys.retention_s(),
                 int(due_in_s * 1000),
-                _oldest_id(),
+                _oldest_listed_id(),
+                keys.ended_s(),
                 epoch_ms(job.created_at),
                 int(restored),
             ],
@@ -75,9 +76,9 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
     )
 
 
-def _oldest_id() -> str:
-    """No job that is kept has a smaller id."""
-    return ids.first_id(int((time.time() - keys.retention_s()) * 1000))
+def _oldest_listed_id() -> str:
+    """Jobs with smaller ids are not in the list of a tenant's latest jobs."""
+    return ids.first_id(int((time.time() - keys.ended_s()) * 1000))
 
 
 def await_upload(job: Job, *, expires_s: int) -> None:
@@ -97,7 +98,7 @@ def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
         job_id,
         result.status,
         result.model_dump_json(exclude_none=True),
-        keys.retention_s(),
+        keys.ended_s(),
         epoch_ms(result.finished_at),
         result.attempt,
         result.run,
@@ -175,8 +176,10 @@ def _parse_event(line: str) -> TimelineEvent:
 
 def from_ledger(job: Job, result: JobResult | None) -> View:
     """The view of a job by its ledger records alone. Without a result it counts as queued."""
-    accepted = TimelineEvent("accepted", epoch_ms(job.created_at), 0)
-    view = View(status=Status.QUEUED, attempt=0, job=job, timeline=[accepted])
+    timeline = [TimelineEvent("accepted", epoch_ms(job.created_at), 0)]
+    if result is not None and result.started_at:
+        timeline.append(TimelineEvent("claimed", epoch_ms(result.started_at), result.attempt))
+    view = View(status=Status.QUEUED, attempt=0, job=job, timeline=timeline)
     return view if result is None else with_result(view, result)
 
 
@@ -191,7 +194,7 @@ def with_result(view: View, result: JobResult) -> View:
 
 
 def list_ids(tenant: str, *, before: str | None, limit: int) -> list[str]:
-    """Ids of a tenant's jobs, newest first. `before` is the id after which the list begins."""
+    """Ids of a tenant's latest jobs that Redis knows, newest first. `before` is the id after which the list begins."""
     start = f"({before}" if before else "+"
     with map_redis_errors():
         found = redis_client().zrevrangebylex(keys.jobs_of(tenant), start, "-", start=0, num=limit)

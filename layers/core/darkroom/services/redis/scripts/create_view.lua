@@ -5,7 +5,7 @@
 -- Returns 1, or 0 when the job has a view already.
 
 local view = KEYS[1]          -- hash
-local jobs = KEYS[2]          -- sorted set: the tenant's jobs
+local jobs = KEYS[2]          -- sorted set: the tenant's latest jobs
 local open_jobs = KEYS[3]     -- sorted set by due time
 local queued_jobs = KEYS[4]   -- sorted set: ids of the operation's queued jobs
 
@@ -14,8 +14,9 @@ local job_json = ARGV[2]
 local ttl_s = ARGV[3]
 local due_in_ms = ARGV[4]
 local oldest_id = ARGV[5]     -- the list of jobs drops every id below it
-local accepted_ms = ARGV[6]
-local restored = ARGV[7]      -- '1' when Redis may have lost an earlier view
+local list_ttl_s = ARGV[6]
+local accepted_ms = ARGV[7]
+local restored = ARGV[8]      -- '1' when Redis may have lost an earlier view
 
 local status, awaits_upload = unpack(redis.call('HMGET', view, 'status', 'awaits_upload'))
 if status and not (status == 'queued' and awaits_upload) then return 0 end
@@ -28,7 +29,7 @@ redis.call('EXPIRE', view, ttl_s)
 
 redis.call('ZADD', jobs, 0, job_id)
 redis.call('ZREMRANGEBYLEX', jobs, '-', '(' .. oldest_id)
-redis.call('EXPIRE', jobs, ttl_s)
+redis.call('EXPIRE', jobs, list_ttl_s)
 
 redis.call('ZADD', open_jobs, now_ms + due_in_ms, job_id)
 redis.call('ZADD', queued_jobs, 0, job_id)
