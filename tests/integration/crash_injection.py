@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -17,7 +18,6 @@ from pika.adapters.blocking_connection import BlockingChannel
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
-from urllib3 import HTTPResponse
 
 from functions.dispatch.invoker import Invoker
 
@@ -81,7 +81,7 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
 
     def dispatched(_self: Any, _function: str, payload: bytes, _remaining_s: float) -> Any:
         injector.write("Invoke", lambda: invoke({"Payload": payload}))
-        return HTTPResponse(status=HTTPStatus.ACCEPTED)
+        return SimpleNamespace(status=HTTPStatus.ACCEPTED)
 
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation == "Invoke":
