@@ -15,9 +15,11 @@ endif
 STACK  := $(PYTHON) -m localstack.stack
 CHECK  := $(PYTHON) -m tools.check
 SAM    := SAM_CLI_TELEMETRY=0 .darkroom/tools/bin/sam
+AWS    := SAM_CLI_TELEMETRY=0 PYTHONPATH=layers/core:. .darkroom/venv/bin/python -m
+NAME   ?= darkroom
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos coverage bench deploy clean
+.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos mutations permissions coverage bench deploy undeploy clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -37,10 +39,10 @@ status: ## show which services run, and the health of the API
 demo: up ## process sample media with every operation and save the results in results/
 	@$(PYTHON) -m localstack.demo
 
-test: ## run everything: lint, unit, hostile (short), integration, e2e, chaos (short), coverage
+test: ## run everything: lint, unit, hostile (short), integration, e2e, chaos (short), permissions, coverage
 	@$(CHECK)
 
-lint: ## check style (ruff), types (mypy) and the template (sam validate)
+lint: ## check style (ruff), types (mypy) and the template (sam validate, cfn-lint, checkov)
 	@$(CHECK) lint
 
 format: ## format the code and apply the fixes of ruff
@@ -61,16 +63,26 @@ hostile: ## run the operations on thousands of damaged and malicious files; prin
 chaos: ## run jobs while services and functions fail at random: make chaos N=2000 SEED=7 [BREAK=fencing]
 	@$(CHECK) chaos $(if $(N),--jobs $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(OPTIONS)
 
+permissions: ## compare the IAM policies with the AWS calls that the last e2e and chaos runs recorded
+	@$(CHECK) permissions
+
+mutations: ## remove one guard after the other and run chaos: each must be noticed (45 min); NAMES="fencing cursor"
+	@$(CHECK) mutations $(NAMES) $(OPTIONS)
+
 coverage: ## compare the coverage of the last unit and integration tests with the floor
 	@$(CHECK) coverage
 
 bench: up ## compare the running stack with Celery, and the operations with sharp and Pillow (15 to 30 min; needs npm)
 	@$(CHECK) bench
 
-deploy: ## build and deploy to AWS with your credentials; asks before it changes anything
-	@$(PYTHON) -m localstack.services.environments
+deploy: ## build and deploy to AWS, after a question: make deploy [NAME=darkroom] [PARAMETERS="RetentionDays=30"]
+	@$(PYTHON) -m tools.environments
 	$(SAM) build
-	$(SAM) deploy --guided
+	@$(AWS) tools.deploy $(NAME) $(PARAMETERS)
+
+undeploy: ## delete a stack from AWS with all its files, after a question: make undeploy [NAME=darkroom]
+	@$(PYTHON) -m tools.environments
+	@$(AWS) tools.undeploy $(NAME)
 
 clean: ## stop the stacks and delete everything that was installed or built in this folder
 	@$(STACK) down

@@ -1,65 +1,74 @@
 """The view of a job: from Redis, which is fast, checked against the ledger, which decides."""
 
-from darkroom.contracts.jobs import JobResult, Status
-from darkroom.errors import CacheUnavailableError, JobNotFoundError, StorageUnavailableError
+from dataclasses import dataclass
+
+from darkroom.contracts.jobs import Status
+from darkroom.errors import CacheUnavailableError, JobNotFoundError
 from darkroom.jobs import ledger, lifecycle
 from darkroom.log import logger
 from darkroom.services.redis import views
 from darkroom.services.redis.views import View
 
 
-def find_job_view(job_id: str, wait_s: float = 0) -> View:
-    """The view of a job, as soon as the job has ended or after `wait_s`. Raises JobNotFoundError.
+@dataclass(frozen=True)
+class FoundJob:
+    """A job, and its position in the queue, counted from 1; None if it is in no queue or Redis is unavailable."""
+
+    view: View
+    queue_position: int | None = None
+
+
+def find_job_view(job_id: str) -> View:
+    """The view of a job. Raises JobNotFoundError, and StorageUnavailableError for a job that may have ended."""
+    return find_job(job_id).view
+
+
+def find_job(job_id: str, wait_s: float = 0) -> FoundJob:
+    """A job, as soon as it has ended or after `wait_s`. Raises like `find_job_view`.
 
     The ledger is read for a job that is open in Redis: its result may not have reached Redis yet, and a client that was
-    told a terminal status must never get another. During an outage of Redis the view comes from the ledger alone, and
-    an open job counts as queued.
+    told a terminal status must never get another. Without the ledger there is no answer for such a job. During an
+    outage of Redis the view comes from the ledger alone, and an open job counts as queued.
     """
     try:
-        return _find(job_id, wait_s) or _restore(job_id, wait_s)
+        return _find_in_redis(job_id, wait_s) or _find_in_ledger(job_id, wait_s)
     except CacheUnavailableError as error:
         logger().warning("reading the ledger instead", extra={"job_id": job_id, "reason": error.message})
         job = ledger.read_job(job_id)
         if job is None:
             raise  # only Redis knows a job that waits for its upload
-    return views.from_ledger(job, ledger.read_result(job_id))
+    return FoundJob(views.from_ledger(job, ledger.read_result(job_id)))
 
 
-def _find(job_id: str, wait_s: float) -> View | None:
+def _find_in_redis(job_id: str, wait_s: float) -> FoundJob | None:
     view = views.fetch(job_id)
-    if view is None or view.status.terminal:
-        return view
-    result = _read_result(job_id)
-    if result is not None:
-        lifecycle.restore(view.job, result)
-        return views.with_result(view, result)
-    return views.wait_for_end(job_id, wait_s) if wait_s > 0 else view
-
-
-def _read_result(job_id: str) -> JobResult | None:
-    """The result in the ledger. During an outage of S3 the view in Redis has to suffice."""
-    try:
-        return ledger.read_result(job_id)
-    except StorageUnavailableError as error:
-        logger().warning("reading Redis alone", extra={"job_id": job_id, "reason": error.message})
+    if wait_s > 0 and view is not None and not view.status.terminal and ledger.read_result(job_id) is None:
+        view = views.wait_for_end(job_id, wait_s)
+    if view is None:
         return None
+    if view.status.terminal:
+        return FoundJob(view)
+    position = _queue_position(view)
+    result = ledger.read_result(job_id)  # last, so that nobody has been told of an end before that is not shown
+    if result is None:
+        return FoundJob(view, position)
+    views.finish(job_id, view.job.operation, result)
+    return FoundJob(views.with_result(view, result))
 
 
-def _restore(job_id: str, wait_s: float) -> View:
-    """A job that Redis has lost, restored from the ledger."""
+def _find_in_ledger(job_id: str, wait_s: float) -> FoundJob:
+    """A job that Redis does not have. One that has ended is not restored: Redis keeps ended jobs for a day only."""
     job = ledger.read_job(job_id)
     if job is None:
         raise JobNotFoundError(job_id)
     result = ledger.read_result(job_id)
-    lifecycle.restore(job, result)
-    return _find(job_id, wait_s) or views.from_ledger(job, result)
+    if result is not None:
+        return FoundJob(views.from_ledger(job, result))
+    lifecycle.restore(job, None)
+    return _find_in_redis(job_id, wait_s) or FoundJob(views.from_ledger(job, None))
 
 
-def queue_position(view: View) -> int | None:
-    """A queued job's position, counted from 1. None if the job is not in a queue or during an outage of Redis."""
+def _queue_position(view: View) -> int | None:
     if view.status is not Status.QUEUED or view.awaits_upload:
         return None
-    try:
-        return views.position_in_queue(view.job.job_id, view.job.operation)
-    except CacheUnavailableError:
-        return None
+    return views.position_in_queue(view.job.job_id, view.job.operation)

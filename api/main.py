@@ -1,6 +1,7 @@
 """The API as one ASGI app, and as the Lambda handler behind API Gateway."""
 
 import asyncio
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,7 @@ from api.openapi import openapi_document
 from api.request_log import RequestLog
 from api.routers import files, health, jobs, operations, root, uploads
 from darkroom.errors import DarkroomError
+from darkroom.timeouts import INTERACTIVE, use_timeouts
 
 _DESCRIPTION = """\
 Darkroom processes images, video and audio in four steps.
@@ -68,4 +70,11 @@ def create_app() -> FastAPI:
 
 app = create_app()
 asyncio.set_event_loop(asyncio.new_event_loop())  # Mangum uses the current one, which newer Pythons do not create
-handler = Mangum(app, lifespan="off", text_mime_types=_TEXT)
+_mangum = Mangum(app, lifespan="off", text_mime_types=_TEXT)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Handles one request from API Gateway. The limits are set before the first one makes a client."""
+    use_timeouts(INTERACTIVE)
+    response: dict[str, Any] = _mangum(event, context)
+    return response

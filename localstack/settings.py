@@ -33,6 +33,9 @@ EMULATORS = ("ministack", "localstack")
 RUNNERS = ("auto", "native", "compose")
 MEMORY_CHECKS = ("on", "off")
 
+#: The directory of the recorded calls of test stacks, in `Settings.home`: one file per stack.
+CALLS = "calls"
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -74,6 +77,8 @@ class Settings:
     in_flight: int
     #: The token of LocalStack; empty for MiniStack.
     auth_token: str
+    #: The file to which MiniStack appends each AWS call of a function; empty to record none.
+    record_calls: str
     root: Path = ROOT
 
     @property
@@ -158,6 +163,7 @@ class Settings:
             "DARKROOM_RUNNER": self.runner,
             "DARKROOM_MEMORY_CHECK": self.memory_check,
             "DARKROOM_IN_FLIGHT": str(self.in_flight),
+            "DARKROOM_RECORD_CALLS": self.record_calls,
         }
 
 
@@ -175,6 +181,7 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
         memory_check=_choice(environ, "DARKROOM_MEMORY_CHECK", MEMORY_CHECKS, problems),
         in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
         auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
+        record_calls=environ.get("DARKROOM_RECORD_CALLS", ""),
     )
     if settings.emulator == "localstack" and not settings.auth_token:
         problems.append("DARKROOM_EMULATOR=localstack needs your token in LOCALSTACK_AUTH_TOKEN")

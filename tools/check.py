@@ -1,7 +1,8 @@
 """Runs the checks of this repository: `python3 -m tools.check lint` does the same as `make lint`.
 
 Without a name it runs all checks except the benchmarks, as `make test` does: lint, unit tests, hostile files,
-integration and end-to-end tests on a stack with its own ports, a short chaos run, and the coverage of the shipped code.
+integration and end-to-end tests on a stack with its own ports, a short chaos run, the IAM policies against the calls
+recorded meanwhile, and the coverage of the shipped code.
 A failed step does not stop the others. A summary at the end lists each step with its duration.
 
 Further options go to pytest, or to tests.chaos:
@@ -18,14 +19,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from localstack import stack
 from localstack.errors import StackError
 from localstack.services import memory, native
 from localstack.services.environments import install_tools, require_python
-from localstack.settings import REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
+from localstack.settings import CALLS, REGION, TEST_STACK, VIRTUAL_HOSTS, Settings, load
 from tools import coverage, environments
 
 #: Mutated video and audio files in `make hostile`; `make test` uses the default of tests/hostile, which is smaller.
@@ -72,21 +73,31 @@ class Checks:
     def everything(self) -> None:
         """Runs all checks except the benchmarks. Integration and end-to-end tests share one stack."""
         coverage.delete_measurements(self._settings)
+        self._delete_recordings()
         self.lint()
         self._build()
         self._unit()
         self._pytest("hostile files", "tests/hostile", "--numprocesses", "auto", "--dist", "loadfile")
         self._with_stack(self._integration, self._e2e)
         self.chaos()
+        self.permissions()
         self.coverage()
 
     def lint(self) -> None:
-        """Checks style, types and the template."""
+        """Checks style, types and the template. Exceptions are in template.yaml and .checkov.yaml, with reasons."""
         self._step("ruff check", [str(self._bin / "ruff"), "check", "."])
         self._step("ruff format", [str(self._bin / "ruff"), "format", "--check", "."])
         self._step("mypy", [str(self._bin / "mypy")])
         sam = str(self._settings.tools.parent / "sam")
         self._step("sam validate", [sam, "validate", "--lint", "--template-file", "template.yaml", "--region", REGION])
+        linters = environments.linters(self._settings).parent
+        rules = ["--append-rules", "cfn_lint_serverless.rules", "--include-checks", "I", "--include-experimental"]
+        self._step("cfn-lint", [str(linters / "cfn-lint"), *rules, "--template", "template.yaml"])
+        resolved = str(self._settings.home / "template.json")
+        self._step(
+            "resolve template", [self._python, "-m", "tests.support.resolved_template", resolved], PYTHONPATH=self._path
+        )
+        self._step("checkov", [str(linters / "checkov"), "--config-file", ".checkov.yaml", "--file", resolved])
 
     def format(self) -> None:
         """Formats the code and applies the fixes of ruff."""
@@ -105,6 +116,7 @@ class Checks:
 
     def e2e(self) -> None:
         """Runs the end-to-end tests on a stack of their own."""
+        self._delete_recordings()
         self._build()
         self._with_stack(self._e2e)
 
@@ -118,6 +130,15 @@ class Checks:
     def chaos(self) -> None:
         """Runs jobs while parts of the stack fail, on a stack of its own."""
         self._step("chaos", [self._python, "-m", "tests.chaos", *self._options])
+
+    def permissions(self) -> None:
+        """Compares the IAM policies with the calls recorded in the last end-to-end tests and chaos run."""
+        if self._settings.record_calls:  # LocalStack records none
+            self._step("permissions", [self._python, "-m", "tests.rehearsal"], PYTHONPATH=self._path)
+
+    def mutations(self) -> None:
+        """Removes one guard after the other from the sources, and lets chaos find that it is missing."""
+        self._step("mutations", [self._python, "-m", "tests.chaos.mutations", *self._options])
 
     def coverage(self) -> None:
         """Compares the coverage of the last unit and integration tests with the floor."""
@@ -138,10 +159,16 @@ class Checks:
         environments.install_baseline(self._settings)
         for name, module in (
             ("service", "tests.bench"),
+            ("memory of Redis", "tests.bench.redis_memory"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
+            ("dispatch", "tests.bench.dispatch"),
         ):
             self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
+
+    def _delete_recordings(self) -> None:
+        for path in (self._settings.home / CALLS).glob("*.jsonl"):
+            path.unlink()
 
     def _build(self) -> None:
         self._step("build", [str(self._settings.tools), "-m", "localstack.aws.sam", "build"])
@@ -198,7 +225,8 @@ class Checks:
         self.summary.add(name, time.monotonic() - started, passed=passed)
 
 
-#: The checks by name, those that take further options, and those that need RabbitMQ and Redis.
+#: The checks by name, those that take further options, those that need RabbitMQ and Redis, and those that
+#: need the checkers of the template.
 ACTIONS: dict[str, Callable[[Checks], None]] = {
     "all": Checks.everything,
     "lint": Checks.lint,
@@ -208,11 +236,14 @@ ACTIONS: dict[str, Callable[[Checks], None]] = {
     "e2e": Checks.e2e,
     "hostile": Checks.hostile,
     "chaos": Checks.chaos,
+    "permissions": Checks.permissions,
+    "mutations": Checks.mutations,
     "coverage": Checks.coverage,
     "bench": Checks.bench,
 }
-WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos"))
-WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "bench"))
+WITH_OPTIONS = frozenset(("unit", "integration", "e2e", "chaos", "mutations"))
+WITH_SERVICES = frozenset(("all", "integration", "e2e", "chaos", "mutations", "bench"))
+WITH_LINTERS = frozenset(("all", "lint"))
 
 
 def suite_environment(settings: Settings) -> dict[str, str]:
@@ -229,9 +260,18 @@ def suite_environment(settings: Settings) -> dict[str, str]:
     return native.own_environment(settings) | own | color
 
 
+def recorded(settings: Settings) -> Settings:
+    """The settings of a stack that records the AWS calls of its functions, where the emulator can do that."""
+    if settings.emulator != "ministack":
+        return settings
+    return replace(settings, record_calls=str(settings.home / CALLS / f"{settings.stack}.jsonl"))
+
+
 def prepare(settings: Settings, action: str) -> None:
     """Installs the missing dependencies of a check."""
     require_python()
+    if action in WITH_LINTERS:
+        environments.install_linters(settings)
     if action in WITH_SERVICES:
         stack.install(settings, environments.install_development)
     else:
@@ -256,7 +296,7 @@ def main() -> int:
         parser.error(f"{arguments.action} takes no options")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        settings = load() if arguments.action == "bench" else load(stack=TEST_STACK)
+        settings = load() if arguments.action == "bench" else recorded(load(stack=TEST_STACK))
         if arguments.action == "all":
             memory.require(settings, memory.TESTS_BYTES, "make test")
         prepare(settings, arguments.action)

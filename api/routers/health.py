@@ -16,6 +16,7 @@ from darkroom.jobs import ledger
 from darkroom.log import logger
 from darkroom.services import rabbitmq, s3
 from darkroom.services.redis.client import ping_redis
+from darkroom.services.redis.memory import memory_use
 
 router = APIRouter(tags=["health"])
 
@@ -42,12 +43,19 @@ class Health(ResponseModel):
     parts: dict[str, PartHealth] = Field(description="The dependencies: `cache`, `broker` and `storage`.")
 
 
+def _check_cache() -> str:
+    ping_redis()
+    use = memory_use()
+    return f"{use.share:.0%} of its memory is used." if use.max_bytes else ""
+
+
 def _check_storage() -> None:
     s3.exists(f"{ledger.LEDGER_PREFIX}health")
 
 
-_PARTS: dict[str, tuple[str, Callable[[], None]]] = {
-    "cache": ("The status cache", ping_redis),
+#: The parts: what each is called, and its check, which may return another sentence.
+_PARTS: dict[str, tuple[str, Callable[[], str | None]]] = {
+    "cache": ("The status cache", _check_cache),
     "broker": ("The message broker", rabbitmq.ping),
     "storage": ("The object store", _check_storage),
 }
@@ -68,12 +76,12 @@ async def get_health() -> Response:
     return json_response(health, 200 if healthy else 503)
 
 
-async def _check(name: str, check: Callable[[], None]) -> PartHealth:
+async def _check(name: str, check: Callable[[], str | None]) -> PartHealth:
     started = time.perf_counter()
     status: HealthStatus = "down"
     try:
-        await asyncio.wait_for(asyncio.to_thread(check), TIMEOUT_S)
-        status, detail = "ok", f"{name} is available."
+        more = await asyncio.wait_for(asyncio.to_thread(check), TIMEOUT_S)
+        status, detail = "ok", " ".join(filter(None, [f"{name} is available.", more]))
     except TimeoutError:
         detail = f"{name} did not respond within {TIMEOUT_S:g} seconds."
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency cannot be used

@@ -18,6 +18,7 @@ from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import FileSource, Job, JobResult, Status
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import (
+    CacheFullError,
     CacheUnavailableError,
     EmptyFileError,
     FileNotFoundInStoreError,
@@ -37,10 +38,9 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.jobs import ledger, lifecycle
+from darkroom.jobs import acceptance, ledger, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import views
-from darkroom.timestamps import utc_now
 
 router = APIRouter(tags=["jobs"])
 
@@ -69,6 +69,7 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     responses=_ACCEPTED
     | problem_responses(
         *_UNFIT_FILE,
+        CacheFullError,
         CacheUnavailableError,
         IdempotencyKeyReusedError,
         InvalidIdError,
@@ -91,7 +92,7 @@ async def create_job(
     reserved = reserve_ids(idempotency_key, canonical_request("jobs", file_id, operation, params), 1)
     if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
         file_records.check_inputs(operation, body.params, file_records.find_file_record(file_id))
-        back_pressure.check_queue(operation)
+        back_pressure.check_capacity(operation)
     job = Job(
         job_id=reserved.identifiers[0],
         operation=operation,
@@ -117,8 +118,8 @@ async def get_job(
     ] = 0,
 ) -> Response:
     """Returns a job. With `wait`, responds as soon as the job has ended, at the latest after that many seconds."""
-    view = job_lookup.find_job_view(job_id, wait)
-    return json_response(job_details(view, job_lookup.queue_position(view)))
+    found = job_lookup.find_job(job_id, wait)
+    return json_response(job_details(found.view, found.queue_position))
 
 
 @router.get(
@@ -155,7 +156,7 @@ async def download_result(
     response_model=JobPage,
     summary="List jobs, newest first",
     response_description="A page of jobs.",
-    responses=problem_responses(CacheUnavailableError, InvalidIdError, InvalidRequestError, UnknownOperationError),
+    responses=problem_responses(InvalidIdError, InvalidRequestError, StorageUnavailableError, UnknownOperationError),
 )
 async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on a page.")] = 20,
@@ -169,7 +170,7 @@ async def list_jobs(
     status: Annotated[Status | None, Query(description="Only jobs with this status. Default: any.")] = None,
     operation: Annotated[Operation | None, Query(description="Only jobs of this operation. Default: any.")] = None,
 ) -> Response:
-    """Returns a page of the jobs whose file has arrived. With a filter, a page can be empty although `next` is set."""
+    """Returns a page of the jobs whose file has arrived. A page can be short or empty although `next` is set."""
     page = job_list.find_jobs(
         DEFAULT_TENANT,
         before=None if before is None else ids.parse_id(before),
@@ -195,12 +196,9 @@ async def cancel_job(job_id: JobIdInPath) -> Response:
     view = job_lookup.find_job_view(job_id)
     if view.status.terminal:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
-    job = view.job
-    if view.awaits_upload:
-        # The job is not in the ledger until its upload has arrived.
-        ledger.write_job(job)
-        views.create(job)
-    final = _end(job, lifecycle.canceled_result(job, attempt=view.attempt))
+    canceled = lifecycle.canceled_result(view.job, attempt=view.attempt)
+    # A job is not in the ledger until its upload has arrived.
+    final = acceptance.accept_ended(view.job, canceled) if view.awaits_upload else _end(view.job, canceled)
     if final.status is not Status.CANCELED:
         raise JobAlreadyEndedError(f"Job {job_id} is {final.status} already.")
     return json_response(job_details(views.with_result(view, final)))
@@ -222,24 +220,36 @@ def _end(job: Job, result: JobResult) -> JobResult:
     response_model=JobDetails,
     summary="Retry a failed or canceled job",
     responses=_ACCEPTED
-    | problem_responses(*_LOOKUP, *_UNFIT_FILE, InvalidRequestError, JobNotRetryableError, TooManyJobsError),
+    | problem_responses(
+        *_LOOKUP,
+        *_UNFIT_FILE,
+        CacheFullError,
+        IdempotencyKeyReusedError,
+        InvalidRequestError,
+        JobNotRetryableError,
+        TooManyJobsError,
+    ),
 )
-async def retry_job(job_id: JobIdInPath, request: Request, traceparent: Traceparent) -> Response:
+async def retry_job(
+    job_id: JobIdInPath, request: Request, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Starts a new job with the same file and parameters. Its `retry_of` is the old job, which does not change."""
     view = job_lookup.find_job_view(job_id)
     if view.status not in (Status.FAILED, Status.CANCELED):
         raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be retried.")
     old = view.job
-    back_pressure.check_queue(old.operation)
-    record = file_records.require_stored_file(old.source.file_id)
-    file_records.check_inputs(old.operation, parse_params(old.operation, old.params), record)
+    reserved = reserve_ids(idempotency_key, canonical_request("retry", old.job_id), 1)
+    if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
+        back_pressure.check_capacity(old.operation)
+        record = file_records.require_stored_file(old.source.file_id)
+        file_records.check_inputs(old.operation, parse_params(old.operation, old.params), record)
     job = Job(
-        job_id=ids.new_id(),
+        job_id=reserved.identifiers[0],
         tenant=old.tenant,
         operation=old.operation,
         params=old.params,
         source=old.source,
-        created_at=utc_now(),
+        created_at=reserved.created_at,
         traceparent=traceparent,
         retry_of=old.job_id,
     )
@@ -248,5 +258,5 @@ async def retry_job(job_id: JobIdInPath, request: Request, traceparent: Tracepar
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = views.from_ledger(job, None) if lifecycle.accept(job) else job_lookup.find_job_view(job.job_id)
+    view = views.from_ledger(job, None) if acceptance.accept(job) else job_lookup.find_job_view(job.job_id)
     return json_response(job_details(view), 202, location=job_responses.status_url(job.job_id))

@@ -18,6 +18,7 @@ from darkroom.config import settings
 from darkroom.contracts.base import DEFAULT_TENANT, MediaKind, Params
 from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.errors import (
+    CacheFullError,
     CacheUnavailableError,
     EmptyFileError,
     FileNotFoundInStoreError,
@@ -32,7 +33,7 @@ from darkroom.errors import (
     UnsupportedMediaTypeError,
     WrongMediaKindError,
 )
-from darkroom.jobs import uploads
+from darkroom.jobs import open_index, uploads
 from darkroom.media.sniff import HEAD_BYTES
 from darkroom.media.types import is_supported_type
 from darkroom.services import s3
@@ -87,6 +88,7 @@ async def upload_file(
     summary="Get a form to upload a large file",
     response_description="The form, and the jobs that start when the file has arrived.",
     responses=problem_responses(
+        CacheFullError,
         CacheUnavailableError,
         FileNotFoundInStoreError,
         FileNotUploadedError,
@@ -112,7 +114,7 @@ async def create_upload(
     for wanted in body.jobs:
         uploads.check_kind(wanted.operation, kind)
         file_records.check_overlay(wanted.params)
-        back_pressure.check_queue(wanted.operation)
+        back_pressure.check_capacity(wanted.operation)
     request = canonical_request("uploads", body.model_dump(mode="json"))
     reserved = reserve_ids(idempotency_key, request, 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers
@@ -131,6 +133,8 @@ async def create_upload(
     files.expect_file(
         file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}, expires_s=expires_s
     )
+    if jobs:
+        open_index.add_upload(DEFAULT_TENANT, file_id)
     for job in jobs:
         views.await_upload(job.to_job(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent), expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)

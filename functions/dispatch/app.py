@@ -7,100 +7,111 @@ process the jobs itself. While no slot is free it waits: the back-pressure keeps
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-
-from botocore.exceptions import BotoCoreError, ClientError
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 from darkroom.config import settings
+from darkroom.contracts.jobs import Message
 from darkroom.contracts.operations import Operation
-from darkroom.errors import LambdaUnavailableError, ServiceError
+from darkroom.errors import CacheUnavailableError
 from darkroom.jobs import events
 from darkroom.log import logger
-from darkroom.services import aws, rabbitmq
+from darkroom.services import rabbitmq
 from darkroom.services.redis import slots
+from darkroom.services.redis.slots import Slot
 from darkroom.tracing import continue_trace
+from functions.dispatch.invoker import Answer, Batch, Start, invoker
 
-#: Milliseconds before Lambda stops this function in which it requeues the rest of the batch.
-REQUEUE_RESERVE_MS = 10_000
+#: Milliseconds before Lambda stops this function in which it requeues the rest of the batch and releases slots. A
+#: request to Redis that has just begun may take a third of them.
+REQUEUE_RESERVE_MS = 30_000
 
-#: Seconds to wait for a slot before the next attempt to acquire one, and after an outage before the next attempt.
+#: Seconds to wait for a slot before the next attempt to acquire one, and after a failure of Redis.
 SLOT_WAIT_S = 2.0
 OUTAGE_WAIT_S = 1.0
 
-#: The outcome of a message whose run could not be started in time.
-_REQUEUED = "requeued"
+#: Delay of a message whose run could not be started because of an outage, in seconds.
+OUTAGE_DELAY_S = rabbitmq.RETRY_DELAYS_S[0]
+
+#: The outcomes of messages that are not acquired slots, stale or ended.
+_STARTED, _REQUEUED, _DELAYED, _PARKED = "started", "requeued", "delayed", "parked"
+
+
+@dataclass
+class _Dispatch:
+    """One message of the batch. `slot` is None while Redis has not answered; `start` is how the calls have ended."""
+
+    run: events.Invocation
+    slot: Slot | None = None
+    calls: Future[Start] | None = None
+    start: Start | None = None
+
+    @property
+    def message(self) -> Message:
+        return self.run.message
 
 
 def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int]:
     """Starts a run for every message of the batch, or requeues it. Returns how many messages had each outcome.
 
-    Raises BrokerUnavailableError when a message can be neither started nor requeued, or cannot be parked.
+    Raises BrokerUnavailableError when a message can be neither started nor requeued, or cannot be parked. The mapping
+    then delivers the whole batch again.
     """
-    deadline = time.monotonic() + (context.get_remaining_time_in_millis() - REQUEUE_RESERVE_MS) / 1000
-    outcomes: Counter[str] = Counter()
-    runs = []
-    for delivery in events.deliveries(event):
-        try:
-            runs.append(_invocation_of(delivery))
-        except events.MalformedMessageError as error:
-            _park(delivery, str(error))
-            outcomes["parked"] += 1
-    for run, outcome in zip(runs, _start_all(runs, deadline), strict=True):
-        if outcome == _REQUEUED:
-            rabbitmq.publish(run.message, run.traceparent)
-        outcomes[outcome] += 1
-    logger().info("batch dispatched", extra={"outcomes": outcomes})
+    remaining_s = (context.get_remaining_time_in_millis() - REQUEUE_RESERVE_MS) / 1000
+    dispatches, malformed = _read(event)
+    _start_all(dispatches, Batch(deadline=time.monotonic() + remaining_s))
+    for dispatch in dispatches:
+        dispatch.start = dispatch.calls.result() if dispatch.calls else None
+    _release_unused_slots(dispatches)
+    outcomes = Counter(_complete(dispatch) for dispatch in dispatches)
+    for delivery, reason in malformed:
+        logger().warning("message parked", extra={"reason": reason, "queue": delivery.queue})
+        rabbitmq.park(delivery.body, delivery.message_id, reason)
+        outcomes[_PARKED] += 1
+    repeated = sum(dispatch.start.calls - 1 for dispatch in dispatches if dispatch.start)
+    logger().info("batch dispatched", extra={"outcomes": outcomes, "repeated_calls": repeated})
     return dict(outcomes)
 
 
-def _invocation_of(delivery: events.Delivery) -> events.Invocation:
-    message = events.parse_message(delivery.body)
-    return events.Invocation(message=message, traceparent=continue_trace(delivery.headers.get("traceparent")))
-
-
-def _park(delivery: events.Delivery, reason: str) -> None:
-    logger().warning("message parked", extra={"reason": reason, "queue": delivery.queue})
-    rabbitmq.park(delivery.body, delivery.message_id, reason)
-
-
-def _start_all(runs: Sequence[events.Invocation], deadline: float) -> list[str]:
-    """Starts the runs in parallel, since each invocation takes 20 to 30 ms. Returns the outcome of each."""
-    if len(runs) <= 1:
-        return [_start(run, deadline) for run in runs]
-    with ThreadPoolExecutor(len(runs)) as threads:
-        return list(threads.map(partial(_start, deadline=deadline), runs))
-
-
-def _start(run: events.Invocation, deadline: float) -> str:
-    """Starts a run as soon as there is a slot for it. Returns the outcome.
-
-    It runs in a thread, so it must not use the broker: a connection to RabbitMQ belongs to one thread.
-    """
-    operation = run.message.operation
-    while time.monotonic() < deadline:
+def _read(event: events.Event) -> tuple[list[_Dispatch], list[tuple[events.Delivery, str]]]:
+    """The valid messages of a batch, and the others with what is wrong with them."""
+    dispatches, malformed = [], []
+    for delivery in events.deliveries(event):
         try:
-            slot = _try_to_start(run)
-            if slot is not slots.Slot.FULL:
-                return slot
-            slots.wait_until_freed(operation, min(SLOT_WAIT_S, max(0.1, deadline - time.monotonic())))
-        except ServiceError as error:
-            logger().warning("dependency unavailable", extra={"code": error.code, "job_id": run.message.job_id})
-            time.sleep(OUTAGE_WAIT_S)
-    return _REQUEUED
+            message = events.parse_message(delivery.body)
+        except events.MalformedMessageError as error:
+            malformed.append((delivery, str(error)))
+        else:
+            traceparent = continue_trace(delivery.headers.get("traceparent"))
+            dispatches.append(_Dispatch(events.Invocation(message=message, traceparent=traceparent)))
+    return dispatches, malformed
 
 
-def _try_to_start(run: events.Invocation) -> slots.Slot:
-    message = run.message
-    limit = _in_flight_limit(message.operation)
-    slot = slots.acquire(message.job_id, message.operation, message.attempt, limit=limit)
-    if slot is slots.Slot.ACQUIRED:
+def _start_all(dispatches: Sequence[_Dispatch], batch: Batch) -> None:
+    """Starts the runs in the order of their messages, each as soon as there is a slot for it, until the deadline."""
+    waiting = list(dispatches)
+    while waiting and (remaining_s := batch.deadline - time.monotonic()) > 0:
         try:
-            _invoke(run)
-        except LambdaUnavailableError:
-            slots.release(message.job_id, message.operation)
-            raise
-    return slot
+            for operation in {dispatch.message.operation for dispatch in waiting}:
+                _start_where_free(operation, waiting, batch)
+            waiting = [dispatch for dispatch in waiting if dispatch.slot in (None, Slot.FULL)]
+            if waiting:
+                operations = {dispatch.message.operation for dispatch in waiting}
+                slots.wait_until_freed(operations, min(SLOT_WAIT_S, remaining_s))
+        except CacheUnavailableError as error:
+            logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
+            time.sleep(min(OUTAGE_WAIT_S, remaining_s))
+
+
+def _start_where_free(operation: Operation, waiting: Sequence[_Dispatch], batch: Batch) -> None:
+    """Acquires slots for as many waiting messages of an operation as possible, and starts their runs."""
+    mine = [dispatch for dispatch in waiting if dispatch.message.operation is operation]
+    function = f"{settings().function_prefix}-{operation}"
+    acquired = slots.acquire([dispatch.message for dispatch in mine], operation, limit=_in_flight_limit(operation))
+    for dispatch, slot in zip(mine, acquired, strict=True):
+        dispatch.slot = slot
+        if slot in (Slot.ACQUIRED, Slot.HELD):
+            dispatch.calls = invoker().start(function, events.invocation_payload(dispatch.run), batch)
 
 
 def _in_flight_limit(operation: Operation) -> int:
@@ -108,11 +119,36 @@ def _in_flight_limit(operation: Operation) -> int:
     return limit
 
 
-def _invoke(run: events.Invocation) -> None:
-    name = f"{settings().function_prefix}-{run.message.operation}"
-    payload = events.invocation_payload(run)
+def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
+    """Releases the slots of runs that Lambda refused.
+
+    A run that it may have started keeps its slot until it claims the job, or the slot expires. So does one that an
+    earlier delivery of the message acquired.
+    """
+    refused = [
+        dispatch.message
+        for dispatch in dispatches
+        if dispatch.slot is Slot.ACQUIRED and dispatch.start and dispatch.start.answer is Answer.REFUSED
+    ]
     try:
-        answer = aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=payload)
-        answer["Payload"].read()  # empty, but a connection is reused only after the body was read
-    except (BotoCoreError, ClientError) as error:
-        raise LambdaUnavailableError(f"{name} could not be started: {error}") from error
+        for message in refused:
+            slots.release(message.job_id, message.operation, message.attempt)
+    except CacheUnavailableError as error:  # they expire
+        logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
+
+
+def _complete(dispatch: _Dispatch) -> str:
+    """Requeues a message whose run was not started. Returns the outcome."""
+    if dispatch.start and dispatch.start.answer is Answer.STARTED:
+        return _STARTED
+    if dispatch.slot in (Slot.STALE, Slot.ENDED):
+        return dispatch.slot
+    message, traceparent = dispatch.message, dispatch.run.traceparent
+    if dispatch.slot is Slot.FULL:
+        rabbitmq.publish(message, traceparent)
+        return _REQUEUED
+    if dispatch.start:
+        details = {"job_id": message.job_id, "calls": dispatch.start.calls, "reason": dispatch.start.reason}
+        logger().warning("run not started", extra=details)
+    rabbitmq.publish_delayed(message, traceparent, OUTAGE_DELAY_S)
+    return _DELAYED

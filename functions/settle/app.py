@@ -1,4 +1,4 @@
-"""Settle: retries or fails the job of a run that did not return, or of a message that was dead-lettered.
+"""Settle: retries or fails the job of an attempt that failed, of a run that did not return, or of a dead letter.
 
 Operators invoke it to list the parked messages (invalid, or of unknown jobs) with `{"parked": "list"}`, and to publish
 those that are valid again with `{"parked": "replay"}`.
@@ -6,9 +6,9 @@ those that are valid again with `{"parked": "replay"}`.
 
 from typing import Any
 
-from darkroom.contracts.jobs import Message
-from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, ProcessingTimedOutError, WorkerDiedError
-from darkroom.jobs import events, ledger, lifecycle
+from darkroom.contracts.jobs import Failure, Message, Status
+from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, WorkerDiedError
+from darkroom.jobs import events, ledger, lifecycle, retries
 from darkroom.log import logger
 from darkroom.services import rabbitmq
 from darkroom.services.redis import views
@@ -21,7 +21,7 @@ SHOWN_BYTES = 1000
 
 
 def handler(event: events.Event, _context: object) -> dict[str, Any]:
-    """Handles an operator's command, a batch of dead letters, or the on-failure record of an invocation."""
+    """Handles an operator's command, a batch of dead letters, a run's report, or Lambda's record of a failed run."""
     command = events.parse_parked_command(event)
     if command is not None:
         return {"list": _list_parked, "replay": _replay_parked}[command.parked](command.limit)
@@ -29,16 +29,19 @@ def handler(event: events.Event, _context: object) -> dict[str, Any]:
         for delivery in events.deliveries(event):
             _settle_dead_letter(delivery)
         return {"outcome": "settled"}
+    report = events.parse_failure_report(event)
+    if report is not None:
+        return {"outcome": _settle(report.message, report.failure, outage=report.outage, run=report.run)}
     failed = events.parse_failed_invocation(event)
     logger().warning("invocation failed", extra={"reason": failed.reason})
-    return {"outcome": _settle(failed.invocation.message, _error_of(failed))}
+    error = _error_of(failed)
+    return {"outcome": _settle(failed.invocation.message, lifecycle.failure_of(error), outage=error.outage)}
 
 
 def _error_of(failed: events.FailedInvocation) -> DarkroomError:
+    """The error of a run that did not return. Lambda stops only a run that hangs: others observe their deadline."""
     if failed.never_started:
         return LambdaUnavailableError("Lambda had no capacity for the run.")
-    if failed.timed_out:
-        return ProcessingTimedOutError()  # not retried: another run would take as long
     if failed.error_type in _OUTAGES_BY_NAME:  # the run could not record the outage itself
         return _OUTAGES_BY_NAME[failed.error_type]()
     return WorkerDiedError("The process that ran the job crashed.")
@@ -80,27 +83,29 @@ def _replay_parked(limit: int) -> dict[str, Any]:
 
 
 def _settle_dead_letter(delivery: events.Delivery) -> None:
+    """Retries the job of a message that dispatch could not deliver. That is an outage: its run never started."""
     try:
         message = events.parse_message(delivery.body)
     except events.MalformedMessageError as error:
         rabbitmq.park(delivery.body, delivery.message_id, str(error))
         return
-    outcome = _settle(message, WorkerDiedError("The job's message could not be delivered."))
-    if outcome == "unknown":
-        rabbitmq.park(delivery.body, delivery.message_id, lifecycle.UNKNOWN_JOB)
+    failure = lifecycle.failure_of(LambdaUnavailableError())
+    _settle(message, failure, outage=True, started=False)
 
 
-def _settle(message: Message, error: DarkroomError) -> str:
-    logger().warning("settling", extra={"job_id": message.job_id, "attempt": message.attempt, "reason": error.message})
+def _settle(message: Message, failure: Failure, *, outage: bool, run: str | None = None, started: bool = True) -> str:
+    """Settles an attempt that failed, by a run that reports this or is known to be dead. Returns the outcome."""
+    logger().warning("settling", extra={"job_id": message.job_id, "attempt": message.attempt, "code": failure.code})
     job = ledger.read_job(message.job_id)
     if job is None:
+        rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
         return "unknown"
     result = ledger.read_result(message.job_id)
     if result is not None:
         lifecycle.restore(job, result)
         return "ended"
     view = views.fetch(message.job_id)
-    if view is not None and view.attempt > message.attempt:
+    if view is not None and (view.attempt > message.attempt or (view.status is Status.RUNNING and not started)):
         return "stale"
-    lifecycle.retry(job, error, attempt=message.attempt)
+    retries.retry(job, failure, outage=outage, attempt=message.attempt, run=run)
     return "settled"

@@ -122,9 +122,9 @@ def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[st
 
 
 def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
+    # Without RuntimeVersion: MiniStack runs functions on its own Python, whatever their runtime is.
     cores = os.cpu_count() or 2
     return {
-        "RuntimeVersion": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "Architecture": "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64",
         "BrokerArn": settings.broker_arn,
         "BrokerUrl": settings.broker_url(),
@@ -184,7 +184,6 @@ def _sam_environment(settings: Settings) -> dict[str, str]:
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.2",  # seconds between two requests for the state of a deployment
         "DARKROOM_BUILD_TARGET": "host" if settings.emulator == "ministack" else "lambda",
-        "DARKROOM_BUILD_RUNTIME": f"python{sys.version_info[0]}.{sys.version_info[1]}",
         "DARKROOM_BUILD_PYTHON": str(settings.tools),
     }
 

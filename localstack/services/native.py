@@ -245,9 +245,14 @@ def emulator(settings: Settings) -> Service:
         "S3_PERSIST": "1",  # objects are on disk instead of in memory; `down` deletes them
         "S3_DATA_DIR": str(home / "s3"),
     }
+    argv = [str(settings.tools.parent / "ministack")]
+    if settings.record_calls:
+        # -P, because functions inherit PYTHONPATH and would find modules here that they lack on AWS.
+        argv = [str(settings.tools), "-P", str(settings.root / "localstack" / "aws" / "recorder.py")]
+        environment["DARKROOM_RECORD_CALLS"] = settings.record_calls
     return Service(
         EMULATOR,
-        [str(settings.tools.parent / "ministack")],
+        argv,
         ["emulator"],
         partial(readiness.http, f"{settings.endpoint_url}/_ministack/health"),
         environment,

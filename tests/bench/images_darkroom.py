@@ -23,6 +23,10 @@ class MemorySource:
     def size_bytes(self) -> int:
         return len(self.content)
 
+    @property
+    def etag(self) -> str | None:
+        return None
+
     def read(self) -> bytes:
         return self.content
 

@@ -80,7 +80,7 @@ class JobSteps:
 
         batch, invocation = _published()
         yield _DISPATCH, lambda: responses.append(self._dispatch(batch, LambdaContext()))
-        assert responses[1] == {"acquired": 1}, responses[1]
+        assert responses[1] == {"started": 1}, responses[1]
 
         yield _WORK, lambda: responses.append(self._run(invocation, LambdaContext()))
         assert responses[2]["outcome"] == "completed", responses[2]
@@ -95,9 +95,10 @@ def _published() -> tuple[Event, Event]:
     from darkroom.contracts.operations import Operation
     from darkroom.services import rabbitmq
     from localstack.aws import rmq_event
+    from tests.support.broker import on_channel
 
     queue = rabbitmq.queue_of(Operation.THUMBNAIL)
-    method, properties, body = rabbitmq._on_channel(lambda channel: channel.basic_get(queue, auto_ack=True))
+    method, properties, body = on_channel("basic_get", queue, auto_ack=True)
     assert method is not None, "nothing was published"
     source = rmq_event.Source("arn:aws:mq:us-east-1:000000000000:broker:local:b-0", queue, "/")
     record = rmq_event.record(properties, body, redelivered=False)
@@ -114,17 +115,19 @@ def isolated_services() -> Iterator[None]:
     from darkroom.contracts.operations import Operation
     from darkroom.services import aws, rabbitmq
     from darkroom.services.redis.client import redis_client
+    from tests.support.broker import close_connections, on_channel
 
     aws.client("s3").create_bucket(Bucket=os.environ["DARKROOM_BUCKET"])
     redis_client().flushdb()
     rabbitmq.declare_topology()
-    rabbitmq._on_channel(lambda channel: channel.queue_purge(rabbitmq.queue_of(Operation.THUMBNAIL)))
+    on_channel("queue_purge", rabbitmq.queue_of(Operation.THUMBNAIL))
     function = _idle_function()
     try:
         yield
     finally:
         aws.client("lambda").delete_function(FunctionName=function)
         rabbitmq.close()
+        close_connections()
 
 
 def _idle_function() -> str:

@@ -17,11 +17,14 @@ from botocore.client import BaseClient
 from PIL import Image
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER
-from tests.chaos.clients import TERMINAL, Clients
 from tests.chaos.deployment import Deployment
+from tests.chaos.tracking import TERMINAL, Tracker
 
 #: Redis keys of jobs that still need work. At the end, all must be empty.
 OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
+
+#: What the ledger lists as open, so that nobody has to search for it.
+OPEN_JOBS_PREFIX, OPEN_UPLOADS_PREFIX = "open/jobs/", "open/uploads/"
 
 #: The result of each accepted job, by job id; None without one.
 Ledger = dict[str, dict[str, Any] | None]
@@ -44,6 +47,19 @@ class Audit:
         """Whether the ledger has a job without a result."""
         names = {tuple(key.split("/")[1:]) for key in self.keys("ledger/")}
         return any((job_id, "result.json") not in names for job_id, name in names if name == "job.json")
+
+    def unindexed(self) -> list[str]:
+        """Open jobs that are not in the index of open jobs."""
+        names: dict[str, set[str]] = defaultdict(set)
+        for key in self.keys("ledger/"):
+            _, job_id, name = key.split("/")
+            names[job_id].add(name)
+        open_jobs = {job_id for job_id, found in names.items() if found == {"job.json"}}
+        indexed = {key.rpartition("/")[2] for key in self.keys(OPEN_JOBS_PREFIX)}
+        return [job_id for job_id in open_jobs - indexed if not self._exists(f"ledger/{job_id}/result.json")]
+
+    def _exists(self, key: str) -> bool:
+        return key in self.keys(key)
 
     def double_results(self) -> list[str]:
         """Jobs whose `result.json` was written more than once, or deleted. The bucket keeps every version."""
@@ -81,6 +97,17 @@ class Audit:
                     problems.append(f"{job_id}: {output['key']} {problem}")
         return problems
 
+    def mixed_sources(self, ledger: Ledger, widths_px: dict[int, int]) -> list[str]:
+        """Descriptions of a video that mix two files, one of which replaced the other. `widths_px` is by size."""
+        problems = []
+        for job_id, result in ledger.items():
+            document = (result or {}).get("document") or {}
+            size_bytes = document.get("size_bytes")
+            widths = {stream.get("width_px") for stream in document.get("streams", []) if stream["type"] == "video"}
+            if size_bytes in widths_px and widths != {widths_px[size_bytes]}:
+                problems.append(f"{job_id}: a file of {size_bytes} bytes is described as {widths} pixels wide")
+        return problems
+
     def _problem(self, output: dict[str, Any]) -> str:
         try:
             content = self._s3.get_object(Bucket=self._bucket, Key=output["key"])["Body"].read()
@@ -111,14 +138,27 @@ class Audit:
         return [key for key in self.keys("processed/") if key not in named]
 
     def leftovers(self) -> list[str]:
-        """Members of Redis keys, messages in RabbitMQ and FFmpeg processes that are left."""
-        problems = [f"FFmpeg runs as process {pid}" for pid in self._deployment.ffmpeg_processes()]
+        """What is left in Redis, RabbitMQ and the index of open jobs, and FFmpeg processes."""
+        problems = self._indexed()
+        problems += [f"FFmpeg runs as process {pid}" for pid in self._deployment.ffmpeg_processes()]
         with redis.Redis.from_url(self._deployment.settings.cache_url(), decode_responses=True) as cache:
             for pattern in OPEN_KEYS:
                 for key in cache.scan_iter(f"darkroom:{pattern}", count=1000):
                     problems.append(f"Redis has {cache.zcard(key)} members in {key}: {cache.zrange(key, 0, 2)}")
         problems += [f"RabbitMQ has {count} messages in {queue}" for queue, count in self._depths() if count]
         return problems
+
+    def _indexed(self) -> list[str]:
+        """Entries of the index of jobs that were accepted and of uploads that have arrived. Others are awaited."""
+        jobs = {key.split("/")[1] for key in self.keys("ledger/") if key.endswith("/job.json")}
+        files = {key.rpartition("/")[2] for key in self.keys("uploads/")}
+        known = {OPEN_JOBS_PREFIX: jobs, OPEN_UPLOADS_PREFIX: files}
+        return [
+            f"the index has {key}"
+            for prefix, identifiers in known.items()
+            for key in self.keys(prefix)
+            if key.rpartition("/")[2] in identifiers
+        ]
 
     def _depths(self) -> Iterator[tuple[str, int]]:
         parameters = pika.URLParameters(self._deployment.settings.broker_url())
@@ -135,23 +175,24 @@ class Audit:
             for member in cache.zrange("darkroom:cleanups", 0, -1):
                 cache.zadd("darkroom:cleanups", {member: 0}, xx=True)
 
-    def compare_with_api(self, clients: Clients, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
+    def compare_with_api(self, tracker: Tracker, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
         """Jobs that are lost, jobs that are stuck, and jobs whose status differs between the API and the ledger."""
         lost, stuck, different = [], [], []
         with httpx.Client(base_url=self._deployment.settings.api_url, timeout=40) as http:
-            for job in clients.jobs.values():
+            for job in tracker.all_jobs():
                 response = http.get(f"/jobs/{job.job_id}")
                 if response.status_code == 404 or job.job_id not in ledger:
                     lost.append(f"{job.job_id} ({job.kind}): {response.status_code} {response.text[:120]}")
                 elif response.status_code != 200:
                     different.append(f"GET /jobs/{job.job_id} returns {response.status_code} {response.text[:120]}")
                 else:
-                    status, result = response.json()["status"], ledger[job.job_id]
+                    job.document = response.json()
+                    status, result = job.document["status"], ledger[job.job_id]
                     if status not in TERMINAL or result is None:
                         stuck.append(f"{job.job_id} ({job.kind}) is {status}")
                     elif status != result["status"]:
                         different.append(f"{job.job_id} is {status} in the API, {result['status']} in the ledger")
-        unknown = set(ledger) - set(clients.jobs)
+        unknown = set(ledger) - set(tracker.jobs)
         stuck += [f"{job_id}, which no client knows" for job_id in unknown if ledger[job_id] is None]
         return lost, stuck, different
 

@@ -1,4 +1,4 @@
-"""The clients: they upload, submit, attach, cancel and watch jobs, through HTTP and presigned forms only."""
+"""The clients: they upload, submit, attach, cancel and repeat jobs, through HTTP and presigned forms only."""
 
 import contextlib
 import io
@@ -7,56 +7,83 @@ import random
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from PIL import Image
 
-TERMINAL = frozenset({"completed", "failed", "canceled"})
+from tests.chaos.tracking import UNAVAILABLE, TrackedJob, Tracker
+from tests.chaos.traffic import RecordedClient, Traffic
 
-#: Status codes of a response after which a client tries again.
-UNAVAILABLE = frozenset({429, 500, 502, 503, 504})
 RETRY_FOR_S = 120.0
 
 #: Clients that submit jobs at the same time.
 CLIENTS = 4
 
-#: Kinds of jobs, and how many of 100 jobs are of each. A "bad" job has a truncated file.
-KINDS = {"image": 58, "video": 9, "attached": 14, "bad": 6, "canceled": 8, "watermark": 5}
+#: Kinds of jobs, and how many of 100 jobs are of each. A "bad" job has a truncated file. A "late" upload uses its form
+#: just before that expires, a "reposted" one posts another file with the same form while the jobs may run, and a
+#: "repeated" request is sent again later with the same idempotency key.
+KINDS = {
+    "image": 50,
+    "video": 8,
+    "attached": 12,
+    "bad": 6,
+    "canceled": 9,
+    "watermark": 4,
+    "late": 4,
+    "reposted": 4,
+    "repeated": 3,
+}
+
+#: Seconds before a form expires at which a late upload uses it, and the longest time that it waits with it.
+LATE_BY_S = 4.0
+LATE_AFTER_AT_MOST_S = 60.0
+
+#: The longest time after which a request is repeated with the same idempotency key, in seconds.
+REPEATED_AFTER_AT_MOST_S = 45.0
 
 
 class GaveUpError(Exception):
     """No usable response within RETRY_FOR_S. Whether the job exists is unknown."""
 
 
-@dataclass
-class TrackedJob:
-    """One job as its client knows it. Times are `time.time()`.
+@dataclass(frozen=True)
+class Clip:
+    """A video. Two of them differ in size and width, so that a mixture of them shows."""
 
-    `document` is the last response to GET. A job attached to an upload is accepted when S3 has received the file.
-    """
+    content: bytes
+    width_px: int
 
-    job_id: str
-    kind: str
-    accepted_at: float
-    ended_at: float | None = None
-    status: str = "queued"
-    document: dict[str, Any] = field(default_factory=dict)
+
+@dataclass(frozen=True)
+class Form:
+    """A presigned form and the jobs attached to it. `expires_at` is `time.time()`."""
+
+    created: dict[str, Any]
+    expires_at: float
 
 
 class Clients:
-    """Submits jobs and watches them all. Contradictory or unexpected responses are added to `errors`."""
+    """Submits jobs of some of KINDS.
 
-    def __init__(self, api_url: str, seed: int, clip: Path) -> None:
+    `clips` are two different videos of one media type; `form_life_s` is how long a form is valid.
+    """
+
+    def __init__(
+        self, api_url: str, seed: int, clips: tuple[Clip, Clip], form_life_s: float, kinds: tuple[str, ...]
+    ) -> None:
         self._api_url = api_url
         self._seed = seed
-        self._clip = clip.read_bytes()
+        self._clips = clips
+        self._form_life_s = form_life_s
+        self._kinds = {kind: KINDS[kind] for kind in kinds}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self.jobs: dict[str, TrackedJob] = {}
-        self.errors: list[str] = []
+        self._later: list[threading.Thread] = []
+        self.tracker = Tracker()
+        self.traffic = Traffic()
         #: Responses after which a client tried again, and requests that it gave up.
         self.unavailable = 0
         self.given_up = 0
@@ -64,7 +91,9 @@ class Clients:
         #: The share of the jobs that may be submitted so far, which spreads the jobs over the faults.
         self.allowed_share = 1.0
 
-    # Submitting -----------------------------------------------------------------------------------------------------
+    def connect(self) -> RecordedClient:
+        """A connection to the API."""
+        return RecordedClient(self.traffic, self._api_url)
 
     def submit(self, count: int, per_s: float) -> None:
         """Submits `count` jobs, at most `per_s` a second, from several clients at a time."""
@@ -73,9 +102,11 @@ class Clients:
             thread.start()
         for thread in threads:
             thread.join()
+        for thread in self._later:
+            thread.join()
 
     def _submit(self, count: int, per_s: float) -> None:
-        with httpx.Client(base_url=self._api_url, timeout=40) as http:
+        with self.connect() as http:
             while True:
                 with self._lock:
                     number = next(self._numbers)
@@ -84,57 +115,133 @@ class Clients:
                 while number > self.allowed_share * count and not self.stop.is_set():
                     time.sleep(0.05)
                 randomness = random.Random(self._seed * 1_000_003 + number)
-                try:
-                    self._submit_one(http, randomness)
-                except GaveUpError:
-                    with self._lock:
-                        self.given_up += 1
+                self._unless_given_up(lambda: self._submit_one(http, randomness))  # noqa: B023 - called at once
                 time.sleep(randomness.uniform(0.5, 1.5) * CLIENTS / per_s)
 
+    def _unless_given_up(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except GaveUpError:
+            with self._lock:
+                self.given_up += 1
+
+    def _do_later(self, delay_s: float, action: Callable[[RecordedClient], None]) -> None:
+        """Runs an action on a thread of its own after a delay. `submit` waits for all of them."""
+
+        def run() -> None:
+            self.stop.wait(delay_s)
+            with self.connect() as http:
+                self._unless_given_up(lambda: action(http))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        with self._lock:
+            self._later.append(thread)
+
+    # Kinds of jobs --------------------------------------------------------------------------------------------------
+
     def _submit_one(self, http: httpx.Client, randomness: random.Random) -> None:
-        kind = randomness.choices(list(KINDS), list(KINDS.values()), k=1)[0]
-        if kind == "attached":
-            self._upload_with_jobs(http, randomness)
+        kind = randomness.choices(list(self._kinds), list(self._kinds.values()), k=1)[0]
+        if kind in ("attached", "late", "reposted"):
+            self._upload_with_jobs(http, randomness, kind)
             return
-        file_id = self._upload(http, randomness, kind)
         operation, params = _operation(randomness, kind)
-        body = {"file_id": file_id, "operation": operation, "params": params}
-        response = self._send(http, "POST", "/jobs", json=body)
-        if response.status_code != 202:
-            self._add_error(f"POST /jobs returned {response.status_code} {response.text[:200]}")
+        body = {"file_id": self._upload(http, randomness, kind), "operation": operation, "params": params}
+        key = uuid.uuid4().hex
+        job_id = self.start_job(http, body, kind, key=key)
+        if job_id is None:
             return
-        job_id = response.json()["job_id"]
-        self._track(TrackedJob(job_id, kind, time.time()))
         if kind == "canceled":
             time.sleep(randomness.uniform(0, 1.5))
             self._cancel(http, job_id)
+        if kind == "repeated":
+            delay_s = randomness.uniform(1, REPEATED_AFTER_AT_MOST_S)
+            self._do_later(delay_s, lambda other: self._repeat(other, body, key, job_id))
+
+    def start_job(self, http: httpx.Client, body: dict[str, Any], kind: str, *, key: str | None = None) -> str | None:
+        """Starts one job and tracks it. Returns its id, or None when the response is an error, which is recorded."""
+        response = self.send(http, "POST", "/jobs", key=key, json=body)
+        if response.status_code != 202:
+            self.tracker.add_error(f"POST /jobs returned {response.status_code} {response.text[:200]}")
+            return None
+        job_id = str(response.json()["job_id"])
+        self.tracker.track(TrackedJob(job_id, kind, body["operation"], time.time()))
+        return job_id
+
+    def _repeat(self, http: httpx.Client, body: dict[str, Any], key: str, job_id: str) -> None:
+        sent_at = time.time()
+        response = self.send(http, "POST", "/jobs", key=key, json=body)
+        if response.status_code != 202:
+            text = f"the repeated POST /jobs returned {response.status_code} {response.text[:200]}"
+            self.tracker.add_error(text)
+        elif response.json()["job_id"] != job_id:
+            self.tracker.add_error(f"the repeated POST /jobs for {job_id} started {response.json()['job_id']}")
+        else:
+            self.tracker.update(job_id, response.json()["status"], {}, sent_at, "a repeated POST /jobs")
 
     def _upload(self, http: httpx.Client, randomness: random.Random, kind: str) -> str:
         name, media_type = ("clip.mp4", "video/mp4") if kind == "video" else ("photo.png", "image/png")
-        content = self._clip if kind == "video" else unique_image(randomness)
+        content = self._clips[0].content if kind == "video" else unique_image(randomness)
         if kind == "bad":
             content = content[: len(content) // 2]
-        response = self._send(http, "POST", "/upload", files={"file": (name, content, media_type)})
+        return self.upload(http, name, content, media_type)
+
+    def upload(self, http: httpx.Client, name: str, content: bytes, media_type: str) -> str:
+        """Uploads a file through the API. Returns its id. Raises GaveUpError."""
+        response = self.send(http, "POST", "/upload", files={"file": (name, content, media_type)})
         if response.status_code != 201:
             raise GaveUpError
-        return str(response.json()["file_id"])
+        file_id = str(response.json()["file_id"])
+        self.tracker.add_upload(file_id)
+        return file_id
 
-    def _upload_with_jobs(self, http: httpx.Client, randomness: random.Random) -> None:
+    def _upload_with_jobs(self, http: httpx.Client, randomness: random.Random, kind: str) -> None:
+        if kind == "reposted":
+            form = self.request_form(http, [{"operation": "video_metadata", "params": {}}], "clip.mp4", "video/mp4")
+            self.post_form(form, self._clips[0].content, kind)
+            self._do_later(randomness.uniform(0, 3), lambda _: self.post_form(form, self._clips[1].content, kind))
+            return
         jobs = [
             {"operation": "resize", "params": {"width": randomness.randint(16, 200)}},
             {"operation": "thumbnail", "params": {"width": 48, "height": 48}},
         ]
-        body = {"name": "photo.png", "media_type": "image/png", "jobs": jobs[: randomness.randint(1, 2)]}
-        created = self._send(http, "POST", "/uploads", json=body).json()
-        form, content = created["upload"], unique_image(randomness)
+        form = self.request_form(http, jobs[: randomness.randint(1, 2)])
+        content = unique_image(randomness)
+        if kind == "late":
+            wait_s = min(form.expires_at - LATE_BY_S - time.time(), LATE_AFTER_AT_MOST_S)
+            self._do_later(wait_s, lambda _: self.post_form(form, content, kind))
+        else:
+            self.post_form(form, content, kind)
+
+    def request_form(
+        self,
+        http: httpx.Client,
+        jobs: list[dict[str, Any]],
+        name: str = "photo.png",
+        media_type: str = "image/png",
+    ) -> Form:
+        """Requests a presigned form with attached jobs. Raises GaveUpError."""
+        body = {"name": name, "media_type": media_type, "jobs": jobs}
+        response = self.send(http, "POST", "/uploads", json=body)
+        if response.status_code != 201:
+            self.tracker.add_error(f"POST /uploads returned {response.status_code} {response.text[:200]}")
+            raise GaveUpError
+        return Form(response.json(), time.time() + self._form_life_s)
+
+    def post_form(self, form: Form, content: bytes, kind: str) -> None:
+        """Posts a file with a form until S3 accepts it, and tracks the jobs. Raises GaveUpError."""
+        upload = form.created["upload"]
         deadline = time.monotonic() + RETRY_FOR_S
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                response = httpx.post(form["url"], data=form["fields"], files={"file": content}, timeout=40)
+                response = httpx.post(upload["url"], data=upload["fields"], files={"file": content}, timeout=40)
                 if response.status_code == 204:
-                    for job in created["jobs"]:
-                        self._track(TrackedJob(job["job_id"], "attached", time.time()))
+                    self.tracker.add_upload(form.created["file_id"])
+                    for job in form.created["jobs"]:
+                        self.tracker.track(TrackedJob(job["job_id"], kind, job["operation"], time.time()))
                     return
+                if response.status_code == 403 and time.time() > form.expires_at:
+                    raise GaveUpError
             time.sleep(0.5)
         raise GaveUpError
 
@@ -145,18 +252,21 @@ class Clients:
             with contextlib.suppress(httpx.HTTPError):
                 response = http.delete(f"/jobs/{job_id}")
                 if response.status_code == 200:
-                    self._update(job_id, response.json()["status"], {}, sent_at)
+                    self.tracker.update(job_id, response.json()["status"], {}, sent_at, "DELETE")
                     return
                 if response.status_code == 409:
                     return
                 if response.status_code not in UNAVAILABLE:
-                    self._add_error(f"DELETE /jobs/{job_id} returned {response.status_code} {response.text[:200]}")
+                    text = f"DELETE /jobs/{job_id} returned {response.status_code} {response.text[:200]}"
+                    self.tracker.add_error(text)
                     return
             time.sleep(0.3)
 
-    def _send(self, http: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
+    def send(
+        self, http: httpx.Client, method: str, path: str, *, key: str | None = None, **request: Any
+    ) -> httpx.Response:
         """Repeats a request until there is a usable response. The idempotency key prevents several jobs."""
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         deadline = time.monotonic() + RETRY_FOR_S
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
@@ -167,69 +277,6 @@ class Clients:
                     self.unavailable += 1
             time.sleep(0.4)
         raise GaveUpError
-
-    # Watching -------------------------------------------------------------------------------------------------------
-
-    def watch(self) -> None:
-        """Polls jobs, open ones more often than ended ones, until `stop` is set."""
-        randomness = random.Random(self._seed)
-        with httpx.Client(base_url=self._api_url, timeout=40) as http:
-            while not self.stop.is_set():
-                with self._lock:
-                    jobs = list(self.jobs.values())
-                open_jobs = [job for job in jobs if job.status not in TERMINAL]
-                ended = [job for job in jobs if job.status in TERMINAL]
-                for job in [
-                    *randomness.sample(open_jobs, min(30, len(open_jobs))),
-                    *randomness.sample(ended, min(4, len(ended))),
-                ]:
-                    self._poll(http, job.job_id)
-                self.stop.wait(0.3)
-
-    def _poll(self, http: httpx.Client, job_id: str) -> None:
-        sent_at = time.time()
-        try:
-            response = http.get(f"/jobs/{job_id}")
-        except httpx.HTTPError:
-            return
-        if response.status_code == 200:
-            self._update(job_id, response.json()["status"], response.json(), sent_at)
-        elif response.status_code == 404 and not self._must_be_known(job_id):
-            pass  # the file has landed but is not ingested yet, and Redis has lost the record of its form
-        elif response.status_code not in UNAVAILABLE or "internal_error" in response.text:
-            self._add_error(f"GET /jobs/{job_id} returned {response.status_code} {response.text[:200]}")
-
-    def _must_be_known(self, job_id: str) -> bool:
-        """Whether the ledger must have the job. It has a job attached to an upload once the upload is ingested."""
-        job = self.jobs[job_id]
-        return job.kind != "attached" or (bool(job.document) and job.document["waiting_for"] is None)
-
-    def _track(self, job: TrackedJob) -> None:
-        with self._lock:
-            self.jobs.setdefault(job.job_id, job)
-
-    def _update(self, job_id: str, status: str, document: dict[str, Any], sent_at: float) -> None:
-        with self._lock:
-            job = self.jobs[job_id]
-            if job.ended_at is not None and status != job.status:
-                # A response to a request that was sent before the end was known may be older than the end.
-                if sent_at > job.ended_at or status in TERMINAL:
-                    self.errors.append(f"{job_id} was {job.status} and is {status}")
-                return
-            job.status = status
-            if document:
-                job.document = document
-            if status in TERMINAL and job.ended_at is None:
-                job.ended_at = time.time()
-
-    def _add_error(self, text: str) -> None:
-        with self._lock:
-            self.errors.append(text)
-
-    def open_jobs(self) -> list[TrackedJob]:
-        """Jobs that have not ended as far as their clients know."""
-        with self._lock:
-            return [job for job in self.jobs.values() if job.status not in TERMINAL]
 
 
 def unique_image(randomness: random.Random) -> bytes:

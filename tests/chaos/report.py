@@ -4,7 +4,28 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.faults import InjectedFault
+from tests.chaos.faults.kinds import InjectedFault
+
+LOST = "lost jobs"
+STUCK = "stuck jobs"
+DOUBLE = "jobs with several results"
+CONTRADICTIONS = "contradictions between responses"
+OUTPUTS = "bad outputs"
+FAILURES = "good jobs that failed"
+RESPONSES = "responses: 5xx other than 503, or too slow"
+PROMISES = "what a fault stopped that it must not stop"
+CURSOR = "cursor of sweep that went back"
+SLOTS = "slots over the limit or of ended jobs"
+INDEX = "open jobs outside the index"
+INVOCATIONS = "failed invocations that no fault explains"
+RETRIES = "retries too early or too late"
+ORPHANS = "orphaned objects"
+LEFTOVERS = "slots, entries, messages, processes left"
+
+CATEGORIES = (
+    *(LOST, STUCK, DOUBLE, CONTRADICTIONS, OUTPUTS, FAILURES, RESPONSES, PROMISES),
+    *(CURSOR, SLOTS, INDEX, INVOCATIONS, RETRIES, ORPHANS, LEFTOVERS),
+)
 
 #: Problems printed per category.
 _SHOWN = 12
@@ -23,26 +44,15 @@ class Report:
     attempts: Counter[int] = field(default_factory=Counter)
     recovery_s: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    traffic: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    lost: list[str] = field(default_factory=list)
-    stuck: list[str] = field(default_factory=list)
-    double_results: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
-    leftovers: list[str] = field(default_factory=list)
+    #: Problems by category. A category without any is listed as well.
+    problems: dict[str, list[str]] = field(default_factory=lambda: {category: [] for category in CATEGORIES})
 
-    @property
-    def problems(self) -> dict[str, list[str]]:
-        """Problems by the title of their category."""
-        return {
-            "lost jobs": self.lost,
-            "stuck jobs": self.stuck,
-            "jobs with several results": self.double_results,
-            "contradictions, bad outputs, errors": self.errors,
-            "orphaned objects": self.orphans,
-            "slots, entries, messages, processes left": self.leftovers,
-        }
+    def add(self, category: str, problems: list[str]) -> None:
+        """Adds problems to one of CATEGORIES."""
+        self.problems[category] += problems
 
     @property
     def failed(self) -> bool:
@@ -57,11 +67,13 @@ class Report:
         print(f"{len(self.faults)} faults, with the longest time until a job that was open at the fault ended:")
         for kind, count in sorted(kinds.items()):
             recovery = f"{self.recovery_s[kind]:6.1f} s" if self.recovery_s.get(kind) else "no open job"
-            print(f"  {count:4} {kind:30} {recovery}")
+            print(f"  {count:4} {kind:42} {recovery}")
         for note in self.notes:
             print(f"  {note}")
+        for line in self.traffic:
+            print(f"  {line}")
         for title, problems in self.problems.items():
-            print(f"{title:42} {len(problems)}")
+            print(f"{title:46} {len(problems)}")
             for problem in problems[:_SHOWN]:
                 print(f"    {problem}")
         print("FAILED" if self.failed else "passed", flush=True)

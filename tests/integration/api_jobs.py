@@ -61,4 +61,4 @@ def complete(job_id: str, *names: str, document: dict[str, Any] | None = None) -
 def fail(job_id: str) -> None:
     """Fails a job as its run does."""
     job, error = accepted(job_id), CorruptMediaError("The file is incomplete.")
-    lifecycle.end(job, lifecycle.failed_result(job, error, attempt=1, run="run"))
+    lifecycle.end(job, lifecycle.failed_result(job, lifecycle.failure_of(error), attempt=1, run="run"))

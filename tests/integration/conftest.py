@@ -22,9 +22,12 @@ from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import views
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.views import View
+from darkroom.timeouts import BACKGROUND, use_timeouts
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
+from tests.support.broker import close_connections
+from tests.support.broker import on_channel as on_channel
 
 REQUIRED = {
     "AWS_ENDPOINT_URL": "the S3 API",
@@ -63,7 +66,11 @@ def forget_clients() -> None:
 
 
 def forget_connections() -> None:
-    """Makes the next call read the environment and connect again, with the secrets that are known."""
+    """Makes the next call read the environment and connect again, with the secrets that are known.
+
+    The limits are those of a function, until a test calls the API.
+    """
+    use_timeouts(BACKGROUND)
     rabbitmq.close()
     config.settings.cache_clear()
     aws.client.cache_clear()
@@ -84,6 +91,7 @@ def bucket() -> Iterator[str]:
     rabbitmq.declare_topology()
     yield name
     rabbitmq.close()
+    close_connections()
 
 
 @pytest.fixture(autouse=True)
@@ -108,11 +116,6 @@ def every_queue() -> list[str]:
 def purge() -> None:
     for name in every_queue():
         on_channel("queue_purge", name)
-
-
-def on_channel(method: str, *arguments: Any, **options: Any) -> Any:
-    """Calls a method of the broker's channel."""
-    return rabbitmq._on_channel(lambda channel: getattr(channel, method)(*arguments, **options))
 
 
 def view_of(job_id: str) -> View:

@@ -1,11 +1,14 @@
 """Crashes a process before or after any one of its writes to S3, Redis, RabbitMQ or Lambda.
 
-The transports are patched: one method of botocore, two of redis-py, one of pika. Darkroom's own code is unchanged.
+The transports are patched: one method of botocore, two of redis-py, one of pika, and the one with which dispatch sends
+its requests to Lambda. All other code is unchanged.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from unittest.mock import patch
 
@@ -14,11 +17,14 @@ from pika.adapters.blocking_connection import BlockingChannel
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
+from urllib3 import HTTPResponse
+
+from functions.dispatch.invoker import Invoker
 
 #: Reads are not counted: a crash at a read is a crash before the next write.
 AWS_WRITES = frozenset({"PutObject", "DeleteObjects", "Invoke"})
 REDIS_READS = frozenset(
-    {"GET", "EXISTS", "HGET", "HMGET", "HGETALL", "TIME", "PING", "SUBSCRIBE"}
+    {"GET", "EXISTS", "HGET", "HMGET", "HGETALL", "MGET", "TIME", "PING", "SUBSCRIBE"}
     | {"ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZSCORE", "ZRANK"}
 )
 #: Sent by the client itself; changes no data.
@@ -43,15 +49,18 @@ class CrashInjector:
     writes: list[str] = field(default_factory=list)
     crashed_write: str = ""
     _crashed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, name: str, action: Callable[[], Any]) -> Any:
         """Makes one write, or crashes at it."""
-        if self._crashed:
-            raise ProcessCrash(f"crashed before, at {name}")  # clean-up code of a crashed process does not run
-        self.writes.append(name)
-        if len(self.writes) != self.number:
+        with self._lock:
+            if self._crashed:
+                raise ProcessCrash(f"crashed before, at {name}")  # clean-up code of a crashed process does not run
+            self.writes.append(name)
+            self._crashed = len(self.writes) == self.number
+            crashes = self._crashed
+        if not crashes:
             return action()
-        self._crashed = True
         self.crashed_write = name
         if self.when == AFTER:
             action()
@@ -69,6 +78,10 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
     call_redis: Any = Redis.execute_command
     call_pipeline: Any = Pipeline.execute
     publish: Any = BlockingChannel.basic_publish
+
+    def dispatched(_self: Any, _function: str, payload: bytes, _remaining_s: float) -> Any:
+        injector.write("Invoke", lambda: invoke({"Payload": payload}))
+        return HTTPResponse(status=HTTPStatus.ACCEPTED)
 
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation == "Invoke":
@@ -100,5 +113,6 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
         patch.object(Redis, "execute_command", redis),
         patch.object(Pipeline, "execute", pipeline),
         patch.object(BlockingChannel, "basic_publish", amqp),
+        patch.object(Invoker, "_send", dispatched),
     ):
         yield

@@ -4,26 +4,27 @@ The handlers are the real ones, with a real Redis, RabbitMQ and S3. Each step be
 decides their order and where a process crashes.
 """
 
-import hashlib
+import io
 import json
 import os
-import tempfile
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
+import pytest
+
 from darkroom import config, ids
-from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job, JobResult, Status
+from darkroom.contracts.base import DEFAULT_TENANT
+from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import events, ledger, lifecycle, uploads, worker
+from darkroom.jobs import acceptance, events, ledger, lifecycle, open_index, uploads, worker
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import keys, slots, views
+from darkroom.services.redis import keys, views
 from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
@@ -31,9 +32,12 @@ from functions.dispatch import app as dispatch
 from functions.ingest import app as ingest
 from functions.settle import app as settle
 from functions.sweep import app as sweep
+from functions.sweep import missed_uploads, reconciling
 from localstack.aws import rmq_event
 from tests.integration.conftest import PNG
 from tests.integration.crash_injection import CrashInjector, ProcessCrash, inject_crashes
+from tests.integration.remains import TIMED_SETS, entries_left, etag_of, leftovers, missing_outputs
+from tests.support.broker import open_connection
 from tests.support.lambda_context import LambdaContext
 
 HOUR_MS = 3_600_000
@@ -53,8 +57,8 @@ QUEUES = [
     *(rabbitmq.retry_queue_of(RESIZE, delay_s) for delay_s in rabbitmq.RETRY_DELAYS_S),
 ]
 
-#: Sorted sets whose scores are times, in milliseconds since 1970.
-TIMED_SETS = (keys.OPEN_JOBS, keys.CLEANUPS)
+#: The beginning of the keys that mark entries of the open index as looked up.
+LOOKUPS = keys.lookup_of("", 0).removesuffix(":0")
 
 Operate = Callable[[Task, Any], list[Rendition]]
 
@@ -91,9 +95,13 @@ class Simulation:
     operation: Operate = copy
     failures_reported: bool = True
     invocations: deque[bytes] = field(default_factory=deque)
+    #: Events of settle: the reports of runs, and Lambda's records of runs that did not return.
     failures: deque[dict[str, Any]] = field(default_factory=deque)
     jobs: list[str] = field(default_factory=list)
     last_error: Exception | None = None
+    #: Steps of sweep that failed. None may, unless `queues_lost`.
+    failed_steps: set[str] = field(default_factory=set)
+    queues_lost: bool = False
     #: The ETag and the status of each result that was seen. They must not change.
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -110,9 +118,12 @@ class Simulation:
             return False
         return True
 
-    def _invoke(self, arguments: dict[str, Any]) -> dict[str, int]:
-        self.invocations.append(arguments["Payload"])
-        return {"StatusCode": 202}
+    def _invoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments["FunctionName"].endswith("-settle"):
+            self.failures.append(json.loads(arguments["Payload"]))
+        else:
+            self.invocations.append(arguments["Payload"])
+        return {"StatusCode": 202, "Payload": io.BytesIO()}
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
@@ -137,14 +148,19 @@ class Simulation:
         return file_id
 
     def upload_with_jobs(self, count: int, content: bytes = PNG) -> str:
-        """Uploads a file with attached jobs."""
+        """The API issues a form with attached jobs, and a client uploads a file with it."""
         attached = [AttachedJob(job_id=old_id(), operation=RESIZE, params={"width": 10}) for _ in range(count)]
         self.jobs += [job.job_id for job in attached]
-        return self.upload(content, attached)
+        file_id = self.upload(content, attached)
+        open_index.add_upload(DEFAULT_TENANT, file_id)
+        for job in attached:
+            waiting = job.to_job(file_id, tenant=DEFAULT_TENANT, traceparent=new_traceparent())
+            views.await_upload(waiting, expires_s=3600)
+        return file_id
 
     def accept(self, job: Job) -> bool:
         """The API accepts a job. Returns whether the client got a response."""
-        return self.run_process(lambda: lifecycle.accept(job))
+        return self.run_process(lambda: acceptance.accept(job))
 
     def report_upload(self, file_id: str) -> bool:
         """S3 sends the event of an upload, once."""
@@ -153,10 +169,13 @@ class Simulation:
 
     def cancel(self, job_id: str) -> bool:
         """The API cancels a job."""
-        job = ledger.read_job(job_id)
-        if job is None:
+        job, view = ledger.read_job(job_id), views.fetch(job_id)
+        if job is not None:
+            return self.run_process(lambda: lifecycle.end(job, lifecycle.canceled_result(job, attempt=0)))
+        if view is None:
             return False
-        return self.run_process(lambda: lifecycle.end(job, lifecycle.canceled_result(job, attempt=0)))
+        canceled = lifecycle.canceled_result(view.job, attempt=0)
+        return self.run_process(lambda: acceptance.accept_ended(view.job, canceled))
 
     def deliver(self, *, again: bool = False) -> bool:
         """The mapping delivers one message to dispatch. It is requeued if dispatch crashed, or if `again`.
@@ -184,31 +203,35 @@ class Simulation:
         handler = worker.bind(RESIZE, self.operation)
         event = json.loads(payload)
         if not self.run_process(lambda: handler(event, LambdaContext())) and self.failures_reported:
-            self.failures.append(event)
+            self.failures.append(
+                {
+                    "requestContext": {"condition": "RetriesExhausted"},
+                    "requestPayload": event,
+                    "responsePayload": {"errorMessage": "Worker process died"},
+                }
+            )
         return True
 
     def settle(self, index: int = 0, *, again: bool = False) -> bool:
-        """Lambda invokes settle for one of the failed runs. It keeps the record if settle crashed, or if `again`."""
+        """Lambda invokes settle with one of its events. It keeps the event if settle crashed, or if `again`."""
         if not self.failures:
             return False
         self.failures.rotate(-index)
-        event = {
-            "requestContext": {"condition": "RetriesExhausted"},
-            "requestPayload": self.failures[0],
-            "responsePayload": {"errorMessage": "Worker process died"},
-        }
+        event = self.failures[0]
         if self.run_process(lambda: settle.handler(event, None)) and not again:
             self.failures.popleft()
         return True
 
     def sweep(self) -> bool:
         """The schedule invokes sweep."""
-        return self.run_process(lambda: sweep.handler({}, LambdaContext()))
+        return self.run_process(lambda: self.failed_steps.update(sweep.handler({}, LambdaContext())["failed"]))
 
     def pass_time(self, ms: int = HOUR_MS) -> None:
         """Moves every time in Redis back by `ms`, as if this time had passed."""
         redis: Any = redis_client()
         slots_prefix, views_prefix = keys.slots_of(RESIZE).removesuffix(RESIZE), keys.view_of("")
+        for key in redis.scan_iter(f"{LOOKUPS}*", count=1000):
+            redis.delete(key)  # they expire
         for key in redis.scan_iter("*", count=1000):
             if key in TIMED_SETS or key.startswith(slots_prefix):
                 for member in redis.zrange(key, 0, -1):
@@ -230,7 +253,7 @@ class Simulation:
     def is_idle(self) -> bool:
         """Whether nothing is left to do."""
         redis = redis_client()
-        waiting = self.invocations or self.failures or any(redis.exists(key) for key in TIMED_SETS)
+        waiting = self.invocations or self.failures or any(redis.exists(key) for key in TIMED_SETS) or entries_left()
         return not waiting and all(ledger.read_result(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
 
     # Checks ---------------------------------------------------------------------------------------------------------
@@ -252,8 +275,8 @@ class Simulation:
                 wrong.append(f"{job_id} is shown as {view.status}, but has no result in the ledger")
             if view is not None and view.status.terminal and etag and view.status != self.results[job_id][1]:
                 wrong.append(f"{job_id} is shown as {view.status}, but is {self.results[job_id][1]} in the ledger")
-            if view is not None and view.attempt > MAX_ATTEMPTS:
-                wrong.append(f"{job_id} has had {view.attempt} attempts")
+            if view is not None and view.failed_attempts >= MAX_ATTEMPTS:
+                wrong.append(f"{job_id} has had {view.failed_attempts} failed attempts")
         return wrong
 
     def problems_at_the_end(self, accepted: Iterable[str]) -> list[str]:
@@ -269,13 +292,21 @@ class Simulation:
             if result is None:
                 wrong.append(f"{job_id} is stuck; its view is {view and view.status}")
                 continue
-            if view is None or view.result != result:
+            if view is not None and view.result != result:
                 wrong.append(f"{job_id} is {result.status} and is shown as {view and view.status}")
             kept = {output.key for output in result.outputs}
             left = set(s3.keys_after(f"processed/{job.tenant}/{job_id}/")) - kept
             if left:
                 wrong.append(f"{job_id} is {result.status} by run {result.run} and has left {sorted(left)}")
+        if self.failed_steps and not self.queues_lost:
+            wrong.append(f"steps of sweep failed: {sorted(self.failed_steps)}")
         return wrong + leftovers()
+
+
+def let_entries_be_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes sweep look up the entries of the index however new they are: their ages cannot be simulated."""
+    monkeypatch.setattr(reconciling, "ACCEPTING_S", -10)
+    monkeypatch.setattr(missed_uploads, "EVENT_WITHIN_S", -10)
 
 
 def new_deployment(name: str) -> None:
@@ -289,39 +320,6 @@ def new_deployment(name: str) -> None:
         channel().queue_purge(queue)
 
 
-def leftovers() -> list[str]:
-    """Slots, entries of timed sets and temporary directories, which no job may leave behind."""
-    redis = redis_client()
-    wrong = [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
-    for key in TIMED_SETS:
-        if redis.exists(key):
-            wrong.append(f"still in {key}: {redis.zrange(key, 0, -1, withscores=True)}")
-    wrong += [f"left the directory {path}" for path in Path(tempfile.gettempdir()).glob("darkroom-*")]
-    return wrong
-
-
-def missing_outputs(result: JobResult) -> list[str]:
-    """Outputs of a completed job that do not exist, or differ from its result."""
-    wrong = []
-    for output in result.outputs:
-        content = s3.get(output.key)
-        if content is None:
-            wrong.append(f"{result.job_id} completed without its output {output.key}")
-        elif hashlib.sha256(content).hexdigest() != output.sha256:
-            wrong.append(f"{result.job_id} completed, but {output.key} has another SHA-256 than its result")
-    if result.status is Status.COMPLETED and not result.outputs:
-        wrong.append(f"{result.job_id} completed without outputs")
-    return wrong
-
-
-def etag_of(key: str) -> str | None:
-    """The ETag and the time of an object's latest version, or None."""
-    if not s3.exists(key):
-        return None
-    answer = aws.client("s3").head_object(Bucket=config.settings().bucket, Key=key)
-    return f"{answer['ETag']} {answer['LastModified']}"
-
-
 def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
     """The event with which the mapping delivers one message."""
     record = rmq_event.record(properties, body, redelivered=False)
@@ -331,7 +329,7 @@ def mapping_event(queue: str, properties: Any, body: bytes) -> events.Event:
 
 @lru_cache(maxsize=1)
 def _connection() -> Any:
-    return rabbitmq._open()
+    return open_connection()
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from api import idempotency
 from darkroom import config, ids
 from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, lifecycle, uploads
+from darkroom.jobs import acceptance, ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import keys, leases
 from darkroom.services.redis.client import redis_client
@@ -118,6 +118,30 @@ def test_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) ->
     assert len(list(ledger.jobs_after(""))) == 1
 
 
+def test_retry_that_is_sent_twice_with_one_key_starts_one_job(upload: Upload) -> None:
+    old_id = start(upload(JPEG)).json["job_id"]
+    call("DELETE", f"/jobs/{old_id}")
+
+    first, second = (call("POST", f"/jobs/{old_id}/retry", headers=KEY) for _ in range(2))
+
+    assert (first.status, second.status) == (202, 202)
+    assert second.json == first.json
+    assert first.json["retry_of"] == old_id
+    assert call("POST", f"/jobs/{old_id}/retry").json["job_id"] != first.json["job_id"]
+    assert len(list(ledger.jobs_after(""))) == 3
+
+
+def test_key_of_a_retry_is_refused_for_the_retry_of_another_job(upload: Upload) -> None:
+    file_id = upload(JPEG)
+    old_ids = [start(file_id).json["job_id"] for _ in range(2)]
+    for old_id in old_ids:
+        call("DELETE", f"/jobs/{old_id}")
+
+    first, second = (call("POST", f"/jobs/{old_id}/retry", headers=KEY) for old_id in old_ids)
+
+    assert (first.status, second.status, second.json["code"]) == (202, 422, "idempotency_key_reused")
+
+
 def test_repeated_upload_is_one_file() -> None:
     first, second = send(JPEG, headers=KEY), send(JPEG, headers=KEY)
 
@@ -203,7 +227,7 @@ def test_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_of
 def test_queued_job_shows_its_position_in_the_queue(make_job: MakeJob) -> None:
     jobs = [make_job(job_id=ids.new_id(at_ms=1_800_000_000_000 + number)) for number in range(3)]
     for job in jobs:
-        lifecycle.accept(job)
+        acceptance.accept(job)
 
     def position(job: Job) -> Any:
         return call("GET", f"/jobs/{job.job_id}").json["queue_position"]

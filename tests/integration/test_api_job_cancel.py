@@ -8,7 +8,7 @@ from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import leases
 from darkroom.timestamps import utc_now
-from tests.integration.api_jobs import JPEG, complete, fail, start
+from tests.integration.api_jobs import JPEG, accepted, complete, fail, start
 from tests.integration.conftest import BreakService, Take, Upload, result_of
 from tests.support.gateway import call
 
@@ -31,7 +31,7 @@ def test_run_of_a_canceled_job_can_neither_report_progress_nor_complete_it(uploa
     reply = call("DELETE", f"/jobs/{job_id}")
 
     assert (reply.status, reply.json["attempt"]) == (200, 1)
-    assert leases.report_progress(job_id, "a", 0.5) is False
+    assert leases.report_progress(accepted(job_id), "a", 0.5, attempt=1, lease_ms=60_000) is False
     assert complete(job_id, "late.webp").status is Status.CANCELED
 
 

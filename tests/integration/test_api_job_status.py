@@ -7,15 +7,16 @@ import urllib.request
 
 import pytest
 
-from darkroom import ids
-from darkroom.contracts.jobs import Failure, JobResult, Status
+from darkroom import config, ids
+from darkroom.contracts.jobs import Failure, JobResult, Message, Status
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger
-from darkroom.services.redis import leases, slots
+from darkroom.jobs import ledger, lifecycle
+from darkroom.services.redis import keys, leases, slots, views
 from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, start
 from tests.integration.conftest import NOWHERE, BreakService, Upload, forget_connections, view_of
+from tests.integration.redis_jobs import acquire
 from tests.support.gateway import call
 
 CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
@@ -45,7 +46,7 @@ def test_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload)
     leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, due_in_s=1)
     leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=1000)
     time.sleep(0.3)
-    leases.report_progress(job_id, "b", 0.25, 7.5)
+    leases.report_progress(accepted(job_id), "b", 0.25, 7.5, attempt=2, lease_ms=1000)
 
     shown = call("GET", f"/jobs/{job_id}").json
 
@@ -92,7 +93,9 @@ def test_wait_ends_after_the_requested_time(upload: Upload) -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_job_that_redis_has_lost_is_restored_from_the_ledger(upload: Upload, ended: bool) -> None:
+def test_job_that_redis_has_lost_is_read_from_the_ledger_and_restored_if_it_is_open(
+    upload: Upload, ended: bool
+) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     if ended:
         complete(job_id, "a.webp")
@@ -103,7 +106,8 @@ def test_job_that_redis_has_lost_is_restored_from_the_ledger(upload: Upload, end
 
     for name in ("status", "operation", "params", "created_at", "finished_at", "result_path"):
         assert after[name] == before[name], name
-    assert view_of(job_id).status.terminal == ended
+    view = views.fetch(job_id)
+    assert view is None if ended else view is not None and view.status is Status.QUEUED
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -157,7 +161,7 @@ def test_result_that_is_missing_in_redis_is_shown_and_restored(
 
 def test_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    slots.acquire(job_id, Operation.RESIZE, 1, limit=1)
+    acquire(view_of(job_id).job)
     leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
     result = JobResult(
         job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", uploaded_at=utc_now(), finished_at=utc_now()
@@ -172,8 +176,84 @@ def test_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Up
     assert (at_first["status"], at_first["attempt"]) == ("completed", 1)
 
 
-def test_open_job_is_shown_during_an_outage_of_the_object_store(upload: Upload, break_service: BreakService) -> None:
+@pytest.mark.parametrize(
+    "method_and_path", ["GET {}", "GET {}?wait=1", "DELETE {}", "GET {}/download", "POST {}/retry"]
+)
+def test_job_that_may_have_ended_is_unavailable_during_an_outage_of_the_object_store(
+    upload: Upload, break_service: BreakService, method_and_path: str
+) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     break_service("storage")
 
-    assert call("GET", f"/jobs/{job_id}").json["status"] == "queued"
+    reply = call(*method_and_path.format(f"/jobs/{job_id}").split())
+
+    assert (reply.status, reply.json["code"]) == (503, "storage_unavailable")
+    assert int(reply.headers["retry-after"]) > 0
+
+
+def test_job_that_has_ended_in_redis_is_shown_during_an_outage_of_the_object_store(
+    upload: Upload, break_service: BreakService
+) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    fail(job_id)
+    break_service("storage")
+
+    assert call("GET", f"/jobs/{job_id}").json["status"] == "failed"
+
+
+def test_result_that_is_written_while_a_client_waits_is_shown_although_redis_was_not_told(upload: Upload) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    job = accepted(job_id)
+    timer = threading.Timer(0.3, lambda: ledger.write_result(lifecycle.canceled_result(job, attempt=0)))
+    timer.start()
+
+    shown = call("GET", f"/jobs/{job_id}?wait=1").json
+
+    timer.join()
+    assert shown["status"] == "canceled"
+
+
+def test_cancel_that_is_answered_while_the_position_in_the_queue_is_asked_is_shown(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = start(upload(JPEG)).json["job_id"]
+    position_in_queue = views.position_in_queue
+
+    def cancel_first(job_id: str, operation: Operation) -> int:
+        ledger.write_result(lifecycle.canceled_result(accepted(job_id), attempt=0))  # another client is told so
+        return position_in_queue(job_id, operation)
+
+    monkeypatch.setattr(views, "position_in_queue", cancel_first)
+
+    shown = call("GET", f"/jobs/{job_id}").json
+
+    assert (shown["status"], shown["queue_position"]) == ("canceled", None)
+
+
+def test_ended_job_leaves_redis_after_its_time_and_is_shown_as_before(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_CACHE_ENDED_S", "1")
+    config.settings.cache_clear()
+    file_id = upload(JPEG)
+    job_id, open_id = (start(file_id).json["job_id"] for _ in range(2))
+    slots.acquire(
+        [Message(job_id=job_id, tenant="default", operation=Operation.RESIZE, attempt=1)], Operation.RESIZE, limit=1
+    )
+    leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
+    complete(job_id, "a.webp")
+    before = call("GET", f"/jobs/{job_id}").json
+
+    time.sleep(1.5)
+
+    kept = {key for key in redis_client().keys("*") if job_id in key or file_id in key}
+    assert kept == set()
+    assert redis_client().ttl(keys.view_of(open_id)) > 86_400
+    after = call("GET", f"/jobs/{job_id}").json
+    volatile = {"timeline", "download_url", "outputs"}
+    assert {name: after[name] for name in after if name not in volatile} == {
+        name: before[name] for name in before if name not in volatile
+    }
+    assert [entry["event"] for entry in after["timeline"]] == ["accepted", "claimed", "completed"]
+    assert call("GET", f"/files/{file_id}").json["status"] == "ready"
+    assert [job["job_id"] for job in call("GET", "/jobs").json["jobs"]] == [open_id, job_id]

@@ -9,7 +9,6 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.operations import Operation
 from darkroom.jobs import uploads
 from darkroom.services import s3
 from darkroom.services.redis import files, slots
@@ -17,6 +16,7 @@ from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.integration.api_jobs import JPEG, MP4
 from tests.integration.conftest import Take, Upload, view_of
+from tests.integration.redis_jobs import acquire
 from tests.support.gateway import Reply, call, multipart
 
 TEXT = b"This is not an image."
@@ -247,7 +247,7 @@ def test_canceled_job_does_not_start_when_its_upload_arrives() -> None:
 
     assert (canceled.status, canceled.json["status"], canceled.json["waiting_for"]) == (200, "canceled", None)
     assert call("GET", url).json["status"] == "canceled"
-    assert slots.acquire(created["jobs"][0]["job_id"], Operation.THUMBNAIL, 1, limit=1) is slots.Slot.ENDED
+    assert acquire(view_of(created["jobs"][0]["job_id"]).job) is slots.Slot.ENDED
     redis_client().flushdb()
     assert call("GET", url).json["status"] == "canceled"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.jobs import lifecycle
+from darkroom.jobs import retries
 from darkroom.media.task import Rendition, Task
 from darkroom.services.redis.client import redis_client
 from tests.integration.crash_injection import AFTER, BEFORE, CrashInjector
@@ -26,6 +26,7 @@ from tests.integration.simulation import (
     copy,
     fail_in_an_outage,
     find_corrupt,
+    let_entries_be_looked_up_at_once,
     new_deployment,
 )
 
@@ -38,7 +39,8 @@ EVERY_POINT = bool(os.environ.get("DARKROOM_EVERY_POINT"))
 @pytest.fixture(autouse=True)
 def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(lifecycle, "MAX_ATTEMPTS", 2)  # more would only make the scenarios longer
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 2)  # more would only make the scenarios longer
+    let_entries_be_looked_up_at_once(monkeypatch)
 
 
 def job_completes(simulation: Simulation) -> list[str]:
@@ -69,6 +71,29 @@ def upload_cannot_be_processed(simulation: Simulation) -> list[str]:
         simulation.report_upload(file_id)
     simulation.run_until_idle()
     return list(simulation.jobs)
+
+
+def upload_is_never_reported(simulation: Simulation) -> list[str]:
+    simulation.upload_with_jobs(2)
+    simulation.run_until_idle()
+    return list(simulation.jobs)
+
+
+def job_is_canceled_before_its_upload(simulation: Simulation) -> list[str]:
+    file_id = simulation.upload_with_jobs(1)
+    canceled = simulation.cancel(simulation.jobs[0])
+    simulation.report_upload(file_id)
+    simulation.run_until_idle()
+    return list(simulation.jobs) if canceled else []
+
+
+def job_is_accepted_again_after_it_has_ended(simulation: Simulation) -> list[str]:
+    job = simulation.new_job()
+    simulation.accept(job)
+    simulation.run_until_idle()
+    accepted = simulation.accept(job)
+    simulation.run_until_idle()
+    return [job.job_id] if accepted else []
 
 
 def media_is_corrupt(simulation: Simulation) -> list[str]:
@@ -160,9 +185,11 @@ def message_is_lost(simulation: Simulation) -> list[str]:
 def queues_are_lost(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
     accepted = simulation.accept(job)
+    simulation.queues_lost = True
     for queue in QUEUES:
         channel().queue_delete(queue)
-    simulation.sweep()
+    while not simulation.sweep():  # the next pass is a minute later; nothing is delivered without queues
+        pass
     simulation.run_until_idle()
     return [job.job_id] if accepted else []
 
@@ -171,7 +198,10 @@ SCENARIOS = [
     job_completes,
     upload_has_two_jobs,
     upload_is_reported_only_once,
+    upload_is_never_reported,
     upload_cannot_be_processed,
+    job_is_canceled_before_its_upload,
+    job_is_accepted_again_after_it_has_ended,
     media_is_corrupt,
     outage_ends,
     operation_has_a_defect,
@@ -239,5 +269,14 @@ def test_crash_points_include_every_kind_of_write() -> None:
     """If a patched transport changes, writes would not be counted, and all scenarios would pass."""
     made = " ".join(run_scenario(job_completes, 0, BEFORE, failures_reported=True).injector.writes)
 
-    for write in ("job.json", "redis EVALSHA", "publish darkroom.resize", "Invoke", "processed/", "result.json"):
+    writes = (
+        "open/jobs/",
+        "job.json",
+        "redis EVALSHA",
+        "publish darkroom.resize",
+        "Invoke",
+        "processed/",
+        "result.json",
+    )
+    for write in (*writes, "DeleteObjects 1 keys"):
         assert write in made

@@ -1,6 +1,5 @@
 """Dispatch starts one run per message, within the operation's in-flight limit, and requeues what it cannot start."""
 
-import base64
 import io
 import json
 import os
@@ -17,12 +16,14 @@ from botocore.exceptions import ClientError
 from darkroom import config
 from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import events, lifecycle
+from darkroom.jobs import lifecycle
 from darkroom.services import aws, rabbitmq
 from darkroom.services.redis import slots, views
 from darkroom.services.redis.client import redis_client
 from functions.dispatch import app
 from tests.integration.conftest import MakeJob, Take
+from tests.integration.dispatching import almost_over, batch, body_of
+from tests.integration.redis_jobs import acquire
 from tests.support.lambda_context import LambdaContext
 
 RESIZE = Operation.RESIZE
@@ -71,33 +72,6 @@ def policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def batch(*bodies: bytes, headers: dict[str, Any] | None = None) -> events.Event:
-    """An event as an event source mapping sends it."""
-    return {
-        "eventSource": "aws:rmq",
-        "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:local:b-0",
-        "rmqMessagesByQueue": {
-            "darkroom.resize::/": [
-                {
-                    "basicProperties": {"headers": headers or {}, "messageId": "an-id"},
-                    "redelivered": False,
-                    "data": base64.b64encode(body).decode(),
-                }
-                for body in bodies
-            ]
-        },
-    }
-
-
-def body_of(job: Job, attempt: int = 1) -> bytes:
-    return lifecycle.message_for(job, attempt).model_dump_json().encode()
-
-
-def almost_over() -> LambdaContext:
-    """Leaves dispatch 0.3 s before it requeues."""
-    return LambdaContext(remaining_ms=app.REQUEUE_RESERVE_MS + 300)
-
-
 @pytest.fixture
 def invoked_with(bucket: str) -> InvokedWith:
     def invoked_with(job: Job) -> dict[str, Any]:
@@ -131,7 +105,7 @@ def test_each_message_starts_one_run_with_its_trace(
 
     outcomes = app.handler(batch(*map(body_of, jobs), headers=header), LambdaContext())
 
-    assert outcomes == {"acquired": 2}
+    assert outcomes == {"started": 2}
     assert invoked_with(jobs[0])["message"]["job_id"] == jobs[0].job_id
     assert invoked_with(jobs[1])["traceparent"] == jobs[0].traceparent
     assert slots.in_flight()[RESIZE] == 2
@@ -162,11 +136,11 @@ def test_message_waits_for_a_free_slot(
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
         views.create(job)
-    slots.acquire(holder.job_id, RESIZE, 1, limit=1)
+    acquire(holder)
     end = threading.Timer(0.3, lambda: lifecycle.end(holder, lifecycle.canceled_result(holder, attempt=0)))
     end.start()
 
-    assert app.handler(batch(body_of(waiting)), LambdaContext()) == {"acquired": 1}
+    assert app.handler(batch(body_of(waiting)), LambdaContext()) == {"started": 1}
 
     assert invoked_with(waiting)
     end.join()
@@ -176,7 +150,7 @@ def test_message_that_found_no_slot_in_time_is_requeued(make_job: MakeJob, take:
     holder, waiting = make_job(), make_job()
     for job in (holder, waiting):
         views.create(job)
-    slots.acquire(holder.job_id, RESIZE, 1, limit=1)
+    acquire(holder)
 
     outcomes = app.handler(batch(body_of(waiting)), almost_over())
 
@@ -193,7 +167,7 @@ def test_video_metadata_has_the_limit_of_video_operations_although_it_accepts_im
     holder, waiting = make_job(Operation.VIDEO_METADATA), make_job(Operation.VIDEO_METADATA)
     for job in (holder, waiting):
         views.create(job)
-    slots.acquire(holder.job_id, Operation.VIDEO_METADATA, 1, limit=1)
+    acquire(holder)
 
     outcomes = app.handler(batch(body_of(waiting)), almost_over())
 
@@ -209,9 +183,9 @@ def test_message_whose_function_cannot_be_invoked_is_requeued_and_its_slot_relea
 
     outcomes = app.handler(batch(body_of(job)), almost_over())
 
-    assert outcomes == {"requeued": 1}
+    assert outcomes == {"delayed": 1}
     assert slots.in_flight()[Operation.WATERMARK] == 0
-    assert take("darkroom.watermark")["body"]["job_id"] == job.job_id
+    assert take(f"darkroom.watermark.retry.{app.OUTAGE_DELAY_S}s")["body"]["job_id"] == job.job_id
 
 
 def test_run_that_cannot_start_does_not_delay_the_rest_of_its_batch(
@@ -223,9 +197,9 @@ def test_run_that_cannot_start_does_not_delay_the_rest_of_its_batch(
 
     outcomes = app.handler(batch(body_of(stuck), body_of(other)), almost_over())
 
-    assert outcomes == {"requeued": 1, "acquired": 1}
+    assert outcomes == {"delayed": 1, "started": 1}
     assert invoked_with(other)
-    assert take("darkroom.watermark")["body"]["job_id"] == stuck.job_id
+    assert take(f"darkroom.watermark.retry.{app.OUTAGE_DELAY_S}s")["body"]["job_id"] == stuck.job_id
 
 
 def test_parked_message_does_not_delay_the_rest_of_its_batch(
@@ -234,7 +208,7 @@ def test_parked_message_does_not_delay_the_rest_of_its_batch(
     job = make_job()
     views.create(job)
 
-    assert app.handler(batch(b"not json", body_of(job)), LambdaContext()) == {"parked": 1, "acquired": 1}
+    assert app.handler(batch(b"not json", body_of(job)), LambdaContext()) == {"parked": 1, "started": 1}
     assert take(rabbitmq.PARKED_QUEUE)["body"] == b"not json"
 
 
@@ -248,5 +222,5 @@ def test_message_is_requeued_while_redis_is_unavailable(
 
     outcomes = app.handler(batch(body_of(job)), almost_over())
 
-    assert outcomes == {"requeued": 1}
-    assert take("darkroom.resize")["body"]["job_id"] == job.job_id
+    assert outcomes == {"delayed": 1}
+    assert take(f"darkroom.resize.retry.{app.OUTAGE_DELAY_S}s")["body"]["job_id"] == job.job_id

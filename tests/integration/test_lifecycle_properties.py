@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from darkroom import config
+from darkroom.jobs import ledger
 from darkroom.media.task import Rendition, Task
 from darkroom.services.redis import slots
 from darkroom.services.redis.client import redis_client
@@ -37,6 +38,7 @@ from tests.integration.simulation import (
     copy,
     fail_in_an_outage,
     find_corrupt,
+    let_entries_be_looked_up_at_once,
     new_deployment,
 )
 
@@ -74,6 +76,15 @@ class JobLifecycle(RuleBasedStateMachine):
         job = self.simulation.new_job()
         if self.simulation.accept(job):
             self.accepted.append(job.job_id)
+
+    @precondition(lambda self: self.simulation.jobs)
+    @rule(which=JOBS, crash=CRASH, when=WHEN)
+    def accept_again(self, which: int, crash: int, when: str) -> None:
+        """A client repeats the request, with the same idempotency key."""
+        job = ledger.read_job(self.simulation.jobs[which % len(self.simulation.jobs)])
+        if job is not None:
+            self._plan_crash(crash, when)
+            self.simulation.accept(job)
 
     @precondition(lambda self: len(self.simulation.jobs) < 4)
     @rule(crash=CRASH, when=WHEN, reported=st.booleans())
@@ -192,6 +203,7 @@ def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(LIMIT))
     monkeypatch.setattr(dispatch, "REQUEUE_RESERVE_MS", 59_900)  # without a free slot, messages are requeued at once
     monkeypatch.setattr(dispatch, "SLOT_WAIT_S", 0.01)
+    let_entries_be_looked_up_at_once(monkeypatch)
     config.settings.cache_clear()
     yield
     config.settings.cache_clear()

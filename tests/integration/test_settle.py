@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.contracts.jobs import MAX_ATTEMPTS, Job, JobResult, Status
+from darkroom.contracts.jobs import MAX_ATTEMPTS, FailedAttempt, Failure, Job, JobResult, Status
 from darkroom.jobs import events, ledger, lifecycle
 from darkroom.services import rabbitmq
 from darkroom.services.redis import leases, slots, views
@@ -66,19 +66,66 @@ def test_job_of_a_run_that_crashed_is_retried(running: Job) -> None:
     assert slots.in_flight()[running.operation] == 0
 
 
-def test_job_of_a_run_that_timed_out_fails_without_a_retry(running: Job) -> None:
+def test_job_of_a_run_that_lambda_stopped_is_retried_because_its_storage_may_have_stalled(running: Job) -> None:
     app.handler(failed_invocation(running, reason="2026 Task timed out after 60.00 seconds"), None)
 
-    assert failure_code_of(running.job_id) == "processing_timed_out"
-    assert view_of(running.job_id).status is Status.FAILED
+    view = view_of(running.job_id)
+    assert (view.status, view.failed_attempts, view.errors[0].code) == (Status.QUEUED, 1, "worker_died")
+    assert next_attempt() == 2
 
 
 def test_job_fails_when_its_last_attempt_crashed(queued: Job) -> None:
-    leases.claim(queued.job_id, queued.operation, attempt=MAX_ATTEMPTS, run="run-5", lease_ms=60_000)
-
-    app.handler(failed_invocation(queued, MAX_ATTEMPTS), None)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert ledger.read_result(queued.job_id) is None
+        leases.claim(queued.job_id, queued.operation, attempt=attempt, run="a", lease_ms=60_000)
+        app.handler(failed_invocation(queued, attempt), None)
 
     assert failure_code_of(queued.job_id) == "worker_died"
+
+
+def test_record_of_a_failed_run_that_arrives_twice_counts_once(queued: Job) -> None:
+    for attempt in range(1, MAX_ATTEMPTS):
+        leases.claim(queued.job_id, queued.operation, attempt=attempt, run="a", lease_ms=60_000)
+        for _ in range(2):
+            app.handler(failed_invocation(queued, attempt), None)
+
+    assert ledger.read_result(queued.job_id) is None
+    assert view_of(queued.job_id).failed_attempts == MAX_ATTEMPTS - 1
+
+
+def report(job: Job, run: str, *, outage: bool = False) -> events.Event:
+    """The report of a run whose attempt failed."""
+    failed = FailedAttempt(
+        message=lifecycle.message_for(job, 1),
+        run=run,
+        failure=Failure(code="internal_error", message="An internal error occurred."),
+        outage=outage,
+    )
+    event: events.Event = json.loads(events.failure_report_payload(failed))
+    return event
+
+
+@pytest.mark.parametrize(("outage", "counted"), [(False, 1), (True, 0)])
+def test_attempt_that_its_run_reports_as_failed_is_retried(running: Job, outage: bool, counted: int) -> None:
+    app.handler(report(running, "run-1", outage=outage), None)
+
+    view = view_of(running.job_id)
+    assert (view.status, view.failed_attempts, view.errors[0].code) == (Status.QUEUED, counted, "internal_error")
+    assert next_attempt() == 2
+
+
+def test_report_of_a_run_that_does_not_own_the_job_changes_nothing(running: Job) -> None:
+    app.handler(report(running, "another-run"), None)
+
+    assert view_of(running.job_id).status is Status.RUNNING
+
+
+def test_report_of_a_run_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:
+    job = make_job()
+
+    assert app.handler(report(job, "run-1", outage=True), None) == {"outcome": "unknown"}
+
+    assert take(rabbitmq.PARKED_QUEUE)["body"]["job_id"] == job.job_id
 
 
 def test_run_that_crashed_before_its_claim_counts_as_an_attempt(queued: Job) -> None:
@@ -136,10 +183,20 @@ def test_job_of_a_run_that_crashed_is_retried_after_its_view_was_lost(running: J
     assert next_attempt() == 2
 
 
-def test_job_of_a_dead_letter_is_retried(queued: Job) -> None:
-    app.handler(dead_letter(lifecycle.first_message(queued).model_dump_json().encode()), None)
+def test_message_that_could_not_be_delivered_uses_no_attempt(queued: Job) -> None:
+    for attempt in range(1, 2 * MAX_ATTEMPTS):
+        app.handler(dead_letter(lifecycle.message_for(queued, attempt).model_dump_json().encode()), None)
 
+    view = view_of(queued.job_id)
+    assert (view.status, view.attempt, view.failed_attempts) == (Status.QUEUED, 2 * MAX_ATTEMPTS - 1, 0)
+    assert view.errors[0].code == "lambda_unavailable"
     assert next_attempt() == 2
+
+
+def test_dead_letter_of_a_run_that_was_started_changes_nothing(running: Job) -> None:
+    app.handler(dead_letter(lifecycle.first_message(running).model_dump_json().encode()), None)
+
+    assert view_of(running.job_id).status is Status.RUNNING
 
 
 def test_dead_letter_that_is_invalid_or_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:

@@ -1,18 +1,16 @@
 """One run, from its invocation to the end of the attempt, with operations of one line instead of the real ones."""
 
-import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.jobs import MAX_ATTEMPTS, Job, JobResult, Status
-from darkroom.contracts.operations import Operation
-from darkroom.errors import CorruptMediaError, StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle, source, uploads, worker
+from darkroom.contracts.jobs import Job, Status
+from darkroom.errors import CorruptMediaError
+from darkroom.jobs import acceptance, ledger, lifecycle, source, uploads
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import slots, views
@@ -23,43 +21,25 @@ from tests.integration.conftest import (
     Take,
     Upload,
     failure_code_of,
-    on_channel,
     result_of,
     view_of,
 )
-from tests.support.lambda_context import LambdaContext
+from tests.integration.redis_jobs import acquire
+from tests.integration.runs import RESIZE, copy, run, settle_at_once
 
-RESIZE = Operation.RESIZE
 
-Operate = Callable[[Task, Any], list[Rendition]]
+@pytest.fixture(autouse=True)
+def reports() -> Iterator[list[dict[str, Any]]]:
+    """What runs report to settle, which is started at once."""
+    with settle_at_once() as received:
+        yield received
 
 
 @pytest.fixture
 def accepted(make_job: MakeJob, upload: Upload) -> Job:
     job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
-    lifecycle.accept(job)
+    acceptance.accept(job)
     return job
-
-
-def copy(task: Task, _params: Any) -> list[Rendition]:
-    return [Rendition(task.source.read(), "png", "image/png", width_px=1, height_px=1)]
-
-
-def fail_in_an_outage(_task: Task, _params: Any) -> list[Rendition]:
-    raise StorageUnavailableError("The object store is unavailable.")
-
-
-def fail_with_a_defect(_task: Task, _params: Any) -> list[Rendition]:
-    raise ZeroDivisionError
-
-
-def run(job: Job, operate: Operate = copy, attempt: int = 1) -> str:
-    handler = worker.bind(job.operation, operate)
-    event = {
-        "message": json.loads(lifecycle.message_for(job, attempt).model_dump_json()),
-        "traceparent": job.traceparent,
-    }
-    return handler(event, LambdaContext())["outcome"]
 
 
 def objects_of(job: Job) -> list[str]:
@@ -142,44 +122,6 @@ def test_notes_of_an_error_are_logged_and_not_shown_to_clients(accepted: Job, ca
     assert "moov" not in error.message
 
 
-def test_job_is_queued_again_after_an_outage(accepted: Job, take: Take) -> None:
-    take("darkroom.resize")
-    assert run(accepted, fail_in_an_outage) == "retried"
-
-    view = view_of(accepted.job_id)
-    assert (view.status, view.attempt, view.errors[0].code) == (Status.QUEUED, 1, "storage_unavailable")
-    assert on_channel("basic_get", "darkroom.resize.retry.2s")[0] is not None
-    assert run(accepted, attempt=2) == "completed"
-
-
-def test_defect_is_retried_and_fails_the_job_in_the_end(accepted: Job) -> None:
-    outcomes = [run(accepted, fail_with_a_defect, attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
-
-    assert outcomes == ["retried"] * MAX_ATTEMPTS
-    result = result_of(accepted.job_id)
-    assert (result.status, result.attempt) == (Status.FAILED, MAX_ATTEMPTS)
-    assert failure_code_of(accepted.job_id) == "internal_error"
-    assert [failure.code for failure in view_of(accepted.job_id).errors] == ["internal_error"] * (MAX_ATTEMPTS - 1)
-
-
-def test_outage_uses_no_attempt(accepted: Job) -> None:
-    for attempt in range(1, 8):
-        assert run(accepted, fail_in_an_outage, attempt) == "retried"
-    outcomes = [run(accepted, fail_with_a_defect, attempt) for attempt in range(8, 8 + MAX_ATTEMPTS)]
-
-    assert outcomes == ["retried"] * MAX_ATTEMPTS
-    assert result_of(accepted.job_id).status is Status.FAILED
-    assert failure_code_of(accepted.job_id) == "internal_error"
-
-
-def test_outage_fails_the_job_at_the_limit_of_starts(accepted: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "MAX_STARTS", 7)
-    for attempt in range(1, 8):
-        run(accepted, fail_in_an_outage, attempt)
-
-    assert failure_code_of(accepted.job_id) == "storage_unavailable"
-
-
 def test_canceled_job_never_starts(accepted: Job) -> None:
     lifecycle.end(accepted, lifecycle.canceled_result(accepted, attempt=0))
 
@@ -229,7 +171,7 @@ def test_ended_job_whose_view_was_lost_is_not_run_again(accepted: Job) -> None:
 
 def test_message_of_an_unknown_job_is_parked(make_job: MakeJob, take: Take) -> None:
     job = make_job()
-    slots.acquire(job.job_id, job.operation, 1, limit=1)
+    acquire(job)
 
     assert run(job) == "missing"
 
@@ -251,21 +193,6 @@ def test_run_continues_when_the_view_is_lost_meanwhile(accepted: Job) -> None:
     assert views.list_ids("default", before=None, limit=10) == [accepted.job_id]
 
 
-def test_outputs_are_kept_when_the_commit_may_have_been_written(accepted: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_result = ledger.write_result
-
-    def write_and_fail(result: JobResult) -> JobResult:
-        write_result(result)
-        raise StorageUnavailableError("The object store is unavailable.")
-
-    monkeypatch.setattr(ledger, "write_result", write_and_fail)
-    with pytest.raises(StorageUnavailableError):
-        run(accepted)
-
-    [output] = result_of(accepted.job_id).outputs
-    assert s3.exists(output.key)
-
-
 @pytest.mark.parametrize(
     ("content", "media_type", "code"),
     [
@@ -282,7 +209,7 @@ def test_file_that_cannot_be_processed_fails_the_job_before_the_operation_runs(
         raise AssertionError("the operation ran")
 
     job = make_job(file_id=upload(content, media_type or "application/octet-stream"))
-    lifecycle.accept(job)
+    acceptance.accept(job)
 
     assert run(job, never) == "failed"
     assert failure_code_of(job.job_id) == code
@@ -290,7 +217,7 @@ def test_file_that_cannot_be_processed_fails_the_job_before_the_operation_runs(
 
 def test_missing_file_fails_the_job(make_job: MakeJob) -> None:
     job = make_job(file_id=ids.new_id())
-    lifecycle.accept(job)
+    acceptance.accept(job)
 
     assert run(job) == "failed"
     assert failure_code_of(job.job_id) == "file_not_found"
@@ -309,7 +236,7 @@ def test_large_source_is_read_through_a_link_and_a_small_one_from_disk(
     assert Path(locations[0]).name.startswith("source-")
 
     second = accepted.model_copy(update={"job_id": ids.new_id()})
-    lifecycle.accept(second)
+    acceptance.accept(second)
     monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
     run(second, locate)
     assert locations[1].startswith(aws.client("s3").meta.endpoint_url)

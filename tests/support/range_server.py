@@ -19,18 +19,32 @@ class ServedFile:
     url: str = ""
     requests: list[str] = field(default_factory=list)
     sent_bytes: int = 0
+    etag: str = '"etag"'
+    flowing: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
 def serve_file(
-    path: Path, *, requests_per_connection: int | None = None, ends_at: int | None = None, status: int | None = None
+    path: Path,
+    *,
+    requests_per_connection: int | None = None,
+    ends_at: int | None = None,
+    status: int | None = None,
+    status_of_every: int = 1,
+    status_after: int = 0,
+    stalls_at: int | None = None,
+    replaced_at: int | None = None,
 ) -> Iterator[ServedFile]:
-    """Serves a file.
+    """Serves a file, like S3 with an ETag that `If-Match` is compared with.
 
     A connection is closed without notice after `requests_per_connection`; a transfer is cut off at the byte `ends_at`
-    of the file; `status` is the HTTP error for all requests.
+    of the file; `status` is the HTTP error for all requests after the
+    first `status_after`, or for each `status_of_every`th of them. From the byte `stalls_at` on nothing is sent until
+    `flowing` is set. Once the byte `replaced_at` was sent the file has another ETag.
     """
     record = ServedFile()
+    if stalls_at is None:
+        record.flowing.set()
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -42,11 +56,18 @@ def serve_file(
             self.count += 1
             wanted = self.headers.get("Range", "")
             record.requests.append(wanted)
-            if status:
+            number = len(record.requests)
+            if status and number > status_after and number % status_of_every == 0:
                 self.send_error(status)
+                return
+            if self.headers.get("If-Match", record.etag) != record.etag:
+                self.send_error(412, "Precondition Failed")
                 return
             found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
             start = int(found[1]) if found else 0
+            if start >= len(content):
+                self.send_error(416)
+                return
             end = min(int(found[2]) + 1 if found and found[2] else len(content), len(content))
             self.send_response(206 if found else 200)
             self.send_header("Accept-Ranges", "bytes")
@@ -63,6 +84,10 @@ def serve_file(
         def _send(self, start: int, end: int) -> None:
             try:
                 for at in range(start, end, _CHUNK_BYTES):
+                    if stalls_at is not None and at + _CHUNK_BYTES > stalls_at:
+                        record.flowing.wait()
+                    if replaced_at is not None and at + _CHUNK_BYTES > replaced_at:
+                        record.etag = '"another"'
                     record.sent_bytes += self.wfile.write(content[at : min(at + _CHUNK_BYTES, end)])
             except ConnectionError:
                 self.close_connection = True  # the reader needs no more
@@ -83,6 +108,7 @@ def serve_file(
     try:
         yield record
     finally:
+        record.flowing.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -20,6 +20,7 @@ class LocalSource:
 
     local: Path
     declared: str | None = None
+    etag: str | None = None
     reads: int = field(default=0, init=False)
 
     @property

@@ -1,8 +1,11 @@
 """template.yaml as data, with its functions resolved as CloudFormation resolves them for given parameters.
 
-What is only known after a deployment reads `<Resource>` or `<Resource.Attribute>`.
+What is only known after a deployment reads `<Resource>` or `<Resource.Attribute>`, and the first item of an attribute
+that is a list `<Resource.Attribute.0>`.
 """
 
+import re
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,13 @@ EXISTING = {
     "CacheUrl": "rediss://cache.example:6379/0",
     "CacheSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cache-abc",
 }
+#: The same broker and cache, for functions in a private network.
+EXISTING_IN_NETWORK = EXISTING | {"SubnetIds": "subnet-0123abcd,subnet-4567abcd", "SecurityGroupIds": "sg-0123abcd"}
+
+#: Attributes whose value is a list.
+LIST_ATTRIBUTES = frozenset({"AmqpEndpoints"})
+
+_PLACEHOLDER = re.compile(r"<(\w+)(?:\.([A-Za-z.]+))?(?:\.(\d+))?>")
 
 
 class Loader(yaml.SafeLoader):
@@ -56,17 +66,17 @@ def read() -> dict[str, Any]:
 class Template(Resolver):
     """The template for one set of parameters. Raises LookupError where it refers to what does not exist then."""
 
-    def __init__(self, **parameters: str) -> None:
+    def __init__(self, pseudo_parameters: Mapping[str, str] = PSEUDO_PARAMETERS, /, **parameters: str) -> None:
         assert parameters.keys() <= read()["Parameters"].keys(), "an unknown parameter"
-        super().__init__(read(), parameters, PSEUDO_PARAMETERS)
+        super().__init__(read(), parameters, pseudo_parameters)
 
     def reference(self, resource: str) -> str:
         """Returns a placeholder for the ID that a deployment gives to a resource."""
         return f"<{resource}>"
 
-    def attribute(self, resource: str, name: str) -> str:
+    def attribute(self, resource: str, name: str) -> Any:
         """Returns a placeholder for an attribute that a deployment gives to a resource."""
-        return f"<{resource}.{name}>"
+        return [f"<{resource}.{name}.0>"] if name in LIST_ATTRIBUTES else f"<{resource}.{name}>"
 
     @cached_property
     def function_defaults(self) -> dict[str, Any]:
@@ -83,6 +93,47 @@ class Template(Resolver):
         return self.of_type("AWS::Serverless::Function")
 
 
+def with_references(node: Any) -> Any:
+    """A resolved part of the template with its placeholders as the functions of CloudFormation that they stand for."""
+    if isinstance(node, list):
+        return [with_references(entry) for entry in node]
+    if isinstance(node, dict):
+        return {name: with_references(value) for name, value in node.items()}
+    if not isinstance(node, str) or not _PLACEHOLDER.search(node):
+        return node
+    if match := _PLACEHOLDER.fullmatch(node):
+        return _reference(match)
+    parts: list[Any] = []
+    start = 0
+    for match in _PLACEHOLDER.finditer(node):
+        parts += [node[start : match.start()], _reference(match)]
+        start = match.end()
+    return {"Fn::Join": ["", [part for part in [*parts, node[start:]] if part]]}
+
+
+def _reference(match: re.Match[str]) -> dict[str, Any]:
+    resource, attribute, index = match.groups()
+    if attribute is None:
+        return {"Ref": resource}
+    value = {"Fn::GetAtt": [resource, attribute]}
+    return value if index is None else {"Fn::Select": [int(index), value]}
+
+
+def deployable(template: Template) -> dict[str, Any]:
+    """The SAM template that is left of template.yaml when everything but references to resources is resolved."""
+    resources = {
+        name: {key: value for key, value in resource.items() if key != "Condition"}
+        for name, resource in template.resources.items()
+    }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Globals": {"Function": with_references(template.function_defaults)},
+        "Resources": with_references(resources),
+        "Outputs": {name: {"Value": with_references(value)} for name, value in template.outputs.items()},
+    }
+
+
 def new_network() -> Template:
     """The template as it is deployed with a network, broker and cache of its own."""
     return Template()
@@ -91,3 +142,8 @@ def new_network() -> Template:
 def existing_services() -> Template:
     """The template as it is deployed onto an existing broker and cache that need no network."""
     return Template(**EXISTING)
+
+
+def existing_network() -> Template:
+    """The template as it is deployed onto an existing broker and cache in a private network."""
+    return Template(**EXISTING_IN_NETWORK)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.contracts.jobs import Message
+from darkroom.contracts.jobs import FailedAttempt, Failure, Message
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import events
 
@@ -56,14 +56,15 @@ def test_invocation_is_parsed_from_its_own_payload() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "timed_out"),
+    ("answer", "error_type"),
     [
-        ({"errorMessage": "2026-11-24T04:00:00Z 1f2e Task timed out after 60.00 seconds"}, True),
-        ({"errorMessage": "RequestId: 1f2e Error: Runtime exited with error: signal: killed"}, False),
-        (None, False),
+        ({"errorMessage": "2026-11-24T04:00:00Z 1f2e Task timed out after 60.00 seconds"}, ""),
+        ({"errorMessage": "RequestId: 1f2e Error: Runtime exited with error: signal: killed"}, ""),
+        ({"errorMessage": "Redis is unavailable.", "errorType": "CacheUnavailableError"}, "CacheUnavailableError"),
+        (None, ""),
     ],
 )
-def test_failed_invocation_has_timed_out_if_lambda_reports_so(answer: dict[str, str] | None, timed_out: bool) -> None:
+def test_failed_invocation_has_the_type_of_the_error(answer: dict[str, str] | None, error_type: str) -> None:
     record = {
         "requestContext": {"condition": "RetriesExhausted"},
         "requestPayload": json.loads(events.invocation_payload(INVOCATION)),
@@ -72,8 +73,18 @@ def test_failed_invocation_has_timed_out_if_lambda_reports_so(answer: dict[str, 
 
     failed = events.parse_failed_invocation(record)
 
-    assert (failed.timed_out, failed.invocation.message) == (timed_out, MESSAGE)
+    assert (failed.error_type, failed.invocation.message) == (error_type, MESSAGE)
     assert failed.reason
+
+
+def test_report_of_a_failed_attempt_is_parsed_from_its_own_payload() -> None:
+    failure = Failure(code="storage_unavailable", message="The object store is unavailable.")
+    failed = FailedAttempt(message=MESSAGE, run="a-run", failure=failure, outage=True)
+
+    assert events.parse_failure_report(json.loads(events.failure_report_payload(failed))) == failed
+    assert events.parse_failure_report({"requestPayload": {}}) is None
+    with pytest.raises(events.MalformedMessageError):
+        events.parse_failure_report({"failed_attempt": {"run": "a-run"}})
 
 
 @pytest.mark.parametrize(("condition", "never_started"), [("EventAgeExceeded", True), ("RetriesExhausted", False)])

@@ -22,11 +22,15 @@ LAYERS = {
         *("filters", "tags", "loudness"),
     ],
     "services": [
-        *("aws", "s3", "rabbitmq"),
+        *("aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
+        *("redis.memory",),
     ],
-    "jobs": ["workdir", "events", "uploads", "source", "ledger", "lifecycle", "ingestion", "worker"],
+    "jobs": [
+        *("workdir", "events", "uploads", "source", "ledger", "open_index", "lifecycle", "acceptance", "retries"),
+        *("settlement", "ingestion", "worker"),
+    ],
 }
 
 HELP = "LAYERS in tests/unit/test_imports.py lists every module of layers/core/darkroom in its layer, lowest first"
@@ -48,7 +52,7 @@ SERVICES = {
 
 #: The only modules that may import a third-party package, where it belongs to few.
 ALLOWED_IMPORTERS = {
-    "pika": {"darkroom.services.rabbitmq"},
+    "pika": {"darkroom.services.amqp", "darkroom.services.broker_connection", "darkroom.services.rabbitmq"},
     "redis": {"darkroom.services.redis.client"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
@@ -82,7 +86,7 @@ ALLOWED_PACKAGES = {
     "api": {"api", "darkroom"},
     "functions": {"functions", "darkroom"},
     "localstack": {"localstack", "darkroom"},
-    "tools": {"tools", "localstack"},
+    "tools": {"tools", "localstack", "darkroom"},
 }
 
 #: Calls that read the environment or connect to a service.

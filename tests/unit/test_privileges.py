@@ -31,10 +31,14 @@ PREFIXES = {
     ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "jobs_after"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
+    ("darkroom.jobs.open_index", "add_job"): "open/jobs",
+    ("darkroom.jobs.open_index", "add_upload"): "open/uploads",
+    ("darkroom.jobs.open_index", "pages"): "open",
+    ("darkroom.jobs.open_index", "remove"): "open",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
-    ("darkroom.jobs.uploads", "uploaded_after"): "uploads",
     ("darkroom.jobs.lifecycle", "clean_up"): "processed",
     ("darkroom.jobs.source", "StoredSource"): "uploads",
+    ("functions.sweep.missed_uploads", "_has_arrived"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
     ("darkroom.jobs.worker", "_discard"): "processed",
     ("api.routers.uploads", "upload_file"): "uploads",
@@ -43,13 +47,24 @@ PREFIXES = {
     ("api.routers.jobs", "download_result"): "processed",
     ("api.job_responses", "download_link"): "processed",
     ("api.idempotency", "reserve_ids"): "work",
+    ("api.ledger_list", "LedgerScan"): "ledger",
 }
 
 #: The settings that name secrets, and their environment variables.
 SECRETS = {"broker_secret_arn": "DARKROOM_BROKER_SECRET_ARN", "cache_secret_arn": "DARKROOM_CACHE_SECRET_ARN"}
 
 #: The callers of clients other than S3's.
-CLIENTS = {("functions.dispatch.app", "_invoke"): "lambda", ("darkroom.services.aws", "secret"): "secretsmanager"}
+CLIENTS = {
+    ("functions.dispatch.invoker", "invoker"): "lambda",
+    ("darkroom.jobs.settlement", "report"): "lambda",
+    ("darkroom.services.aws", "secret"): "secretsmanager",
+}
+
+#: The definitions that sign requests to AWS themselves, and the service that each signs for.
+SIGNERS = {("functions.dispatch.invoker", "Invoker"): "lambda"}
+
+#: The functions that each caller of Lambda invokes.
+INVOKED: dict[str, set[str]] = {"functions.dispatch.invoker": set(Operation), "darkroom.jobs.settlement": {"settle"}}
 
 VARIANTS = {"with a new network": new_network, "on existing services": existing_services}
 
@@ -117,10 +132,15 @@ def called(function: str, template: Template) -> set[Permission]:
                 found |= {(action, PREFIXES[node]) for action in S3_ACTIONS[method]}
         for setting in users_of_secrets.get(node, set()):
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
-        if CLIENTS.get(node) == "lambda":
-            prefix = "arn:aws:lambda:eu-central-1:123456789012:function:darkroom-"
-            found |= {("lambda:InvokeFunction", f"{prefix}{operation}") for operation in Operation}
+        if "lambda" in (CLIENTS.get(node), SIGNERS.get(node)):
+            found |= {("lambda:InvokeFunction", arn_of(name)) for name in INVOKED[node[0]]}
     return found
+
+
+def arn_of(name: str) -> str:
+    """The ARN of a function as the roles give it: by name, since only settle exists before the operations."""
+    prefix = "arn:aws:lambda:eu-central-1:123456789012:function:darkroom-"
+    return "<SettleFunction.Arn>" if name == "settle" else f"{prefix}{name}"
 
 
 def secrets_in(node: Node) -> set[str]:
@@ -131,7 +151,13 @@ def secrets_in(node: Node) -> set[str]:
 
 
 users_of_s3 = users_of("darkroom.services.s3", *S3_METHODS)
-users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.services.aws", "secret")}
+users_of_secrets = {
+    (module, name): found
+    for module in in_package("darkroom")
+    if module.startswith("darkroom.services.")
+    for name in modules()[module].definitions
+    if (found := secrets_in((module, name)))
+}
 
 
 def needed_by_lambda(function: str, template: Template) -> set[Permission]:
@@ -260,11 +286,39 @@ def test_endpoints_allow_exactly_what_functions_call() -> None:
 
 def test_every_caller_of_aws_is_listed_here() -> None:
     assert users_of_s3.keys() == PREFIXES.keys()
-    assert all(users_of_secrets.values())
+    assert {module for module, _ in users_of("darkroom.services.aws", "secret")} == {
+        module for module, _ in users_of_secrets
+    }
     assert set().union(*users_of_secrets.values()) == SECRETS.keys()
     known = CLIENTS.keys() | {("darkroom.services.s3", name) for name in modules()["darkroom.services.s3"].definitions}
     assert users_of("darkroom.services.aws", "client").keys() <= known
     assert set().union(*S3_METHODS.values()) == S3_ACTIONS.keys()
+
+
+def test_every_definition_that_signs_requests_is_listed_here() -> None:
+    signed = {node: services_signed_for(node) for node in users_of("darkroom.services.aws", "credentials")}
+
+    assert signed == {node: {service} for node, service in SIGNERS.items()}
+
+
+def services_signed_for(node: Node) -> set[str]:
+    """The services in the second argument of each SigV4Auth that a definition makes."""
+    module, name = node
+    calls = (found for statement in modules()[module].definitions[name] for found in ast.walk(statement))
+    return {
+        ast.literal_eval(call.args[1])
+        for call in calls
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "SigV4Auth"
+    }
+
+
+def test_requests_are_signed_only_with_the_credentials_of_one_module() -> None:
+    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    signers = {name for name, module in shipped.items() if "botocore.auth" in module.imports}
+    readers = {name for name, module in shipped.items() if ".get_credentials(" in ast.unparse(module.tree)}
+
+    assert signers == {module for module, _ in SIGNERS}
+    assert readers == {"darkroom.services.aws"}
 
 
 def test_only_one_module_creates_clients() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from darkroom.config import ENVIRONMENT_PREFIX, Settings
 from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError
 from darkroom.media.types import MEDIA_TYPES
+from darkroom.timeouts import BACKGROUND, INTERACTIVE
 from localstack.settings import load
 from tests.support.gateway import call
 from tests.support.template import Template
@@ -244,6 +246,23 @@ def test_error_has_its_status(code: str) -> None:
     assert row("docs/errors.md", code)[1] == str(CODES[code].http_status)
 
 
+def test_time_limits_are_those_of_the_code() -> None:
+    names = {
+        "connect_s": "connection",
+        "storage_read_s": "response of S3, Lambda or the secret store",
+        "storage_attempts": "attempts of such a request",
+        "cache_s": "response of Redis",
+        "broker_s": "request to RabbitMQ, with its connection",
+        "pause_s": "pause after a failure, in which Redis or RabbitMQ is not tried",
+    }
+    described = {cells[0]: cells[1:] for cells in rows("docs/architecture.md") if cells[0] in names.values()}
+
+    assert set(names) == set(asdict(INTERACTIVE))
+    for name, limit in names.items():
+        values = [str(getattr(timeouts, name)) for timeouts in (INTERACTIVE, BACKGROUND)]
+        assert [cell.removesuffix(" s") for cell in described[limit]] == values, limit
+
+
 def test_every_route_is_described() -> None:
     paths = call("GET", "/openapi.json").json["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
@@ -264,7 +283,7 @@ def test_template_parameters_are_described_with_their_defaults() -> None:
 def test_variables_of_the_local_stack_are_described() -> None:
     for name, default in load({}).environment().items():
         stated = row("docs/configuration.md", name)[1].strip("`")
-        assert stated in (default, "number of cores"), name
+        assert stated in (default or "empty", "number of cores"), name
 
 
 def test_variables_of_functions_that_no_parameter_sets_are_described_with_their_defaults() -> None:

@@ -26,7 +26,7 @@ def test_every_script_is_run_at_one_place() -> None:
 def test_script_names_every_key_and_argument_once_and_in_order(name: str) -> None:
     lines = (SCRIPTS / f"{name}.lua").read_text().splitlines()
     named = [match.groups() for line in lines if (match := PARAMETER.match(line))]
-    mentioned = [line for line in lines if not line.startswith("--") and PARAMETERS.search(line)]
+    mentioned = [line for line in lines if not line.startswith(("--", "#!")) and PARAMETERS.search(line)]
 
     keys = [int(number) for kind, number in named if kind == "KEYS"]
     arguments = [int(number) for kind, number in named if kind == "ARGV"]
@@ -39,10 +39,23 @@ def test_script_names_every_key_and_argument_once_and_in_order(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_script_begins_with_its_included_parts_in_order(name: str) -> None:
     own = (SCRIPTS / f"{name}.lua").read_text()
-    first_line = own.splitlines()[0]
+    flags, _, rest = own.partition("\n") if own.startswith("#!") else ("", "", own)
+    first_line = rest.splitlines()[0]
     parts = first_line.removeprefix("-- include: ").split(", ") if first_line.startswith("-- include: ") else []
 
-    assert read_script(name) == "\n".join([*((SCRIPTS / "shared" / f"{part}.lua").read_text() for part in parts), own])
+    shared = [(SCRIPTS / "shared" / f"{part}.lua").read_text() for part in parts]
+    assert read_script(name) == "\n".join([*filter(None, [flags]), *shared, rest])
+
+
+def test_scripts_that_let_running_jobs_proceed_run_when_the_memory_is_full_and_those_that_add_jobs_do_not() -> None:
+    flags = {name: read_script(name).partition("\n")[0].partition("#!lua")[2].strip() for name in NAMES}
+
+    allowed = {name for name, text in flags.items() if text == "flags=allow-oom"}
+    of_runs = {"acquire_slots", "claim_job", "finish_job", "report_progress", "requeue_job"}
+    assert allowed == of_runs | {"make_queued_due_now", "move_cursor", "postpone_jobs", "record_pass"}
+    for name in ("create_view", "await_upload"):
+        # With no flags in its first line, Redis refuses the script before its first command.
+        assert read_script(name).startswith("#!lua\n"), name
 
 
 def test_every_shared_part_is_included_and_takes_no_keys_or_arguments() -> None:

@@ -10,6 +10,7 @@ from botocore.stub import Stubber
 from darkroom import config
 from darkroom.errors import FileTooLargeError, StorageUnavailableError
 from darkroom.services import aws, s3
+from darkroom.timeouts import BACKGROUND, INTERACTIVE, Timeouts, use_timeouts
 from tests.support.settings import REQUIRED_SETTINGS
 
 
@@ -54,3 +55,59 @@ def test_objects_are_removed_in_batches_of_a_thousand(stub: Any) -> None:
     s3.delete(keys)
 
     stub.assert_no_pending_responses()
+
+
+@pytest.fixture
+def without_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A deployment on AWS: no endpoint is configured."""
+    for name, value in REQUIRED_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    config.settings.cache_clear()
+    yield
+    config.settings.cache_clear()
+    aws.client.cache_clear()
+    aws._session.cache_clear()
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-east-1"])
+@pytest.mark.usefixtures("without_endpoint")
+def test_links_and_forms_name_the_regional_host_of_the_bucket(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    aws.client.cache_clear()
+    aws._session.cache_clear()
+
+    link = s3.link("a/key", expires_s=60)
+    form = s3.upload_form("a/key", media_type="image/png", metadata={}, max_bytes=1, expires_s=60)
+
+    assert link.startswith(f"https://a-bucket.s3.{region}.amazonaws.com/a/key?")
+    assert form["url"] == f"https://a-bucket.s3.{region}.amazonaws.com/"
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.usefixtures("without_endpoint")
+def test_links_name_the_endpoint_of_an_emulator(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv(name, "http://localhost:4566")
+    aws.client.cache_clear()
+    aws._session.cache_clear()
+
+    assert s3.link("a/key", expires_s=60).startswith("http://localhost:4566/a-bucket/a/key?")
+
+
+@pytest.mark.parametrize("timeouts", [INTERACTIVE, BACKGROUND])
+@pytest.mark.usefixtures("without_endpoint")
+def test_client_has_the_limits_of_the_process(timeouts: Timeouts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    use_timeouts(timeouts)
+    try:
+        aws.client.cache_clear()
+        made = aws.client("s3").meta.config
+    finally:
+        use_timeouts(BACKGROUND)
+
+    assert (made.connect_timeout, made.read_timeout) == (timeouts.connect_s, timeouts.storage_read_s)
+    assert made.retries["total_max_attempts"] == timeouts.storage_attempts

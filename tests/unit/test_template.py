@@ -23,6 +23,12 @@ VARIANTS: dict[str, Callable[[], Template]] = {
 }
 NETWORK_TYPES = ("AWS::EC2::", "AWS::ElastiCache::", "AWS::AmazonMQ::", "AWS::SecretsManager::")
 
+#: The most messages in a batch of an event source mapping.
+LARGEST_BATCH = 10_000
+
+#: Seconds after which RabbitMQ delivers a message again that was not acknowledged.
+CONSUMER_TIMEOUT_S = 30 * 60
+
 #: The functions that are not operations, by the last part of their names.
 OTHER_FUNCTIONS = {"api", "ingest", "dispatch", "settle", "sweep", "topology"}
 
@@ -75,6 +81,8 @@ def test_parameters_that_need_others_are_refused_without_them() -> None:
         "BrokerUrl": {"BrokerArn", "BrokerSecretArn", "CacheUrl"},
         "CacheUrl": {"BrokerUrl"},
         "SubnetIds": {"SecurityGroupIds", "BrokerUrl"},
+        "AvailabilityZoneA": {"AvailabilityZoneB"},
+        "AvailabilityZoneB": {"AvailabilityZoneA"},
     }
 
 
@@ -116,7 +124,7 @@ def test_every_function_has_a_log_group_that_deletes_old_lines(template: Templat
 
     assert {group["LogGroupName"] for group in groups} == {
         f"/aws/lambda/{spec['FunctionName']}" for spec in template.functions.values()
-    }
+    } | {"/aws/vendedlogs/darkroom-access"}
     assert all(group["RetentionInDays"] for group in groups)
 
 
@@ -193,6 +201,22 @@ def test_every_queue_that_a_function_consumes_has_one_mapping(template: Template
     }
     assert len(mappings) == len(targets)
     assert all(len(spec["Queues"]) == 1 for spec in mappings)
+
+
+def test_batch_has_no_more_messages_than_may_be_in_flight() -> None:
+    template = Template(ImageInFlight="70", VideoInFlight="30")
+    variables = template.function_defaults["Environment"]["Variables"]
+    mappings = {spec["Queues"][0]: spec for spec in template.of_type("AWS::Lambda::EventSourceMapping").values()}
+
+    for operation in Operation:
+        limit = variables[f"DARKROOM_{operation.concurrency.upper()}"]
+        assert mappings[rabbitmq.queue_of(operation)]["BatchSize"] == limit, operation
+    for name in ("ImageInFlight", "VideoInFlight"):
+        assert template.raw["Parameters"][name]["MaxValue"] <= LARGEST_BATCH
+
+
+def test_two_batches_of_dispatch_end_before_rabbitmq_delivers_their_messages_again() -> None:
+    assert 2 * new_network().functions["DispatchFunction"]["Timeout"] < CONSUMER_TIMEOUT_S
 
 
 def test_mappings_are_created_after_their_queues(template: Template) -> None:
@@ -282,8 +306,20 @@ def test_objects_of_every_prefix_expire() -> None:
             uploads.UPLOADS_PREFIX: int(retention),
             "processed/": int(retention),
             ledger.LEDGER_PREFIX: int(retention) + 1,
+            "open/": int(retention) + 1,
             "work/": 1,
         }
+
+
+def test_hours_for_which_the_cache_holds_ended_jobs_are_passed_on_in_seconds() -> None:
+    raw = new_network().raw
+    hours = [str(value) for value in raw["Parameters"]["CacheEndedHours"]["AllowedValues"]]
+
+    seconds = [
+        Template(CacheEndedHours=each).function_defaults["Environment"]["Variables"]["DARKROOM_CACHE_ENDED_S"]
+        for each in hours
+    ]
+    assert seconds == [str(int(each) * 3600) for each in hours]
 
 
 def lifecycle(template: Template) -> dict[str, int]:
@@ -296,39 +332,6 @@ def test_unfinished_multipart_uploads_are_deleted() -> None:
 
     assert {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}.items() <= rules[-1].items()
     assert "Prefix" not in rules[-1]
-
-
-def test_network_has_no_route_to_the_internet() -> None:
-    kinds = {spec["Type"] for spec in new_network().resources.values()}
-
-    assert kinds.isdisjoint({"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"})
-
-
-def test_network_has_an_endpoint_for_every_service_that_functions_call() -> None:
-    endpoints = new_network().of_type("AWS::EC2::VPCEndpoint").values()
-
-    assert {endpoint["ServiceName"].rpartition(".")[2] for endpoint in endpoints} == {
-        "s3",
-        "secretsmanager",
-        "lambda",
-        "sts",
-    }
-
-
-def test_generated_passwords_suit_broker_and_cache() -> None:
-    for secret in new_network().of_type("AWS::SecretsManager::Secret").values():
-        generated = secret["GenerateSecretString"]
-        assert generated["ExcludePunctuation"] is True
-        assert 16 <= generated["PasswordLength"] <= 128
-
-
-def test_broker_and_cache_accept_only_tls() -> None:
-    resources = new_network().resources
-    variables = new_network().function_defaults["Environment"]["Variables"]
-
-    assert resources["Cache"]["Properties"]["TransitEncryptionEnabled"] is True
-    assert resources["Broker"]["Properties"]["PubliclyAccessible"] is False
-    assert variables["DARKROOM_CACHE_URL"].startswith("rediss://")
 
 
 def test_runtime_and_processor_architecture_are_parameters() -> None:

@@ -3,14 +3,18 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from darkroom import config
+from darkroom.services import aws
+from functions.topology import app as topology
 from functions.topology.app import PHYSICAL_ID, handler
 from tests.support.settings import REQUIRED_SETTINGS
+from tests.support.template import Template
 
 
 class CloudFormation(HTTPServer):
@@ -90,6 +94,29 @@ def test_topology_reports_why_it_cannot_be_declared(kind: str, cloudformation: C
     assert response["Status"] == "FAILED"
     assert "ConfigurationError" in response["Reason"]
     assert "DARKROOM_BROKER_URL" in response["Reason"]
+
+
+def test_topology_responds_before_lambda_stops_it() -> None:
+    secret_s = topology.TIMEOUTS.connect_s + topology.TIMEOUTS.storage_read_s
+    response_s = topology.RESPONSE_ATTEMPTS * topology.RESPONSE_TIMEOUT_S
+
+    longest_s = topology.RETRY_FOR_S + secret_s + topology.ATTEMPT_LIMIT_S + response_s
+    assert longest_s < Template().functions["TopologyFunction"]["Timeout"]
+
+
+def test_topology_reports_an_outage_that_lasts(cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (REQUIRED_SETTINGS | {"DARKROOM_BROKER_URL": "amqp://127.0.0.1:9/%2F"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(aws, "secret", lambda _arn: {"username": "a", "password": "b"})
+    monkeypatch.setattr(topology, "RETRY_FOR_S", 4.0)
+    began = time.monotonic()
+
+    handler(request("Create", cloudformation.url), None)
+
+    (response,) = cloudformation.responses
+    assert response["Status"] == "FAILED"
+    assert "BrokerUnavailableError" in response["Reason"]
+    assert 3 <= time.monotonic() - began < 10
 
 
 def test_topology_keeps_the_queues_when_the_stack_is_deleted(cloudformation: CloudFormation) -> None:

@@ -38,6 +38,7 @@ class Settings:
     max_pixels: int = _setting("largest image or video frame that is decoded, in pixels", 250_000_000)
     max_duration_s: int = _setting("longest video or audio that is decoded, in seconds", 6 * 3600)
     retention_days: int = _setting("days for which files, results and records are kept", 7)
+    cache_ended_s: int = _setting("seconds for which Redis keeps ended jobs and file records", 86_400)
     link_expiry_s: int = _setting("seconds for which presigned forms and links are valid", 3600)
 
 
@@ -65,6 +66,11 @@ def load(environ: Mapping[str, str]) -> Settings:
 def settings() -> Settings:
     """This process's settings."""
     return load(os.environ)
+
+
+def has_own_endpoint(service: str) -> bool:
+    """Whether the environment names an endpoint for `service` (such as `s3`) instead of AWS' own, as emulators do."""
+    return any(os.environ.get(name) for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"))
 
 
 def layer_folders(kind: str) -> list[Path]:

@@ -30,10 +30,12 @@ DarkroomError
 ├── ServiceError                a dependency is unavailable; a retry may succeed
 │   ├── StorageUnavailableError     503  storage_unavailable
 │   ├── CacheUnavailableError       503  cache_unavailable
+│   │   └── CacheFullError              503  cache_full
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
 │   └── WorkerDiedError             500  worker_died
+├── SourceReplacedError         409  source_replaced  the file changed during the run; retried with the new file
 ├── ConfigurationError          500  configuration   the deployment's settings are invalid
 ├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
 └── Superseded                  a signal: this run no longer owns its job; never shown to clients
@@ -257,6 +259,12 @@ class CacheUnavailableError(ServiceError):
     code = "cache_unavailable"
 
 
+class CacheFullError(CacheUnavailableError):
+    """The memory of the status cache is full."""
+
+    code = "cache_full"
+
+
 class BrokerUnavailableError(ServiceError):
     """The message broker is unavailable."""
 
@@ -284,7 +292,18 @@ class WorkerDiedError(ServiceError):
 
 
 #: The errors that are outages: they use no attempt of a job.
-OUTAGES = tuple(kind for kind in ServiceError.__subclasses__() if kind.outage)
+OUTAGES: tuple[type[ServiceError], ...] = (
+    *(kind for kind in ServiceError.__subclasses__() if kind.outage),
+    CacheFullError,
+)
+
+
+class SourceReplacedError(DarkroomError):
+    """The file was replaced while it was processed."""
+
+    code = "source_replaced"
+    http_status = 409
+    retryable = True
 
 
 class ConfigurationError(DarkroomError):

@@ -23,8 +23,8 @@ def new_id(at_ms: int | None = None) -> str:
 
 
 def first_id(at_ms: int) -> str:
-    """The smallest UUID of the millisecond `at_ms`, where a listing starts. Not an identifier: it has no version."""
-    return str(uuid.UUID(int=at_ms << _TIMESTAMP_SHIFT))
+    """The smallest identifier of the millisecond `at_ms`, where a listing starts."""
+    return str(uuid.UUID(int=at_ms << _TIMESTAMP_SHIFT | 0x7 << 76 | 0x2 << 62))
 
 
 def parse_id(text: str) -> str:

@@ -9,6 +9,7 @@ from darkroom.errors import (
     FileTooLargeError,
     InternalError,
     ResultTooLargeError,
+    SourceReplacedError,
     StorageUnavailableError,
     TooManyPixelsError,
     UnsupportedMediaTypeError,
@@ -30,8 +31,11 @@ _INPUT_ENDED_EARLY = r"partial file|Read error"
 
 #: (pattern in standard error, error, message); the first match counts.
 _BY_STDERR: tuple[tuple[str, type[DarkroomError], str], ...] = (
+    (r"HTTP error 412", SourceReplacedError, SourceReplacedError.__doc__ or ""),
     (
-        r"^\[(https?|tls|tcp) @|HTTP error \d|Server returned|Connection (refused|reset)|Connection timed out",
+        # 416: a request beyond the end of the file, which a truncated file leads to.
+        r"^\[(tls|tcp) @|^\[https? @ \w+\] (?!HTTP error 416)|HTTP error (?!416)\d|Server returned"
+        r"|Connection (refused|reset)|Connection timed out",
         StorageUnavailableError,
         "The connection to the object store failed while the file was read.",
     ),

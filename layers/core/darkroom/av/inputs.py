@@ -3,9 +3,10 @@
 A hostile file can therefore not make FFmpeg guess another format or open further files and addresses.
 """
 
+import re
 from pathlib import Path
 
-from darkroom.errors import UnsupportedMediaTypeError, WrongMediaKindError
+from darkroom.errors import StorageUnavailableError, UnsupportedMediaTypeError, WrongMediaKindError
 from darkroom.media.task import Source
 from darkroom.media.types import MEDIA_TYPES
 
@@ -19,13 +20,16 @@ REQUEST_BYTES = 1024 * 1024
 #: Microseconds without data after which a read over the network fails.
 NETWORK_TIMEOUT_US = 15_000_000
 
+#: The ETags that S3 makes. Nothing else is sent as a header.
+_ETAG = re.compile(r'"[!#-~]*"')
+
 #: One connection for all requests costs the fewest bytes. FFmpeg does not notice when the server closes the kept
 #: connection, so `-reconnect` is needed.
 _URL_ARGUMENTS = (
     *("-rw_timeout", str(NETWORK_TIMEOUT_US), "-multiple_requests", "1"),
     *("-request_size", str(REQUEST_BYTES), "-initial_request_size", str(FIRST_REQUEST_BYTES)),
     *("-reconnect", "1", "-reconnect_on_network_error", "1"),
-    *("-reconnect_max_retries", "2", "-reconnect_delay_max", "1"),
+    *("-reconnect_on_http_error", "5xx", "-reconnect_max_retries", "2", "-reconnect_delay_max", "1"),
 )
 _ALLOWED_PROTOCOLS = {"file": "file", "http": "http,tcp", "https": "https,tls,tcp"}
 
@@ -48,8 +52,11 @@ def is_url(location: str) -> bool:
     return location.startswith(("https://", "http://"))
 
 
-def input_arguments(location: str, demuxer: str, *, max_pixels: int) -> list[str]:
-    """Builds the arguments that open `location`, a presigned URL or a local path, with exactly one demuxer."""
+def input_arguments(location: str, demuxer: str, *, max_pixels: int, etag: str | None = None) -> list[str]:
+    """Builds the arguments that open `location`, a presigned URL or a local path, with exactly one demuxer.
+
+    With an `etag`, the requests for a URL fail when the file has been replaced since.
+    """
     scheme = location.partition("://")[0] if is_url(location) else "file"
     arguments = ["-f", demuxer, "-format_whitelist", demuxer, "-protocol_whitelist", _ALLOWED_PROTOCOLS[scheme]]
     arguments += ["-max_streams", str(MAX_STREAMS), "-max_pixels", str(max_pixels)]
@@ -59,7 +66,15 @@ def input_arguments(location: str, demuxer: str, *, max_pixels: int) -> list[str
         return [*arguments, "-i", file_url(location)]
     if scheme == "https":
         arguments += ["-tls_verify", "1", "-ca_file", _ca_bundle()]
-    return [*arguments, *_URL_ARGUMENTS, "-i", location]
+    return [*arguments, *_URL_ARGUMENTS, *_condition(etag), "-i", location]
+
+
+def _condition(etag: str | None) -> list[str]:
+    if etag is None:
+        return []
+    if _ETAG.fullmatch(etag) is None:
+        raise StorageUnavailableError(f"S3 responded with an ETag that is not valid: {etag[:64]!r}")
+    return ["-headers", f"If-Match: {etag}\r\n"]
 
 
 def file_url(path: str | Path) -> str:

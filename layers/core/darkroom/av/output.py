@@ -97,3 +97,36 @@ class StderrTail:
     def text(self) -> str:
         """The end of standard error as text."""
         return self._kept.decode(errors="replace")
+
+
+class NetworkStderrTail(StderrTail):
+    """Keeps the end of the errors of a run with `-v level+warning`, and of its warnings only the HTTP errors.
+
+    FFmpeg reports a refused request as a warning, and what it then makes of the missing bytes as an error of the file.
+    """
+
+    _LEVEL = re.compile(rb"((?:\[[^]]* @ [^]]*\] )*)\[(\w+)\] ")
+    _ERRORS = frozenset({b"error", b"fatal", b"panic"})
+    _HTTP_ERROR = b"HTTP error "
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._incomplete_line = b""
+        self._keeps_lines = True
+
+    def feed(self, data: bytes) -> None:
+        """Receives the next bytes."""
+        *lines, self._incomplete_line = (self._incomplete_line + data).split(b"\n")
+        for line in lines:
+            self._feed_line(line)
+        if len(self._incomplete_line) > _STDERR_KEPT_BYTES:
+            self._feed_line(self._incomplete_line)
+            self._incomplete_line = b""
+
+    def _feed_line(self, line: bytes) -> None:
+        level = self._LEVEL.match(line)
+        if level is not None:  # a line without one continues the line before
+            self._keeps_lines = level[2] in self._ERRORS or line.startswith(self._HTTP_ERROR, level.end())
+            line = level[1] + line[level.end() :]
+        if self._keeps_lines:
+            super().feed(line + b"\n")

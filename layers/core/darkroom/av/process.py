@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 from darkroom.av.output import StderrTail, StdoutReader
 from darkroom.config import memory_bytes
+from darkroom.errors import ProcessingTimedOutError, StorageUnavailableError
 from darkroom.media.task import Task
 
 #: Seconds between two progress reports. Each report also checks whether the job was canceled.
@@ -30,6 +32,12 @@ DEFAULT_MEMORY_BYTES = 4 * 1024 * 1024 * 1024
 
 #: Open files of a run. A run needs its input, its outputs and one connection.
 _MAX_OPEN_FILES = 64
+
+#: Most CPU time in seconds that a child uses while it waits for its input, for polls of its socket and new connections.
+_WAITING_CPU_S = 0.02
+
+#: Seconds without CPU time after which a child counts as waiting at the deadline.
+_WAITS_AFTER_S = 2.5
 
 #: Bytes read from a pipe at once: the capacity of a pipe on Linux.
 _PIPE_READ_BYTES = 64 * 1024
@@ -62,23 +70,67 @@ def start_confined(argv: Sequence[str], task: Task) -> Iterator[subprocess.Popen
             pipe.close()  # type: ignore[union-attr]  # both are pipes
 
 
-def wait_for_exit(child: subprocess.Popen[bytes], stdout: StdoutReader, stderr: StderrTail, task: Task) -> int:
+class InputWatch:
+    """Notices when a child that reads over the network waits for its input: it then uses no CPU time."""
+
+    def __init__(self, child: subprocess.Popen[bytes], limit_s: float) -> None:
+        self._stat = Path(f"/proc/{child.pid}/stat")
+        self._limit_s = limit_s
+        self._used_s, self._since = 0.0, time.monotonic()
+
+    def check(self) -> None:
+        """Raises StorageUnavailableError when the child has waited for longer than the limit. Call it every second."""
+        used_s = self._cpu_time_s()
+        if used_s - self._used_s > _WAITING_CPU_S:
+            self._used_s, self._since = used_s, time.monotonic()
+        if self.waited_s > self._limit_s:
+            raise StorageUnavailableError(f"No data of the file has arrived for {self._limit_s:g} seconds.")
+
+    @property
+    def waited_s(self) -> float:
+        """For how long the child has waited."""
+        return time.monotonic() - self._since
+
+    def _cpu_time_s(self) -> float:
+        # After the name of the program, which ends with ")", utime and stime are the 12th and 13th field (proc(5)).
+        fields = self._stat.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for_exit(
+    child: subprocess.Popen[bytes],
+    stdout: StdoutReader,
+    stderr: StderrTail,
+    task: Task,
+    *,
+    input_watch: InputWatch | None = None,
+) -> int:
     """Passes the child's output to its readers until the child exits; returns the exit code.
 
     Reports progress and speed to the task once per `REPORT_PERIOD_S`. Raises ProcessingTimedOutError at the deadline,
-    and Superseded when the job was canceled.
+    or StorageUnavailableError if the child is waiting for its input then, and Superseded when the job was canceled.
     """
     next_report = time.monotonic() + REPORT_PERIOD_S
+
+    def remaining_s() -> float:
+        try:
+            return task.remaining_s()
+        except ProcessingTimedOutError as error:
+            if input_watch is not None and input_watch.waited_s > _WAITS_AFTER_S:
+                raise StorageUnavailableError("The deadline passed while data of the file was awaited.") from error
+            raise
 
     def report_and_get_timeout_s() -> float:
         """Reports progress when it is due. Returns the seconds until the next report or the deadline."""
         nonlocal next_report
         if time.monotonic() >= next_report:
             next_report = time.monotonic() + REPORT_PERIOD_S
+            if input_watch is not None:
+                input_watch.check()
             if stdout.speed is not None:
                 task.report_speed(stdout.speed)
             task.report_progress(stdout.fraction)
-        return max(min(next_report - time.monotonic(), task.remaining_s()), 0.0)
+        return max(min(next_report - time.monotonic(), remaining_s()), 0.0)
 
     with selectors.DefaultSelector() as selector:
         for pipe, feed in ((child.stdout, stdout.feed), (child.stderr, stderr.feed)):

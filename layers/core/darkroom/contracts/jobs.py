@@ -12,10 +12,8 @@ from darkroom.errors import InvalidRequestError
 from darkroom.timestamps import utc_now
 
 #: The most attempts of a job. Only failures of the job itself count: a crash, a defect. After the last one it fails.
+#: Those that an outage ended do not count; a job is retried after them until its retention period is over.
 MAX_ATTEMPTS = 5
-
-#: The most starts of a job, including those that an outage ended. With their delays they take two hours or more.
-MAX_STARTS = 40
 
 
 class Status(StrEnum):
@@ -99,6 +97,15 @@ class Message(Contract):
     tenant: str
     operation: Operation
     attempt: int = Field(ge=1)
+
+
+class FailedAttempt(Contract):
+    """An attempt that failed and may be retried, as its run reports it to settle. An `outage` uses up no attempt."""
+
+    message: Message
+    run: str
+    failure: Failure
+    outage: bool
 
 
 class AttachedJob(Contract):

@@ -14,11 +14,10 @@ from urllib.parse import unquote_plus
 from pydantic import Field, ValidationError
 
 from darkroom.contracts.base import Contract, validation_message
-from darkroom.contracts.jobs import Message
+from darkroom.contracts.jobs import FailedAttempt, Message
 
 Event = dict[str, Any]
 
-_TIMED_OUT = "Task timed out"
 _TOO_OLD = "EventAgeExceeded"
 
 
@@ -38,6 +37,12 @@ class Invocation(Contract):
 
     message: Message
     traceparent: str
+
+
+class FailureReport(Contract):
+    """The payload with which a run tells settle that its attempt failed."""
+
+    failed_attempt: FailedAttempt
 
 
 class ParkedCommand(Contract):
@@ -62,11 +67,10 @@ class FailedInvocation:
     """A run that did not return, as the on-failure destination reports it.
 
     `never_started` means that Lambda had no capacity for it in time. `error_type` is the class of the exception that
-    the function raised, empty when its process died.
+    the function raised, empty when its process died or Lambda stopped it.
     """
 
     invocation: Invocation
-    timed_out: bool
     never_started: bool
     error_type: str
     reason: str
@@ -125,11 +129,25 @@ def parse_failed_invocation(event: Event) -> FailedInvocation:
     invocation = parse_invocation(event["requestPayload"])
     return FailedInvocation(
         invocation,
-        timed_out=_TIMED_OUT in reason,
         never_started=condition == _TOO_OLD,
         error_type=str(answer.get("errorType") or ""),
         reason=reason,
     )
+
+
+def failure_report_payload(failed: FailedAttempt) -> bytes:
+    """A run's report to settle as JSON."""
+    return FailureReport(failed_attempt=failed).model_dump_json().encode()
+
+
+def parse_failure_report(event: Event) -> FailedAttempt | None:
+    """A run's report to settle, or None for any other event. Raises MalformedMessageError when it is invalid."""
+    if "failed_attempt" not in event:
+        return None
+    try:
+        return FailureReport.model_validate_json(json.dumps(event)).failed_attempt
+    except ValidationError as error:
+        raise MalformedMessageError(validation_message(error)) from error
 
 
 def parse_parked_command(event: Event) -> ParkedCommand | None:

@@ -6,7 +6,7 @@ S3 may report an upload twice, out of order, or never. So every step can be repe
 from darkroom import ids
 from darkroom.contracts.jobs import Job
 from darkroom.errors import CacheUnavailableError, InvalidIdError, MediaError
-from darkroom.jobs import lifecycle, uploads
+from darkroom.jobs import acceptance, uploads
 from darkroom.log import logger
 from darkroom.services.redis import files
 from darkroom.tracing import new_traceparent
@@ -37,9 +37,9 @@ def ingest(tenant: str, file_id: str) -> int:
 def _accept(job: Job, file: uploads.File) -> None:
     error = _rejection(job, file)
     if error is None:
-        lifecycle.accept(job)
+        acceptance.accept(job)
     else:
-        lifecycle.refuse(job, error)
+        acceptance.refuse(job, error)
 
 
 def _rejection(job: Job, file: uploads.File) -> MediaError | None:

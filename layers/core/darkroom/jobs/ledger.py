@@ -14,8 +14,8 @@ from darkroom.errors import InternalError
 from darkroom.services import s3
 
 LEDGER_PREFIX = "ledger/"
-_JOB_FILE = "job.json"
-_RESULT_FILE = "result.json"
+JOB_FILE = "job.json"
+RESULT_FILE = "result.json"
 _JSON = "application/json"
 
 _Record = TypeVar("_Record", Job, JobResult)
@@ -23,12 +23,12 @@ _Record = TypeVar("_Record", Job, JobResult)
 
 def job_key(job_id: str) -> str:
     """Key of the object that makes the job exist."""
-    return f"{LEDGER_PREFIX}{job_id}/{_JOB_FILE}"
+    return f"{LEDGER_PREFIX}{job_id}/{JOB_FILE}"
 
 
 def result_key(job_id: str) -> str:
     """Key of the object that ends the job."""
-    return f"{LEDGER_PREFIX}{job_id}/{_RESULT_FILE}"
+    return f"{LEDGER_PREFIX}{job_id}/{RESULT_FILE}"
 
 
 def write_job(job: Job) -> bool:
@@ -60,12 +60,12 @@ def jobs_after(job_id: str) -> Iterator[tuple[str, bool]]:
     for key in s3.keys_after(LEDGER_PREFIX, f"{LEDGER_PREFIX}{job_id}0" if job_id else ""):
         identifier, _, name = key.removeprefix(LEDGER_PREFIX).partition("/")
         if identifier != current:
-            if _JOB_FILE in names:
-                yield current, _RESULT_FILE in names
+            if JOB_FILE in names:
+                yield current, RESULT_FILE in names
             current, names = identifier, set()
         names.add(name)
-    if _JOB_FILE in names:
-        yield current, _RESULT_FILE in names
+    if JOB_FILE in names:
+        yield current, RESULT_FILE in names
 
 
 def _read(kind: type[_Record], key: str) -> _Record | None:

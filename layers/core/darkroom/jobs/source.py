@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from darkroom.config import settings
-from darkroom.errors import FileNotFoundInStoreError
+from darkroom.errors import FileNotFoundInStoreError, SourceReplacedError
 from darkroom.jobs import uploads
 from darkroom.media.sniff import HEAD_BYTES
 from darkroom.media.task import Source
@@ -33,6 +33,7 @@ class StoredSource(Source):
     directory: Path
     stack: ExitStack
     _path: Path | None = field(default=None, init=False)
+    _linked: bool = field(default=False, init=False)
 
     @cached_property
     def _opened(self) -> tuple[s3.Head, IO[bytes]]:
@@ -63,6 +64,11 @@ class StoredSource(Source):
         """Size of the whole file."""
         return self._opened[0].size_bytes
 
+    @property
+    def etag(self) -> str | None:
+        """The ETag of the object that was opened."""
+        return self._opened[0].etag
+
     def read(self) -> bytes:
         """The whole file in memory."""
         return self._path.read_bytes() if self._path is not None else self._whole
@@ -90,4 +96,13 @@ class StoredSource(Source):
         """A presigned link, or the local path when the file is small or was fetched already."""
         if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
             return str(self.download())
+        self._linked = True
         return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)
+
+    def check_unchanged(self) -> None:
+        """Raises SourceReplacedError if FFmpeg reads the file through a link and it has been replaced since.
+
+        FFmpeg does not report every request that S3 refuses for this reason.
+        """
+        if self._linked and s3.etag_of(uploads.key_of(self.file_id, self.tenant)) != self.etag:
+            raise SourceReplacedError

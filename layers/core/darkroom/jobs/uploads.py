@@ -1,7 +1,6 @@
 """Uploaded files: their keys, their types by their bytes, and the metadata that an upload carries."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -43,12 +42,6 @@ class File:
 def key_of(file_id: str, tenant: str = DEFAULT_TENANT) -> str:
     """Key of a file in the bucket."""
     return f"{UPLOADS_PREFIX}{tenant}/{file_id}"
-
-
-def uploaded_after(file_id: str, tenant: str = DEFAULT_TENANT) -> Iterator[str]:
-    """Ids of the uploaded files that are greater than `file_id`, oldest first. An id is as old as its upload form."""
-    for key in s3.keys_after(f"{UPLOADS_PREFIX}{tenant}/", key_of(file_id, tenant)):
-        yield parse_key(key)[1]
 
 
 def parse_key(key: str) -> tuple[str, str]:

@@ -15,27 +15,34 @@ from typing import Any, TypeVar
 from darkroom import ids, metrics
 from darkroom.config import settings
 from darkroom.contracts.base import Params
-from darkroom.contracts.jobs import Job, JobResult, Message, Output, Status
+from darkroom.contracts.jobs import FailedAttempt, Job, JobResult, Message, Output, Status
 from darkroom.contracts.operations import Operation, parse_params
 from darkroom.errors import (
     CacheUnavailableError,
     DarkroomError,
     InternalError,
+    LambdaUnavailableError,
+    MediaError,
     ServiceError,
+    StorageUnavailableError,
     Superseded,
 )
-from darkroom.jobs import events, ledger, lifecycle, uploads
+from darkroom.jobs import events, ledger, lifecycle, settlement, uploads
 from darkroom.jobs.source import StoredSource
 from darkroom.jobs.workdir import run_directory
 from darkroom.log import logger
 from darkroom.media.task import Limits, Rendition, Task
-from darkroom.services import rabbitmq, s3
+from darkroom.services import s3
 from darkroom.services.redis import leases, slots
 from darkroom.timestamps import epoch_ms, utc_now
 from darkroom.tracing import trace_id
 
 #: Milliseconds between the operation's deadline and Lambda's, to upload, commit and clean up.
 COMMIT_RESERVE_MS = 10_000
+
+#: The share of a run's time for which its claim waits while Redis is unavailable, and the seconds between two attempts.
+CLAIM_WAIT_SHARE = 0.25
+CLAIM_PAUSE_S = 1.0
 
 _Params = TypeVar("_Params", bound=Params)
 _Operate = Callable[[Task, _Params], list[Rendition]]
@@ -54,16 +61,16 @@ def bind(operation: Operation, operate: _Operate[Any]) -> _Handler:
             attempt=message.attempt,
             trace_id=trace_id(invocation.traceparent),
         )
-        outcome = _run(message, operate, context.get_remaining_time_in_millis())
+        outcome = _run(message, operate, context)
         logger().info("run ended", extra={"outcome": outcome})
         return {"job_id": message.job_id, "outcome": outcome}
 
     return handler
 
 
-def _run(message: Message, operate: _Operate[Any], remaining_ms: int) -> str:
+def _run(message: Message, operate: _Operate[Any], context: events.LambdaContext) -> str:
     run_id = os.urandom(8).hex()
-    claim = _claim(message, run_id, remaining_ms)
+    claim = _claim(message, run_id, context)
     if claim.job is None:
         return claim.outcome
     job, started_at = claim.job, utc_now()
@@ -71,16 +78,16 @@ def _run(message: Message, operate: _Operate[Any], remaining_ms: int) -> str:
     metrics.duration_ms("queue_wait", time.time() * 1000 - epoch_ms(job.created_at), job.operation)
     began = time.monotonic()
     try:
-        outputs, document = _process(job, run_id, operate, remaining_ms)
+        outputs, document = _process(job, run_id, message.attempt, operate, context.get_remaining_time_in_millis())
     except Superseded:
         _discard(job, run_id)
         return "superseded"
     except DarkroomError as error:
-        return _fail(job, error, message.attempt, run_id, started_at)
+        return _fail(job, error, message, run_id, started_at)
     except Exception as error:  # noqa: BLE001 - the one place that turns a defect into a job's outcome
         logger().exception("unhandled exception in the operation")
         internal = InternalError(f"An internal error occurred ({type(error).__name__}).")
-        return _fail(job, internal, message.attempt, run_id, started_at)
+        return _fail(job, internal, message, run_id, started_at)
     metrics.duration_ms("run_time", (time.monotonic() - began) * 1000, job.operation)
     result = JobResult(
         job_id=job.job_id,
@@ -101,8 +108,22 @@ def _run(message: Message, operate: _Operate[Any], remaining_ms: int) -> str:
     return winning_result.status
 
 
-def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
+def _claim(message: Message, run_id: str, context: events.LambdaContext) -> leases.Claim:
+    """Claims the job. Waits while Redis is unavailable, since a new run would only wait as well."""
+    give_up = time.monotonic() + context.get_remaining_time_in_millis() / 1000 * CLAIM_WAIT_SHARE
+    while True:
+        try:
+            return _try_to_claim(message, run_id, context)
+        except CacheUnavailableError as error:
+            if time.monotonic() + CLAIM_PAUSE_S > give_up:
+                raise
+            logger().warning("waiting for Redis", extra={"reason": error.message})
+            time.sleep(CLAIM_PAUSE_S)
+
+
+def _try_to_claim(message: Message, run_id: str, context: events.LambdaContext) -> leases.Claim:
     def claim_lease() -> leases.Claim:
+        remaining_ms = context.get_remaining_time_in_millis()
         return leases.claim(
             message.job_id, message.operation, attempt=message.attempt, run=run_id, lease_ms=remaining_ms
         )
@@ -112,26 +133,33 @@ def _claim(message: Message, run_id: str, remaining_ms: int) -> leases.Claim:
         return claim
     job = ledger.read_job(message.job_id)
     if job is None:
-        logger().warning("message parked", extra={"reason": lifecycle.UNKNOWN_JOB})
-        rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
-        slots.release(message.job_id, message.operation)
+        slots.release(message.job_id, message.operation, message.attempt)
+        _report_unknown(message, run_id)
         return claim
     lifecycle.restore(job, ledger.read_result(message.job_id))
     return claim_lease()
 
 
+def _report_unknown(message: Message, run_id: str) -> None:
+    """Lets settle park the message of a job that is not in the ledger. If it is there after all, the job is retried."""
+    logger().warning("unknown job", extra={"reason": lifecycle.UNKNOWN_JOB})
+    failure = lifecycle.failure_of(StorageUnavailableError())
+    settlement.report(FailedAttempt(message=message, run=run_id, failure=failure, outage=True))
+
+
 def _process(
-    job: Job, run_id: str, operate: _Operate[Any], remaining_ms: int
+    job: Job, run_id: str, attempt: int, operate: _Operate[Any], remaining_ms: int
 ) -> tuple[list[Output], dict[str, Any] | None]:
     """Runs the operation in a temporary directory and uploads its outputs. Returns them and its document, if any."""
     config = settings()
     params = parse_params(job.operation, job.params)
+    ends_at_s = time.monotonic() + remaining_ms / 1000
     with ExitStack() as stack:
         directory = stack.enter_context(run_directory())
         source = StoredSource(job.source.file_id, job.tenant, directory, stack)
         uploads.check_kind(job.operation, source.media.kind)
         logger().info("run started", extra={"run": run_id, "size_bytes": source.size_bytes})
-        reporter = _Reporter(job, run_id)
+        reporter = _Reporter(job, run_id, attempt, ends_at_s)
         task = Task(
             source=source,
             directory=directory,
@@ -141,7 +169,12 @@ def _process(
             report_progress=reporter.progress,
             report_speed=reporter.set_speed,
         )
-        renditions = operate(task, params)
+        try:
+            renditions = operate(task, params)
+        except MediaError:
+            source.check_unchanged()  # else the job would fail for good because two files were mixed
+            raise
+        source.check_unchanged()
         outputs = [_upload(job, run_id, rendition, PurePath(source.name).stem) for rendition in renditions]
     document = next((rendition.document for rendition in renditions if rendition.document is not None), None)
     return outputs, document
@@ -150,8 +183,9 @@ def _process(
 class _Reporter:
     """Reports the progress of a run to Redis."""
 
-    def __init__(self, job: Job, run_id: str) -> None:
-        self._job, self._run_id = job, run_id
+    def __init__(self, job: Job, run_id: str, attempt: int, ends_at_s: float) -> None:
+        self._job, self._run_id, self._attempt = job, run_id, attempt
+        self._ends_at_s = ends_at_s
         self._speed: float | None = None
 
     def set_speed(self, speed: float) -> None:
@@ -159,7 +193,14 @@ class _Reporter:
 
     def progress(self, fraction: float) -> None:
         try:
-            owned = leases.report_progress(self._job.job_id, self._run_id, fraction, self._speed)
+            owned = leases.report_progress(
+                self._job,
+                self._run_id,
+                fraction,
+                self._speed,
+                attempt=self._attempt,
+                lease_ms=max(0, int((self._ends_at_s - time.monotonic()) * 1000)),
+            )
         except CacheUnavailableError:
             return  # only the display of progress is lost; the ledger decides whether the run owns the job
         if not owned:
@@ -189,14 +230,20 @@ def _upload(job: Job, run_id: str, rendition: Rendition, stem: str) -> Output:
     )
 
 
-def _fail(job: Job, error: DarkroomError, attempt: int, run_id: str, started_at: str) -> str:
+def _fail(job: Job, error: DarkroomError, message: Message, run_id: str, started_at: str) -> str:
     notes = getattr(error, "__notes__", [])
     logger().warning("attempt failed", extra={"code": error.code, "reason": error.message, "notes": notes})
     _discard(job, run_id)
+    failure = lifecycle.failure_of(error)
     if error.retryable:
-        lifecycle.retry(job, error, attempt=attempt, run=run_id)
-        return "retried"
-    lifecycle.end(job, lifecycle.failed_result(job, error, attempt=attempt, run=run_id, started_at=started_at))
+        failed = FailedAttempt(message=message, run=run_id, failure=failure, outage=error.outage)
+        try:
+            settlement.report(failed)
+        except LambdaUnavailableError as unavailable:
+            raise error from unavailable  # the on-failure destination tells settle, by the type of this error
+        return "failed_attempt"
+    attempt = message.attempt
+    lifecycle.end(job, lifecycle.failed_result(job, failure, attempt=attempt, run=run_id, started_at=started_at))
     return "failed"
 
 

@@ -28,6 +28,10 @@ class Source(Protocol):
     def size_bytes(self) -> int:
         """Size of the whole file."""
 
+    @property
+    def etag(self) -> str | None:
+        """S3's ETag, which changes when the file is replaced; None for a local file."""
+
     def read(self) -> bytes:
         """Returns the whole file."""
 

@@ -9,24 +9,22 @@ the message on disk.
     default exchange                -> darkroom.parked                messages that cannot be processed, for operators
 """
 
-import contextlib
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker
 
-from darkroom.config import settings
 from darkroom.contracts.jobs import Message
 from darkroom.contracts.operations import Operation
 from darkroom.errors import BrokerUnavailableError
-from darkroom.services import aws
+from darkroom.services.amqp import AmqpConnection, ReceivedMessage
+from darkroom.services.broker_connection import SharedConnection, open_connection
+from darkroom.timeouts import current_timeouts
 
 EXCHANGE = "darkroom"
 DEAD_EXCHANGE = "darkroom.dead"
@@ -43,15 +41,13 @@ DELIVERY_LIMIT = 20
 #: Milliseconds for which a parked message is kept.
 PARKED_TTL_MS = 14 * 86_400_000
 
-#: Seconds without traffic after which either side closes the connection. A frozen Lambda environment keeps its socket
-#: but sends nothing, so this must be longer than the usual pause between two invocations.
-_HEARTBEAT_S = 300
-_TIMEOUT_S = 5
+#: Seconds for the declaration of every exchange and queue. A quorum queue is written to disk when it is declared.
+_DECLARATION_LIMIT_S = 30
 
 #: AMQP's reply code for an exchange or a queue that does not exist.
 _NOT_FOUND = 404
 
-_Answer = TypeVar("_Answer")
+_shared = SharedConnection()
 
 
 @dataclass(frozen=True)
@@ -79,15 +75,15 @@ def retry_delay_s(failed_attempt: int) -> int:
     return RETRY_DELAYS_S[min(failed_attempt, len(RETRY_DELAYS_S)) - 1]
 
 
-def declare_topology() -> None:
-    """Declares every exchange and queue. Those that exist stay as they are."""
-    _on_channel(_declare_all)
+def declare_topology(*, limit_s: float = _DECLARATION_LIMIT_S) -> None:
+    """Declares every exchange and queue within `limit_s`. Those that exist stay as they are."""
+    _shared.call(_declare_all, limit_s=limit_s)
 
 
 def repair_topology() -> bool:
     """Declares every exchange and queue if one is missing, as when the broker lost its disk. Returns whether it did."""
     try:
-        _on_channel(_check_all)
+        _shared.call(_check_all)
     except BrokerUnavailableError as error:
         if not (isinstance(error.__cause__, ChannelClosedByBroker) and error.__cause__.reply_code == _NOT_FOUND):
             raise
@@ -97,11 +93,16 @@ def repair_topology() -> bool:
     return True
 
 
-def _check_all(channel: BlockingChannel) -> None:
-    for exchange in (EXCHANGE, DEAD_EXCHANGE):
-        channel.exchange_declare(exchange, passive=True)
+def _check_all(connection: AmqpConnection, deadline: float) -> None:
+    def check_exchange(name: str) -> None:
+        connection.request(
+            lambda channel, reply: channel.exchange_declare(name, passive=True, callback=reply), deadline
+        )
+
+    check_exchange(EXCHANGE)
+    check_exchange(DEAD_EXCHANGE)
     for queue in _queues():
-        channel.queue_declare(queue, passive=True)
+        _depth_of(queue, connection, deadline)
 
 
 def _queues() -> Iterator[str]:
@@ -111,23 +112,35 @@ def _queues() -> Iterator[str]:
         yield from (retry_queue_of(operation, delay_s) for delay_s in RETRY_DELAYS_S)
 
 
-def _declare_all(channel: BlockingChannel) -> None:
-    channel.exchange_declare(EXCHANGE, "direct", durable=True)
-    channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True)
-    _declare(channel, PARKED_QUEUE, {"x-message-ttl": PARKED_TTL_MS})
-    _declare(channel, DEAD_QUEUE, _dead_letter_to("", PARKED_QUEUE) | {"x-delivery-limit": DELIVERY_LIMIT})
-    channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
+def _declare_all(connection: AmqpConnection, deadline: float) -> None:
+    def declare_exchange(name: str, kind: str) -> None:
+        connection.request(
+            lambda channel, reply: channel.exchange_declare(name, kind, durable=True, callback=reply), deadline
+        )
+
+    def declare_queue(name: str, arguments: dict[str, Any]) -> None:
+        quorum = {"x-queue-type": "quorum"} | arguments
+        connection.request(
+            lambda channel, reply: channel.queue_declare(name, durable=True, arguments=quorum, callback=reply), deadline
+        )
+
+    def bind(queue: str, exchange: str, routing_key: str | None = None) -> None:
+        connection.request(
+            lambda channel, reply: channel.queue_bind(queue, exchange, routing_key, callback=reply), deadline
+        )
+
+    declare_exchange(EXCHANGE, "direct")
+    declare_exchange(DEAD_EXCHANGE, "fanout")
+    declare_queue(PARKED_QUEUE, {"x-message-ttl": PARKED_TTL_MS})
+    declare_queue(DEAD_QUEUE, _dead_letter_to("", PARKED_QUEUE) | {"x-delivery-limit": DELIVERY_LIMIT})
+    bind(DEAD_QUEUE, DEAD_EXCHANGE)
     for operation in Operation:
         queue = queue_of(operation)
-        _declare(channel, queue, _dead_letter_to(DEAD_EXCHANGE, queue) | {"x-delivery-limit": DELIVERY_LIMIT})
-        channel.queue_bind(queue, EXCHANGE, routing_key=queue)
+        declare_queue(queue, _dead_letter_to(DEAD_EXCHANGE, queue) | {"x-delivery-limit": DELIVERY_LIMIT})
+        bind(queue, EXCHANGE, routing_key=queue)
         for delay_s in RETRY_DELAYS_S:
             arguments = _dead_letter_to(EXCHANGE, queue) | {"x-message-ttl": delay_s * 1000}
-            _declare(channel, retry_queue_of(operation, delay_s), arguments)
-
-
-def _declare(channel: BlockingChannel, queue: str, arguments: dict[str, Any]) -> None:
-    channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"} | arguments)
+            declare_queue(retry_queue_of(operation, delay_s), arguments)
 
 
 def _dead_letter_to(exchange: str, routing_key: str) -> dict[str, Any]:
@@ -167,37 +180,56 @@ def review_parked(limit: int, handle: Callable[[ParkedMessage], bool]) -> None:
     The others are published to the end of the queue: a quorum queue counts a message that is requeued as delivered, and
     drops it at its delivery limit.
     """
-    for _ in range(min(limit, _on_channel(_count_parked))):
-        method, properties, body = _on_channel(lambda channel: channel.basic_get(PARKED_QUEUE))
-        if method is None:
+    for _ in range(min(limit, _shared.call(partial(_depth_of, PARKED_QUEUE)))):
+        received = _shared.call(lambda connection, deadline: connection.get(PARKED_QUEUE, deadline))
+        if received is None:
             return
-        headers = properties.headers or {}
-        parked = ParkedMessage(body, properties.message_id, str(headers.get("x-reason", "")), properties.timestamp or 0)
+        properties = received.properties
+        reason = str((properties.headers or {}).get("x-reason", ""))
+        parked = ParkedMessage(received.body, properties.message_id, reason, properties.timestamp or 0)
         if not handle(parked):
             park(parked.body, parked.message_id, parked.reason, since_s=parked.parked_at_s)
-        _channel().basic_ack(method.delivery_tag)
+        _shared.call(partial(_acknowledge, received))
 
 
-def _count_parked(channel: BlockingChannel) -> int:
-    return int(channel.queue_declare(PARKED_QUEUE, passive=True).method.message_count)
+def _acknowledge(received: ReceivedMessage, connection: AmqpConnection, deadline: float) -> None:
+    if connection is not received.connection:
+        raise BrokerUnavailableError("The connection was lost, so the message is still in its queue.")
+    connection.acknowledge(received, deadline)
 
 
 def depth(operation: Operation) -> int:
     """How many messages are in an operation's queue."""
-    answer = _on_channel(lambda channel: channel.queue_declare(queue_of(operation), passive=True))
+    return _shared.call(partial(_depth_of, queue_of(operation)))
+
+
+def depths() -> dict[str, int]:
+    """How many messages are in each queue, by the name of the queue."""
+
+    def read_all(connection: AmqpConnection, deadline: float) -> dict[str, int]:
+        return {queue: _depth_of(queue, connection, deadline) for queue in _queues()}
+
+    return _shared.call(read_all)
+
+
+def _depth_of(queue: str, connection: AmqpConnection, deadline: float) -> int:
+    answer = connection.request(
+        lambda channel, reply: channel.queue_declare(queue, passive=True, callback=reply), deadline
+    )
     return int(answer.method.message_count)
 
 
 def ping() -> None:
     """Raises BrokerUnavailableError unless the broker accepts our credentials and has our queues.
 
-    Opens a connection of its own, so any thread may call it.
+    Opens a connection of its own, and does so also while the broker is skipped after a failure.
     """
+    deadline = time.monotonic() + current_timeouts().broker_s
+    connection = open_connection(deadline)
     try:
-        with contextlib.closing(_open()) as connection:
-            connection.channel().queue_declare(queue_of(Operation.RESIZE), passive=True)
-    except (AMQPError, OSError) as error:
-        raise BrokerUnavailableError(f"The message broker is unavailable: {error!r}") from error
+        _depth_of(queue_of(Operation.RESIZE), connection, deadline)
+    finally:
+        connection.close()
 
 
 def _publish(
@@ -220,55 +252,9 @@ def _publish(
         expiration=None if expires_ms is None else str(expires_ms),
         headers={name: text for name, text in headers.items() if text is not None},
     )
-    _on_channel(lambda channel: channel.basic_publish(exchange, routing_key, body, properties, mandatory=True))
-
-
-def _on_channel(action: Callable[[BlockingChannel], _Answer]) -> _Answer:
-    try:
-        return action(_channel())
-    except (AMQPError, OSError):
-        close()  # a warm environment may have a dead connection: retry on a new one
-    try:
-        return action(_channel())
-    except (AMQPError, OSError) as error:
-        close()
-        raise BrokerUnavailableError(f"The RabbitMQ request failed: {error!r}") from error
-
-
-def _channel() -> BlockingChannel:
-    channel = _connect()
-    if channel.is_closed or channel.connection.is_closed:
-        close()
-        channel = _connect()
-    return channel
-
-
-@lru_cache(maxsize=1)
-def _connect() -> BlockingChannel:
-    channel = _open().channel()
-    channel.confirm_delivery()
-    return channel
-
-
-def _open() -> pika.BlockingConnection:
-    config = settings()
-    parameters = pika.URLParameters(config.broker_url)
-    account = aws.secret(config.broker_secret_arn)
-    parameters.credentials = pika.PlainCredentials(account["username"], account["password"])
-    parameters.heartbeat = _HEARTBEAT_S
-    parameters.socket_timeout = _TIMEOUT_S
-    parameters.blocked_connection_timeout = _TIMEOUT_S
-    # pika waits for a confirm without limit, and a machine that is gone sends no reset: the kernel has to time out.
-    parameters.tcp_options = {"TCP_USER_TIMEOUT": _TIMEOUT_S * 1000}
-    parameters.client_properties = {"connection_name": config.function_prefix}
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # its errors are raised as well
-    return pika.BlockingConnection(parameters)
+    _shared.call(lambda connection, deadline: connection.publish(exchange, routing_key, body, properties, deadline))
 
 
 def close() -> None:
     """Closes the connection. The next call opens a new one."""
-    if _connect.cache_info().currsize:
-        channel = _connect()
-        _connect.cache_clear()
-        with contextlib.suppress(AMQPError, OSError):
-            channel.connection.close()
+    _shared.close()

@@ -4,13 +4,16 @@ A missing object is `None`. Every other failure is StorageUnavailableError, whic
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from darkroom.config import settings
 from darkroom.errors import FileTooLargeError, StorageUnavailableError
@@ -35,14 +38,27 @@ class Head:
     size_bytes: int
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object in a listing: when it was written (seconds since 1970), and how long ago, both on S3's clock."""
+
+    key: str
+    written_s: int
+    age_s: float
 
 
 @contextlib.contextmanager
 def map_storage_errors() -> Iterator[None]:
-    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read."""
+    """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read.
+
+    botocore does not map every error of urllib3 that occurs while a body is read.
+    """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, HTTPError) as error:
         raise StorageUnavailableError(f"The S3 request failed: {error}") from error
 
 
@@ -121,6 +137,7 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
         size_bytes=size_bytes,
         media_type=answer.get("ContentType", ""),
         metadata=dict(answer.get("Metadata", {})),
+        etag=answer.get("ETag"),
     )
 
 
@@ -150,14 +167,18 @@ def _get(key: str, **options: str) -> dict[str, Any] | None:
 
 def exists(key: str) -> bool:
     """Whether the object exists."""
+    return etag_of(key) is not None
+
+
+def etag_of(key: str) -> str | None:
+    """The ETag of an object, which changes with its content; None when there is no object."""
     with map_storage_errors():
         try:
-            aws.client("s3").head_object(Bucket=settings().bucket, Key=key)
+            return str(aws.client("s3").head_object(Bucket=settings().bucket, Key=key)["ETag"])
         except ClientError as error:
             if _code(error) in _MISSING:
-                return False
+                return None
             raise
-    return True
 
 
 def delete(keys: list[str]) -> None:
@@ -180,6 +201,29 @@ def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
         for page in pages.paginate(Bucket=settings().bucket, Prefix=prefix, StartAfter=start_after):
             for entry in page.get("Contents", []):
                 yield entry["Key"]
+
+
+def pages_after(prefix: str, start_after: str = "") -> Iterator[list[ListedObject]]:
+    """Objects whose keys begin with `prefix`, in order, after the key `start_after`: one page per request.
+
+    The next page is requested when it is needed. There is always a page, which may be empty.
+    """
+    with map_storage_errors():
+        pages = aws.client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=settings().bucket, Prefix=prefix, StartAfter=start_after):
+            now_s = _response_time_s(page)
+            yield [_listed(entry, now_s) for entry in page.get("Contents", [])]
+
+
+def _listed(entry: dict[str, Any], now_s: float) -> ListedObject:
+    written_s = entry["LastModified"].timestamp()
+    return ListedObject(entry["Key"], int(written_s), now_s - written_s)
+
+
+def _response_time_s(answer: dict[str, Any]) -> float:
+    """When S3 responded, in seconds since 1970 on its own clock, since ours may be wrong."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
 def upload_form(

@@ -1,4 +1,4 @@
-"""Records of uploaded files. A record that Redis lost is made again from the object in S3."""
+"""Records of uploaded files. One that Redis no longer has is made again from the object in S3."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from darkroom.services.redis.client import map_redis_errors, redis_client
 def save_record(file_id: str, record: dict[str, Any]) -> None:
     """Stores the record of an uploaded file."""
     with map_redis_errors():
-        redis_client().set(keys.file_of(file_id), json.dumps(record), ex=keys.retention_s())
+        redis_client().set(keys.file_of(file_id), json.dumps(record), ex=keys.ended_s())
 
 
 def expect_file(file_id: str, record: dict[str, Any], *, expires_s: int) -> None:

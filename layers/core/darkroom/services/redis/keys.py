@@ -16,8 +16,14 @@ OPEN_JOBS = "darkroom:open"
 #: Bounded: a job leaves it when it is cleaned up.
 CLEANUPS = "darkroom:cleanups"
 
-#: String: the job up to which the views were reconciled with the ledger.
-CURSOR = "darkroom:cursor"
+#: String: when sweep last recovered due jobs, in milliseconds since 1970. Expires after a day.
+LAST_SWEEP = "darkroom:sweep"
+
+#: String: when the latest gap between two such passes ended. Expires when no run can be in flight that began before.
+GAP_END = "darkroom:gap"
+
+#: Longest time, in seconds, for which sweep remembers that it looked up an entry of the open index.
+LOOKUP_TTL_S = _DAY_S
 
 #: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
@@ -30,7 +36,10 @@ _INGESTION_EXTRA_S = 3600
 
 
 def view_of(job_id: str) -> str:
-    """Hash: the view of a job. Expires after the retention, or with the upload form that the job waits for."""
+    """Hash: the view of a job. Expires `ended_s` after the job's end.
+
+    Until then it expires after the retention, or with the upload form that the job waits for.
+    """
     return f"darkroom:job:{job_id}"
 
 
@@ -40,7 +49,10 @@ def end_channel_of(job_id: str) -> str:
 
 
 def jobs_of(tenant: str) -> str:
-    """Sorted set: the ids of a tenant's jobs, which sort by time. Expires after the retention, as do its members."""
+    """Sorted set: the ids of a tenant's latest jobs, which sort by time. It may lack some; the ledger has all.
+
+    Members are removed `ended_s` after the job was created, and the whole set expires then.
+    """
     return f"darkroom:jobs:{tenant}"
 
 
@@ -50,8 +62,13 @@ def queued_jobs_of(operation: Operation) -> str:
 
 
 def slots_of(operation: Operation) -> str:
-    """Sorted set: the jobs that hold one of an operation's slots, by the time at which it expires; see SLOTS_TTL_S."""
+    """Sorted set: the attempts that hold a slot of an operation, by the time at which it expires; see SLOTS_TTL_S."""
     return f"darkroom:inflight:{operation}"
+
+
+def slot_of(job_id: str, attempt: int) -> str:
+    """The member of `slots_of` for one attempt of a job; `slot_of` in `scripts/shared/free_slot.lua` makes the same."""
+    return f"{job_id}:{attempt}"
 
 
 def freed_slots_of(operation: Operation) -> str:
@@ -60,7 +77,7 @@ def freed_slots_of(operation: Operation) -> str:
 
 
 def file_of(file_id: str) -> str:
-    """String: the record of a file as JSON. Expires after the retention, or with its upload form."""
+    """String: the record of a file as JSON. Expires after `ended_s`, or with its upload form."""
     return f"darkroom:file:{file_id}"
 
 
@@ -69,9 +86,24 @@ def ingestion_of(file_id: str) -> str:
     return f"darkroom:ingested:{file_id}"
 
 
+def cursor_of(kind: str) -> str:
+    """String: how far sweep has read the open index of one kind, as `<cycle> <position>`. One per kind."""
+    return f"darkroom:cursor:{kind}"
+
+
+def lookup_of(identifier: str, written_s: int) -> str:
+    """String: marks an entry of the open index, written at a certain time, as looked up. See LOOKUP_TTL_S."""
+    return f"darkroom:lookup:{identifier}:{written_s}"
+
+
 def retention_s() -> int:
-    """Seconds for which views and file records are kept."""
+    """Seconds for which files, results and the ledger are kept, and the views of open jobs."""
     return settings().retention_days * _DAY_S
+
+
+def ended_s() -> int:
+    """Seconds for which Redis keeps what S3 has too and nobody waits for: ended jobs and files."""
+    return min(settings().cache_ended_s, retention_s())
 
 
 def ingestion_ttl_s() -> int:

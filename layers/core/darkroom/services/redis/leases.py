@@ -7,6 +7,9 @@ from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.script_runner import run_script
 
+#: Errors that a view keeps, the latest ones: an outage of a day adds hundreds.
+KEPT_ERRORS = 20
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -21,30 +24,43 @@ def claim(job_id: str, operation: Operation, *, attempt: int, run: str, lease_ms
     answer = run_script(
         "claim_job",
         _keys(job_id, operation),
-        [job_id, attempt, run, lease_ms, deadlines.LEASE_GRACE_S * 1000],
+        [job_id, attempt, run, lease_ms, deadlines.LEASE_GRACE_S * 1000, keys.retention_s()],
     )
     return Claim(answer[0], Job.model_validate_json(answer[1]) if len(answer) > 1 else None)
 
 
-def report_progress(job_id: str, run: str, progress: float, speed: float | None = None) -> bool:
+def report_progress(
+    job: Job, run: str, progress: float, speed: float | None = None, *, attempt: int, lease_ms: int
+) -> bool:
     """Records progress from 0 to 1, which never decreases, and `speed` in seconds of media per second.
 
-    Returns whether the run still owns the job, as far as Redis knows.
+    A run whose claim Redis has lost owns the job again, for the `lease_ms` that it has left. Returns whether the run
+    still owns the job, as far as Redis knows.
     """
+    job_id, operation = job.job_id, job.operation
     speed_text = "" if speed is None else f"{speed:.4g}"
-    return bool(run_script("report_progress", [keys.view_of(job_id)], [run, f"{progress:.4f}", speed_text]))
+    return bool(
+        run_script(
+            "report_progress",
+            [keys.view_of(job_id), keys.slots_of(operation), keys.OPEN_JOBS, keys.queued_jobs_of(operation)],
+            [job_id, attempt, run, f"{progress:.4f}", speed_text, lease_ms, deadlines.LEASE_GRACE_S * 1000],
+        )
+    )
 
 
-def requeue(job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float) -> bool | None:
+def requeue(
+    job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float, outage: bool = False
+) -> bool | None:
     """Ends a failed attempt: the job is queued again, the failure is recorded, the slot is free.
 
-    `run` is None when the run is known to be dead. Then the attempt alone is the fencing token, and an attempt that
-    died before its claim counts as made. Returns whether the attempt was the current one, or None without a view.
+    The attempt counts as failed unless an `outage` ended it. `run` is None when the run is known to be dead. Then the
+    attempt alone is the fencing token, and an attempt that died before its claim counts as made. Returns whether the
+    attempt was the current one, or None without a view.
     """
     answer = run_script(
         "requeue_job",
         _keys(job.job_id, job.operation),
-        [job.job_id, attempt, run or "", failure.model_dump_json(), int(due_in_s * 1000)],
+        [job.job_id, attempt, run or "", failure.model_dump_json(), int(due_in_s * 1000), int(not outage), KEPT_ERRORS],
     )
     return None if answer == -1 else bool(answer)
 

@@ -1,21 +1,26 @@
-"""Compares the views with the ledger: which jobs have none, and how far the last comparison got."""
+"""What sweep compares the open index with: which jobs have a view, what it looked up before, and how far it has got."""
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar, cast
 
 from darkroom.contracts.jobs import Status
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import run_script
 
+_Written = TypeVar("_Written", bound="Written")
+
 
 class Presence(StrEnum):
-    """Whether a job in the ledger has a view, and whether the view shows its end."""
+    """Whether a job has a view, whether the view shows its end, and whether its outputs are still to be cleaned up."""
 
     UNKNOWN = "unknown"
     OPEN = "open"
     ENDED = "ended"
+    NOT_CLEANED = "not_cleaned"
 
 
 def presences(job_ids: Sequence[str]) -> list[Presence]:
@@ -23,31 +28,86 @@ def presences(job_ids: Sequence[str]) -> list[Presence]:
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         for job_id in job_ids:
             pipe.hmget(keys.view_of(job_id), "status", "awaits_upload")
-        return [_presence(status, awaits_upload) for status, awaits_upload in pipe.execute()]
+            pipe.zscore(keys.CLEANUPS, job_id)
+        answers = pipe.execute()
+    return [_presence(fields, due) for fields, due in zip(answers[::2], answers[1::2], strict=True)]
 
 
-def _presence(status: str | None, awaits_upload: str | None) -> Presence:
+def _presence(fields: list[str | None], cleanup_due: float | None) -> Presence:
+    status, awaits_upload = fields
     if not status or awaits_upload:
         return Presence.UNKNOWN
-    return Presence.ENDED if Status(status).terminal else Presence.OPEN
+    if not Status(status).terminal:
+        return Presence.OPEN
+    return Presence.ENDED if cleanup_due is None else Presence.NOT_CLEANED
 
 
-def cursor() -> str:
-    """The job id up to which every job in the ledger has a view; empty after Redis lost its data."""
-    with map_redis_errors():
-        return str(redis_client().get(keys.CURSOR) or "")
+@dataclass(frozen=True)
+class Written:
+    """Something that was written to S3: its id, the time (seconds since 1970) and its age, both on S3's clock."""
+
+    identifier: str
+    written_s: int
+    age_s: float
 
 
-def dataset_id() -> str:
-    """A random id of the data in Redis. It changes when Redis loses its data."""
-    with map_redis_errors():
-        redis_client().set(keys.DATASET_ID, uuid.uuid4().hex, nx=True)
-        return str(redis_client().get(keys.DATASET_ID))
+def due_for_lookup(candidates: Sequence[_Written], *, first_s: float) -> list[_Written]:
+    """Those of the candidates that are due to be looked up, in one round trip.
 
-
-def advance_cursor(job_id: str, dataset: str) -> bool:
-    """Records that every job in the ledger up to this one has a view. Returns whether it did.
-
-    It does not if Redis has lost the data that `dataset` identifies: the earlier views are then lost too.
+    The first time is at the age of `first_s`, and each further time when the age has doubled since `mark_looked_up`.
+    What was written again starts anew.
     """
-    return bool(run_script("advance_cursor", [keys.CURSOR, keys.DATASET_ID], [job_id, dataset]))
+    old_enough = [candidate for candidate in candidates if candidate.age_s >= first_s]
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        for candidate in old_enough:
+            pipe.exists(keys.lookup_of(candidate.identifier, candidate.written_s))
+        return [candidate for candidate, marked in zip(old_enough, pipe.execute(), strict=True) if not marked]
+
+
+def mark_looked_up(candidates: Sequence[_Written]) -> None:
+    """Records that the candidates were looked up without success."""
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        for candidate in candidates:
+            expires_s = min(max(int(candidate.age_s), 1), keys.LOOKUP_TTL_S)
+            pipe.set(keys.lookup_of(candidate.identifier, candidate.written_s), 1, ex=expires_s)
+        pipe.execute()
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far the open index of one kind was read. `cycle` counts how often it was read to its end."""
+
+    kind: str
+    cycle: int
+    position: str
+    dataset_id: str
+
+    @property
+    def text(self) -> str:
+        """The value in Redis; empty where every data set begins."""
+        return f"{self.cycle} {self.position}" if self.cycle or self.position else ""
+
+
+def read_cursor(kind: str) -> Cursor:
+    """Where the reading of one kind continues: at the beginning after Redis lost its data."""
+    with map_redis_errors():
+        dataset_id, text = _values(keys.DATASET_ID, keys.cursor_of(kind))
+        if dataset_id is None:
+            redis_client().set(keys.DATASET_ID, uuid.uuid4().hex, nx=True)
+            dataset_id, text = _values(keys.DATASET_ID, keys.cursor_of(kind))
+    cycle, _, position = (text or "0 ").partition(" ")
+    return Cursor(kind, int(cycle), position, str(dataset_id))
+
+
+def _values(*names: str) -> list[str | None]:
+    return cast(list[str | None], redis_client().mget(*names))
+
+
+def move_cursor(cursor: Cursor, *, to: str, new_cycle: bool = False) -> Cursor | None:
+    """Moves the cursor on, to a later position or the beginning of the next cycle. Returns where it is then.
+
+    Returns None if another pass has moved it, which then continues from there, or if Redis has lost its data.
+    """
+    moved = Cursor(cursor.kind, cursor.cycle + new_cycle, to, cursor.dataset_id)
+    arguments = [cursor.text, moved.text, cursor.dataset_id]
+    return moved if run_script("move_cursor", [keys.cursor_of(cursor.kind), keys.DATASET_ID], arguments) else None

@@ -1,7 +1,8 @@
 """Runs the Lua scripts in `scripts/`. Each is one change of state, which Redis executes atomically.
 
-The first line of a script may include shared parts, as in `-- include: now, free_slot`. The files with these names in
-`scripts/shared/` precede the script, in that order; they include nothing themselves.
+A script may start with a line of flags for Redis, as in `#!lua flags=allow-oom`: such a script runs although the memory
+of Redis is full. The first line after it may include shared parts, as in `-- include: now, free_slot`. The files with
+these names in `scripts/shared/` precede the script, in that order; they include nothing themselves.
 
 A script is read when it is first used. Redis stores it then, and each call names it by its hash (EVALSHA).
 """
@@ -14,6 +15,7 @@ from typing import Any
 from darkroom.services.redis.client import map_redis_errors, redis_client
 
 SCRIPTS = Path(__file__).with_name("scripts")
+_FLAGS = "#!"
 _INCLUDE = "-- include: "
 
 Argument = str | int | float
@@ -27,10 +29,12 @@ def run_script(name: str, keys: Sequence[str], arguments: Sequence[Argument]) ->
 
 def read_script(name: str) -> str:
     """The whole text of a script, with what it includes."""
-    text = _read(f"{name}.lua")
+    text, flags = _read(f"{name}.lua"), ""
+    if text.startswith(_FLAGS):  # Redis reads them from the first line only
+        flags, _, text = text.partition("\n")
     first_line = text.partition("\n")[0]
     included = first_line.removeprefix(_INCLUDE).split(", ") if first_line.startswith(_INCLUDE) else []
-    return "\n".join([*(_read(f"shared/{part}.lua") for part in included), text])
+    return "\n".join([*([flags] if flags else []), *(_read(f"shared/{part}.lua") for part in included), text])
 
 
 def _read(path: str) -> str:

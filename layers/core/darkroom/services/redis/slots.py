@@ -1,47 +1,61 @@
 """The slots of each operation: how many of its runs may be in flight at the same time.
 
-A slot expires with its run's lease, so one that was never released frees itself.
+Each attempt of a job holds a slot of its own. A slot expires with its run's lease, so one that was never released frees
+itself.
 """
 
+import json
 import time
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
+from darkroom.contracts.jobs import Message
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import run_script
+from darkroom.timeouts import current_timeouts
 
 
 class Slot(StrEnum):
-    """Whether a slot was acquired, and why not: all are taken, the attempt was started before, the job has ended."""
+    """Whether an attempt has a slot: acquired now, or held since before.
+
+    Or why not: all are taken, the attempt was started before, the job has ended.
+    """
 
     ACQUIRED = "acquired"
+    HELD = "held"
     FULL = "full"
     STALE = "stale"
     ENDED = "ended"
 
 
-def acquire(job_id: str, operation: Operation, attempt: int, *, limit: int) -> Slot:
-    """Acquires one of the operation's `limit` slots for one attempt of a job."""
-    return Slot(
-        run_script(
-            "acquire_slot",
-            [keys.view_of(job_id), keys.slots_of(operation)],
-            [job_id, attempt, limit, deadlines.START_WITHIN_S * 1000, keys.SLOTS_TTL_S * 1000],
-        )
+def acquire(messages: Sequence[Message], operation: Operation, *, limit: int) -> list[Slot]:
+    """Acquires slots of an operation, of which there are `limit`, for the attempts of messages, in their order.
+
+    Returns the outcome of each.
+    """
+    attempts = [[message.job_id, message.attempt] for message in messages]
+    answers = run_script(
+        "acquire_slots",
+        [keys.slots_of(operation), keys.freed_slots_of(operation)],
+        [json.dumps(attempts), limit, deadlines.START_WITHIN_S * 1000, keys.SLOTS_TTL_S * 1000, keys.view_of("")],
     )
+    return [Slot(answer) for answer in answers]
 
 
-def release(job_id: str, operation: Operation) -> None:
-    """Releases the slot of a run that did not start."""
+def release(job_id: str, operation: Operation, attempt: int) -> None:
+    """Releases the slot of an attempt whose run did not start."""
     with map_redis_errors():
-        redis_client().zrem(keys.slots_of(operation), job_id)
+        redis_client().zrem(keys.slots_of(operation), keys.slot_of(job_id, attempt))
 
 
-def wait_until_freed(operation: Operation, timeout_s: float) -> None:
-    """Returns when a slot may be free, at the latest after `timeout_s`."""
+def wait_until_freed(operations: Iterable[Operation], timeout_s: float) -> None:
+    """Returns when a slot of one of the operations may be free, at the latest after `timeout_s`."""
+    freed = [keys.freed_slots_of(operation) for operation in operations]
+    longest_s = current_timeouts().cache_s / 2  # less than the time that a response may take
     with map_redis_errors():
-        redis_client().blpop([keys.freed_slots_of(operation)], timeout=min(timeout_s, SOCKET_TIMEOUT_S - 1))
+        redis_client().blpop(freed, timeout=min(timeout_s, longest_s))
 
 
 def in_flight() -> dict[Operation, int]:

@@ -11,8 +11,9 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import InternalError
 from darkroom.log import logger
 from darkroom.services.redis import deadlines, keys
-from darkroom.services.redis.client import SOCKET_TIMEOUT_S, map_redis_errors, redis_client
+from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import Argument, run_script
+from darkroom.timeouts import current_timeouts
 from darkroom.timestamps import epoch_ms
 
 
@@ -27,11 +28,15 @@ class TimelineEvent:
 
 @dataclass(frozen=True)
 class View:
-    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second."""
+    """A job as clients see it. `progress` is from 0 to 1, `speed` in seconds of media per second.
+
+    `failed_attempts` are those that count, so without those that an outage ended.
+    """
 
     status: Status
     attempt: int
     job: Job
+    failed_attempts: int = 0
     awaits_upload: bool = False
     progress: float = 0.0
     published_ms: int = 0
@@ -62,7 +67,8 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 job.model_dump_json(exclude_none=True),
                 keys.retention_s(),
                 int(due_in_s * 1000),
-                _oldest_id(),
+                _oldest_listed_id(),
+                keys.ended_s(),
                 epoch_ms(job.created_at),
                 int(restored),
             ],
@@ -70,9 +76,9 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
     )
 
 
-def _oldest_id() -> str:
-    """No job that is kept has a smaller id."""
-    return ids.first_id(int((time.time() - keys.retention_s()) * 1000))
+def _oldest_listed_id() -> str:
+    """Jobs with smaller ids are not in the list of a tenant's latest jobs."""
+    return ids.first_id(int((time.time() - keys.ended_s()) * 1000))
 
 
 def await_upload(job: Job, *, expires_s: int) -> None:
@@ -92,7 +98,7 @@ def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
         job_id,
         result.status,
         result.model_dump_json(exclude_none=True),
-        keys.retention_s(),
+        keys.ended_s(),
         epoch_ms(result.finished_at),
         result.attempt,
         result.run,
@@ -148,6 +154,7 @@ def _parse(fields: dict[str, str]) -> View | None:
             status=Status(fields["status"]),
             attempt=int(fields.get("attempt", 0)),
             job=Job.model_validate_json(fields["job"]),
+            failed_attempts=int(fields.get("failed_attempts", 0)),
             awaits_upload="awaits_upload" in fields,
             progress=float(fields.get("progress", 0)),
             published_ms=int(fields.get("published_ms", 0)),
@@ -169,8 +176,10 @@ def _parse_event(line: str) -> TimelineEvent:
 
 def from_ledger(job: Job, result: JobResult | None) -> View:
     """The view of a job by its ledger records alone. Without a result it counts as queued."""
-    accepted = TimelineEvent("accepted", epoch_ms(job.created_at), 0)
-    view = View(status=Status.QUEUED, attempt=0, job=job, timeline=[accepted])
+    timeline = [TimelineEvent("accepted", epoch_ms(job.created_at), 0)]
+    if result is not None and result.started_at:
+        timeline.append(TimelineEvent("claimed", epoch_ms(result.started_at), result.attempt))
+    view = View(status=Status.QUEUED, attempt=0, job=job, timeline=timeline)
     return view if result is None else with_result(view, result)
 
 
@@ -185,7 +194,7 @@ def with_result(view: View, result: JobResult) -> View:
 
 
 def list_ids(tenant: str, *, before: str | None, limit: int) -> list[str]:
-    """Ids of a tenant's jobs, newest first. `before` is the id after which the list begins."""
+    """Ids of a tenant's latest jobs that Redis knows, newest first. `before` is the id after which the list begins."""
     start = f"({before}" if before else "+"
     with map_redis_errors():
         found = redis_client().zrevrangebylex(keys.jobs_of(tenant), start, "-", start=0, num=limit)
@@ -209,7 +218,7 @@ def wait_for_end(job_id: str, timeout_s: float) -> View | None:
     deadline = time.monotonic() + timeout_s
     with map_redis_errors(), redis_client().pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
         channel.subscribe(keys.end_channel_of(job_id))
-        channel.get_message(timeout=SOCKET_TIMEOUT_S)
+        channel.get_message(timeout=current_timeouts().cache_s)
         while True:
             view = fetch(job_id)
             remaining_s = deadline - time.monotonic()

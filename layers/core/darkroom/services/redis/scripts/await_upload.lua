@@ -1,3 +1,4 @@
+#!lua
 -- Creates the view of a job that starts when its upload arrives. Leaves a view that exists alone.
 -- Returns 1, or 0 when the job has a view already.
 

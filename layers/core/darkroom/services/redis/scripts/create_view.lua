@@ -1,10 +1,11 @@
+#!lua
 -- include: now, record_event
 --
--- Creates the view of an accepted job, queued. Replaces a view that awaits its upload.
+-- Creates the view of an accepted job, queued. Replaces a view that is queued and awaits its upload.
 -- Returns 1, or 0 when the job has a view already.
 
 local view = KEYS[1]          -- hash
-local jobs = KEYS[2]          -- sorted set: the tenant's jobs
+local jobs = KEYS[2]          -- sorted set: the tenant's latest jobs
 local open_jobs = KEYS[3]     -- sorted set by due time
 local queued_jobs = KEYS[4]   -- sorted set: ids of the operation's queued jobs
 
@@ -13,25 +14,23 @@ local job_json = ARGV[2]
 local ttl_s = ARGV[3]
 local due_in_ms = ARGV[4]
 local oldest_id = ARGV[5]     -- the list of jobs drops every id below it
-local accepted_ms = ARGV[6]
-local restored = ARGV[7]      -- '1' when Redis may have lost an earlier view
+local list_ttl_s = ARGV[6]
+local accepted_ms = ARGV[7]
+local restored = ARGV[8]      -- '1' when Redis may have lost an earlier view
 
-local status = redis.call('HGET', view, 'status')
-if status and not redis.call('HGET', view, 'awaits_upload') then return 0 end
+local status, awaits_upload = unpack(redis.call('HMGET', view, 'status', 'awaits_upload'))
+if status and not (status == 'queued' and awaits_upload) then return 0 end
 
 redis.call('HDEL', view, 'awaits_upload')
-redis.call('HSETNX', view, 'status', 'queued')
-redis.call('HSET', view, 'attempt', 0, 'job', job_json, 'published_ms', now_ms)
+redis.call('HSET', view, 'status', 'queued', 'attempt', 0, 'job', job_json, 'published_ms', now_ms)
 if restored == '1' then redis.call('HSET', view, 'restored', 1) end
 record_event(view, accepted_ms, 'accepted', 0)
 redis.call('EXPIRE', view, ttl_s)
 
 redis.call('ZADD', jobs, 0, job_id)
 redis.call('ZREMRANGEBYLEX', jobs, '-', '(' .. oldest_id)
-redis.call('EXPIRE', jobs, ttl_s)
+redis.call('EXPIRE', jobs, list_ttl_s)
 
-if redis.call('HGET', view, 'status') == 'queued' then
-  redis.call('ZADD', open_jobs, now_ms + due_in_ms, job_id)
-  redis.call('ZADD', queued_jobs, 0, job_id)
-end
+redis.call('ZADD', open_jobs, now_ms + due_in_ms, job_id)
+redis.call('ZADD', queued_jobs, 0, job_id)
 return 1

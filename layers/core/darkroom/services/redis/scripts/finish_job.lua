@@ -1,10 +1,11 @@
+#!lua flags=allow-oom
 -- include: now, terminal, record_event, free_slot
 --
--- Shows how a job ended, frees its slot and notifies the clients that wait for it.
+-- Shows how a job ended, frees the slots of its attempts and notifies the clients that wait for it.
 -- Returns 1, 0 when the view was terminal already, or -1 when the job has no view.
 
 local view = KEYS[1]          -- hash
-local slots = KEYS[2]         -- sorted set: job ids by expiry time
+local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
@@ -25,10 +26,12 @@ local grace_ms = ARGV[11]
 
 redis.call('ZREM', open_jobs, job_id)
 redis.call('ZREM', queued_jobs, job_id)
-free_slot(slots, freed_slots, job_id)
 
-local status, owner, leased_until_ms, restored =
-  unpack(redis.call('HMGET', view, 'status', 'run', 'leased_until_ms', 'restored'))
+local status, owner, leased_until_ms, restored, last_attempt, dispatched =
+  unpack(redis.call('HMGET', view, 'status', 'run', 'leased_until_ms', 'restored', 'attempt', 'dispatched'))
+for _, each in ipairs({attempt, tonumber(last_attempt) or attempt, tonumber(dispatched) or attempt}) do
+  free_slot(slots, freed_slots, job_id, each)
+end
 if not status then return -1 end
 if TERMINAL[status] then return 0 end
 
@@ -41,7 +44,8 @@ elseif leased_until_ms and not only_run then
 end
 
 redis.call('HSET', view, 'status', final_status, 'result', result_json)
-redis.call('HDEL', view, 'run', 'awaits_upload', 'leased_until_ms', 'restored')
+redis.call('HDEL', view, 'run', 'awaits_upload', 'leased_until_ms', 'restored', 'dispatched', 'published_ms',
+  'progressed_ms', 'speed')
 if uploaded_ms ~= '' then record_event(view, uploaded_ms, 'uploaded', attempt) end
 record_event(view, finished_ms, final_status, attempt)
 redis.call('EXPIRE', view, ttl_s)

@@ -1,10 +1,11 @@
+#!lua flags=allow-oom
 -- include: now, record_event, free_slot
 --
 -- Ends an attempt that failed: the job is queued again and its slot is free.
 -- Returns 1, 0 when the attempt is not the job's current one, or -1 when the job has no view.
 
 local view = KEYS[1]          -- hash
-local slots = KEYS[2]         -- sorted set: job ids by expiry time
+local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
@@ -14,6 +15,8 @@ local attempt = tonumber(ARGV[2])
 local run = ARGV[3]           -- '' when the run is known to be dead: then the attempt alone is the fencing token
 local failure_json = ARGV[4]
 local due_in_ms = ARGV[5]
+local uses_attempt = ARGV[6]  -- '0' after an outage
+local kept_errors = tonumber(ARGV[7])
 
 local status, last_attempt, owner, errors = unpack(redis.call('HMGET', view, 'status', 'attempt', 'run', 'errors'))
 if not status then return -1 end
@@ -22,11 +25,17 @@ local is_running = status == 'running' and attempt == tonumber(last_attempt) and
 local died_before_claim = status == 'queued' and run == '' and attempt > tonumber(last_attempt)
 if not is_running and not died_before_claim then return 0 end
 
+local kept = {}
+for line in string.gmatch(errors or '', '[^\n]+') do kept[#kept + 1] = line end
+kept[#kept + 1] = failure_json
+local first = math.max(1, #kept - kept_errors + 1)
+
 redis.call('HSET', view, 'status', 'queued', 'attempt', attempt, 'progress', 0, 'published_ms', now_ms,
-  'errors', errors and errors .. '\n' .. failure_json or failure_json)
+  'errors', table.concat(kept, '\n', first))
+redis.call('HINCRBY', view, 'failed_attempts', uses_attempt)
 redis.call('HDEL', view, 'run')
 record_event(view, now_ms, 'attempt_failed', attempt)
 redis.call('ZADD', queued_jobs, 0, job_id)
 redis.call('ZADD', open_jobs, now_ms + due_in_ms, job_id)
-free_slot(slots, freed_slots, job_id)
+free_slot(slots, freed_slots, job_id, attempt)
 return 1

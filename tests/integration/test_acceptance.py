@@ -8,10 +8,11 @@ import pytest
 
 from darkroom.contracts.jobs import Status
 from darkroom.errors import StorageUnavailableError
-from darkroom.jobs import ledger, lifecycle
+from darkroom.jobs import acceptance, ledger
 from darkroom.services import rabbitmq
 from darkroom.services.redis import deadlines, open_jobs, views
 from functions.sweep import app as sweep
+from functions.sweep import reconciling
 from tests.integration.conftest import MakeJob, Take, forget_clients, view_of
 from tests.support.lambda_context import LambdaContext
 
@@ -45,14 +46,14 @@ def test_job_that_is_accepted_during_an_outage_is_queued_later(
 ) -> None:
     job = make_job()
     with outage(dependency):
-        lifecycle.accept(job)
+        acceptance.accept(job)
     assert ledger.read_job(job.job_id) == job
-    monkeypatch.setattr(sweep, "ACCEPTING_S", 0)
+    monkeypatch.setattr(reconciling, "ACCEPTING_S", -10)
     monkeypatch.setattr(deadlines, "START_WITHIN_S", 0)
 
     sweep.handler({}, LambdaContext())
     if dependency == "broker":
-        open_jobs.postpone(job.job_id, 0, published=False)
+        open_jobs.postpone([job.job_id], 0, published=False)
     sweep.handler({}, LambdaContext())
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
@@ -62,7 +63,7 @@ def test_job_that_is_accepted_during_an_outage_is_queued_later(
 def test_no_job_is_accepted_without_the_ledger(make_job: MakeJob, take: Take, outage: Outage) -> None:
     job = make_job()
     with outage("storage"), pytest.raises(StorageUnavailableError):
-        lifecycle.accept(job)
+        acceptance.accept(job)
 
     assert ledger.read_job(job.job_id) is None
     assert views.fetch(job.job_id) is None

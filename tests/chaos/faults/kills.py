@@ -1,23 +1,27 @@
-"""Fault injection, with one method per kind of fault. Each returns when what it affected is available again.
+"""Kills: processes of functions and services, with and without their data."""
 
-A method returns whether there was anything that it could affect.
-"""
-
-import json
 import os
-import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 
 import redis
-from botocore.client import BaseClient
 
 from localstack.services import native, readiness
 from localstack.services.processes import table, tail
-from tests.chaos.deployment import Deployment
+from tests.chaos.faults.kinds import (
+    API,
+    BROKER,
+    CACHE,
+    GATEWAY,
+    MESSAGES,
+    VIEWS,
+    Context,
+    Kind,
+    killed,
+    kind,
+)
 from tests.support import proc
 
 START_TIMEOUT_S = 90.0
@@ -29,47 +33,36 @@ BUSY_TIMEOUT_S = 4.0
 EXIT_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True)
-class InjectedFault:
-    """One fault that happened: its kind, and when it started and ended, as `time.time()`."""
+class Kills:
+    """Injects kills into one deployment."""
 
-    kind: str
-    started: float
-    ended: float
-
-
-class Faults:
-    """Injects faults into one deployment. `kinds` has a method for every kind of fault."""
-
-    def __init__(self, deployment: Deployment, s3: BaseClient, randomness: random.Random) -> None:
+    def __init__(self, context: Context) -> None:
         from darkroom.contracts.operations import Operation
 
         self._operations = frozenset(operation.value for operation in Operation)
-        self._deployment = deployment
-        self._s3 = s3
-        self._random = randomness
-        self.kinds: dict[str, Callable[[], bool]] = {
-            "running worker killed": self._kill_worker,
-            "dispatch killed": lambda: self._kill_function("dispatch"),
-            "worker and settle killed": self._kill_settle,
-            "sweep killed": lambda: self._kill_function("sweep"),
-            "ingest killed": lambda: self._kill_function("ingest"),
-            "API killed": lambda: self._kill_function("api"),
-            "event source mapping killed": lambda: self._restart(native.MAPPING),
-            "HTTP gateway killed": lambda: self._restart(native.GATEWAY),
-            "RabbitMQ killed": lambda: self._restart(native.BROKER),
-            "RabbitMQ killed, data deleted": self._delete_broker_data,
-            "Redis killed": lambda: self._restart(native.CACHE),
-            "Redis killed, data deleted": self._delete_cache_data,
-            "Redis flushed": self._flush_cache,
-            "S3 access denied": self._deny_s3,
-            "AWS emulator paused": self._pause_emulator,
-        }
+        self._context = context
+        self._deployment = context.deployment
+        self._random = context.random
 
-    def inject(self, kind: str) -> InjectedFault | None:
-        """Causes one fault. Returns None when there was nothing that it could affect."""
-        started = time.time()
-        return InjectedFault(kind, started, time.time()) if self.kinds[kind]() else None
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of faults, by name."""
+        workers = tuple(killed(operation) for operation in self._operations)
+        return {
+            "running worker killed": kind(self._kill_worker, *workers),
+            "worker and settle killed": kind(self._kill_settle, killed("settle"), *workers),
+            "dispatch killed": kind(lambda: self._kill_function("dispatch"), killed("dispatch")),
+            "sweep killed": kind(lambda: self._kill_function("sweep"), killed("sweep")),
+            "ingest killed": kind(lambda: self._kill_function("ingest"), killed("ingest")),
+            "API killed": kind(lambda: self._kill_function("api"), API, killed("api")),
+            "event source mapping killed": kind(lambda: self._restart(native.MAPPING), MESSAGES),
+            "HTTP gateway killed": kind(lambda: self._restart(native.GATEWAY), GATEWAY),
+            "RabbitMQ killed": kind(lambda: self._restart(native.BROKER), BROKER),
+            "RabbitMQ killed, data deleted": kind(self._delete_broker_data, BROKER, MESSAGES),
+            "Redis killed": kind(lambda: self._restart(native.CACHE), CACHE),
+            "Redis killed, data deleted": kind(self._delete_cache_data, CACHE, VIEWS),
+            "Redis flushed": kind(self._flush_cache, CACHE, VIEWS),
+            "RabbitMQ and Redis killed, data deleted": kind(self._delete_all_data, BROKER, CACHE, MESSAGES, VIEWS),
+        }
 
     def _kill_worker(self) -> bool:
         busy = self._busy(self._operations, BUSY_TIMEOUT_S)
@@ -130,32 +123,19 @@ class Faults:
 
         return self._restart(native.CACHE, delete)
 
+    def _delete_all_data(self) -> bool:
+        """Jobs that are queued are then in the ledger alone. Redis loses its data first, while the broker is down."""
+        home = self._deployment.settings.directory / native.BROKER
+
+        def delete() -> None:
+            shutil.rmtree(home / "data", ignore_errors=True)
+            self._delete_cache_data()
+
+        return self._restart(native.BROKER, delete)
+
     def _flush_cache(self) -> bool:
         with redis.Redis.from_url(self._deployment.settings.cache_url()) as cache:
             cache.flushall()
-        return True
-
-    def _deny_s3(self) -> bool:
-        bucket = self._deployment.bucket
-        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-        statement = {"Sid": "Chaos", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resources}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self._s3.put_bucket_policy(Bucket=bucket, Policy=policy)
-        try:
-            time.sleep(self._random.uniform(1, 6))
-        finally:
-            self._s3.delete_bucket_policy(Bucket=bucket)
-        return True
-
-    def _pause_emulator(self) -> bool:
-        pid = self._deployment.pid(native.EMULATOR)
-        if pid is None:
-            return False
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            time.sleep(self._random.uniform(0.5, 5))
-        finally:
-            os.kill(pid, signal.SIGCONT)
         return True
 
 

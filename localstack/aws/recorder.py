@@ -1,0 +1,92 @@
+"""Runs MiniStack and records each call of AWS that a role makes: `python -m localstack.aws.recorder`.
+
+It appends one line of JSON per permission that MiniStack checks to the file in `DARKROOM_RECORD_CALLS`: the role, the
+action, the resource, the condition keys, the decision, and the status of the response. Calls of the root user
+are not recorded. Tests compare the file with the policies in template.yaml.
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from ministack import app as server
+from ministack.core import iam_evaluator
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+
+#: What MiniStack has checked for the current request.
+_checked: ContextVar[list[dict[str, Any]] | None] = ContextVar("checked", default=None)
+
+
+def main() -> None:
+    """Starts MiniStack with the recording."""
+    path = Path(os.environ["DARKROOM_RECORD_CALLS"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    iam_evaluator.enforce = _recorded(iam_evaluator.enforce)
+    server.app = _written(server.app, path)
+    server.main()
+
+
+def _recorded(enforce: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps the function by which MiniStack checks a permission: None means allowed."""
+
+    def check(access_key_id: str, iam_action: str, service: str, region: str, **options: Any) -> Any:
+        refused = enforce(access_key_id, iam_action, service, region, **options)
+        checked = _checked.get()
+        role = _role(access_key_id)
+        is_authentic = not isinstance(refused, iam_evaluator.AuthError)  # an expired link says nothing about policies
+        if checked is not None and role and is_authentic:
+            context = {key: value for key, value in (options.get("service_context") or {}).items() if value is not None}
+            checked.append(
+                {
+                    "role": role,
+                    "action": iam_action,
+                    "resource": options.get("resource_arn", "*"),
+                    "context": context,
+                    "decision": "Allow" if refused is None else refused.decision,
+                }
+            )
+        return refused
+
+    return check
+
+
+def _role(access_key_id: str) -> str:
+    """The name of the role to which temporary credentials belong; empty for other credentials."""
+    credential = iam_evaluator.resolve_credential(access_key_id, "")
+    if getattr(credential, "principal_type", "") != "AssumedRole":
+        return ""
+    return str(credential.principal_arn).split("/")[-2]
+
+
+def _written(app: Asgi, path: Path) -> Asgi:
+    """Wraps MiniStack's application: writes what it has checked, with the status, when a response begins."""
+
+    async def record(scope: Message, receive: Receive, send: Send) -> None:
+        checked: list[dict[str, Any]] = []
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start" and checked:
+                lines = [json.dumps(entry | {"status": message["status"]}) + "\n" for entry in checked]
+                with path.open("a") as file:
+                    file.write("".join(lines))
+                checked.clear()
+            await send(message)
+
+        token = _checked.set(checked)
+        try:
+            await app(scope, receive, send_recorded)
+        finally:
+            _checked.reset(token)
+
+    return record
+
+
+if __name__ == "__main__":
+    main()

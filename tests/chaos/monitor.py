@@ -1,0 +1,126 @@
+"""Samples Redis and the ledger during the run: what only shows in between."""
+
+import contextlib
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import redis
+
+from localstack.settings import Settings
+from tests.chaos.deployment import IN_FLIGHT
+from tests.chaos.tracking import TERMINAL
+
+#: Seconds between two samples of Redis, and between two looks at the index of open jobs.
+_SAMPLE_S, _INDEX_S = 0.25, 4.0
+
+#: Seconds for which an ended job may keep its slot, and for which more slots than the limit may be taken.
+_HELD_S, _EXCESS_S = 10.0, 3.0
+
+
+class Monitor:
+    """Samples until it is stopped. `unindexed` returns the open jobs that are not in the index of open jobs.
+
+    `excess_expected` returns whether Redis lost data lately: then runs that it does not know take slots when they
+    claim their jobs again.
+    """
+
+    def __init__(
+        self, settings: Settings, unindexed: Callable[[], list[str]], excess_expected: Callable[[], bool]
+    ) -> None:
+        self._url = settings.cache_url()
+        self._unindexed = unindexed
+        self._excess_expected = excess_expected
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._sample_all, self._compare_all)]
+        self._cursors: dict[tuple[str, str], str] = {}
+        self._held_since: dict[str, float] = {}
+        self._excess_since: dict[str, float] = {}
+        self._reported: set[str] = set()
+        self.samples = 0
+        self.cursor_problems: list[str] = []
+        self.slot_problems: list[str] = []
+        self.index_problems: list[str] = []
+
+    def start(self) -> None:
+        """Starts sampling."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends sampling."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _sample_all(self) -> None:
+        with redis.Redis.from_url(self._url, decode_responses=True, socket_timeout=2) as cache:
+            while not self._stop.wait(_SAMPLE_S):
+                with contextlib.suppress(redis.RedisError):  # a fault: the next sample shows what it did
+                    self._sample_cursors(cache)
+                    self._sample_slots(cache)
+                    self.samples += 1
+
+    def _sample_cursors(self, cache: redis.Redis) -> None:
+        """The position of sweep only moves forward, as long as Redis has the same data."""
+        dataset = str(cache.get("darkroom:dataset"))
+        for key in cache.scan_iter("darkroom:*cursor*", count=1000):
+            position = str(cache.get(key))
+            if str(cache.get("darkroom:dataset")) != dataset:
+                return
+            before = self._cursors.get((dataset, key), "")
+            if _order(position) < _order(before):
+                self.cursor_problems.append(f"{key} went back from {before} to {position}")
+            self._cursors[dataset, key] = position
+
+    def _sample_slots(self, cache: redis.Redis) -> None:
+        now, seconds = time.time(), cache.time()
+        now_ms = int(seconds[0] * 1000 + seconds[1] // 1000)
+        held: dict[str, list[str]] = defaultdict(list)
+        for key in cache.scan_iter("darkroom:inflight:*", count=1000):
+            held[key] = [str(member) for member in cache.zrangebyscore(key, now_ms, "+inf")]
+        excess = {key for key, members in held.items() if len(members) > IN_FLIGHT}
+        for key in _lasting(self._excess_since, excess, now, _EXCESS_S):
+            if not self._excess_expected():
+                self._report(self.slot_problems, f"{key} had {len(held[key])} slots in use, {IN_FLIGHT} exist")
+        slots = {f"{key} {member}" for key, members in held.items() for member in members}
+        ended = {slot for slot in slots if _status(cache, slot) in TERMINAL}
+        for slot in _lasting(self._held_since, ended, now, _HELD_S):
+            self._report(self.slot_problems, f"{slot} kept its slot for {_HELD_S:.0f} s after its job had ended")
+
+    def _report(self, problems: list[str], text: str) -> None:
+        if text not in self._reported:
+            self._reported.add(text)
+            problems.append(text)
+
+    def _compare_all(self) -> None:
+        while not self._stop.wait(_INDEX_S):
+            with contextlib.suppress(Exception):  # the emulator hangs
+                for job_id in self._unindexed():
+                    self._report(self.index_problems, f"{job_id} is open and not in the index of open jobs")
+
+
+def _order(position: str) -> tuple[object, ...]:
+    """A position in an order: a job id, or a JSON array or text that begins with the number of a cycle."""
+    with contextlib.suppress(ValueError):
+        parts = json.loads(position)
+        if isinstance(parts, list):
+            return (int(parts[0]), str(parts[1]))
+    cycle, separator, job_id = position.partition(":" if ":" in position else " ")
+    return (int(cycle), job_id) if separator and cycle.isdecimal() else (0, position)
+
+
+def _status(cache: redis.Redis, slot: str) -> str:
+    job_id = slot.rpartition(" ")[2].partition(":")[0]
+    return str(cache.hget(f"darkroom:job:{job_id}", "status"))
+
+
+def _lasting(since: dict[str, float], present: set[str], now: float, limit_s: float) -> list[str]:
+    """Those present for longer than `limit_s`. Keeps in `since` from when each has been."""
+    for name in set(since) - present:
+        del since[name]
+    for name in present:
+        since.setdefault(name, now)
+    return [name for name in present if now - since[name] > limit_s]

@@ -1,0 +1,202 @@
+"""Every property of every resource against the schemas that AWS publishes, for each way to deploy the template.
+
+The template is resolved for the parameters, and transformed by SAM, before it is checked. The check itself is tested
+with planted errors: at every place of the template, or of a kind that a schema knows.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from tests.rehearsal.deployments import VARIANTS, created, run, transformed
+from tests.support.template import Template, deployable, existing_services
+
+Path = tuple[str, ...]
+Problem = Mapping[str, Any]
+
+#: Where a schema allows every name and value: environment variables, tags by name, and parameters of custom resources
+#: and of the cache's engine. It also allows every name in a Principal and below an operator of a Condition.
+FREE = (
+    ("*", "Properties", "Environment", "Variables"),
+    ("HttpApi", "Properties", "Tags"),
+    ("Topology", "Properties"),
+    ("CacheParameters", "Properties", "Properties"),
+)
+
+#: Errors of each kind: a path, the wrong value, and what the message of the check must contain.
+PLANTED: dict[str, tuple[Path, Any, str]] = {
+    "enum of a string": (("Broker", "Properties", "DeploymentMode"), "SINGLE", "is not one of"),
+    "enum of a number": (("ApiLogs", "Properties", "RetentionInDays"), 15, "is not one of"),
+    "enum of a nested value": (
+        ("MediaBucket", "Properties", "OwnershipControls", "Rules", "0", "ObjectOwnership"),
+        "Owner",
+        "is not one of",
+    ),
+    "enum of a list": (("ApiFunction", "Properties", "Architectures", "0"), "x86", "is not one of"),
+    "runtime": (("IngestFunction", "Properties", "Runtime"), "python3.99", "is not one of"),
+    "type of an access configuration": (
+        ("DeadMapping", "Properties", "SourceAccessConfigurations", "0", "Type"),
+        "PASSWORD",
+        "is not one of",
+    ),
+    "too long": (("SettleFunction", "Properties", "FunctionName"), "x" * 65, "does not match"),
+    "too long ID": (
+        ("MediaBucket", "Properties", "LifecycleConfiguration", "Rules", "0", "Id"),
+        "x" * 256,
+        "longer than",
+    ),
+    "pattern": (("SweepLogs", "Properties", "LogGroupName"), "/aws/lambda/a b", "does not match"),
+    "too large": (("SweepFunctionEventInvokeConfig", "Properties", "MaximumRetryAttempts"), 3, "maximum of"),
+    "too small": (("SettleFunction", "Properties", "MemorySize"), 64, "minimum of"),
+    "number as text": (("ResizeMapping", "Properties", "BatchSize"), "ten", "is not of type"),
+    "list instead of text": (("CacheSubnets", "Properties", "Description"), ["private"], "is not of type"),
+    "format": (("Vpc", "Properties", "CidrBlock"), "10.0.0.0/33", "is not a 'ipv4-network'"),
+    "instance type": (("Broker", "Properties", "HostInstanceType"), "mq.t9.micro", "is not one of"),
+    "action that does not exist": (
+        ("OperationPolicy", "Properties", "PolicyDocument", "Statement", "0", "Action"),
+        "s3:GetObjects",
+        "is not one of",
+    ),
+    "effect": (("OperationPolicy", "Properties", "PolicyDocument", "Statement", "1", "Effect"), "Grant", "not one of"),
+}
+
+
+def nodes(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Every part of a resource below its properties, and its path."""
+    if is_free(path):
+        return
+    yield path, node
+    if isinstance(node, dict) and not is_function(node):
+        for name, value in node.items():
+            yield from nodes(value, (*path, name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from nodes(value, (*path, str(index)))
+
+
+def is_free(path: Path) -> bool:
+    return any(
+        len(path) >= len(free) and all(part in ("*", own) for part, own in zip(free, path[: len(free)], strict=True))
+        for free in FREE
+    )
+
+
+def is_function(node: Any) -> bool:
+    return isinstance(node, dict) and len(node) == 1 and next(iter(node)).startswith(("Fn::", "Ref"))
+
+
+def every_node(template: Mapping[str, Any]) -> list[tuple[Path, Any]]:
+    return [
+        found
+        for name, resource in template["Resources"].items()
+        for found in nodes(resource.get("Properties", {}), (name, "Properties"))
+    ]
+
+
+def at(template: Mapping[str, Any], path: Path) -> Any:
+    """The part of a template's resources at a path."""
+    node = template["Resources"]
+    for part in path:
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    return node
+
+
+def put(template: Mapping[str, Any], path: Path, value: Any) -> None:
+    parent = at(template, path[:-1])
+    parent[int(path[-1]) if isinstance(parent, list) else path[-1]] = value
+
+
+def found_at(problems: list[Problem], path: Path) -> list[Problem]:
+    """The problems that the check reports at a path or below it."""
+    full = ["Resources", *path]
+    return [problem for problem in problems if problem["path"][: len(full)] == full]
+
+
+def test_every_resource_is_valid_for_every_way_to_deploy() -> None:
+    problems = run("check", transformed())
+
+    assert transformed().keys() == VARIANTS.keys()
+    assert problems == {name: [] for name in VARIANTS}
+
+
+def test_every_condition_holds_in_one_way_to_deploy_and_not_in_another() -> None:
+    templates = [Template(**parameters) for parameters in VARIANTS.values()]
+    conditions = templates[0].raw["Conditions"]
+
+    assert conditions
+    assert {name: {template.holds(name) for template in templates} for name in conditions} == {
+        name: {True, False} for name in conditions
+    }
+
+
+def test_unknown_property_is_found_wherever_one_could_be() -> None:
+    template = created()
+    paths = [
+        path
+        for path, node in every_node(template)
+        if isinstance(node, dict) and not is_function(node) and path[-1] != "Principal" and path[-2] != "Condition"
+    ]
+    for path in paths:
+        at(template, path)["Misspelled"] = "x"
+    problems = run("check", {"planted": template})["planted"]
+
+    assert len(paths) > 200
+    assert [path for path in paths if not found_at(problems, path)] == []
+
+
+def test_wrong_type_is_found_wherever_a_value_is() -> None:
+    template = created()
+    paths = [
+        path for path, node in every_node(template) if isinstance(node, str | int | bool) and "Principal" not in path
+    ]
+    for path in paths:
+        put(template, path, {"Planted": {"a": 1}})
+    problems = run("check", {"planted": template})["planted"]
+
+    assert len(paths) > 400
+    assert [path for path in paths if not found_at(problems, path)] == []
+
+
+def test_missing_property_is_found_in_every_resource_that_requires_one() -> None:
+    template = created()
+    kinds = {name: resource["Type"] for name, resource in template["Resources"].items()}
+    required = run("required", {kind: kind for kind in kinds.values() if kind.startswith("AWS::")})
+    removed = [(name, wanted) for name, kind in kinds.items() for wanted in required.get(kind, [])]
+    for name, wanted in removed:
+        del template["Resources"][name]["Properties"][wanted]
+    problems = run("check", {"planted": template})["planted"]
+
+    assert len(removed) > 80
+    assert [
+        (name, wanted)
+        for name, wanted in removed
+        if not any(
+            f"'{wanted}' is a required property" in problem["message"] for problem in found_at(problems, (name,))
+        )
+    ] == []
+
+
+@lru_cache(maxsize=1)
+def problems_of_planted() -> list[Problem]:
+    template = created()
+    for path, value, _ in PLANTED.values():
+        put(template, path, value)
+    return list(run("check", {"planted": template})["planted"])
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_planted_error_is_found(kind: str) -> None:
+    path, _, message = PLANTED[kind]
+    found = [problem["message"] for problem in found_at(problems_of_planted(), path)]
+
+    assert any(message in text for text in found), found
+
+
+def test_unknown_property_of_a_function_is_found_before_sam_can_drop_it() -> None:
+    template = deployable(existing_services())
+    template["Resources"]["ApiFunction"]["Properties"]["MemorySizes"] = 512
+
+    with pytest.raises(ValueError, match="MemorySizes"):
+        run("transform", {"planted": template})
