@@ -4,14 +4,17 @@ The template is resolved for the parameters, and transformed by SAM, before it i
 with planted errors: at every place of the template, or of a kind that a schema knows.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import pytest
 
-from tests.rehearsal.deployments import VARIANTS, created, run, transformed
-from tests.support.template import Template, deployable, existing_services
+from localstack.errors import StackError
+from tests.rehearsal.deployments import COMPLETE, VARIANTS, created, run, transformed
+from tests.support.template import PSEUDO_PARAMETERS, Template, deployable, existing_services
+from tools.deploy import require_name
 
 Path = tuple[str, ...]
 Problem = Mapping[str, Any]
@@ -119,6 +122,25 @@ def test_every_resource_is_valid_for_every_way_to_deploy() -> None:
 
     assert transformed().keys() == VARIANTS.keys()
     assert problems == {name: [] for name in VARIANTS}
+
+
+def longest_name(region: str) -> str:
+    """The longest name of a stack with which make deploy starts."""
+    name = "a"
+    with contextlib.suppress(StackError):
+        while True:
+            require_name(f"{name}a", region)
+            name += "a"
+    return name
+
+
+def test_longest_name_of_a_stack_fits_wherever_it_is_used() -> None:
+    region = "eu-west-1"  # one of the shortest
+    named = {"AWS::StackName": longest_name(region), "AWS::Region": region}
+    template = Template(PSEUDO_PARAMETERS | named, **VARIANTS[COMPLETE])
+
+    assert len(named["AWS::StackName"]) > 30
+    assert run("check", run("transform", {"long": deployable(template)})) == {"long": []}
 
 
 def test_every_condition_holds_in_one_way_to_deploy_and_not_in_another() -> None:
