@@ -91,6 +91,11 @@ class Clients:
         #: The share of the jobs that may be submitted so far, which spreads the jobs over the faults.
         self.allowed_share = 1.0
 
+    @property
+    def clip(self) -> bytes:
+        """A video."""
+        return self._clips[0].content
+
     def connect(self) -> RecordedClient:
         """A connection to the API."""
         return RecordedClient(self.traffic, self._api_url)

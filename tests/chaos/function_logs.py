@@ -81,7 +81,7 @@ def failures(logs: Any, stack: str, functions: Sequence[str]) -> list[FailedInvo
     found: list[FailedInvocation] = []
     for function in functions:
         for lines in _invocations(logs, f"/aws/lambda/{stack}-{function}"):
-            found += _failures_in(function, lines)
+            found += failures_in(function, lines)
     return found
 
 
@@ -104,7 +104,8 @@ def _invocations(logs: Any, group: str) -> Iterator[list[tuple[int, str]]]:
     yield from streams.values()
 
 
-def _failures_in(function: str, lines: list[tuple[int, str]]) -> Iterator[FailedInvocation]:
+def failures_in(function: str, lines: list[tuple[int, str]]) -> Iterator[FailedInvocation]:
+    """What failed in one invocation, from its log lines with their times in milliseconds."""
     ended = lines[-1][0] / 1000
     duration = _DURATION.search(lines[-1][1])
     started = ended - (int(duration[1]) / 1000 if duration else 0)

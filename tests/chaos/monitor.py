@@ -71,7 +71,7 @@ class Monitor:
             if str(cache.get("darkroom:dataset")) != dataset:
                 return
             before = self._cursors.get((dataset, key), "")
-            if _order(position) < _order(before):
+            if order_of(position) < order_of(before):
                 self.cursor_problems.append(f"{key} went back from {before} to {position}")
             self._cursors[dataset, key] = position
 
@@ -102,7 +102,7 @@ class Monitor:
                     self._report(self.index_problems, f"{job_id} is open and not in the index of open jobs")
 
 
-def _order(position: str) -> tuple[object, ...]:
+def order_of(position: str) -> tuple[object, ...]:
     """A position in an order: a job id, or a JSON array or text that begins with the number of a cycle."""
     with contextlib.suppress(ValueError):
         parts = json.loads(position)

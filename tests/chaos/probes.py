@@ -29,6 +29,17 @@ class Prober:
                 started += [job_id] if job_id else []
         return started
 
+    def start_video(self) -> None:
+        """Starts a job that keeps a worker busy for seconds."""
+        with self._clients.connect() as http:
+            try:
+                file_id = self._clients.upload(http, "clip.mp4", self._clients.clip, "video/mp4")
+                self._clients.start_job(
+                    http, {"file_id": file_id, "operation": "video_compress", "params": {"codec": "h265"}}, "video"
+                )
+            except GaveUpError:
+                return
+
     def image(self) -> bytes:
         """A file that no other job has."""
         return unique_image(self._random)

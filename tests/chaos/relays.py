@@ -92,12 +92,14 @@ class Relay:
             await self._changed.wait_for(lambda: not self._held)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._refusing:
-            self._open.add(writer)
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await self._forward(reader, writer)
+        self._open.add(writer)
+        try:
+            if not self._refusing:
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                    await self._forward(reader, writer)
+        finally:
             self._open.discard(writer)
-        writer.close()
+            writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._flowing()
@@ -240,6 +242,7 @@ class Relays:
         self._run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
     async def _cancel_all(self) -> None:
         for server in self._servers:
@@ -248,6 +251,7 @@ class Relays:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # connections that were closed end in the loop
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

@@ -65,7 +65,10 @@ class Kills:
         }
 
     def _kill_worker(self) -> bool:
-        busy = self._busy(self._operations, BUSY_TIMEOUT_S)
+        busy = self._busy(self._operations, BUSY_TIMEOUT_S / 4)
+        if busy is None:
+            self._context.prober.start_video()
+            busy = self._busy(self._operations, BUSY_TIMEOUT_S)
         return busy is not None and _kill(busy)
 
     def _kill_settle(self) -> bool:

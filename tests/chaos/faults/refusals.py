@@ -20,7 +20,7 @@ THROTTLED = http_response(
     x_amzn_ErrorType="TooManyRequestsException",
 )
 
-#: Jobs that are started while Lambda throttles, and the seconds within which they end.
+#: Jobs that are started meanwhile, and the seconds within which they end while Lambda throttles.
 _PROBES, ENDS_WITHIN_S = 4, 12.0
 
 #: Half of the requests that S3 refuses have taken effect.
@@ -51,8 +51,10 @@ class Refusals:
 
     def _refuse(self, relay: HttpRelay, refusal: Refusal, seconds: float) -> bool:
         before, relay.refusal = relay.refused, refusal
+        until = time.monotonic() + seconds
         try:
-            time.sleep(seconds)
+            self._context.prober.start(_PROBES)
+            time.sleep(max(0.0, until - time.monotonic()))
         finally:
             relay.refusal = None
         return relay.refused > before
