@@ -67,6 +67,7 @@ def handler(_event: object, context: events.LambdaContext) -> dict[str, Any]:
         except Exception as error:  # noqa: BLE001 - whatever stops one step, the others run
             done[step.name] = 0
             failed.append(step.name)
+            # Not its superclasses: with a full cache, jobs can still end.
             outages.add(type(error))
             _report_failure(step, error)
     metrics.gauge_of_stack("sweep_steps_failed", len(failed), settings().function_prefix)

@@ -8,7 +8,13 @@ from typing import TypeVar
 from darkroom import metrics
 from darkroom.contracts.jobs import Job, JobResult, Status
 from darkroom.contracts.operations import Operation
-from darkroom.errors import BrokerUnavailableError, WorkerDiedError
+from darkroom.errors import (
+    BrokerUnavailableError,
+    CacheFullError,
+    CacheUnavailableError,
+    DarkroomError,
+    WorkerDiedError,
+)
 from darkroom.jobs import ledger, lifecycle, retries
 from darkroom.log import logger
 from darkroom.services import rabbitmq
@@ -30,7 +36,7 @@ def recover_due_jobs(deadline: float) -> int:
 
     A job that cannot be recovered stays due for the next pass. Raises BrokerUnavailableError if that was the cause.
     """
-    recovery = _Recovery()
+    recovery = _Recovery(gap_end_ms=open_jobs.record_pass())
     recovered = 0
     began_ms = client.now_ms()
     while time.monotonic() < deadline:
@@ -63,8 +69,9 @@ class _Records:
 class _Recovery:
     """The recovery of one pass. `left` counts the jobs that stay due."""
 
-    def __init__(self) -> None:
+    def __init__(self, gap_end_ms: int) -> None:
         self.left = 0
+        self._gap_end_ms = gap_end_ms
         self._queues = _Queues()
 
     def recover(self, batch: Sequence[str], deadline: float) -> int:
@@ -85,7 +92,7 @@ class _Recovery:
                     recovered += 1
                 elif self._restore_or_retry(job_id, records):
                     recovered += 1
-            except BrokerUnavailableError:
+            except (BrokerUnavailableError, CacheFullError):
                 self.left += 1
         open_jobs.postpone(published, deadlines.START_WITHIN_S, published=True)
         return recovered
@@ -123,13 +130,19 @@ class _Recovery:
             open_jobs.forget(job_id)
             return False
         if view is not None and view.status is Status.RUNNING and result is None:
-            failure = lifecycle.failure_of(WorkerDiedError("The run's lease expired without a result."))
-            retries.retry(job, failure, outage=False, attempt=view.attempt)
+            error = self._why_it_expired(view)
+            retries.retry(job, lifecycle.failure_of(error), outage=error.outage, attempt=view.attempt)
             return True
         if not lifecycle.restore(job, result):  # it has a view that this version cannot read
             self.left += 1
             return False
         return True
+
+    def _why_it_expired(self, view: View) -> DarkroomError:
+        """Why a run has no result. Settle has handled every run that crashed, unless it met an outage as well."""
+        if (view.started_ms or 0) <= self._gap_end_ms:
+            return CacheUnavailableError("The run met an outage, after which its failure was not reported.")
+        return WorkerDiedError("The run's lease expired without a result.")
 
 
 class _Queues:

@@ -1,7 +1,7 @@
 """Runs MiniStack and records each call of AWS that a role makes: `python -m localstack.aws.recorder`.
 
 It appends one line of JSON per permission that MiniStack checks to the file in `DARKROOM_RECORD_CALLS`: the role, the
-action, the resource, the condition keys, whether it was allowed, and the status of the response. Calls of the root user
+action, the resource, the condition keys, the decision, and the status of the response. Calls of the root user
 are not recorded. Tests compare the file with the policies in template.yaml.
 """
 
@@ -49,7 +49,7 @@ def _recorded(enforce: Callable[..., Any]) -> Callable[..., Any]:
                     "action": iam_action,
                     "resource": options.get("resource_arn", "*"),
                     "context": context,
-                    "allowed": refused is None,
+                    "decision": "Allow" if refused is None else refused.decision,
                 }
             )
         return refused

@@ -5,7 +5,6 @@ resources that it does not know. It has no Amazon MQ, so a new network is planne
 does not look at properties: tests/unit/test_schemas.py does.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -25,13 +24,39 @@ NAME = "planned"
 #: Seconds until a change set must be complete.
 TIMEOUT_S = 60
 
+#: Asks for a change set, with a template and parameters.
+Create = Callable[[str, dict[str, str]], None]
+
 #: Plans a deployment of a template with parameters. Returns the types of its resources, by logical ID.
 Plan = Callable[[str, dict[str, str]], dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def cloudformation() -> Any:
-    return botocore.session.get_session().create_client("cloudformation", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    return client("cloudformation")
+
+
+def client(service: str) -> Any:
+    return botocore.session.get_session().create_client(service)  # the environment names the emulator
+
+
+@pytest.fixture(scope="module")
+def create(cloudformation: Any) -> Create:
+    """Sends a template through S3, because a request has room for 51,200 bytes of one."""
+    bucket = load().artifact_bucket
+
+    def create(template: str, parameters: dict[str, str]) -> None:
+        client("s3").put_object(Bucket=bucket, Key=NAME, Body=template.encode())
+        cloudformation.create_change_set(
+            StackName=NAME,
+            ChangeSetName=NAME,
+            ChangeSetType="CREATE",
+            TemplateURL=f"{load().endpoint_url}/{bucket}/{NAME}",
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        )
+
+    return create
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +66,11 @@ def packaged(cloudformation: Any) -> str:
 
 
 @pytest.fixture
-def plan(cloudformation: Any) -> Iterator[Plan]:
+def plan(cloudformation: Any, create: Create) -> Iterator[Plan]:
     """Raises botocore's ClientError when the emulator refuses the template or the parameters."""
 
     def plan(template: str, parameters: dict[str, str]) -> dict[str, str]:
-        cloudformation.create_change_set(
-            StackName=NAME,
-            ChangeSetName=NAME,
-            ChangeSetType="CREATE",
-            TemplateBody=template,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-        )
+        create(template, parameters)
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             found = cloudformation.describe_change_set(StackName=NAME, ChangeSetName=NAME)
@@ -70,16 +88,10 @@ def plan(cloudformation: Any) -> Iterator[Plan]:
 
 
 @pytest.fixture(scope="module")
-def unknown(cloudformation: Any, packaged: str) -> set[str]:
+def unknown(create: Create, packaged: str) -> set[str]:
     """The types of a new network that the emulator does not know, by its own message."""
     with pytest.raises(ClientError, match="Unrecognized resource types") as error:
-        cloudformation.create_change_set(
-            StackName=NAME,
-            ChangeSetName=NAME,
-            ChangeSetType="CREATE",
-            TemplateBody=packaged,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        )
+        create(packaged, {})
     return set(re.findall(r"AWS::\w+::\w+", str(error.value)))
 
 

@@ -60,9 +60,8 @@ def test_part_that_does_not_respond_is_down_and_delays_the_response_by_seconds_o
 
     reply = call("GET", "/health")
 
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 3
     assert reply.status == 503
     assert {name for name, state in reply.json["parts"].items() if state["status"] == "down"} == {part}
-    assert "within 2 seconds" in reply.json["parts"][part]["detail"]
     monkeypatch.undo()
     forget_connections()

@@ -188,7 +188,8 @@ def queues_are_lost(simulation: Simulation) -> list[str]:
     simulation.queues_lost = True
     for queue in QUEUES:
         channel().queue_delete(queue)
-    simulation.sweep()
+    while not simulation.sweep():  # the next pass is a minute later; nothing is delivered without queues
+        pass
     simulation.run_until_idle()
     return [job.job_id] if accepted else []
 

@@ -10,11 +10,12 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import CacheFullError
 from darkroom.jobs import acceptance, lifecycle
 from darkroom.services import s3
-from darkroom.services.redis import memory, slots, views
+from darkroom.services.redis import memory, open_jobs, slots, views
 from darkroom.services.redis.client import redis_client
 from tests.integration.api_jobs import JPEG, complete, start
-from tests.integration.conftest import MakeJob, Upload, forget_connections, result_of, view_of
+from tests.integration.conftest import MakeJob, Take, Upload, forget_connections, result_of, view_of
 from tests.integration.redis_jobs import acquire, claim, finish, progress, requeue
+from tests.integration.sweeping import accept_without_publishing, open_entries, result_for, sweep
 from tests.support.gateway import Reply, call
 from tests.support.redis_server import RedisServer
 
@@ -166,3 +167,22 @@ def test_memory_use_is_that_of_redis(server: RedisServer) -> None:
 
     assert str(use.max_bytes) == server.client().config_get("maxmemory")["maxmemory"]
     assert 0.2 < use.share < 0.35
+
+
+def test_sweep_publishes_due_jobs_and_removes_entries_of_ended_ones_at_full_memory(
+    server: RedisServer, make_job: MakeJob, take: Take
+) -> None:
+    due, ended = make_job(), make_job()
+    for job in (due, ended):
+        accept_without_publishing(job)
+    lifecycle.end(ended, result_for(ended))
+    sweep()  # reads the index for the first time
+    take("darkroom.resize")
+    open_jobs.postpone([due.job_id], -1, published=False)
+    fill(server, 1.5)
+
+    assert sweep()["recovered"] == 1
+
+    assert take("darkroom.resize")["body"]["job_id"] == due.job_id
+    assert open_jobs.due(10) == []
+    assert open_entries() == [due.job_id]

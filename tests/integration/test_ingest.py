@@ -5,13 +5,16 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import ids
+from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
 from darkroom.services import s3
-from darkroom.services.redis import files, views
+from darkroom.services.redis import files, leases, views
+from darkroom.tracing import new_traceparent
 from functions.ingest import app
 from tests.integration.conftest import PNG, Take, failure_code_of, view_of
+from tests.integration.redis_jobs import progress
 
 
 def two_jobs() -> list[AttachedJob]:
@@ -67,6 +70,23 @@ def test_upload_that_is_reported_twice_accepts_its_jobs_once() -> None:
 
     assert ledger.read_job(jobs[0].job_id) == first
     assert len(views.list_ids("default", before=None, limit=10)) == 2
+
+
+def test_upload_that_is_reported_again_during_a_run_does_not_reset_the_job() -> None:
+    jobs = two_jobs()
+    file_id = put(PNG, "image/png", jobs)
+    job = jobs[0].to_job(file_id, tenant=DEFAULT_TENANT, traceparent=new_traceparent())
+    views.await_upload(job, expires_s=3600)
+    ledger.write_job(job)  # the first ingestion ended here, or Redis was unavailable
+    claimed = leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+    assert claimed.outcome == "claimed"
+
+    report(uploads.key_of(file_id))
+
+    view = view_of(job.job_id)
+    assert (view.status, view.attempt, view.awaits_upload) == (Status.RUNNING, 1, False)
+    assert progress(job, "run-1", 0.5)
+    assert leases.claim(job.job_id, job.operation, attempt=1, run="run-2", lease_ms=60_000).outcome == "leased"
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_broker_closes_an_idle_connection_and_the_next_request_opens_another(
 
 
 def test_heartbeat_frees_the_connections_of_frozen_environments_within_half_a_minute() -> None:
-    assert broker_connection.HEARTBEAT_S <= 15
+    assert 3 * broker_connection.HEARTBEAT_S <= 30
 
 
 def test_message_is_kept_when_the_connection_is_lost_before_it_is_acknowledged(start_relay: StartRelay) -> None:

@@ -72,6 +72,25 @@ def test_job_whose_lease_expired_is_retried(make_job: MakeJob, monkeypatch: pyte
     assert (view.status, view.errors[0].code, view.failed_attempts) == (Status.QUEUED, "worker_died", 1)
 
 
+@pytest.mark.parametrize(("gap_s", "counted"), [(600, 0), (60, 1)])
+def test_run_whose_lease_expired_uses_no_attempt_if_sweep_could_not_run_meanwhile(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, gap_s: int, counted: int
+) -> None:
+    job = make_job()
+    accept_without_publishing(job)
+    monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
+    sweep()
+    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    time.sleep(0.02)
+    redis_client().incrby(keys.LAST_SWEEP, -gap_s * 1000)  # so long ago
+
+    sweep()
+
+    view = view_of(job.job_id)
+    assert (view.status, view.failed_attempts) == (Status.QUEUED, counted)
+    assert view.errors[0].code == ("worker_died" if counted else "cache_unavailable")
+
+
 def test_result_that_is_only_in_the_ledger_is_shown(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = make_job()
     accept_without_publishing(job)

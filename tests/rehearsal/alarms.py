@@ -110,7 +110,7 @@ def _names_something(dimension: str, value: Any, resources: Mapping[str, Any], s
             spec["Properties"]["BrokerName"] for spec in resources.values() if spec["Type"] == "AWS::AmazonMQ::Broker"
         }
         return value in names
-    return dimension != SERVICE or value == stack
+    return dimension not in (SERVICE, "stack") or value == stack
 
 
 def _type_of(reference: Any, resources: Mapping[str, Any]) -> str:
@@ -149,12 +149,11 @@ def _names(argument: ast.expr) -> list[str]:
 def _dimensions(call: ast.Call) -> Dimensions:
     """The dimensions of the metric that a call of darkroom.metrics emits, found by calling the function alike."""
     function = getattr(metrics, ast.unparse(call.func).partition(".")[2])
-    given = [
-        *list(inspect.signature(function).parameters)[: len(call.args)],
-        *(word.arg or "" for word in call.keywords),
-    ]
+    parameters = inspect.signature(function).parameters
+    given = [*list(parameters)[: len(call.args)], *(word.arg or "" for word in call.keywords)]
+    numbers = {name for name, parameter in parameters.items() if parameter.annotation in (int, float)}
     printed = io.StringIO()
     with redirect_stdout(printed):
-        function(**{name: 1.0 if name == "value" else "x" for name in given})
+        function(**{name: 1 if name in numbers else "x" for name in given})
     (sets,) = [entry["Dimensions"] for entry in json.loads(printed.getvalue())["_aws"]["CloudWatchMetrics"]]
     return frozenset(sets[0]) | {SERVICE}

@@ -1,8 +1,10 @@
 """The calls of AWS that `localstack.aws.recorder` has recorded, judged by the policies in template.yaml."""
 
+import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,8 @@ STACK = "darkroom"
 #: The ARNs of the stack's bucket, of functions, and of the secret with the broker's credentials, up to what differs.
 BUCKET = f"arn:aws:s3:::{STACK}-{ACCOUNT}-{REGION}"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
+#: A part of an ID or of a hash: what differs between the keys of one kind.
+_ID = re.compile("[0-9a-f]{8}")
 _BROKER_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{STACK}-broker-"
 
 
@@ -26,8 +30,9 @@ _BROKER_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{STACK}-brok
 class Call:
     """What MiniStack checked for a request of a function: one permission. Equal calls differ only in their keys.
 
-    `role` is the logical ID of the role. `prefix` is that of a listing, up to its first slash. `is_missing` says that
-    the object did not exist.
+    `role` is the logical ID of the role. `resource` and the `prefix` of a listing have no IDs of jobs and files.
+    `is_missing` says that the object did not exist, and `is_refused` that no policy in the emulator allows the call. A
+    policy that denies it is a fault that chaos injects.
     """
 
     role: str
@@ -60,18 +65,25 @@ def _call(entry: Mapping[str, Any], stack: str) -> Call:
         role=logical,
         action=entry["action"],
         resource=_shortened(entry["resource"].replace(f":{stack}-", f":{STACK}-")),
-        prefix=None if prefix is None else f"{prefix.partition('/')[0]}/" if "/" in prefix else prefix,
+        prefix=None if prefix is None else _folder(prefix) or prefix,
         is_missing=entry["status"] == 404,
-        is_refused=not entry["allowed"],
+        is_refused=entry["decision"] == "ImplicitDeny",
     )
 
 
 def _shortened(resource: str) -> str:
-    """A resource without what differs between calls of the same kind: the key below its first folder."""
+    """A resource without what differs between calls of the same kind: the key from the first ID on."""
     if not resource.startswith(f"{BUCKET}/"):
         return resource
-    folder, slash, below = resource.removeprefix(f"{BUCKET}/").partition("/")
-    return f"{BUCKET}/{folder}{slash}{'…' if below else ''}"
+    key = resource.removeprefix(f"{BUCKET}/")
+    folder = _folder(key)
+    return f"{BUCKET}/{folder}…" if _ID.search(key) else resource
+
+
+def _folder(key: str) -> str:
+    """The folders of a key, or of the beginning of one, without those that are IDs."""
+    names = itertools.takewhile(lambda name: not _ID.search(name), key.split("/")[:-1])
+    return "".join(f"{name}/" for name in names)
 
 
 class DeployedTemplate(Template):
@@ -159,28 +171,32 @@ class DeployedTemplate(Template):
 
 def problems(calls: Iterable[Call]) -> list[str]:
     """Why calls would fail on AWS, for every way to deploy the template, whatever the emulator has decided."""
-    found = []
+    found: dict[str, list[str]] = {}
     for variant, parameters in VARIANTS.items():
         template = DeployedTemplate(**parameters)
         for call in calls:
-            found += [f"{variant}: {problem}" for problem in _problems_of(template, call)]
-    return found
+            for problem in _problems_of(template, call):
+                found.setdefault(problem, []).append(variant)
+    return [
+        problem if len(variants) == len(VARIANTS) else f"{problem} ({', '.join(variants)})"
+        for problem, variants in found.items()
+    ]
 
 
-def _problems_of(template: DeployedTemplate, call: Call) -> list[str]:
+def _problems_of(template: DeployedTemplate, call: Call) -> Iterator[str]:
     if call.role not in template.roles:
-        return [f"{call.role} called {call.action}, but is the role of no function"]
-    what = f"{template.roles[call.role]} calls"
-    found = [f"{what} {call.action} on {call.resource}: refused by the emulator"] if call.is_refused else []
+        yield f"{call.role} calls {call.action}, but is the role of no function"
+        return
+    function = template.roles[call.role]
+    if call.is_refused:
+        yield f"{function} calls {call.action} on {call.resource}: the emulator refuses it"
     for request in template.requests(call):
-        shown = f"{what} {request.action} on {request.resource}"
+        shown = f"{function} calls {request.action} on {request.resource}"
         if not is_allowed(template.of_role(call.role), request):
-            found.append(f"{shown}: no statement of {call.role} allows it")
-        for name, statements in template.policies.items():
-            is_denied = any(found.effect == "Deny" and found.matches(request) for found in statements)
-            if name in template.of_type("AWS::S3::BucketPolicy") and is_denied:
-                found.append(f"{shown}: {name} denies it")
+            yield f"{shown}: no statement of {call.role} allows it"
+        for name in template.of_type("AWS::S3::BucketPolicy"):
+            if any(entry.effect == "Deny" and entry.matches(request) for entry in template.policies[name]):
+                yield f"{shown}: {name} denies it"
         endpoint = template.endpoint_of(request.action)
         if template.endpoints and not is_allowed(template.open_to_functions(endpoint), request):
-            found.append(f"{shown}: {f'the policy of {endpoint} does not allow it' if endpoint else 'no endpoint'}")
-    return found
+            yield f"{shown}: {f'the policy of {endpoint} does not allow it' if endpoint else 'it has no endpoint'}"

@@ -10,7 +10,6 @@ import pytest
 from localstack.settings import ACCOUNT, REGION
 from tests.rehearsal import calls, table
 from tests.rehearsal.calls import BUCKET, FUNCTION, STACK, Call, DeployedTemplate
-from tests.rehearsal.deployments import VARIANTS
 from tests.rehearsal.policies import matches_text
 
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{STACK}-broker-1a2b3c"
@@ -52,10 +51,10 @@ REFUSED = {
     "network call by the code of a function": (call("ApiRole", "ec2:DescribeSubnets", "*"), "ApiRole"),
     "refused by the emulator": (
         call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/…", refused=True),
-        "refused by the emulator",
+        "the emulator refuses it",
     ),
     "role of no function": (call("OtherRole", "s3:GetObject", f"{BUCKET}/ledger/…"), "OtherRole"),
-    "service without an endpoint": (call("ApiRole", "sns:Publish", "arn:aws:sns:topic"), "no endpoint"),
+    "service without an endpoint": (call("ApiRole", "sns:Publish", "arn:aws:sns:topic"), "it has no endpoint"),
 }
 
 
@@ -69,8 +68,8 @@ def test_call_that_aws_would_refuse_is_a_problem(kind: str) -> None:
     refused, named = REFUSED[kind]
     found = calls.problems([refused])
 
-    assert {problem.partition(":")[0] for problem in found} == set(VARIANTS)
     assert any(named in problem for problem in found)
+    assert not any(problem.endswith(")") for problem in found if "no statement" in problem), "only for some deployments"
 
 
 def test_call_that_the_policy_of_the_endpoint_does_not_allow_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +81,8 @@ def test_call_that_the_policy_of_the_endpoint_does_not_allow_is_a_problem(monkey
     monkeypatch.setattr(DeployedTemplate, "endpoints", property(without_s3))
 
     (problem,) = calls.problems([ALLOWED["object"]])
-    assert problem.startswith("with a new network: api calls s3:GetObject")
-    assert problem.endswith("the policy of S3Endpoint does not allow it")
+    assert problem.startswith("api calls s3:GetObject")
+    assert problem.endswith("the policy of S3Endpoint does not allow it (with a new network)")
 
 
 @pytest.mark.parametrize("kind", ALLOWED)
@@ -97,7 +96,7 @@ def test_call_is_a_problem_without_the_statements_that_it_uses(kind: str, monkey
 
     monkeypatch.setattr(DeployedTemplate, "of_role", without_needed)
 
-    assert len(calls.problems([needed])) >= len(VARIANTS)
+    assert any(f"no statement of {needed.role} allows it" in problem for problem in calls.problems([needed]))
 
 
 def recorded(tmp_path: Path, **changes: Any) -> Counter[Call]:
@@ -105,9 +104,9 @@ def recorded(tmp_path: Path, **changes: Any) -> Counter[Call]:
     entry = {
         "role": "mine-ApiRole-1A2B",
         "action": "s3:GetObject",
-        "resource": f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/ledger/01a2/job.json",
+        "resource": f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/ledger/01a20f64-af4c-74cf/job.json",
         "context": {},
-        "allowed": True,
+        "decision": "Allow",
         "status": 200,
     }
     path = tmp_path / "mine.jsonl"
@@ -118,15 +117,40 @@ def recorded(tmp_path: Path, **changes: Any) -> Counter[Call]:
 def test_calls_of_the_same_kind_are_counted_together_whatever_the_stack_is_called(tmp_path: Path) -> None:
     assert recorded(tmp_path) == {ALLOWED["object"]: 2}
     assert recorded(tmp_path, status=404) == {ALLOWED["missing object"]: 2}
-    assert recorded(tmp_path, allowed=False) == {REFUSED["refused by the emulator"][0]: 2}
+    assert recorded(tmp_path, decision="Deny") == {ALLOWED["object"]: 2}
+    assert recorded(tmp_path, decision="ImplicitDeny") == {REFUSED["refused by the emulator"][0]: 2}
 
 
-def test_prefix_of_a_listing_is_kept_up_to_its_first_slash(tmp_path: Path) -> None:
-    bucket = f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}"
-    listing = {"role": "mine-SweepRole-1", "action": "s3:ListBucket", "resource": bucket}
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("ledger/01a20f64-af4c-74cf-8d66-32fba8d70381/job.json", "ledger/…"),
+        ("open/jobs/default/01a20f64-af4c-74cf-8d66-32fba8d70381", "open/jobs/default/…"),
+        ("processed/default/01a20f64-af4c-74cf-8d66-32fba8d70381/59e1921d2df86873/a.jpg", "processed/default/…"),
+        ("ledger/health", "ledger/health"),
+    ],
+)
+def test_key_is_kept_up_to_its_first_id(key: str, shown: str, tmp_path: Path) -> None:
+    (found,) = recorded(tmp_path, resource=f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/{key}")
 
-    assert recorded(tmp_path, **listing, context={"s3:prefix": "ledger/01a2"}) == {ALLOWED["listing"]: 2}
-    assert next(iter(recorded(tmp_path, **listing, context={"s3:prefix": "le"}))).prefix == "le"
+    assert found.resource == f"{BUCKET}/{shown}"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "shown"),
+    [
+        ("ledger/01a20f64-", "ledger/"),
+        ("ledger/01a", "ledger/"),
+        ("open/jobs/", "open/jobs/"),
+        ("processed/default/01a20f64-af4c-74cf-8d66-32fba8d70381/59e1921d2df86873/", "processed/default/"),
+        ("le", "le"),
+        ("", ""),
+    ],
+)
+def test_prefix_of_a_listing_is_kept_up_to_its_first_id(prefix: str, shown: str, tmp_path: Path) -> None:
+    (found,) = recorded(tmp_path, action="s3:ListBucket", context={"s3:prefix": prefix})
+
+    assert found.prefix == shown
 
 
 def test_call_of_another_stack_is_an_error(tmp_path: Path) -> None:

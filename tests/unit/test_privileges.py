@@ -151,7 +151,13 @@ def secrets_in(node: Node) -> set[str]:
 
 
 users_of_s3 = users_of("darkroom.services.s3", *S3_METHODS)
-users_of_secrets = {node: secrets_in(node) for node in users_of("darkroom.services.aws", "secret")}
+users_of_secrets = {
+    (module, name): found
+    for module in in_package("darkroom")
+    if module.startswith("darkroom.services.")
+    for name in modules()[module].definitions
+    if (found := secrets_in((module, name)))
+}
 
 
 def needed_by_lambda(function: str, template: Template) -> set[Permission]:
@@ -280,7 +286,9 @@ def test_endpoints_allow_exactly_what_functions_call() -> None:
 
 def test_every_caller_of_aws_is_listed_here() -> None:
     assert users_of_s3.keys() == PREFIXES.keys()
-    assert all(users_of_secrets.values())
+    assert {module for module, _ in users_of("darkroom.services.aws", "secret")} == {
+        module for module, _ in users_of_secrets
+    }
     assert set().union(*users_of_secrets.values()) == SECRETS.keys()
     known = CLIENTS.keys() | {("darkroom.services.s3", name) for name in modules()["darkroom.services.s3"].definitions}
     assert users_of("darkroom.services.aws", "client").keys() <= known

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from darkroom.config import ENVIRONMENT_PREFIX, Settings
 from darkroom.contracts.operations import Operation
 from darkroom.errors import DarkroomError
 from darkroom.media.types import MEDIA_TYPES
+from darkroom.timeouts import BACKGROUND, INTERACTIVE
 from localstack.settings import load
 from tests.support.gateway import call
 from tests.support.template import Template
@@ -242,6 +244,23 @@ def test_errors_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_error_has_its_status(code: str) -> None:
     assert row("docs/errors.md", code)[1] == str(CODES[code].http_status)
+
+
+def test_time_limits_are_those_of_the_code() -> None:
+    names = {
+        "connect_s": "connection",
+        "storage_read_s": "response of S3, Lambda or the secret store",
+        "storage_attempts": "attempts of such a request",
+        "cache_s": "response of Redis",
+        "broker_s": "request to RabbitMQ, with its connection",
+        "pause_s": "pause after a failure, in which Redis or RabbitMQ is not tried",
+    }
+    described = {cells[0]: cells[1:] for cells in rows("docs/architecture.md") if cells[0] in names.values()}
+
+    assert set(names) == set(asdict(INTERACTIVE))
+    for name, limit in names.items():
+        values = [str(getattr(timeouts, name)) for timeouts in (INTERACTIVE, BACKGROUND)]
+        assert [cell.removesuffix(" s") for cell in described[limit]] == values, limit
 
 
 def test_every_route_is_described() -> None:

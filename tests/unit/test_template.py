@@ -334,39 +334,6 @@ def test_unfinished_multipart_uploads_are_deleted() -> None:
     assert "Prefix" not in rules[-1]
 
 
-def test_network_has_no_route_to_the_internet() -> None:
-    kinds = {spec["Type"] for spec in new_network().resources.values()}
-
-    assert kinds.isdisjoint({"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"})
-
-
-def test_network_has_an_endpoint_for_every_service_that_functions_call() -> None:
-    endpoints = new_network().of_type("AWS::EC2::VPCEndpoint").values()
-
-    assert {endpoint["ServiceName"].rpartition(".")[2] for endpoint in endpoints} == {
-        "s3",
-        "secretsmanager",
-        "lambda",
-        "sts",
-    }
-
-
-def test_generated_passwords_suit_broker_and_cache() -> None:
-    for secret in new_network().of_type("AWS::SecretsManager::Secret").values():
-        generated = secret["GenerateSecretString"]
-        assert generated["ExcludePunctuation"] is True
-        assert 16 <= generated["PasswordLength"] <= 128
-
-
-def test_broker_and_cache_accept_only_tls() -> None:
-    resources = new_network().resources
-    variables = new_network().function_defaults["Environment"]["Variables"]
-
-    assert resources["Cache"]["Properties"]["TransitEncryptionEnabled"] is True
-    assert resources["Broker"]["Properties"]["PubliclyAccessible"] is False
-    assert variables["DARKROOM_CACHE_URL"].startswith("rediss://")
-
-
 def test_runtime_and_processor_architecture_are_parameters() -> None:
     template = Template(RuntimeVersion="python3.14", Architecture="arm64")
 

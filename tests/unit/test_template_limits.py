@@ -1,4 +1,4 @@
-"""The limits, logs and guards of template.yaml that cost money or an outage when they are wrong."""
+"""The limits, logs, network and guards of template.yaml, which cost money or an outage when they are wrong."""
 
 import re
 from collections.abc import Callable
@@ -76,9 +76,9 @@ def test_network_resolves_only_names_of_aws() -> None:
 @pytest.mark.parametrize("make", [new_network, existing_services])
 def test_bucket_refuses_connections_without_tls_except_in_the_emulator(make: Callable[[], Template]) -> None:
     policy = make().resources["MediaBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    (refusal,) = (statement for statement in policy if statement["Effect"] == "Deny")
+    (refusal,) = policy
 
-    assert (refusal["Principal"], refusal["Action"]) == ("*", "s3:*")
+    assert (refusal["Effect"], refusal["Principal"], refusal["Action"]) == ("Deny", "*", "s3:*")
     assert refusal["Condition"] == {
         "Bool": {"aws:SecureTransport": "false"},
         "StringNotEquals": {"aws:ResourceAccount": ACCOUNT},
@@ -122,3 +122,53 @@ def test_environment_from_a_mapping_is_text(template: Template) -> None:
     for name, value in template.raw["Globals"]["Function"]["Environment"]["Variables"].items():
         if isinstance(value, dict) and "Fn::FindInMap" in value:
             assert isinstance(template.function_defaults["Environment"]["Variables"][name], str), name
+
+
+def test_network_has_no_route_to_the_internet() -> None:
+    kinds = {spec["Type"] for spec in new_network().resources.values()}
+
+    assert kinds.isdisjoint({"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"})
+
+
+def test_network_has_an_endpoint_for_every_service_that_functions_call() -> None:
+    endpoints = new_network().of_type("AWS::EC2::VPCEndpoint").values()
+
+    assert {endpoint["ServiceName"].rpartition(".")[2] for endpoint in endpoints} == {
+        "s3",
+        "secretsmanager",
+        "lambda",
+        "sts",
+    }
+
+
+def test_generated_passwords_suit_broker_and_cache() -> None:
+    for secret in new_network().of_type("AWS::SecretsManager::Secret").values():
+        generated = secret["GenerateSecretString"]
+        assert generated["ExcludePunctuation"] is True
+        assert 16 <= generated["PasswordLength"] <= 128
+
+
+def test_broker_and_cache_accept_only_tls() -> None:
+    resources = new_network().resources
+    variables = new_network().function_defaults["Environment"]["Variables"]
+
+    assert resources["Cache"]["Properties"]["TransitEncryptionEnabled"] is True
+    assert resources["Broker"]["Properties"]["PubliclyAccessible"] is False
+    assert variables["DARKROOM_CACHE_URL"].startswith("rediss://")
+
+
+def test_passwords_come_from_their_secrets() -> None:
+    resources = new_network().resources
+    (user,) = resources["Broker"]["Properties"]["Users"]
+
+    assert user["Password"] == "{{resolve:secretsmanager:<BrokerSecret>:SecretString:password}}"
+    assert resources["Cache"]["Properties"]["AuthToken"] == (
+        "{{resolve:secretsmanager:<CacheSecret>:SecretString:password}}"
+    )
+
+
+def test_only_s3_and_api_gateway_may_invoke_functions_and_only_for_this_stack(template: Template) -> None:
+    permissions = template.of_type("AWS::Lambda::Permission").values()
+
+    assert {spec["Principal"] for spec in permissions} == {"s3.amazonaws.com", "apigateway.amazonaws.com"}
+    assert all("darkroom" in spec["SourceArn"] or "<HttpApi>" in spec["SourceArn"] for spec in permissions)

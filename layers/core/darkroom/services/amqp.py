@@ -155,6 +155,9 @@ class AmqpConnection:
                 loop.start()
         except (AMQPError, OSError) as error:
             self._failure = self._failure or error
+        except BaseException as error:
+            self._failure = self._failure or error  # an answer that is still to come would be taken for the next one
+            raise
         loop.remove_timeout(timer)
         if self._failure is not None:
             raise BrokerUnavailableError(f"The RabbitMQ request failed: {self._failure!r}") from self._failure

@@ -15,9 +15,9 @@ from darkroom.services import aws
 from darkroom.services.amqp import AmqpConnection
 from darkroom.timeouts import current_timeouts
 
-#: The broker closes a connection without traffic after twice this time. A Lambda environment between two invocations
-#: sends nothing, so this keeps few connections of idle environments; the next invocation opens a new one.
-HEARTBEAT_S = 15
+#: The broker closes a connection without traffic after two to three times this time. A Lambda environment between two
+#: invocations sends nothing, so this keeps few connections of idle environments; the next invocation opens a new one.
+HEARTBEAT_S = 10
 
 _Answer = TypeVar("_Answer")
 
@@ -54,7 +54,7 @@ class SharedConnection:
 
     def _call(self, action: Callable[[AmqpConnection, float], _Answer], deadline: float) -> _Answer:
         reused = self._connection
-        if reused is not None and reused.idle_s < 2 * HEARTBEAT_S:
+        if reused is not None and not reused.failed and reused.idle_s < 2 * HEARTBEAT_S:
             try:
                 return action(reused, deadline)
             except BrokerUnavailableError as error:

@@ -6,6 +6,9 @@ START_WITHIN_S = 300
 #: Seconds between the end of a run's lease and sweep's check: the function ends and settle acts within them.
 LEASE_GRACE_S = 15
 
+#: Seconds between two passes of sweep, one a minute, above which Redis or S3 was unavailable in between.
+LONGEST_GAP_S = 150
+
 #: Seconds that a run may take when its lease is unknown: Lambda's maximum.
 LONGEST_RUN_S = 900
 

@@ -16,6 +16,12 @@ OPEN_JOBS = "darkroom:open"
 #: Bounded: a job leaves it when it is cleaned up.
 CLEANUPS = "darkroom:cleanups"
 
+#: String: when sweep last recovered due jobs, in milliseconds since 1970. Expires after a day.
+LAST_SWEEP = "darkroom:sweep"
+
+#: String: when the latest gap between two such passes ended. Expires when no run can be in flight that began before.
+GAP_END = "darkroom:gap"
+
 #: Longest time, in seconds, for which sweep remembers that it looked up an entry of the open index.
 LOOKUP_TTL_S = _DAY_S
 

@@ -1,10 +1,11 @@
 """What sweep has to do and when: open jobs that are due for a check, ended jobs that are due for clean-up."""
 
+import json
 from collections.abc import Sequence
 from typing import cast
 
 from darkroom.contracts.operations import Operation
-from darkroom.services.redis import keys
+from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.client import map_redis_errors, now_ms, redis_client
 from darkroom.services.redis.script_runner import run_script
 
@@ -16,15 +17,22 @@ def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:
 
 def postpone(job_ids: Sequence[str], seconds: float, *, published: bool) -> None:
     """Makes open jobs due in `seconds`. `published` records that their messages were published again."""
-    if not job_ids:
-        return
-    at_ms = now_ms()
-    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
-        pipe.zadd(keys.OPEN_JOBS, dict.fromkeys(job_ids, at_ms + int(seconds * 1000)), xx=True)
-        if published:
-            for job_id in job_ids:
-                pipe.hset(keys.view_of(job_id), "published_ms", at_ms)
-        pipe.execute()
+    if job_ids:
+        run_script(
+            "postpone_jobs",
+            [keys.OPEN_JOBS],
+            [json.dumps(list(job_ids)), int(seconds * 1000), int(published), keys.view_of("")],
+        )
+
+
+def record_pass() -> int:
+    """Records that sweep recovers due jobs now. Returns when the latest gap between two passes ended, or 0.
+
+    Sweep cannot recover jobs without Redis or S3, so runs that began before the end of a gap met an outage.
+    """
+    kept_ms = (deadlines.LONGEST_RUN_S + deadlines.LEASE_GRACE_S + deadlines.LONGEST_GAP_S) * 1000
+    arguments = [deadlines.LONGEST_GAP_S * 1000, keys.SLOTS_TTL_S * 1000, kept_ms]
+    return int(run_script("record_pass", [keys.LAST_SWEEP, keys.GAP_END], arguments))
 
 
 def make_queued_due_now() -> int:

@@ -91,10 +91,16 @@ class Cursor:
 def read_cursor(kind: str) -> Cursor:
     """Where the reading of one kind continues: at the beginning after Redis lost its data."""
     with map_redis_errors():
-        redis_client().set(keys.DATASET_ID, uuid.uuid4().hex, nx=True)
-        dataset_id, text = cast(list[str | None], redis_client().mget(keys.DATASET_ID, keys.cursor_of(kind)))
+        dataset_id, text = _values(keys.DATASET_ID, keys.cursor_of(kind))
+        if dataset_id is None:
+            redis_client().set(keys.DATASET_ID, uuid.uuid4().hex, nx=True)
+            dataset_id, text = _values(keys.DATASET_ID, keys.cursor_of(kind))
     cycle, _, position = (text or "0 ").partition(" ")
     return Cursor(kind, int(cycle), position, str(dataset_id))
+
+
+def _values(*names: str) -> list[str | None]:
+    return cast(list[str | None], redis_client().mget(*names))
 
 
 def move_cursor(cursor: Cursor, *, to: str, new_cycle: bool = False) -> Cursor | None:

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- include: now
 --
 -- Makes every queued job due for sweep at once. Returns how many there are.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Moves the cursor of sweep from where the caller read it, unless another pass moved it, or Redis lost its data.
 -- Returns 1, or 0 when it did not move.
 
