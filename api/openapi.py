@@ -20,7 +20,8 @@ def problem_responses(*errors: type[DarkroomError]) -> dict[int | str, dict[str,
     Every route can have `internal_error`.
     """
     by_status: dict[int, list[type[DarkroomError]]] = {}
-    for error in (*errors, InternalError):
+    every: tuple[type[DarkroomError], ...] = (*errors, InternalError)
+    for error in every:
         by_status.setdefault(error.http_status, []).append(error)
     return {status: _error_response(by_status[status]) for status in sorted(by_status)}
 

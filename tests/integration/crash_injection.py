@@ -1,7 +1,7 @@
 """Crashes a process before or after any one of its writes to S3, Redis, RabbitMQ or Lambda.
 
-The transports are patched: one method of botocore, two of redis-py, the one that publishes to RabbitMQ, and the one with
-which dispatch sends its requests to Lambda. All other code is unchanged.
+The transports are patched: one method of botocore, two of redis-py, and those with which messages are published to
+RabbitMQ and dispatch sends its requests to Lambda. All other code is unchanged.
 """
 
 import threading
