@@ -12,6 +12,7 @@ import random
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +26,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.handlers import add_recursion_detection_header
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from darkroom.services import aws
 from darkroom.timeouts import current_timeouts
@@ -81,6 +83,15 @@ class _Reply:
     retry_after_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Response:
+    """An HTTP response, whatever class urllib3 has for it: Lambda's runtimes have version 1.26 or 2."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
 class Invoker:
     """Calls one endpoint of Lambda. Thread-safe."""
 
@@ -105,8 +116,8 @@ class Invoker:
                 return Start(Answer.STARTED, calls)
             if reply.answer is Answer.UNKNOWN:
                 answer = Answer.UNKNOWN
-            pause_s = max(reply.retry_after_s, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (calls - 1)))
-            pause_s *= random.uniform(0.5, 1)  # noqa: S311 - spreads calls, is no secret
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads calls, is no secret
+            pause_s = max(reply.retry_after_s, jitter * min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (calls - 1)))
             enough = calls >= CALLS_WHILE_AVAILABLE and batch.available.is_set()
             if enough or time.monotonic() + pause_s >= batch.deadline:
                 return Start(answer, calls, reply.reason)
@@ -126,7 +137,7 @@ class Invoker:
         reason = f"status {response.status} {kind}: {response.data[:300].decode(errors='replace')}"
         return _Reply(Answer.REFUSED if refused else Answer.UNKNOWN, reason, _retry_after_s(response))
 
-    def _send(self, function: str, payload: bytes, remaining_s: float) -> urllib3.BaseHTTPResponse:
+    def _send(self, function: str, payload: bytes, remaining_s: float) -> _Response:
         path = f"{self._endpoint.path.rstrip('/')}/2015-03-31/functions/{quote(function)}/invocations"
         headers = {"Content-Type": "application/json", "User-Agent": "darkroom", "X-Amz-Invocation-Type": "Event"}
         url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{path}"
@@ -138,20 +149,22 @@ class Invoker:
         longest_s = max(_SHORTEST_TIMEOUT_S, remaining_s)
         timeout = urllib3.Timeout(connect=min(limits.connect_s, longest_s), read=min(limits.storage_read_s, longest_s))
         signed = dict(request.headers.items())
-        return self._connections.urlopen("POST", path, payload, signed, retries=False, timeout=timeout)
+        answer = self._connections.urlopen("POST", path, payload, signed, retries=False, timeout=timeout)
+        return _Response(answer.status, answer.headers, answer.data)
 
 
 def _connections(endpoint_url: str) -> urllib3.HTTPConnectionPool:
     if urlsplit(endpoint_url).scheme == "http":
         return urllib3.connection_from_url(endpoint_url, maxsize=CONCURRENCY)
     # One context for all connections: each would read the certificates of all authorities again.
-    context = ssl.create_default_context()
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_default_certs()
     return urllib3.connection_from_url(
         endpoint_url, maxsize=CONCURRENCY, cert_reqs="CERT_REQUIRED", ssl_context=context
     )
 
 
-def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float:
+def _retry_after_s(response: _Response) -> float:
     text = response.headers.get("Retry-After", "")
     return min(float(text), LONGEST_PAUSE_S) if text.isdecimal() else 0.0
 

@@ -1,7 +1,7 @@
 """Crashes a process before or after any one of its writes to S3, Redis, RabbitMQ or Lambda.
 
-The transports are patched: one method of botocore, two of redis-py, and those with which messages are published to
-RabbitMQ and dispatch sends its requests to Lambda. All other code is unchanged.
+The transports are patched: one method of botocore, two of redis-py, the one that publishes to RabbitMQ, and the one
+with which dispatch sends its requests to Lambda. All other code is unchanged.
 """
 
 import threading
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +17,6 @@ from botocore.client import BaseClient
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
-from urllib3 import HTTPResponse
 
 from darkroom.services.amqp import AmqpConnection
 from functions.dispatch.invoker import Invoker
@@ -81,7 +81,7 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
 
     def dispatched(_self: Any, function: str, payload: bytes, _remaining_s: float) -> Any:
         injector.write("Invoke", lambda: invoke({"FunctionName": function, "Payload": payload}))
-        return HTTPResponse(status=HTTPStatus.ACCEPTED)
+        return SimpleNamespace(status=HTTPStatus.ACCEPTED)
 
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if operation == "Invoke":

@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 import sys
 import threading
 from collections import Counter
@@ -56,7 +57,10 @@ def accept(_payload: dict[str, Any], _earlier: int) -> Reply:
 
 @dataclass
 class LambdaStub:
-    """The server. `calls` counts the calls of each job; `started` has the payloads of the runs that Lambda starts."""
+    """The server. `calls` counts the calls of each job; `started` has the payloads of the runs that Lambda starts.
+
+    `heads` are the request lines and headers. A connection closes after `idle_s` without a request.
+    """
 
     decide: Decide = accept
     latency_s: float = 0.03
@@ -64,20 +68,23 @@ class LambdaStub:
     replies: Counter[Reply] = field(default_factory=Counter)
     started: list[dict[str, Any]] = field(default_factory=list)
     record: bool = True
+    heads: list[bytes] = field(default_factory=list)
+    retry_after_s: int = 0
+    idle_s: float | None = None
 
-    async def serve(self, listener: socket.socket) -> None:
+    async def serve(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:
         """Answers until it is cancelled."""
-        server = await asyncio.start_server(self._connected, sock=listener, backlog=1024)
+        server = await asyncio.start_server(self._connected, sock=listener, backlog=1024, ssl=context)
         async with server:
             await server.serve_forever()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self.idle_s)
                 length = _LENGTH.search(head)
                 body = await reader.readexactly(int(length[1])) if length else b""
-                reply = self._reply_to(body)
+                reply = self._reply_to(head, body)
                 await asyncio.sleep(self.latency_s)
                 if reply is Reply.LOST:
                     await asyncio.sleep(3600)
@@ -85,15 +92,18 @@ class LambdaStub:
                     writer.transport.abort()
                     return
                 status, header, text = _BODIES[reply]
+                if self.retry_after_s and reply is Reply.THROTTLED:
+                    header += b"Retry-After: %d\r\n" % self.retry_after_s
                 writer.write(b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, header, len(text), text))
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return  # the client has closed the connection, or the stub ends
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return  # the connection was idle, the client has closed it, or the stub ends
         finally:
             writer.close()
 
-    def _reply_to(self, body: bytes) -> Reply:
+    def _reply_to(self, head: bytes, body: bytes) -> Reply:
         if not self.record:
             return Reply.ACCEPTED
+        self.heads.append(head)
         payload = json.loads(body)
         job_id = payload["message"]["job_id"]
         reply = self.decide(payload, self.calls[job_id])
@@ -105,11 +115,11 @@ class LambdaStub:
 
 
 @contextmanager
-def running_stub(stub: LambdaStub) -> Iterator[str]:
-    """Runs the stub in a thread of this process. Yields its URL."""
+def running_stub(stub: LambdaStub, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Runs the stub in a thread of this process, with TLS if it has a context. Yields its URL."""
     listener = _listen(0)
     loop = asyncio.new_event_loop()
-    task = loop.create_task(stub.serve(listener))
+    task = loop.create_task(stub.serve(listener, context))
 
     def run() -> None:
         asyncio.set_event_loop(loop)
@@ -120,13 +130,14 @@ def running_stub(stub: LambdaStub) -> Iterator[str]:
             for each in pending:
                 each.cancel()
             loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            loop.run_until_complete(asyncio.sleep(0.01))  # the connections close
         finally:
             loop.close()
 
     thread = threading.Thread(target=run, name="lambda stub")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"{'https' if context else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()

@@ -23,12 +23,6 @@ VARIANTS: dict[str, Callable[[], Template]] = {
 }
 NETWORK_TYPES = ("AWS::EC2::", "AWS::ElastiCache::", "AWS::AmazonMQ::", "AWS::SecretsManager::")
 
-#: The most messages in a batch of an event source mapping.
-LARGEST_BATCH = 10_000
-
-#: Seconds after which RabbitMQ delivers a message again that was not acknowledged.
-CONSUMER_TIMEOUT_S = 30 * 60
-
 #: The functions that are not operations, by the last part of their names.
 OTHER_FUNCTIONS = {"api", "ingest", "dispatch", "settle", "sweep", "topology"}
 
@@ -201,22 +195,6 @@ def test_every_queue_that_a_function_consumes_has_one_mapping(template: Template
     }
     assert len(mappings) == len(targets)
     assert all(len(spec["Queues"]) == 1 for spec in mappings)
-
-
-def test_batch_has_no_more_messages_than_may_be_in_flight() -> None:
-    template = Template(ImageInFlight="70", VideoInFlight="30")
-    variables = template.function_defaults["Environment"]["Variables"]
-    mappings = {spec["Queues"][0]: spec for spec in template.of_type("AWS::Lambda::EventSourceMapping").values()}
-
-    for operation in Operation:
-        limit = variables[f"DARKROOM_{operation.concurrency.upper()}"]
-        assert mappings[rabbitmq.queue_of(operation)]["BatchSize"] == limit, operation
-    for name in ("ImageInFlight", "VideoInFlight"):
-        assert template.raw["Parameters"][name]["MaxValue"] <= LARGEST_BATCH
-
-
-def test_two_batches_of_dispatch_end_before_rabbitmq_delivers_their_messages_again() -> None:
-    assert 2 * new_network().functions["DispatchFunction"]["Timeout"] < CONSUMER_TIMEOUT_S
 
 
 def test_mappings_are_created_after_their_queues(template: Template) -> None:
