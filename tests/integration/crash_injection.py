@@ -79,8 +79,8 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
     call_pipeline: Any = Pipeline.execute
     publish: Any = BlockingChannel.basic_publish
 
-    def dispatched(_self: Any, _function: str, payload: bytes, _remaining_s: float) -> Any:
-        injector.write("Invoke", lambda: invoke({"Payload": payload}))
+    def dispatched(_self: Any, function: str, payload: bytes, _remaining_s: float) -> Any:
+        injector.write("Invoke", lambda: invoke({"FunctionName": function, "Payload": payload}))
         return SimpleNamespace(status=HTTPStatus.ACCEPTED)
 
     def aws(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
