@@ -9,7 +9,7 @@ from api.problems import MEDIA_TYPE, Problem, title_of, type_of
 from api.request_models import AttachedJobRequest, JobRequest, needs_params
 from darkroom.contracts.base import MediaKind, Params, model_title
 from darkroom.contracts.operations import Operation
-from darkroom.errors import CacheUnavailableError, DarkroomError, InternalError, SecretsUnavailableError
+from darkroom.errors import DarkroomError, InternalError
 
 _REF = "#/components/schemas/"
 
@@ -17,11 +17,10 @@ _REF = "#/components/schemas/"
 def problem_responses(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, by status, each error with an example.
 
-    Every route can have `internal_error`, and one that uses Redis, whose password is a secret, `secrets_unavailable`.
+    Every route can have `internal_error`.
     """
     by_status: dict[int, list[type[DarkroomError]]] = {}
-    secrets = [SecretsUnavailableError] if CacheUnavailableError in errors else []
-    every: tuple[type[DarkroomError], ...] = (*errors, *secrets, InternalError)
+    every: tuple[type[DarkroomError], ...] = (*errors, InternalError)
     for error in every:
         by_status.setdefault(error.http_status, []).append(error)
     return {status: _error_response(by_status[status]) for status in sorted(by_status)}

@@ -160,6 +160,7 @@ class Checks:
         for name, module in (
             ("service", "tests.bench"),
             ("memory of Redis", "tests.bench.redis_memory"),
+            ("sweep", "tests.bench.sweep"),
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
             ("dispatch", "tests.bench.dispatch"),

@@ -39,7 +39,7 @@ _RECORDS = (StorageUnavailableError, CacheUnavailableError)
 
 #: The repair of the queues is last: it only matters after the broker lost its disk.
 STEPS = (
-    Step("restored", reconciling.restore_open_jobs, _RECORDS, share=4),
+    Step("restored", reconciling.restore_open_jobs, _RECORDS, share=8),
     Step("recovered", recovery.recover_due_jobs, _RECORDS, share=4),
     Step("ingested", missed_uploads.ingest_missed_uploads, _RECORDS, share=2),
     Step("cleaned", leftovers.remove_leftover_outputs, _RECORDS),

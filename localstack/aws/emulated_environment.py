@@ -31,6 +31,7 @@ def use_layer(directory: str) -> None:
 def _begin(environment: Path) -> int:
     """Sets up this process as on Lambda. Returns the descriptor of the lock, which the kernel releases at its end."""
     sys.dont_write_bytecode = True  # layers are read-only
+    sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # not on Lambda; botocore would import it from the emulator
     temporary = environment / TEMPORARY
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)

@@ -236,7 +236,7 @@ def emulator(settings: Settings) -> Service:
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
         "LAMBDA_EXECUTOR": "local",
-        "LAMBDA_WARM_TTL_SECONDS": "60",  # idle environments end; the last one of each function stays
+        "LAMBDA_WARM_TTL_SECONDS": "5",  # idle environments end within 35 s; one of each function stays
         "LOG_LEVEL": "WARNING",  # the output of functions is in CloudWatch Logs
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",

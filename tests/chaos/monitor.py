@@ -1,7 +1,6 @@
 """Samples Redis and the ledger during the run: what only shows in between."""
 
 import contextlib
-import json
 import threading
 import time
 from collections import defaultdict
@@ -13,8 +12,11 @@ from localstack.settings import Settings
 from tests.chaos.deployment import IN_FLIGHT
 from tests.chaos.tracking import TERMINAL
 
-#: Seconds between two samples of Redis, and between two looks at the index of open jobs.
-_SAMPLE_S, _INDEX_S = 0.25, 4.0
+#: Seconds between two samples of the slots, and of the cursors, and between two looks at the index of open jobs.
+_SLOTS_S, _CURSORS_S, _INDEX_S = 0.25, 0.02, 4.0
+
+#: The keys of the cursors: one per kind of entry in the index.
+_CURSORS = ("darkroom:cursor:jobs", "darkroom:cursor:uploads")
 
 #: Seconds for which an ended job may keep its slot, and for which more slots than the limit may be taken.
 _HELD_S, _EXCESS_S = 10.0, 3.0
@@ -34,7 +36,12 @@ class Monitor:
         self._unindexed = unindexed
         self._excess_expected = excess_expected
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._sample_all, self._compare_all)]
+        works = (
+            lambda: self._sample(self._sample_slots, _SLOTS_S),
+            lambda: self._sample(self._sample_cursors, _CURSORS_S),
+            self._compare_all,
+        )
+        self._threads = [threading.Thread(target=work, daemon=True) for work in works]
         self._cursors: dict[tuple[str, str], str] = {}
         self._held_since: dict[str, float] = {}
         self._excess_since: dict[str, float] = {}
@@ -55,21 +62,17 @@ class Monitor:
         for thread in self._threads:
             thread.join(60)
 
-    def _sample_all(self) -> None:
+    def _sample(self, take: Callable[[redis.Redis], None], pause_s: float) -> None:
         with redis.Redis.from_url(self._url, decode_responses=True, socket_timeout=2) as cache:
-            while not self._stop.wait(_SAMPLE_S):
+            while not self._stop.wait(pause_s):
                 with contextlib.suppress(redis.RedisError):  # a fault: the next sample shows what it did
-                    self._sample_cursors(cache)
-                    self._sample_slots(cache)
+                    take(cache)
                     self.samples += 1
 
     def _sample_cursors(self, cache: redis.Redis) -> None:
         """The position of sweep only moves forward, as long as Redis has the same data."""
-        dataset = str(cache.get("darkroom:dataset"))
-        for key in cache.scan_iter("darkroom:*cursor*", count=1000):
-            position = str(cache.get(key))
-            if str(cache.get("darkroom:dataset")) != dataset:
-                return
+        dataset, *positions = (str(text or "") for text in cache.mget("darkroom:dataset", *_CURSORS))
+        for key, position in zip(_CURSORS, positions, strict=True):
             before = self._cursors.get((dataset, key), "")
             if order_of(position) < order_of(before):
                 self.cursor_problems.append(f"{key} went back from {before} to {position}")
@@ -102,14 +105,10 @@ class Monitor:
                     self._report(self.index_problems, f"{job_id} is open and not in the index of open jobs")
 
 
-def order_of(position: str) -> tuple[object, ...]:
-    """A position in an order: a job id, or a JSON array or text that begins with the number of a cycle."""
-    with contextlib.suppress(ValueError):
-        parts = json.loads(position)
-        if isinstance(parts, list):
-            return (int(parts[0]), str(parts[1]))
-    cycle, separator, job_id = position.partition(":" if ":" in position else " ")
-    return (int(cycle), job_id) if separator and cycle.isdecimal() else (0, position)
+def order_of(text: str) -> tuple[int, str]:
+    """A cursor in an order: the number of the cycle, then the position in it. An empty one is where all data begin."""
+    cycle, _, position = text.partition(" ")
+    return int(cycle or 0), position
 
 
 def _status(cache: redis.Redis, slot: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localstack.settings import load
-from tests.rehearsal.deployments import COMPLETE, VARIANTS, transformed
+from tests.rehearsal.deployments import COMPLETE, NEW_NETWORK, VARIANTS, transformed
 from tests.support.template import EXISTING, EXISTING_IN_NETWORK, Template
 
 #: The stack that is planned and never created.
@@ -120,7 +120,7 @@ def conditional() -> set[str]:
     return {name for name, resource in Template().raw["Resources"].items() if "Condition" in resource}
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != COMPLETE])
+@pytest.mark.parametrize("variant", [name for name, parameters in VARIANTS.items() if "BrokerUrl" in parameters])
 def test_deployment_on_existing_services_can_be_planned(variant: str, packaged: str, plan: Plan) -> None:
     planned = without_hashes(plan(packaged, dict(VARIANTS[variant])))
     own = expected(variant)
@@ -129,12 +129,13 @@ def test_deployment_on_existing_services_can_be_planned(variant: str, packaged: 
     assert planned.keys() - own.keys() <= conditional()
 
 
+@pytest.mark.parametrize("variant", [NEW_NETWORK, COMPLETE])
 def test_new_network_can_be_planned_but_for_types_that_the_emulator_does_not_know(
-    known: str, unknown: set[str], plan: Plan
+    variant: str, known: str, unknown: set[str], plan: Plan
 ) -> None:
-    kinds = expected(COMPLETE)
+    kinds = expected(variant)
     concerned = {name for name, kind in kinds.items() if kind in unknown}
-    planned = without_hashes(plan(known, dict(VARIANTS[COMPLETE])))
+    planned = without_hashes(plan(known, dict(VARIANTS[variant])))
 
     assert "AWS::AmazonMQ::Broker" in unknown
     assert concerned <= conditional(), "the local stack creates a type that the emulator does not know"
@@ -157,6 +158,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     ),
     "address with credentials": (EXISTING | {"BrokerUrl": "amqps://user:secret@b-1.example:5671"}, "BrokerUrl"),
     "value that is not allowed": (EXISTING | {"LogLevel": "LOUD"}, "LogLevel"),
+    "one zone alone": (EXISTING | {"AvailabilityZoneA": "us-east-1a"}, "AvailabilityZoneA needs AvailabilityZoneB"),
     "number below its minimum": (EXISTING | {"MaxWaiting": "0"}, "MaxWaiting"),
 }
 

@@ -1,7 +1,7 @@
 """Crashes a process before or after any one of its writes to S3, Redis, RabbitMQ or Lambda.
 
-The transports are patched: one method of botocore, two of redis-py, one of pika, and the one with which dispatch sends
-its requests to Lambda. All other code is unchanged.
+The transports are patched: one method of botocore, two of redis-py, the one that publishes to RabbitMQ, and the one
+with which dispatch sends its requests to Lambda. All other code is unchanged.
 """
 
 import threading
@@ -14,11 +14,11 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.client import BaseClient
-from pika.adapters.blocking_connection import BlockingChannel
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
+from darkroom.services.amqp import AmqpConnection
 from functions.dispatch.invoker import Invoker
 
 #: Reads are not counted: a crash at a read is a crash before the next write.
@@ -77,7 +77,7 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
     call_aws: Any = BaseClient._make_api_call
     call_redis: Any = Redis.execute_command
     call_pipeline: Any = Pipeline.execute
-    publish: Any = BlockingChannel.basic_publish
+    publish: Any = AmqpConnection.publish
 
     def dispatched(_self: Any, function: str, payload: bytes, _remaining_s: float) -> Any:
         injector.write("Invoke", lambda: invoke({"FunctionName": function, "Payload": payload}))
@@ -112,7 +112,7 @@ def inject_crashes(injector: CrashInjector, invoke: Callable[[dict[str, Any]], A
         patch.object(BaseClient, "_make_api_call", aws),
         patch.object(Redis, "execute_command", redis),
         patch.object(Pipeline, "execute", pipeline),
-        patch.object(BlockingChannel, "basic_publish", amqp),
+        patch.object(AmqpConnection, "publish", amqp),
         patch.object(Invoker, "_send", dispatched),
     ):
         yield

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from darkroom import timeouts
 from tests.integration.api_jobs import JPEG, accepted, start
 from tests.integration.conftest import Upload, forget_connections, result_of
 from tests.support.gateway import Reply, call
@@ -18,12 +17,10 @@ LONGEST_S = 5
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    timeouts.use_timeouts(timeouts.INTERACTIVE)
     with RedisServer() as server:
         monkeypatch.setenv("DARKROOM_CACHE_URL", f"redis://127.0.0.1:{server.port}/0")
         forget_connections()
         yield server
-    timeouts.use_timeouts(timeouts.BACKGROUND)
     monkeypatch.undo()
     forget_connections()
 

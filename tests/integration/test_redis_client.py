@@ -29,14 +29,13 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture(autouse=True)
 def restore() -> Iterator[None]:
     yield
-    timeouts.use_timeouts(BACKGROUND)
     forget_clients()
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, port: int, limits: Timeouts = INTERACTIVE) -> None:
     monkeypatch.setenv("DARKROOM_CACHE_URL", f"redis://127.0.0.1:{port}/0")
-    timeouts.use_timeouts(limits)
     forget_clients()
+    timeouts.use_timeouts(limits)
 
 
 def save() -> None:

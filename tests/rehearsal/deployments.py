@@ -10,10 +10,23 @@ from typing import Any
 from localstack.settings import ROOT, load
 from tests.support.template import EXISTING, EXISTING_IN_NETWORK, Template, deployable
 
+#: Every option that is off by default.
+OPTIONS = {
+    "AvailabilityZoneA": "eu-central-1b",
+    "AvailabilityZoneB": "eu-central-1c",
+    "ApiConcurrency": "20",
+    "IngestConcurrency": "5",
+    "SettleConcurrency": "5",
+    "AlarmEmail": "operator@example.com",
+    "Tracing": "Active",
+}
+
 #: The ways to deploy the template, by name: their parameters. COMPLETE creates everything.
-COMPLETE = "with a new network"
+NEW_NETWORK = "with a new network"
+COMPLETE = "with a new network and every option"
 VARIANTS: Mapping[str, Mapping[str, str]] = {
-    COMPLETE: {},
+    NEW_NETWORK: {},
+    COMPLETE: OPTIONS,
     "on existing services": EXISTING,
     "on existing services in a private network": EXISTING_IN_NETWORK,
     "on a cache without a password": EXISTING | {"CacheSecretArn": ""},
@@ -36,5 +49,5 @@ def transformed() -> dict[str, Any]:
 
 
 def created() -> dict[str, Any]:
-    """A copy of what is deployed with a new network."""
+    """A copy of what is deployed when everything is created."""
     return deepcopy(dict(transformed()[COMPLETE]))

@@ -11,11 +11,13 @@ Input and output are JSON objects by name. `check` expects templates without a t
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
+from cfnlint.config import ConfigMixIn
+from cfnlint.decode.decode import decode_str
+from cfnlint.runner import Runner
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from cfnlint.template.transforms._sam import Transform
 
@@ -53,15 +55,27 @@ def check(template: dict[str, Any]) -> list[dict[str, Any]]:
         if resource["Type"] == "AWS::EC2::VPCEndpoint" and "PolicyDocument" in resource["Properties"]
     }
     checked = template | {"Resources": template["Resources"] | endpoints}
-    config = ManualArgs(regions=[REGION], ignore_checks=IGNORED_RULES)
     return [
         {
             "rule": match.rule.id,
             "path": [str(part).removesuffix(_COPY) for part in match.path or []],
             "message": match.message,
         }
-        for match in lint(json.dumps(checked), config=config)
+        for match in _matches(checked)
     ]
+
+
+@lru_cache(maxsize=1)
+def _runner() -> Any:
+    """Reads the rules and schemas, which takes as long as checking a template."""
+    return Runner(ConfigMixIn(regions=[REGION], ignore_checks=IGNORED_RULES))
+
+
+def _matches(template: dict[str, Any]) -> Iterator[Any]:
+    decoded, errors = decode_str(json.dumps(template))
+    yield from errors
+    if not errors:
+        yield from _runner().validate_template(decoded)
 
 
 def _without_principals(policy: dict[str, Any]) -> dict[str, Any]:

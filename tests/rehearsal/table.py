@@ -12,6 +12,7 @@ from tests.rehearsal.policies import Request, Statement, matches_text
 REASONS = (
     ("*Role", "logs:*", "*", "Lambda writes the function's log"),
     ("*", "ec2:*", "*", "Lambda attaches functions and mappings to the network"),
+    ("TracingPolicy", "xray:*", "*", "Lambda sends traces"),
     ("MappingPolicy", "mq:DescribeBroker", "*", "Lambda looks up the broker of a mapping"),
     ("OperationPolicy", "lambda:InvokeFunction", "*-settle", "Lambda reports failed runs to settle"),
     ("*", "secretsmanager:GetSecretValue", "<CacheSecret>", "the local Redis has no password"),
@@ -57,7 +58,7 @@ class Permission:
 
 
 def permissions(calls: Mapping[Call, int]) -> list[Permission]:
-    """Every permission of the template with a new network, with the calls that use it."""
+    """Every permission of the template when everything is created, with the calls that use it."""
     template = DeployedTemplate(**VARIANTS[COMPLETE])
     holders = {
         name: frozenset(

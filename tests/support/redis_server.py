@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ _START_TIMEOUT_S = 10.0
 
 
 class RedisServer:
-    """A server on a free port of loopback, without files. It runs while the `with` block does."""
+    """A server on a free port of loopback. It runs while the `with` block does, and leaves no files."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -23,9 +24,11 @@ class RedisServer:
     def __enter__(self) -> "RedisServer":
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         assert program, "Redis is not installed"
+        self._directory = tempfile.TemporaryDirectory()  # a replica stores the data of its primary there
         self._process = subprocess.Popen(
             [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
             stdout=subprocess.DEVNULL,
+            cwd=self._directory.name,
         )
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
@@ -41,6 +44,7 @@ class RedisServer:
         self.signal(signal.SIGCONT)
         self._process.kill()
         self._process.wait()
+        self._directory.cleanup()
 
     def client(self, password: str | None = None) -> redis.Redis:
         """A connection that does not go through Darkroom's client."""

@@ -63,7 +63,7 @@ def test_job_in_a_list_must_match_its_filter() -> None:
     assert filter_problem(summary, {"status": "canceled"})
 
 
-@pytest.mark.parametrize(("before", "after"), [("", "1 a"), ("1 a", "1 b"), ("1 b", "2 "), ("9 b", "10 a"), ("a", "b")])
+@pytest.mark.parametrize(("before", "after"), [("", "1 a"), ("1 a", "1 b"), ("1 b", "2 "), ("9 b", "10 a")])
 def test_cursor_moves_forward_within_a_cycle_and_to_the_next(before: str, after: str) -> None:
     assert order_of(before) < order_of(after)
 

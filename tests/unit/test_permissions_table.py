@@ -10,6 +10,7 @@ import pytest
 from localstack.settings import ACCOUNT, REGION
 from tests.rehearsal import calls, table
 from tests.rehearsal.calls import BUCKET, FUNCTION, STACK, Call, DeployedTemplate
+from tests.rehearsal.deployments import COMPLETE, NEW_NETWORK, OPTIONS
 from tests.rehearsal.policies import matches_text
 
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{STACK}-broker-1a2b3c"
@@ -82,7 +83,7 @@ def test_call_that_the_policy_of_the_endpoint_does_not_allow_is_a_problem(monkey
 
     (problem,) = calls.problems([ALLOWED["object"]])
     assert problem.startswith("api calls s3:GetObject")
-    assert problem.endswith("the policy of S3Endpoint does not allow it (with a new network)")
+    assert problem.endswith(f"the policy of S3Endpoint does not allow it ({NEW_NETWORK}, {COMPLETE})")
 
 
 @pytest.mark.parametrize("kind", ALLOWED)
@@ -181,7 +182,7 @@ def test_missing_object_uses_the_right_to_list() -> None:
 
 
 def test_every_statement_that_allows_something_is_in_the_table() -> None:
-    template = DeployedTemplate()
+    template = DeployedTemplate(**OPTIONS)
     rows = {(row.statement.policy, row.statement.number) for row in table.permissions(Counter())}
 
     assert rows == {

@@ -4,14 +4,18 @@ The template is resolved for the parameters, and transformed by SAM, before it i
 with planted errors: at every place of the template, or of a kind that a schema knows.
 """
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import pytest
 
-from tests.rehearsal.deployments import VARIANTS, created, run, transformed
-from tests.support.template import Template, deployable, existing_services
+from localstack.errors import StackError
+from tests.rehearsal.deployments import COMPLETE, VARIANTS, created, run, transformed
+from tests.support.template import PSEUDO_PARAMETERS, Template, deployable, existing_services
+from tools.deploy import require_name
 
 Path = tuple[str, ...]
 Problem = Mapping[str, Any]
@@ -114,11 +118,25 @@ def found_at(problems: list[Problem], path: Path) -> list[Problem]:
     return [problem for problem in problems if problem["path"][: len(full)] == full]
 
 
-def test_every_resource_is_valid_for_every_way_to_deploy() -> None:
-    problems = run("check", transformed())
+def longest_name(region: str) -> str:
+    """The longest name of a stack with which make deploy starts."""
+    name = "a"
+    with contextlib.suppress(StackError):
+        while True:
+            require_name(f"{name}a", region)
+            name += "a"
+    return name
 
-    assert transformed().keys() == VARIANTS.keys()
-    assert problems == {name: [] for name in VARIANTS}
+
+def test_every_resource_is_valid_for_every_way_to_deploy_and_with_the_longest_name_of_a_stack() -> None:
+    region = "eu-west-1"  # one of the shortest, so that the name of the stack may be long
+    named = {"AWS::StackName": longest_name(region), "AWS::Region": region}
+    template = Template(PSEUDO_PARAMETERS | named, **VARIANTS[COMPLETE])
+    long = run("transform", {"with the longest name": deployable(template)})
+    problems = run("check", transformed() | long)
+
+    assert len(named["AWS::StackName"]) > 30
+    assert problems == {name: [] for name in [*VARIANTS, *long]}
 
 
 def test_every_condition_holds_in_one_way_to_deploy_and_not_in_another() -> None:
@@ -131,7 +149,15 @@ def test_every_condition_holds_in_one_way_to_deploy_and_not_in_another() -> None
     }
 
 
-def test_unknown_property_is_found_wherever_one_could_be() -> None:
+@dataclass(frozen=True)
+class Planted:
+    """A template with errors of one kind, and where they are."""
+
+    template: Mapping[str, Any]
+    paths: Sequence[Path]
+
+
+def with_unknown_properties() -> Planted:
     template = created()
     paths = [
         path
@@ -140,56 +166,74 @@ def test_unknown_property_is_found_wherever_one_could_be() -> None:
     ]
     for path in paths:
         at(template, path)["Misspelled"] = "x"
-    problems = run("check", {"planted": template})["planted"]
-
-    assert len(paths) > 200
-    assert [path for path in paths if not found_at(problems, path)] == []
+    return Planted(template, paths)
 
 
-def test_wrong_type_is_found_wherever_a_value_is() -> None:
+def with_wrong_types() -> Planted:
     template = created()
     paths = [
         path for path, node in every_node(template) if isinstance(node, str | int | bool) and "Principal" not in path
     ]
     for path in paths:
         put(template, path, {"Planted": {"a": 1}})
-    problems = run("check", {"planted": template})["planted"]
-
-    assert len(paths) > 400
-    assert [path for path in paths if not found_at(problems, path)] == []
+    return Planted(template, paths)
 
 
-def test_missing_property_is_found_in_every_resource_that_requires_one() -> None:
+def without_required_properties() -> Planted:
     template = created()
     kinds = {name: resource["Type"] for name, resource in template["Resources"].items()}
     required = run("required", {kind: kind for kind in kinds.values() if kind.startswith("AWS::")})
-    removed = [(name, wanted) for name, kind in kinds.items() for wanted in required.get(kind, [])]
-    for name, wanted in removed:
-        del template["Resources"][name]["Properties"][wanted]
-    problems = run("check", {"planted": template})["planted"]
-
-    assert len(removed) > 80
-    assert [
-        (name, wanted)
-        for name, wanted in removed
-        if not any(
-            f"'{wanted}' is a required property" in problem["message"] for problem in found_at(problems, (name,))
-        )
-    ] == []
+    paths = [(name, "Properties", wanted) for name, kind in kinds.items() for wanted in required.get(kind, [])]
+    for path in paths:
+        del at(template, path[:-1])[path[-1]]
+    return Planted(template, paths)
 
 
-@lru_cache(maxsize=1)
-def problems_of_planted() -> list[Problem]:
+def with_errors_of_each_kind() -> Planted:
     template = created()
     for path, value, _ in PLANTED.values():
         put(template, path, value)
-    return list(run("check", {"planted": template})["planted"])
+    return Planted(template, [path for path, _, _ in PLANTED.values()])
+
+
+KINDS = (with_unknown_properties, with_wrong_types, without_required_properties, with_errors_of_each_kind)
+
+
+@lru_cache(maxsize=1)
+def found_in_planted() -> dict[str, tuple[Planted, list[Problem]]]:
+    """The errors of each kind, and what the check reports about them; one process checks all."""
+    planted = {kind.__name__: kind() for kind in KINDS}
+    problems = run("check", {name: entry.template for name, entry in planted.items()})
+    return {name: (entry, problems[name]) for name, entry in planted.items()}
+
+
+def test_unknown_property_is_found_wherever_one_could_be() -> None:
+    planted, problems = found_in_planted()[with_unknown_properties.__name__]
+
+    assert len(planted.paths) > 200
+    assert [path for path in planted.paths if not found_at(problems, path)] == []
+
+
+def test_wrong_type_is_found_wherever_a_value_is() -> None:
+    planted, problems = found_in_planted()[with_wrong_types.__name__]
+
+    assert len(planted.paths) > 400
+    assert [path for path in planted.paths if not found_at(problems, path)] == []
+
+
+def test_missing_property_is_found_in_every_resource_that_requires_one() -> None:
+    planted, problems = found_in_planted()[without_required_properties.__name__]
+
+    assert len(planted.paths) > 80
+    for name, _, wanted in planted.paths:
+        messages = [problem["message"] for problem in found_at(problems, (name,))]
+        assert any(f"'{wanted}' is a required property" in message for message in messages), (name, wanted)
 
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_planted_error_is_found(kind: str) -> None:
     path, _, message = PLANTED[kind]
-    found = [problem["message"] for problem in found_at(problems_of_planted(), path)]
+    found = [problem["message"] for problem in found_at(found_in_planted()[with_errors_of_each_kind.__name__][1], path)]
 
     assert any(message in text for text in found), found
 

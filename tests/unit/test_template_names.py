@@ -10,7 +10,7 @@ from aws_lambda_powertools.shared import constants
 
 from darkroom import config
 from tests.rehearsal import alarms
-from tests.rehearsal.deployments import VARIANTS, transformed
+from tests.rehearsal.deployments import VARIANTS, created, transformed
 from tests.rehearsal.policies import listed
 from tests.support.code import modules
 from tests.support.template import PSEUDO_PARAMETERS
@@ -146,7 +146,7 @@ PLANTED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def with_alarm(**changes: Any) -> dict[str, Any]:
-    template = deepcopy(dict(transformed()["with a new network"]))
+    template = created()
     template["Resources"] |= {
         "Topic": {"Type": "AWS::SNS::Topic", "Properties": {}},
         "Planted": ALARM | {"Properties": ALARM["Properties"] | changes},  # type: ignore[operator]

@@ -20,7 +20,7 @@ from darkroom.log import logger
 from darkroom.timeouts import current_timeouts
 
 #: The most calls that run in parallel threads, each on a connection of its own.
-PARALLEL_CALLS = 16
+PARALLEL_CALLS = 32
 
 
 def _config() -> Config:
