@@ -10,7 +10,7 @@ import redis
 from tests.chaos.faults.kinds import BROKER, CACHE, Context, Kind, kind
 
 #: Seconds within which a job that was accepted before Redis was full ends, and within which new jobs are refused then.
-ENDS_WITHIN_S = 20.0
+ENDS_WITHIN_S = 30.0
 REFUSED_WITHIN_S = 12.0
 
 #: Seconds within which a standby of Redis has the data of its primary.
@@ -19,8 +19,8 @@ SYNC_TIMEOUT_S = 30.0
 #: Milliseconds for which the primary holds writes while its standby catches up.
 _PAUSE_MS = 500
 
-#: Seconds for which the old primary stays reachable after a failover: a client must not stay connected to it.
-STALE_S = 12.0
+#: Seconds within which jobs end after a failover, while the old primary stays reachable and refuses writes.
+STALE_S = 30.0
 
 
 class Limits:
