@@ -24,6 +24,12 @@ MARK = "DARKROOM_STARTED_BY"
 
 #: Seconds between SIGTERM and SIGKILL.
 GRACE_S = 5.0
+
+#: Seconds after SIGKILL until a process counts as one that does not end. A killed process needs processor time to end.
+KILL_S = 30.0
+
+#: Seconds between two signals, and between two looks at the process table.
+_REPEAT_S = 1.0
 _PAUSE_S = 0.02
 
 _PROC = Path("/proc")
@@ -144,15 +150,17 @@ class Registry:
         records = self.records()
         chosen = list(records) if names is None else [name for name in names if name in records]
         running = [name for name in chosen if _is_running(records[name], table())]
-        roots = {records[name].pid for name in running}
+        roots = {records[name].pid: records[name].started for name in running}
         marks = [self._mark] if names is None else [f"{self._mark}{name}\0" for name in names]
         stop(lambda: self._found(roots, marks))
         for name in chosen:
             (self._records / f"{name}.json").unlink(missing_ok=True)
         return running
 
-    def _found(self, roots: set[int], marks: list[str]) -> dict[int, Process]:
+    def _found(self, started: Mapping[int, str], marks: list[str]) -> dict[int, Process]:
         rows = table()
+        # An id whose process ended may belong to another process by now; the id of a group is not used again.
+        roots = {pid for pid in started if pid not in rows or rows[pid].started == started[pid]}
         found = {pid for pid, row in rows.items() if pid in roots or row.group in roots} | find_marked(marks)
         growing = True
         while growing:
@@ -190,18 +198,28 @@ def stop(find: Callable[[], dict[int, Process]]) -> None:
 
     Calls `find` repeatedly, since an ending process may start another. Raises StackError when one cannot be stopped.
     """
-    seen: dict[int, Process] = {}
-    force_at = time.monotonic() + GRACE_S
-    give_up_at = force_at + GRACE_S
-    while time.monotonic() < give_up_at:
-        seen = _remaining(seen | find())
-        if not seen:
-            return
-        forced = time.monotonic() >= force_at
-        for process in seen.values():
-            _signal(process, signal.SIGKILL if forced else signal.SIGTERM)
-        _wait_until_gone(seen, 1.0 if forced else min(1.0, force_at - time.monotonic()))
-    raise StackError(f"These processes do not end: {', '.join(map(str, seen))}. Try `kill -9` as their owner.")
+    remaining = _signal_until_gone(signal.SIGTERM, GRACE_S, find, {})
+    remaining = _signal_until_gone(signal.SIGKILL, KILL_S, find, remaining)
+    if remaining:
+        raise StackError(f"These processes do not end: {', '.join(map(str, remaining))}. Try `kill -9` as their owner.")
+
+
+def _signal_until_gone(
+    number: signal.Signals, timeout_s: float, find: Callable[[], dict[int, Process]], known: dict[int, Process]
+) -> dict[int, Process]:
+    """Sends a signal, at least once, to these processes and those found. Returns those that remain after the time."""
+    # The time begins after the first search: under load, one search can take longer than it.
+    remaining = _remaining(known | find())
+    until = time.monotonic() + timeout_s
+    while remaining:
+        for process in remaining.values():
+            _signal(process, number)
+        _wait_until_gone(remaining, min(_REPEAT_S, until - time.monotonic()))
+        in_time = time.monotonic() < until
+        remaining = _remaining(remaining | find())
+        if not in_time:
+            break
+    return remaining
 
 
 def _wait_until_gone(processes: dict[int, Process], timeout_s: float) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +16,22 @@ from localstack.errors import StackError
 from localstack.services import processes
 from localstack.services.processes import MARK, Registry
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 #: A parent whose child leaves the session and ignores SIGTERM.
 FAMILY = """
 import subprocess, sys, time
-child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"
 subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
-time.sleep(60)
+time.sleep(600)
+"""
+
+#: A process that ignores SIGTERM.
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("here", flush=True)
+time.sleep(600)
 """
 
 
@@ -44,7 +53,7 @@ def descendants(tmp_path: Path) -> set[int]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60  # two interpreters start, maybe beside other load
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -93,6 +102,36 @@ def test_only_the_named_process_is_stopped(registry: Registry, tmp_path: Path) -
     assert registry.stop(["one"]) == ["one"]
 
     assert registry.alive("one-more")
+
+
+def test_searches_that_outlast_the_grace_skip_no_step(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = start(registry, tmp_path, argv=[sys.executable, "-c", STUBBORN])
+    until(lambda: "here" in processes.tail(registry.log("one")))
+    sent = []
+    send = processes._signal
+
+    def recording(process: processes.Process, number: signal.Signals) -> None:
+        sent.append(number)
+        send(process, number)
+
+    def search() -> dict[int, processes.Process]:
+        time.sleep(1.1)  # as on a machine with other load
+        return {pid: row for pid, row in processes.table().items() if pid == record.pid and not row.zombie}
+
+    monkeypatch.setattr(processes, "_signal", recording)
+    processes.stop(search)
+
+    assert (sent[0], sent[-1]) == (signal.SIGTERM, signal.SIGKILL)
+    assert not registry.alive("one")
+
+
+def test_process_that_got_the_id_of_an_ended_one_is_not_found(registry: Registry, tmp_path: Path) -> None:
+    record = start(registry, tmp_path)
+
+    assert record.pid in registry._found({record.pid: record.started}, [])
+    assert registry._found({record.pid: "another time"}, []) == {}
 
 
 def test_other_process_with_a_recorded_id_is_not_stopped(registry: Registry, tmp_path: Path) -> None:
