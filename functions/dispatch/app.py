@@ -68,7 +68,7 @@ def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int
         logger().warning("message parked", extra={"reason": reason, "queue": delivery.queue})
         rabbitmq.park(delivery.body, delivery.message_id, reason)
         outcomes[_PARKED] += 1
-    repeated = sum(dispatch.start.calls - 1 for dispatch in dispatches if dispatch.start)
+    repeated = sum(max(0, dispatch.start.calls - 1) for dispatch in dispatches if dispatch.start)
     logger().info("batch dispatched", extra={"outcomes": outcomes, "repeated_calls": repeated})
     return dict(outcomes)
 

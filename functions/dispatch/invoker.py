@@ -108,6 +108,8 @@ class Invoker:
 
     def _start(self, function: str, payload: bytes, batch: Batch) -> Start:
         answer, calls = Answer.REFUSED, 0
+        if time.monotonic() >= batch.deadline:  # a large batch whose first calls took all the time
+            return Start(answer, calls, "no time was left for a call")
         while True:
             reply = self._call(function, payload, batch.deadline)
             calls += 1

@@ -35,7 +35,8 @@ def handler(event: events.Event, _context: object) -> dict[str, Any]:
     failed = events.parse_failed_invocation(event)
     logger().warning("invocation failed", extra={"reason": failed.reason})
     error = _error_of(failed)
-    return {"outcome": _settle(failed.invocation.message, lifecycle.failure_of(error), outage=error.outage)}
+    message, failure = failed.invocation.message, lifecycle.failure_of(error)
+    return {"outcome": _settle(message, failure, outage=error.outage, started=not failed.never_started)}
 
 
 def _error_of(failed: events.FailedInvocation) -> DarkroomError:
@@ -94,7 +95,10 @@ def _settle_dead_letter(delivery: events.Delivery) -> None:
 
 
 def _settle(message: Message, failure: Failure, *, outage: bool, run: str | None = None, started: bool = True) -> str:
-    """Settles an attempt that failed, by a run that reports this or is known to be dead. Returns the outcome."""
+    """Settles an attempt that failed, by a run that reports this or is known to be dead. Returns the outcome.
+
+    One that never `started` says nothing about another run that has claimed the job.
+    """
     logger().warning("settling", extra={"job_id": message.job_id, "attempt": message.attempt, "code": failure.code})
     job = ledger.read_job(message.job_id)
     if job is None:

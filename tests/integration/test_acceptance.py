@@ -10,7 +10,7 @@ from darkroom.contracts.jobs import Status
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import acceptance, ledger
 from darkroom.services import rabbitmq
-from darkroom.services.redis import deadlines, open_jobs, views
+from darkroom.services.redis import deadlines, leases, open_jobs, views
 from functions.sweep import app as sweep
 from functions.sweep import reconciling
 from tests.integration.conftest import MakeJob, Take, forget_clients, view_of
@@ -58,6 +58,20 @@ def test_job_that_is_accepted_during_an_outage_is_queued_later(
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
     assert view_of(job.job_id).status is Status.QUEUED
+
+
+def test_job_that_is_accepted_again_while_it_runs_and_the_broker_is_unavailable_keeps_its_run(
+    make_job: MakeJob, outage: Outage
+) -> None:
+    job = make_job()
+    acceptance.accept(job)
+    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+
+    with outage("broker"):
+        acceptance.accept(job)  # a client repeats its request with the same Idempotency-Key
+    sweep.handler({}, LambdaContext())
+
+    assert view_of(job.job_id).status is Status.RUNNING
 
 
 def test_no_job_is_accepted_without_the_ledger(make_job: MakeJob, take: Take, outage: Outage) -> None:

@@ -238,6 +238,19 @@ def test_open_jobs_become_due_and_ended_ones_do_not(make_job: MakeJob) -> None:
     assert open_jobs.due(10) == []
 
 
+@pytest.mark.parametrize("published", [True, False])
+def test_job_that_was_claimed_before_it_is_postponed_stays_due_at_the_end_of_its_lease(
+    make_job: MakeJob, published: bool
+) -> None:
+    job = make_job()
+    views.create(job, due_in_s=0)
+    claim(job)
+
+    open_jobs.postpone([job.job_id], 0, published=published)
+
+    assert open_jobs.due(10) == []
+
+
 def test_job_that_awaits_its_upload_has_a_view_but_is_not_listed(make_job: MakeJob) -> None:
     job = make_job()
     views.await_upload(job, expires_s=60)

@@ -147,6 +147,16 @@ def test_run_for_which_lambda_had_no_capacity_uses_no_attempt(queued: Job) -> No
     assert {error.code for error in view_of(queued.job_id).errors} == {"lambda_unavailable"}
 
 
+def test_invocation_that_lambda_never_started_does_not_end_another_run_of_the_attempt(running: Job) -> None:
+    record = failed_invocation(running)  # dispatch called Lambda twice, and the other call started the run
+    record["requestContext"]["condition"] = "EventAgeExceeded"
+    del record["responseContext"], record["responsePayload"]
+
+    assert app.handler(record, None) == {"outcome": "stale"}
+
+    assert view_of(running.job_id).status is Status.RUNNING
+
+
 def test_run_that_failed_in_an_outage_uses_no_attempt(queued: Job) -> None:
     for attempt in range(1, MAX_ATTEMPTS + 2):
         app.handler(failed_invocation(queued, attempt, error_type="StorageUnavailableError"), None)

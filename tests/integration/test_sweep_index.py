@@ -10,7 +10,7 @@ from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import acceptance, ledger, lifecycle, open_index
 from darkroom.jobs.open_index import Kind
 from darkroom.services import aws, s3
-from darkroom.services.redis import keys, leases, reconciliation, views
+from darkroom.services.redis import deadlines, keys, leases, reconciliation, views
 from darkroom.services.redis.client import redis_client
 from functions.sweep import app, lookups, reconciling
 from tests.integration.conftest import BreakService, MakeJob, Take, view_of
@@ -42,7 +42,10 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("old_entries")
-def test_job_that_is_only_in_s3_gets_a_view_and_is_queued(make_job: MakeJob, take: Take) -> None:
+def test_job_that_is_only_in_s3_gets_a_view_and_is_queued(
+    make_job: MakeJob, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "REPORT_WITHIN_S", 0)
     job = make_job()
     write_to_s3(job)
 
@@ -99,6 +102,21 @@ def test_open_jobs_are_restored_and_ended_ones_are_not_after_redis_lost_its_data
 
     assert views.fetch(ended.job_id) is None
     assert views.list_ids("default", before=None, limit=10) == [queued.job_id]
+
+
+@pytest.mark.usefixtures("old_entries")
+def test_run_in_flight_gets_its_job_back_after_redis_lost_its_data_and_no_second_run_is_started(
+    make_job: MakeJob, take: Take
+) -> None:
+    job = make_job()
+    write_to_s3(job)  # its message was delivered
+    redis_client().flushdb()
+
+    assert sweep()["restored"] == 1
+
+    assert take("darkroom.resize") is None
+    assert leases.report_progress(job, "run-1", 0.5, attempt=1, lease_ms=60_000)
+    assert view_of(job.job_id).status is Status.RUNNING
 
 
 def test_entry_of_an_ended_job_is_removed_and_those_of_open_jobs_stay(make_job: MakeJob) -> None:

@@ -42,10 +42,11 @@ def stub() -> LambdaStub:
 def start(url: str, seconds: float = 5, *, available: bool = False) -> Start:
     """Starts a run at the URL. `available` is whether Lambda has started others of the batch."""
     os.environ["AWS_ENDPOINT_URL_LAMBDA"] = url
+    calls = invoker()
     batch = Batch(time.monotonic() + seconds)
     if available:
         batch.available.set()
-    return invoker().start("darkroom-resize", PAYLOAD, batch).result()
+    return calls.start("darkroom-resize", PAYLOAD, batch).result()
 
 
 def test_call_is_signed_for_lambda_and_asks_for_an_asynchronous_run(stub: LambdaStub) -> None:
@@ -122,6 +123,14 @@ def test_calls_end_early_while_lambda_starts_other_runs_and_go_on_while_it_start
 
     assert busy.calls == CALLS_WHILE_AVAILABLE
     assert CALLS_WHILE_AVAILABLE < down.calls <= 8
+
+
+def test_no_call_begins_after_the_deadline(stub: LambdaStub) -> None:
+    with running_stub(stub) as url:
+        late = start(url, -0.1)
+
+    assert (late.answer, late.calls) == (Answer.REFUSED, 0)
+    assert stub.heads == []
 
 
 def test_pause_is_as_long_as_lambda_asks_for(stub: LambdaStub) -> None:

@@ -10,7 +10,7 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import ConfigurationError, DarkroomError
 from darkroom.jobs import ledger
 from darkroom.services import s3
-from darkroom.services.redis import views
+from darkroom.services.redis import deadlines, views
 from darkroom.timestamps import utc_now
 
 #: The run in a result that no run made: the job was refused or canceled, or its run died.
@@ -82,7 +82,7 @@ def failure_of(error: DarkroomError) -> Failure:
 
 def restore(job: Job, result: JobResult | None) -> bool:
     """Creates the view of a job from the ledger, after Redis lost it, or shows the result. Returns whether it did."""
-    return update_view(job, result, due_in_s=0, restored=True)
+    return update_view(job, result, due_in_s=deadlines.REPORT_WITHIN_S, restored=True)
 
 
 def clean_up(job: Job, result: JobResult) -> int:

@@ -3,6 +3,10 @@
 #: Seconds that a queued job waits before sweep checks it, and that a slot waits for its run to start.
 START_WITHIN_S = 300
 
+#: Seconds that a restored job waits before sweep publishes it. A run in flight reports progress within them and owns
+#: the job again. A message of the same attempt would start a second run, and the first one would give up.
+REPORT_WITHIN_S = 30
+
 #: Seconds between the end of a run's lease and sweep's check: the function ends and settle acts within them.
 LEASE_GRACE_S = 15
 

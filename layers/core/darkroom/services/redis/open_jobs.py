@@ -16,7 +16,10 @@ def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:
 
 
 def postpone(job_ids: Sequence[str], seconds: float, *, published: bool) -> None:
-    """Makes open jobs due in `seconds`. `published` records that their messages were published again."""
+    """Makes those of the jobs that are still queued due in `seconds`.
+
+    `published` records that their messages were published again.
+    """
     if job_ids:
         run_script(
             "postpone_jobs",
