@@ -17,7 +17,7 @@ import pytest
 from darkroom import config, ids
 from darkroom.contracts.jobs import FileSource, Job, JobResult
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, uploads
+from darkroom.jobs import acceptance, ledger, uploads
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import views
 from darkroom.services.redis.client import redis_client
@@ -189,6 +189,14 @@ def make_job() -> MakeJob:
         )
 
     return make_job
+
+
+@pytest.fixture
+def accepted(make_job: MakeJob, upload: Upload) -> Job:
+    """An accepted job on a file that exists. Its message is in the queue."""
+    job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
+    acceptance.accept(job)
+    return job
 
 
 @pytest.fixture
