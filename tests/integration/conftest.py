@@ -7,6 +7,7 @@ of its own, as localstack/settings.py lists them.
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,6 +104,15 @@ def clean(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     purge()
     yield
     redis_client().close()
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of other processes leave nothing where a test looks for what its own have left."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path_factory.mktemp("runs"))
+    yield
+    tempfile.tempdir = before
 
 
 def every_queue() -> list[str]:
