@@ -57,7 +57,6 @@ def report(count: int = JOBS) -> None:
 
 @contextmanager
 def _connected(server: RedisServer) -> Iterator[None]:
-
     os.environ["DARKROOM_CACHE_URL"] = f"redis://127.0.0.1:{server.port}/0"
     for name in ("BUCKET", "BROKER_URL", "BROKER_SECRET_ARN", "FUNCTION_PREFIX"):
         os.environ.setdefault(f"DARKROOM_{name}", "unused")
@@ -70,7 +69,6 @@ def _connected(server: RedisServer) -> Iterator[None]:
 
 def _while_kept(server: RedisServer, count: int) -> tuple[float, float, float]:
     """Bytes per queued job, per ended job, and per file."""
-
     _run_job(_make_job())  # loads the scripts
     empty_bytes = _used_bytes(server)
     jobs = [_make_job() for _ in range(count)]
@@ -88,7 +86,6 @@ def _while_kept(server: RedisServer, count: int) -> tuple[float, float, float]:
 
 def _after_expiry(server: RedisServer, count: int) -> float:
     """Bytes per ended job that are left when its time in Redis is over."""
-
     server.client().flushall()
     os.environ["DARKROOM_CACHE_ENDED_S"] = str(ENDED_S)
     config.settings.cache_clear()
@@ -115,7 +112,6 @@ def _used_bytes(server: RedisServer) -> int:
 
 
 def _make_job() -> Job:
-
     return Job(
         job_id=ids.new_id(),
         operation=Operation.RESIZE,

@@ -17,7 +17,7 @@ from tests.support import proc
 MAX_ENVIRONMENT_BYTES = 5_000_000
 
 #: Seconds within which the files of a killed environment must be gone.
-REMOVED_WITHIN_S = 5
+REMOVED_WITHIN_S = 30
 
 
 def environments(function: str) -> dict[int, Path]:

@@ -7,6 +7,7 @@ of its own, as localstack/settings.py lists them.
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from darkroom import config, ids
 from darkroom.contracts.jobs import FileSource, Job, JobResult
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, uploads
+from darkroom.jobs import acceptance, ledger, uploads
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import views
 from darkroom.services.redis.client import redis_client
@@ -105,6 +106,15 @@ def clean(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     redis_client().close()
 
 
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of other processes leave nothing where a test looks for what its own have left."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path_factory.mktemp("runs"))
+    yield
+    tempfile.tempdir = before
+
+
 def every_queue() -> list[str]:
     names = [rabbitmq.DEAD_QUEUE, rabbitmq.PARKED_QUEUE]
     for operation in Operation:
@@ -189,6 +199,14 @@ def make_job() -> MakeJob:
         )
 
     return make_job
+
+
+@pytest.fixture
+def accepted(make_job: MakeJob, upload: Upload) -> Job:
+    """An accepted job on a file that exists. Its message is in the queue."""
+    job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
+    acceptance.accept(job)
+    return job
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ With `DARKROOM_EVERY_POINT=1` processes also crash before each write, and every 
 """
 
 import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +35,7 @@ EVERY_POINT = bool(os.environ.get("DARKROOM_EVERY_POINT"))
 
 
 @pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def shorter_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "MAX_ATTEMPTS", 2)  # more would only make the scenarios longer
     let_entries_be_looked_up_at_once(monkeypatch)
 

@@ -75,7 +75,7 @@ def policy(statement: dict[str, Any]) -> str:
 @pytest.fixture
 def invoked_with(bucket: str) -> InvokedWith:
     def invoked_with(job: Job) -> dict[str, Any]:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 answer = aws.client("s3").get_object(Bucket=bucket, Key=f"started/{job.job_id}")

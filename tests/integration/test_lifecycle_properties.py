@@ -6,9 +6,7 @@ ended, once, and have left nothing behind.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,8 +196,7 @@ class JobLifecycle(RuleBasedStateMachine):
 
 
 @pytest.fixture(autouse=True)
-def small_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def small_deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", str(LIMIT))
     monkeypatch.setattr(dispatch, "REQUEUE_RESERVE_MS", 59_900)  # without a free slot, messages are requeued at once
     monkeypatch.setattr(dispatch, "SLOT_WAIT_S", 0.01)

@@ -17,6 +17,7 @@ from localstack.aws import poller
 from localstack.aws.deployed import DeployedMapping
 from localstack.aws.poller import InvocationFailedError, Poller
 from tests.support.tcp_relay import Relay
+from tests.support.waiting import wait_until
 
 StartPoller = Callable[..., Poller]
 
@@ -132,18 +133,11 @@ def poll(queue: Queue, function: Function, relay: Relay, monkeypatch: pytest.Mon
         one.join(TIMEOUT_S)
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.01)
-
-
 def test_message_is_delivered_as_an_event_and_acknowledged(queue: Queue, poll: StartPoller, function: Function) -> None:
     running = poll()
     queue.publish("hello")
 
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
     running.stop()
     running.join(TIMEOUT_S)
 
@@ -162,7 +156,7 @@ def test_backlog_is_delivered_in_batches_of_the_deployed_size_one_at_a_time(
     function.takes_s = 0.05
 
     poll(batch_size=10)
-    until(lambda: sum(map(len, function.batches)) == 25)
+    wait_until(lambda: sum(map(len, function.batches)) == 25)
 
     sizes = [len(batch) for batch in function.batches]
     assert max(sizes) == 10
@@ -176,13 +170,13 @@ def test_backlog_is_delivered_in_batches_of_the_deployed_size_one_at_a_time(
 def test_message_is_delivered_at_once_without_a_window(queue: Queue, poll: StartPoller, function: Function) -> None:
     poll(window_s=0)
     queue.publish("first, to make sure that it is connected")
-    until(lambda: len(function.events) == 1)
+    wait_until(lambda: len(function.events) == 1)
     waits = []
 
     for number in range(2, 7):
         published = time.monotonic()
         queue.publish(f"{number}")
-        until(partial(function.has_events, number))
+        wait_until(partial(function.has_events, number))
         waits.append(function.times[-1] - published)
 
     assert min(waits) < 0.1
@@ -194,7 +188,7 @@ def test_messages_within_the_window_are_one_batch(queue: Queue, poll: StartPolle
     time.sleep(0.2)
     queue.publish("second")
 
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
 
     assert [len(batch) for batch in function.batches] == [2]
 
@@ -204,7 +198,7 @@ def test_full_batch_does_not_wait_for_its_window(queue: Queue, poll: StartPoller
     started_at = time.monotonic()
 
     poll(batch_size=2, window_s=10.0)
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
 
     assert function.times[0] - started_at < 8
 
@@ -214,7 +208,7 @@ def test_failed_batch_is_requeued_whole_and_redelivered(queue: Queue, poll: Star
     function.failures = 1
 
     running = poll(batch_size=3, window_s=0.5)
-    until(lambda: len(function.events) == 2)
+    wait_until(lambda: len(function.events) == 2)
     running.stop()
     running.join(TIMEOUT_S)
 
@@ -230,12 +224,12 @@ def test_pause_grows_with_every_failure_until_a_success(queue: Queue, poll: Star
     queue.publish("1")
 
     poll()
-    until(lambda: len(function.events) == 5)
+    wait_until(lambda: len(function.events) == 5)
     pauses = [after - before for before, after in zip(function.times, function.times[1:], strict=False)]
 
     assert all(pause >= expected for pause, expected in zip(pauses, (0.05, 0.1, 0.2, 0.4), strict=True))
     queue.publish("2")
-    until(lambda: len(function.events) == 6)
+    wait_until(lambda: len(function.events) == 6)
 
 
 def test_poller_waits_for_its_queue_to_be_declared(queue: Queue, poll: StartPoller, function: Function) -> None:
@@ -246,7 +240,7 @@ def test_poller_waits_for_its_queue_to_be_declared(queue: Queue, poll: StartPoll
     queue.declare()
     queue.publish("late")
 
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
 
 
 def test_poller_continues_after_its_queue_was_deleted_and_declared_again(
@@ -254,14 +248,14 @@ def test_poller_continues_after_its_queue_was_deleted_and_declared_again(
 ) -> None:
     poll()
     queue.publish("before")
-    until(lambda: len(function.events) == 1)
+    wait_until(lambda: len(function.events) == 1)
 
     queue.delete()
     time.sleep(0.1)
     queue.declare()
     queue.publish("after")
 
-    until(lambda: len(function.events) == 2)
+    wait_until(lambda: len(function.events) == 2)
 
 
 def test_poller_reconnects_after_the_connection_was_lost(
@@ -270,7 +264,7 @@ def test_poller_reconnects_after_the_connection_was_lost(
     poll()
     for number in range(3):
         queue.publish(f"{number}")
-        until(partial(function.has_events, number + 1))
+        wait_until(partial(function.has_events, number + 1))
         relay.cut()
 
     assert function.at_once == 1
@@ -282,10 +276,10 @@ def test_batch_in_flight_on_a_lost_connection_is_redelivered_after_its_invocatio
     function.takes_s = 1.0
     poll()
     queue.publish("1")
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
 
     relay.cut()
-    until(lambda: len(function.events) == 2)
+    wait_until(lambda: len(function.events) == 2)
 
     assert function.at_once == 1
     assert function.batches[1][0]["redelivered"]
@@ -295,13 +289,13 @@ def test_stopping_poller_finishes_the_batch_in_flight(queue: Queue, poll: StartP
     function.takes_s = 0.5
     running = poll(batch_size=1)
     queue.publish("1", "2", "3")
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
 
     running.stop()
     running.join(TIMEOUT_S)
 
     assert len(function.events) == 1
-    until(lambda: queue.ready() == 2)
+    wait_until(lambda: queue.ready() == 2)
 
 
 def test_stopping_poller_does_not_wait_for_a_slow_function(
@@ -311,21 +305,21 @@ def test_stopping_poller_does_not_wait_for_a_slow_function(
     function.takes_s = 3.0
     running = poll(batch_size=1)
     queue.publish("1")
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
 
     stopped_at = time.monotonic()
     running.stop()
     running.join(TIMEOUT_S)
 
     assert time.monotonic() - stopped_at < 2
-    until(lambda: queue.ready() == 1)
+    wait_until(lambda: queue.ready() == 1)
 
 
 def test_batch_is_closed_before_its_payload_is_too_large(queue: Queue, poll: StartPoller, function: Function) -> None:
     queue.publish(*(bytes(2_500_000) for _ in range(3)))
 
     poll()
-    until(lambda: sum(map(len, function.batches)) == 3)
+    wait_until(lambda: sum(map(len, function.batches)) == 3)
 
     assert [len(batch) for batch in function.batches] == [1, 1, 1]
 
@@ -334,7 +328,7 @@ def test_message_too_large_for_one_invocation_is_dropped(queue: Queue, poll: Sta
     queue.publish(bytes(5_000_000), "small")
 
     running = poll()
-    until(lambda: function.events)
+    wait_until(lambda: function.events)
     running.stop()
     running.join(TIMEOUT_S)
 

@@ -11,11 +11,8 @@ from darkroom.services.redis import deadlines, keys, leases, open_jobs, views
 from darkroom.services.redis.client import redis_client
 from functions.sweep import recovery
 from tests.integration.conftest import BreakService, MakeJob, Take, on_channel, view_of
-from tests.integration.sweeping import (
-    accept_without_publishing,
-    result_for,
-    sweep,
-)
+from tests.integration.sweeping import accept_without_publishing, result_for, sweep
+from tests.support.waiting import wait_until
 
 # Jobs that are due --------------------------------------------------------------------------------------------------
 
@@ -38,8 +35,7 @@ def test_queued_job_whose_message_was_lost_is_published_again(make_job: MakeJob,
 def test_queued_job_whose_queue_is_not_empty_is_not_published_again(make_job: MakeJob) -> None:
     ahead, job = make_job(), make_job()
     rabbitmq.publish(lifecycle.first_message(ahead), ahead.traceparent)
-    while rabbitmq.depth(job.operation) == 0:
-        time.sleep(0.02)
+    wait_until(lambda: rabbitmq.depth(job.operation))
     accept_without_publishing(job)
 
     sweep()

@@ -1,6 +1,5 @@
 """Sweep restores the view of every job in the index of open jobs, and removes the entries of ended jobs."""
 
-import time
 from typing import Any
 
 import pytest
@@ -15,7 +14,9 @@ from darkroom.services.redis.client import redis_client
 from functions.sweep import app, lookups, reconciling
 from tests.integration.conftest import BreakService, MakeJob, Take, view_of
 from tests.integration.sweeping import (
+    aged_entries,
     id_of_age,
+    let_looked_up_marks_expire,
     open_entries,
     result_for,
     sweep,
@@ -157,7 +158,6 @@ def test_entry_of_a_job_that_was_never_accepted_is_looked_up_rarely_and_removed_
 ) -> None:
     job = make_job()
     open_index.add_job(job.tenant, job.job_id)
-    time.sleep(1.1)
     reads: list[str] = []
     read_job = ledger.read_job
 
@@ -167,14 +167,15 @@ def test_entry_of_a_job_that_was_never_accepted_is_looked_up_rarely_and_removed_
 
     monkeypatch.setattr(ledger, "read_job", read_and_count)
 
-    for _ in range(3):
-        sweep()
+    with aged_entries(3600):
+        for _ in range(3):
+            sweep()
 
-    assert reads == [job.job_id]
-    assert open_entries() == [job.job_id]
-    monkeypatch.setattr(reconciling, "ABANDONED_S", 0)
-    time.sleep(1.1)
-    sweep()
+        assert reads == [job.job_id]
+        assert open_entries() == [job.job_id]
+        let_looked_up_marks_expire(3600)
+    with aged_entries(reconciling.ABANDONED_S + 60):
+        sweep()
     assert open_entries() == []
 
 
@@ -182,8 +183,8 @@ def test_entry_of_a_job_that_was_never_accepted_is_looked_up_rarely_and_removed_
 def test_entry_that_is_written_again_is_looked_up_at_once(make_job: MakeJob) -> None:
     job = make_job()
     open_index.add_job(job.tenant, job.job_id)
-    time.sleep(2.1)
-    assert sweep()["restored"] == 0
+    with aged_entries(3600):
+        assert sweep()["restored"] == 0
 
     write_to_s3(job)
 

@@ -1,10 +1,8 @@
 """Sweep ingests awaited uploads whose event was lost, and removes their entries from the index."""
 
-import time
-
 import pytest
 
-from darkroom import ids
+from darkroom import config, ids
 from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import AttachedJob
 from darkroom.contracts.operations import Operation
@@ -15,12 +13,12 @@ from darkroom.services.redis import files
 from darkroom.services.redis.client import redis_client
 from functions.sweep import missed_uploads
 from tests.integration.conftest import PNG, BreakService, MakeJob, Take, Upload
-from tests.integration.sweeping import id_of_age, open_entries, sweep
+from tests.integration.sweeping import aged_entries, id_of_age, let_looked_up_marks_expire, open_entries, sweep
 from tests.support.gateway import call
 
 
 @pytest.fixture(autouse=True)
-def events_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def uploads_are_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uploads count as overdue at once."""
     monkeypatch.setattr(missed_uploads, "EVENT_WITHIN_S", -10)  # ages are in whole seconds
 
@@ -90,25 +88,26 @@ def test_absent_upload_is_looked_up_when_its_age_has_doubled_and_found_when_it_a
         return exists(key)
 
     monkeypatch.setattr(s3, "exists", exists_and_count)
-    time.sleep(2.1)
-    for _ in range(3):
-        sweep()
-    assert len(lookups) == 1
-    send(file_id, job)
+    with aged_entries(3600):
+        for _ in range(3):
+            sweep()
+        assert len(lookups) == 1
+        send(file_id, job)
+        let_looked_up_marks_expire(3600)
 
-    time.sleep(3.1)
-    assert sweep()["ingested"] == 1
+        assert sweep()["ingested"] == 1
     assert len(lookups) == 2
 
 
-def test_entry_of_a_form_that_was_never_used_is_removed_a_day_after_it_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_of_a_form_that_was_never_used_is_removed_a_day_after_it_expired() -> None:
     issue_form()
-    sweep()
+    with aged_entries(missed_uploads.UPLOADING_S):
+        sweep()
     assert len(open_entries(Kind.UPLOADS)) == 1
 
-    monkeypatch.setattr(missed_uploads, "UPLOADING_S", -3700)  # forms are valid for an hour
     redis_client().flushdb()
-    sweep()
+    with aged_entries(config.settings().link_expiry_s + missed_uploads.UPLOADING_S + 60):
+        sweep()
 
     assert open_entries(Kind.UPLOADS) == []
 

@@ -6,7 +6,6 @@ on AWS, the network interfaces of Lambda do that for up to 20 minutes.
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localstack.errors import StackError
+from tests.support.waiting import wait_until
 from tools import undeploy
 
 TEMPLATE = {
@@ -103,8 +103,9 @@ def test_deletion_is_repeated_until_nothing_uses_the_network(
 ) -> None:
     def leave_after_failure() -> None:
         cloudformation = boto3.client("cloudformation")
-        while cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] != "DELETE_FAILED":
-            time.sleep(0.05)
+        wait_until(
+            lambda: cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] == "DELETE_FAILED"
+        )
         boto3.client("ec2").delete_subnet(SubnetId=used_network)
 
     leaving = threading.Thread(target=leave_after_failure)

@@ -35,13 +35,6 @@ def reports() -> Iterator[list[dict[str, Any]]]:
         yield received
 
 
-@pytest.fixture
-def accepted(make_job: MakeJob, upload: Upload) -> Job:
-    job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
-    acceptance.accept(job)
-    return job
-
-
 def objects_of(job: Job) -> list[str]:
     return list(s3.keys_after(f"processed/default/{job.job_id}/"))
 

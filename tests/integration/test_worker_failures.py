@@ -39,13 +39,6 @@ def reports() -> Iterator[list[dict[str, Any]]]:
         yield received
 
 
-@pytest.fixture
-def accepted(make_job: MakeJob, upload: Upload) -> Job:
-    job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
-    acceptance.accept(job)
-    return job
-
-
 def test_job_is_queued_again_after_an_outage(accepted: Job, take: Take) -> None:
     take("darkroom.resize")
     assert run(accepted, fail_in_an_outage) == "failed_attempt"
@@ -158,7 +151,7 @@ def test_claim_gives_up_after_a_share_of_its_time(accepted: Job, break_service: 
     with pytest.raises(CacheUnavailableError):
         run(accepted, remaining_ms=8_000)
 
-    assert 0.9 < time.monotonic() - began < 4
+    assert 0.9 < time.monotonic() - began < 7
 
 
 def test_secret_store_that_is_unavailable_in_a_cold_environment_is_an_outage_of_redis(accepted: Job) -> None:

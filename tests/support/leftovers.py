@@ -1,8 +1,6 @@
 """Child processes and open files that a test may leave behind."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from localstack.services.processes import table
@@ -17,11 +15,3 @@ def children(parent: int | None = None) -> list[int]:
 def count_open_files() -> int:
     """Open file descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns once the condition holds; fails after two seconds."""
-    end = time.monotonic() + 2
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 #: Seconds until the server must respond.
-_START_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 60.0
 
 
 class RedisServer:
@@ -26,7 +26,10 @@ class RedisServer:
         assert program, "Redis is not installed"
         self._directory = tempfile.TemporaryDirectory()  # a replica stores the data of its primary there
         self._process = subprocess.Popen(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            [
+                *(program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
+                *("--repl-diskless-sync-delay", "0"),  # a primary waits 5 s for further replicas by default
+            ],
             stdout=subprocess.DEVNULL,
             cwd=self._directory.name,
         )

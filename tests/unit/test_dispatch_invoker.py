@@ -105,7 +105,7 @@ def test_only_a_refusal_tells_that_no_run_was_started(
     reply: Reply, answer: Answer, stub: LambdaStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub.decide = lambda _payload, _earlier: reply
-    monkeypatch.setattr(timeouts, "_current", replace(timeouts.BACKGROUND, storage_read_s=0.2))
+    monkeypatch.setattr(timeouts, "_current", replace(timeouts.BACKGROUND, storage_read_s=1.0))
 
     with running_stub(stub) as url:
         assert start(url, 0.3).answer is answer
@@ -119,7 +119,7 @@ def test_calls_end_early_while_lambda_starts_other_runs_and_go_on_while_it_start
     stub.decide = lambda _payload, _earlier: Reply.THROTTLED
 
     with running_stub(stub) as url:
-        busy, down = start(url, 60, available=True), start(url, 2.5)
+        busy, down = start(url, 60, available=True), start(url, 3.5)
 
     assert busy.calls == CALLS_WHILE_AVAILABLE
     assert CALLS_WHILE_AVAILABLE < down.calls <= 8

@@ -19,9 +19,10 @@ from darkroom.errors import (
 )
 from darkroom.media.task import Task
 from localstack.services.processes import table
-from tests.support.leftovers import children, wait_until
+from tests.support.leftovers import children
 from tests.support.sources import make_task
 from tests.support.videos import Clips
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leftover_processes")
 

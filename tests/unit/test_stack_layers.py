@@ -15,7 +15,7 @@ import pytest
 
 from localstack.aws import artifacts, ended_environments, layer_store
 from localstack.settings import Settings, load
-from tests.support.leftovers import wait_until
+from tests.support.waiting import wait_until
 
 TEMPLATE = """
 Resources:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from localstack.errors import StackError
 from localstack.services import processes
 from localstack.services.processes import MARK, Registry
+from tests.support.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -52,13 +53,6 @@ def descendants(tmp_path: Path) -> set[int]:
     return {pid for pid in processes.find_marked([f"{tmp_path / 'stack'}#"]) if not rows[pid].zombie}
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60  # two interpreters start, maybe beside other load
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_process_is_alive_until_it_is_stopped(registry: Registry, tmp_path: Path) -> None:
     record = start(registry, tmp_path)
 
@@ -71,12 +65,12 @@ def test_process_is_alive_until_it_is_stopped(registry: Registry, tmp_path: Path
 def test_output_of_a_process_is_in_its_log(registry: Registry, tmp_path: Path) -> None:
     start(registry, tmp_path, argv=[sys.executable, "-c", "print('hello')"])
 
-    until(lambda: "hello" in processes.tail(registry.log("one")))
+    wait_until(lambda: "hello" in processes.tail(registry.log("one")))
 
 
 def test_child_that_left_the_session_and_ignores_sigterm_is_stopped(registry: Registry, tmp_path: Path) -> None:
     start(registry, tmp_path, argv=[sys.executable, "-c", FAMILY])
-    until(lambda: "here" in processes.tail(registry.log("one")))
+    wait_until(lambda: "here" in processes.tail(registry.log("one")))
     assert len(descendants(tmp_path)) == 2
 
     registry.stop()
@@ -86,9 +80,9 @@ def test_child_that_left_the_session_and_ignores_sigterm_is_stopped(registry: Re
 
 def test_child_is_stopped_after_its_parent_died(registry: Registry, tmp_path: Path) -> None:
     record = start(registry, tmp_path, argv=[sys.executable, "-c", FAMILY])
-    until(lambda: "here" in processes.tail(registry.log("one")))
+    wait_until(lambda: "here" in processes.tail(registry.log("one")))
     os.kill(record.pid, 9)
-    until(lambda: registry.alive("one") is None)
+    wait_until(lambda: registry.alive("one") is None)
 
     registry.stop(["one"])
 
@@ -108,7 +102,7 @@ def test_searches_that_outlast_the_grace_skip_no_step(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = start(registry, tmp_path, argv=[sys.executable, "-c", STUBBORN])
-    until(lambda: "here" in processes.tail(registry.log("one")))
+    wait_until(lambda: "here" in processes.tail(registry.log("one")))
     sent = []
     send = processes._signal
 
@@ -177,7 +171,7 @@ def test_mark_is_inherited_under_the_name_of_the_process(registry: Registry, tmp
     code = f"import os; print(os.environ[{MARK!r}])"
     start(registry, tmp_path, argv=[sys.executable, "-c", code])
 
-    until(lambda: f"{tmp_path / 'stack'}#one" in processes.tail(registry.log("one")))
+    wait_until(lambda: f"{tmp_path / 'stack'}#one" in processes.tail(registry.log("one")))
 
 
 def test_linux_and_portable_process_tables_agree() -> None:

@@ -116,7 +116,7 @@ def test_topology_reports_an_outage_that_lasts(cloudformation: CloudFormation, m
     (response,) = cloudformation.responses
     assert response["Status"] == "FAILED"
     assert "BrokerUnavailableError" in response["Reason"]
-    assert 3 <= time.monotonic() - began < 10
+    assert 3 <= time.monotonic() - began < 30
 
 
 def test_topology_keeps_the_queues_when_the_stack_is_deleted(cloudformation: CloudFormation) -> None:
