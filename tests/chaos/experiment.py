@@ -144,7 +144,11 @@ class Experiment:
 
     def _wait_until_all_ended(self) -> None:
         deadline = time.monotonic() + self._plan.end_within_s
-        while time.monotonic() < deadline and (self._clients.tracker.open_jobs() or self._audit.has_open_jobs()):
+        while time.monotonic() < deadline:
+            has_open_jobs = self._audit.has_open_jobs()
+            self._watcher.polls_all = self._watcher.polls_all or not has_open_jobs
+            if not has_open_jobs and not self._clients.tracker.open_jobs():
+                return
             time.sleep(1)
 
     def _check(self, started: float) -> None:

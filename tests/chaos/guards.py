@@ -137,6 +137,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("uploads cannot be read",),
         (report.RETRIES,),
         hang_s="8:10",
+        jobs=12,
         count=2,
     ),
     "settle": Mutation(
@@ -154,7 +155,8 @@ MUTATIONS: dict[str, Mutation] = {
         ("uploads cannot be read",),
         (report.FAILURES,),
         hang_s="30:35",
-        count=2,
+        jobs=12,
+        count=1,
     ),
     "redis-clock": Mutation(
         "sweep compares leases with the clock of Redis",
@@ -264,9 +266,35 @@ MUTATIONS: dict[str, Mutation] = {
     "sweep-steps": Mutation(
         "a step of sweep that fails stops no other",
         (Change("functions/sweep/app.py", r"^            outages\.add\(type\(error\)\)$", "            raise"),),
-        ("RabbitMQ hangs", "Redis hangs", "S3 hangs"),
+        ("Redis hangs", "S3 hangs"),
         (report.INVOCATIONS,),
         hang_s="15:16",
-        count=3,
+        jobs=16,
+        count=2,
+    ),
+    "if-match": Mutation(
+        "a run notices that its file was replaced",
+        (
+            Change("layers/core/darkroom/av/inputs.py", r'^    return \["-headers", .*$', "    return []"),
+            Change(
+                "layers/core/darkroom/jobs/source.py",
+                r"^        if self\._linked and .*$",
+                "        if False:",
+            ),
+        ),
+        ("slow link to S3",),
+        (report.OUTPUTS,),
+        kinds=("reposted",),
+        jobs=30,
+        count=5,
+    ),
+    "awaits-upload": Mutation(
+        "a job that a run has claimed awaits no upload any more",
+        (Change(_CLAIM, r", 'awaits_upload'\)$", ")"),),
+        ("Redis is read-only",),
+        (report.CONTRADICTIONS,),
+        kinds=("attached",),
+        jobs=40,
+        count=6,
     ),
 }
