@@ -37,6 +37,10 @@ CLEANUP_PASSES = 10
 #: Seconds after a loss of data in Redis in which runs that it does not know may claim slots.
 UNKNOWN_RUNS_S = 75.0
 
+#: Seconds that a request takes in the API if the API is why its response is too slow, and within which it is logged.
+SLOW_IN_API_S = 8.0
+_LOGGED_WITHIN_S = 3.0
+
 #: Environments of the API that are started before the clients.
 _WARM_ENVIRONMENTS = 6
 
@@ -81,6 +85,7 @@ class Experiment:
         )
         self._monitor = Monitor(deployment.settings, self._audit.unindexed, self._redis_lost_data)
         self._ended = threading.Event()
+        self._api_times_s: list[tuple[float, float]] = []
         self.report = Report()
 
     def run(self) -> Report:
@@ -196,6 +201,7 @@ class Experiment:
         from darkroom.contracts.operations import Operation
 
         result, monitor = self.report, self._monitor
+        self._api_times_s = function_logs.api_times_s(self._logs, self._deployment.name)
         result.add(report.RESPONSES, [problem for e in self._clients.traffic.exchanges() if (problem := self._bad(e))])
         result.add(report.PROMISES, self._faults.problems)
         result.add(report.CURSOR, monitor.cursor_problems)
@@ -211,13 +217,20 @@ class Experiment:
         result.notes.append(f"{monitor.samples} samples of Redis, {len(failed)} failed invocations and steps of sweep")
 
     def _bad(self, exchange: Exchange) -> str:
-        """What is wrong with a response, unless the API itself was killed or could not be reached."""
+        """What is wrong with a response, unless the API itself was killed or could not be reached.
+
+        One that is only slow must have taken as long in the API: on a busy machine, starting an environment takes long.
+        """
         excuses = {API, GATEWAY, EMULATOR}
         excused = any(
             fault.overlaps(exchange.started, exchange.ended, slack_s=1) and fault.affects & excuses
             for fault in self.report.faults
         )
-        return "" if excused else exchange.problem
+        is_slow_in_api = any(
+            seconds > SLOW_IN_API_S + exchange.wait_s and exchange.started < at < exchange.ended + _LOGGED_WITHIN_S
+            for at, seconds in self._api_times_s
+        )
+        return "" if excused or (exchange.is_slow and not is_slow_in_api) else exchange.problem
 
     def _recovery_s(self) -> dict[str, float]:
         """By kind of fault: the longest time from the start of a fault to the end of a job that was open during it."""

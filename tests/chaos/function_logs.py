@@ -87,6 +87,23 @@ def failures(logs: Any, stack: str, functions: Sequence[str]) -> list[FailedInvo
     return found
 
 
+def api_times_s(logs: Any, stack: str) -> list[tuple[float, float]]:
+    """When the API logged each request, and the seconds that it took there, without the start of an environment."""
+    found = []
+    for lines in _invocations(logs, f"/aws/lambda/{stack}-api"):
+        for at_ms, text in lines:
+            if text.startswith("{") and (entry := _entry(text)).get("message") == "request":
+                found.append((at_ms / 1000, float(entry["ms"]) / 1000))
+    return found
+
+
+def _entry(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError:  # the line was cut
+        return {}
+
+
 def _invocations(logs: Any, group: str) -> Iterator[list[tuple[int, str]]]:
     """The log lines of each invocation, with their times in milliseconds."""
     streams: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -140,8 +157,5 @@ def _failed_step(text: str) -> tuple[str, str] | None:
     """The code and the reason of a failed step of sweep, if the line reports one."""
     if "sweep step failed" not in text:
         return None
-    try:
-        entry = json.loads(text)
-    except ValueError:
-        return None
-    return str(entry.get("code", "")), f"{_STEP}{entry.get('step')}: {entry.get('reason', '')}"
+    entry = _entry(text)
+    return (str(entry.get("code", "")), f"{_STEP}{entry.get('step')}: {entry.get('reason', '')}") if entry else None

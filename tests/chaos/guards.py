@@ -89,12 +89,14 @@ MUTATIONS: dict[str, Mutation] = {
         (Change("functions/sweep/reconciling.py", r"^    unknown = .*$", "    unknown: list[Entry] = []"),),
         ("RabbitMQ and Redis killed", "key used again"),
         (report.STUCK,),
+        kinds=("image",),
     ),
     "cleanup": Mutation(
         "sweep removes the outputs of runs that did not end their job",
         (Change("functions/sweep/leftovers.py", r"open_jobs\.due_for_cleanup\(CLEANED_AT_ONCE\)", "[]"),),
         ("running worker killed", "S3 hangs"),
         (report.ORPHANS, report.LEFTOVERS),
+        kinds=("image", "video"),
     ),
     "cursor": Mutation(
         "compare-and-set of sweep's cursor",
@@ -108,6 +110,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("several sweeps at once",),
         (report.CURSOR,),
         count=8,
+        kinds=("image",),
     ),
     "slots": Mutation(
         "a job that ends frees its slot",
@@ -115,6 +118,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("slow link to S3",),
         (report.SLOTS,),
         count=3,
+        kinds=("image",),
     ),
     "slot-limit": Mutation(
         "the limit of slots",
@@ -139,12 +143,14 @@ MUTATIONS: dict[str, Mutation] = {
         hang_s="8:10",
         jobs=12,
         count=2,
+        kinds=("image",),
     ),
     "settle": Mutation(
         "settle retries the job of a run that died or reported a failure",
         (Change(_SETTLE, r"^    retries\.retry\(job, failure, .*$", ""),),
         ("running worker killed", "uploads cannot be read"),
         (report.RETRIES,),
+        kinds=("image", "video"),
     ),
     "outage-attempts": Mutation(
         "an outage uses up no attempt",
@@ -157,6 +163,7 @@ MUTATIONS: dict[str, Mutation] = {
         hang_s="30:35",
         jobs=12,
         count=1,
+        kinds=("image",),
     ),
     "redis-clock": Mutation(
         "sweep compares leases with the clock of Redis",
@@ -185,6 +192,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Redis failover",),
         (report.PROMISES,),
         count=3,
+        kinds=("image",),
     ),
     "broker-deadline": Mutation(
         "deadline of requests to RabbitMQ",
@@ -193,6 +201,7 @@ MUTATIONS: dict[str, Mutation] = {
         (report.RESPONSES, report.INVOCATIONS),
         hang_s="20:22",
         count=2,
+        kinds=("image",),
     ),
     "cache-deadline": Mutation(
         "time-out of Redis",
@@ -201,6 +210,7 @@ MUTATIONS: dict[str, Mutation] = {
         (report.RESPONSES, report.INVOCATIONS),
         hang_s="20:22",
         count=2,
+        kinds=("image",),
     ),
     "storage-deadline": Mutation(
         "time-out of S3",
@@ -209,6 +219,7 @@ MUTATIONS: dict[str, Mutation] = {
         (report.RESPONSES, report.INVOCATIONS),
         hang_s="20:22",
         count=2,
+        kinds=("image",),
     ),
     "out-of-memory": Mutation(
         "a full Redis lets running jobs proceed",
@@ -219,6 +230,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Redis is full",),
         (report.PROMISES,),
         count=2,
+        kinds=("image",),
     ),
     "cache-full": Mutation(
         "a full Redis refuses new jobs",
@@ -226,6 +238,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Redis is full",),
         (report.PROMISES,),
         count=2,
+        kinds=("image",),
     ),
     "list-ledger": Mutation(
         "a list shows the result that the ledger has",
@@ -262,6 +275,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Lambda throttles",),
         (report.PROMISES, report.STUCK),
         count=3,
+        kinds=("image",),
     ),
     "sweep-steps": Mutation(
         "a step of sweep that fails stops no other",
@@ -271,6 +285,7 @@ MUTATIONS: dict[str, Mutation] = {
         hang_s="15:16",
         jobs=16,
         count=2,
+        kinds=("image",),
     ),
     "if-match": Mutation(
         "a run notices that its file was replaced",
