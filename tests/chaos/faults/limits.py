@@ -114,7 +114,7 @@ class Limits:
 
     def _refused_forms(self) -> int:
         """How many of some requests that write to Redis get no 201."""
-        body = {"name": "probe.png", "media_type": "image/png", "jobs": []}
+        body: dict[str, object] = {"name": "probe.png", "media_type": "image/png", "jobs": []}
         with self._context.clients.connect() as http:
             return sum(not _succeeds(http, body) for _ in range(_REQUESTS))
 
