@@ -85,7 +85,7 @@ class Experiment:
         )
         self._monitor = Monitor(deployment.settings, self._audit.unindexed, self._redis_lost_data)
         self._ended = threading.Event()
-        self._api_times_s: list[tuple[float, float]] = []
+        self._api_requests: list[tuple[float, float]] = []
         self.report = Report()
 
     def run(self) -> Report:
@@ -201,7 +201,7 @@ class Experiment:
         from darkroom.contracts.operations import Operation
 
         result, monitor = self.report, self._monitor
-        self._api_times_s = function_logs.api_times_s(self._logs, self._deployment.name)
+        self._api_requests = function_logs.api_requests(self._logs, self._deployment.name)
         result.add(report.RESPONSES, [problem for e in self._clients.traffic.exchanges() if (problem := self._bad(e))])
         result.add(report.PROMISES, self._faults.problems)
         result.add(report.CURSOR, monitor.cursor_problems)
@@ -228,7 +228,7 @@ class Experiment:
         )
         is_slow_in_api = any(
             seconds > SLOW_IN_API_S + exchange.wait_s and exchange.started < at < exchange.ended + _LOGGED_WITHIN_S
-            for at, seconds in self._api_times_s
+            for at, seconds in self._api_requests
         )
         return "" if excused or (exchange.is_slow and not is_slow_in_api) else exchange.problem
 

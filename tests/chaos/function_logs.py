@@ -87,14 +87,17 @@ def failures(logs: Any, stack: str, functions: Sequence[str]) -> list[FailedInvo
     return found
 
 
-def api_times_s(logs: Any, stack: str) -> list[tuple[float, float]]:
+def api_requests(logs: Any, stack: str) -> list[tuple[float, float]]:
     """When the API logged each request, and the seconds that it took there, without the start of an environment."""
-    found = []
-    for lines in _invocations(logs, f"/aws/lambda/{stack}-api"):
-        for at_ms, text in lines:
-            if text.startswith("{") and (entry := _entry(text)).get("message") == "request":
-                found.append((at_ms / 1000, float(entry["ms"]) / 1000))
-    return found
+    invocations = _invocations(logs, f"/aws/lambda/{stack}-api")
+    return [request for lines in invocations for request in requests_in(lines)]
+
+
+def requests_in(lines: list[tuple[int, str]]) -> Iterator[tuple[float, float]]:
+    """When the API logged the requests of one invocation, and the seconds that each took."""
+    for at_ms, text in lines:
+        if text.startswith("{") and (entry := _entry(text)).get("message") == "request":
+            yield at_ms / 1000, float(entry["ms"]) / 1000
 
 
 def _entry(text: str) -> dict[str, Any]:
