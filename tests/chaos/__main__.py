@@ -29,7 +29,7 @@ _VIDEOS = {"video.mp4": 320, "undelayed.mp4": 64}
 
 #: Jobs per fault, and the smallest number of faults: some of each subject. From 600 jobs on, every kind happens.
 _JOBS_PER_FAULT = 16
-_LEAST_FAULTS = 16
+_LEAST_FAULTS = 10
 
 #: From this many jobs on, hangs last longer than every time-out as shipped.
 _LONG_RUN_JOBS = 500
@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=90, help="number of jobs (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=60, help="number of jobs (default: %(default)s)")
     parser.add_argument(
         "--count",
         type=int,

@@ -41,6 +41,9 @@ KINDS = {
 LATE_BY_S = 4.0
 LATE_AFTER_AT_MOST_S = 60.0
 
+#: The longest time after which another file is posted with a form that was used, in seconds. Most of them come earlier.
+REPOSTED_AFTER_AT_MOST_S = 10.0
+
 #: The longest time after which a request is repeated with the same idempotency key, in seconds.
 REPEATED_AFTER_AT_MOST_S = 45.0
 
@@ -204,7 +207,8 @@ class Clients:
         if kind == "reposted":
             form = self.request_form(http, [{"operation": "video_metadata", "params": {}}], "clip.mp4", "video/mp4")
             self.post_form(form, self._clips[0].content, kind)
-            self._do_later(randomness.uniform(0, 3), lambda _: self.post_form(form, self._clips[1].content, kind))
+            delay_s = randomness.triangular(0, REPOSTED_AFTER_AT_MOST_S, 1)
+            self._do_later(delay_s, lambda _: self.post_form(form, self._clips[1].content, kind))
             return
         jobs = [
             {"operation": "resize", "params": {"width": randomness.randint(16, 200)}},

@@ -87,6 +87,26 @@ def failures(logs: Any, stack: str, functions: Sequence[str]) -> list[FailedInvo
     return found
 
 
+def api_requests(logs: Any, stack: str) -> list[tuple[float, float]]:
+    """When the API logged each request, and the seconds that it took there, without the start of an environment."""
+    invocations = _invocations(logs, f"/aws/lambda/{stack}-api")
+    return [request for lines in invocations for request in requests_in(lines)]
+
+
+def requests_in(lines: list[tuple[int, str]]) -> Iterator[tuple[float, float]]:
+    """When the API logged the requests of one invocation, and the seconds that each took."""
+    for at_ms, text in lines:
+        if text.startswith("{") and (entry := _entry(text)).get("message") == "request":
+            yield at_ms / 1000, float(entry["ms"]) / 1000
+
+
+def _entry(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError:  # the line was cut
+        return {}
+
+
 def _invocations(logs: Any, group: str) -> Iterator[list[tuple[int, str]]]:
     """The log lines of each invocation, with their times in milliseconds."""
     streams: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -140,8 +160,5 @@ def _failed_step(text: str) -> tuple[str, str] | None:
     """The code and the reason of a failed step of sweep, if the line reports one."""
     if "sweep step failed" not in text:
         return None
-    try:
-        entry = json.loads(text)
-    except ValueError:
-        return None
-    return str(entry.get("code", "")), f"{_STEP}{entry.get('step')}: {entry.get('reason', '')}"
+    entry = _entry(text)
+    return (str(entry.get("code", "")), f"{_STEP}{entry.get('step')}: {entry.get('reason', '')}") if entry else None

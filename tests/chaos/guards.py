@@ -89,12 +89,14 @@ MUTATIONS: dict[str, Mutation] = {
         (Change("functions/sweep/reconciling.py", r"^    unknown = .*$", "    unknown: list[Entry] = []"),),
         ("RabbitMQ and Redis killed", "key used again"),
         (report.STUCK,),
+        kinds=("image",),
     ),
     "cleanup": Mutation(
         "sweep removes the outputs of runs that did not end their job",
         (Change("functions/sweep/leftovers.py", r"open_jobs\.due_for_cleanup\(CLEANED_AT_ONCE\)", "[]"),),
         ("running worker killed", "S3 hangs"),
         (report.ORPHANS, report.LEFTOVERS),
+        kinds=("image", "video"),
     ),
     "cursor": Mutation(
         "compare-and-set of sweep's cursor",
@@ -108,6 +110,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("several sweeps at once",),
         (report.CURSOR,),
         count=8,
+        kinds=("image",),
     ),
     "slots": Mutation(
         "a job that ends frees its slot",
@@ -115,6 +118,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("slow link to S3",),
         (report.SLOTS,),
         count=3,
+        kinds=("image",),
     ),
     "slot-limit": Mutation(
         "the limit of slots",
@@ -137,13 +141,16 @@ MUTATIONS: dict[str, Mutation] = {
         ("uploads cannot be read",),
         (report.RETRIES,),
         hang_s="8:10",
+        jobs=12,
         count=2,
+        kinds=("image",),
     ),
     "settle": Mutation(
         "settle retries the job of a run that died or reported a failure",
         (Change(_SETTLE, r"^    retries\.retry\(job, failure, .*$", ""),),
         ("running worker killed", "uploads cannot be read"),
         (report.RETRIES,),
+        kinds=("image", "video"),
     ),
     "outage-attempts": Mutation(
         "an outage uses up no attempt",
@@ -154,7 +161,9 @@ MUTATIONS: dict[str, Mutation] = {
         ("uploads cannot be read",),
         (report.FAILURES,),
         hang_s="30:35",
-        count=2,
+        jobs=12,
+        count=1,
+        kinds=("image",),
     ),
     "redis-clock": Mutation(
         "sweep compares leases with the clock of Redis",
@@ -183,6 +192,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Redis failover",),
         (report.PROMISES,),
         count=3,
+        kinds=("image",),
     ),
     "broker-deadline": Mutation(
         "deadline of requests to RabbitMQ",
@@ -191,6 +201,7 @@ MUTATIONS: dict[str, Mutation] = {
         (report.RESPONSES, report.INVOCATIONS),
         hang_s="20:22",
         count=2,
+        kinds=("image",),
     ),
     "cache-deadline": Mutation(
         "time-out of Redis",
@@ -199,6 +210,7 @@ MUTATIONS: dict[str, Mutation] = {
         (report.RESPONSES, report.INVOCATIONS),
         hang_s="20:22",
         count=2,
+        kinds=("image",),
     ),
     "storage-deadline": Mutation(
         "time-out of S3",
@@ -207,6 +219,7 @@ MUTATIONS: dict[str, Mutation] = {
         (report.RESPONSES, report.INVOCATIONS),
         hang_s="20:22",
         count=2,
+        kinds=("image",),
     ),
     "out-of-memory": Mutation(
         "a full Redis lets running jobs proceed",
@@ -217,6 +230,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Redis is full",),
         (report.PROMISES,),
         count=2,
+        kinds=("image",),
     ),
     "cache-full": Mutation(
         "a full Redis refuses new jobs",
@@ -224,6 +238,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("Redis is full",),
         (report.PROMISES,),
         count=2,
+        kinds=("image",),
     ),
     "list-ledger": Mutation(
         "a list shows the result that the ledger has",
@@ -260,13 +275,41 @@ MUTATIONS: dict[str, Mutation] = {
         ("Lambda throttles",),
         (report.PROMISES, report.STUCK),
         count=3,
+        kinds=("image",),
     ),
     "sweep-steps": Mutation(
         "a step of sweep that fails stops no other",
         (Change("functions/sweep/app.py", r"^            outages\.add\(type\(error\)\)$", "            raise"),),
-        ("RabbitMQ hangs", "Redis hangs", "S3 hangs"),
+        ("Redis hangs", "S3 hangs"),
         (report.INVOCATIONS,),
         hang_s="15:16",
-        count=3,
+        jobs=16,
+        count=2,
+        kinds=("image",),
+    ),
+    "if-match": Mutation(
+        "a run notices that its file was replaced",
+        (
+            Change("layers/core/darkroom/av/inputs.py", r'^    return \["-headers", .*$', "    return []"),
+            Change(
+                "layers/core/darkroom/jobs/source.py",
+                r"^        if self\._linked and .*$",
+                "        if False:",
+            ),
+        ),
+        ("slow link to S3",),
+        (report.OUTPUTS,),
+        kinds=("reposted",),
+        jobs=30,
+        count=5,
+    ),
+    "awaits-upload": Mutation(
+        "a job that a run has claimed awaits no upload any more",
+        (Change(_CLAIM, r", 'awaits_upload'\)$", ")"),),
+        ("Redis is read-only",),
+        (report.CONTRADICTIONS,),
+        kinds=("attached",),
+        jobs=40,
+        count=6,
     ),
 }

@@ -7,6 +7,7 @@ make chaos BREAK=fencing                         a whole chaos run without this 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ class Outcome:
     name: str
     problems: dict[str, int]
     seconds: float
+    load: float
 
     @property
     def caught(self) -> bool:
@@ -36,13 +38,21 @@ class Outcome:
         return any(self.problems.get(category) for category in MUTATIONS[self.name].caught_by)
 
     @property
+    def found(self) -> str:
+        """The number of problems by category."""
+        return "; ".join(f"{category}: {count}" for category, count in self.problems.items() if count) or "nothing"
+
+    @property
     def row(self) -> str:
-        """One line of the table."""
-        found = "; ".join(f"{category}: {count}" for category, count in self.problems.items() if count)
+        """One line of the printed table."""
         state = "caught" if self.caught else "MISSED"
-        return (
-            f"{state}  {self.name:20} {self.seconds:5.0f} s  {MUTATIONS[self.name].guard}\n        {found or 'nothing'}"
-        )
+        return f"{state}  {self.name:20} {self.seconds:5.0f} s  {MUTATIONS[self.name].guard}\n        {self.found}"
+
+    def markdown(self, *, broken: bool) -> str:
+        """One line of the table for `--table`."""
+        state = ("caught" if self.caught else "MISSED") if broken else "control"
+        guard = MUTATIONS[self.name].guard
+        return f"| {self.name} | {guard} | {state} | {self.found} | {self.seconds:.0f} | {self.load:.0f} |\n"
 
 
 def main() -> int:
@@ -61,6 +71,7 @@ def main() -> int:
         help="also make each run with the guard in place: it must report nothing",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of each run (default: %(default)s)")
+    parser.add_argument("--table", type=Path, help="file to which each outcome is added, as a line of a Markdown table")
     options = parser.parse_args()
     unknown = set(options.names) - set(MUTATIONS)
     if unknown:
@@ -104,7 +115,11 @@ def _run(name: str, options: argparse.Namespace, *, broken: bool = True) -> Outc
         ]
         subprocess.run(argv, cwd=ROOT, check=False)
         problems = json.loads(summary.read_text()) if summary.exists() else {}
-    return Outcome(name, problems, time.monotonic() - began)
+    outcome = Outcome(name, problems, time.monotonic() - began, os.getloadavg()[1])
+    if options.table:
+        with options.table.open("a") as table:
+            table.write(outcome.markdown(broken=broken))
+    return outcome
 
 
 if __name__ == "__main__":

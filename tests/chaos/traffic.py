@@ -39,9 +39,12 @@ class Exchange:
         """What is wrong with the response, or an empty text. Only 503 with Retry-After reports an outage."""
         if self.status >= 500 and not (self.status == 503 and self.retry_after):
             return f"{self.route} returned {self.status} {self.code}"
-        if self.status and self.seconds > RESPONSE_LIMIT_S + self.wait_s:
-            return f"{self.route} took {self.seconds:.1f} s and returned {self.status}"
-        return ""
+        return f"{self.route} took {self.seconds:.1f} s and returned {self.status}" if self.is_slow else ""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the response took longer than the API may take."""
+        return bool(self.status) and self.seconds > RESPONSE_LIMIT_S + self.wait_s
 
 
 class Traffic:

@@ -11,6 +11,9 @@ import httpx
 from tests.chaos.clients import Clients
 from tests.chaos.tracking import TERMINAL, UNAVAILABLE, TrackedJob
 
+#: One job in this many is only listed: a GET by id would restore a view that Redis lost, which sweep must do by itself.
+_ONLY_LISTED_ONE_IN = 3
+
 #: Jobs polled in one round: open ones, and ended ones, which must not change.
 _OPEN_POLLED, _ENDED_POLLED = 30, 4
 
@@ -43,6 +46,8 @@ class Watcher:
         self._clients = clients
         self._tracker = clients.tracker
         self._random = random.Random(seed)
+        #: Set when the ledger has no open job any more: then nothing is left that a GET could restore.
+        self.polls_all = False
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._poll_all, self._list_all)]
 
     def start(self) -> None:
@@ -58,7 +63,7 @@ class Watcher:
     def _poll_all(self) -> None:
         with self._clients.connect() as http:
             while not self._clients.stop.is_set():
-                jobs = self._tracker.all_jobs()
+                jobs = [job for job in self._tracker.all_jobs() if self.polls_all or _is_polled(job)]
                 open_jobs = [job for job in jobs if job.status not in TERMINAL]
                 ended = [job for job in jobs if job.status in TERMINAL]
                 for job in [
@@ -76,7 +81,10 @@ class Watcher:
         except httpx.HTTPError:
             return
         if response.status_code == 200:
-            self._tracker.update(job_id, response.json()["status"], response.json(), sent_at)
+            document = response.json()
+            self._tracker.update(job_id, document["status"], document, sent_at)
+            if document["status"] != "queued" and document["waiting_for"] is not None:
+                self._tracker.add_error(f"{job_id} is {document['status']} and waits for its {document['waiting_for']}")
         elif response.status_code == 404 and not self._tracker.must_be_known(job_id):
             pass  # the file has landed but is not ingested yet, and Redis has lost the record of its form
         elif response.status_code not in UNAVAILABLE:
@@ -112,6 +120,10 @@ class Watcher:
             path = response.json()["next"]
             if path is None:
                 return
+
+
+def _is_polled(job: TrackedJob) -> bool:
+    return int(job.job_id[-4:], 16) % _ONLY_LISTED_ONE_IN > 0
 
 
 def filter_problem(summary: dict[str, Any], wanted: dict[str, str]) -> str:

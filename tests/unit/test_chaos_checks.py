@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.chaos.faults.kinds import BROKER, CACHE, EMULATOR, STORAGE, InjectedFault, killed
-from tests.chaos.function_logs import FailedInvocation, failures_in
+from tests.chaos.function_logs import FailedInvocation, failures_in, requests_in
 from tests.chaos.monitor import order_of
 from tests.chaos.timelines import timeline_problems
 from tests.chaos.tracking import TrackedJob, Tracker
@@ -108,6 +108,12 @@ def test_failed_step_of_sweep_is_found() -> None:
 
     assert failed.explained([fault("RabbitMQ hangs", BROKER)])
     assert not failed.explained([fault("Redis hangs", CACHE)])
+
+
+def test_requests_of_the_api_are_found_with_their_time() -> None:
+    entry = {"message": "request", "route": "/jobs", "status": 200, "ms": 12_500.5}
+
+    assert list(requests_in(lines('{"message": "swept"}', '{"message": "requ', json.dumps(entry)))) == [(NOW, 12.5005)]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ _PAUSE_MS = 500
 #: Seconds within which jobs end after a failover, while the old primary stays reachable and refuses writes.
 STALE_S = 30.0
 
+#: Seconds for which the API may count Redis as unavailable after a failover, and requests that it then answers.
+_PAUSE_S, _REQUESTS = 6.0, 12
+
 
 class Limits:
     """Injects limits into one deployment."""
@@ -97,6 +100,10 @@ class Limits:
             left = self._context.prober.still_open(probes, STALE_S)
             if left:
                 self._context.problems.append(f"Redis failover: {len(left)} of {len(probes)} jobs did not end after it")
+            time.sleep(_PAUSE_S)
+            refused = self._refused_forms()
+            if refused > _REQUESTS // 4:
+                self._context.problems.append(f"Redis failover: {refused} of {_REQUESTS} forms were refused after it")
             self._promote(primary, standby)
         finally:
             self._context.relays.cache.target_port = primary
@@ -104,6 +111,12 @@ class Limits:
                 cache.replicaof("NO", "ONE")
             self._deployment.stop_standby()
         return True
+
+    def _refused_forms(self) -> int:
+        """How many of some requests that write to Redis get no 201."""
+        body: dict[str, object] = {"name": "probe.png", "media_type": "image/png", "jobs": []}
+        with self._context.clients.connect() as http:
+            return sum(not _succeeds(http, body) for _ in range(_REQUESTS))
 
     def _promote(self, port: int, old: int) -> None:
         """Makes one Redis the primary of the other, when it has all data."""
@@ -148,6 +161,13 @@ def _refuses(http: httpx.Client, body: dict[str, object]) -> bool:
     except httpx.HTTPError:
         return False
     return response.status_code == 503 and response.json().get("code") == "cache_full"
+
+
+def _succeeds(http: httpx.Client, body: dict[str, object]) -> bool:
+    try:
+        return http.post("/uploads", json=body).status_code == 201
+    except httpx.HTTPError:
+        return False
 
 
 def _eventually(condition: Callable[[], bool]) -> bool:
