@@ -4,9 +4,11 @@ import random
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 from botocore.config import Config
 
 from localstack.aws.clients import create_client
@@ -34,6 +36,9 @@ CLEANUP_PASSES = 10
 
 #: Seconds after a loss of data in Redis in which runs that it does not know may claim slots.
 UNKNOWN_RUNS_S = 75.0
+
+#: Environments of the API that are started before the clients.
+_WARM_ENVIRONMENTS = 6
 
 #: The functions whose failed invocations are listed, beside those of the operations.
 _FUNCTIONS = ("api", "ingest", "dispatch", "settle", "sweep")
@@ -80,6 +85,7 @@ class Experiment:
     def run(self) -> Report:
         """Submits jobs and injects faults as planned, then audits."""
         started, plan = time.time(), self._plan
+        self._warm_up()
         self._faults.prepare()
         sweeping = threading.Thread(target=self._keep_sweeping, daemon=True)
         sweeping.start()
@@ -99,6 +105,12 @@ class Experiment:
         sweeping.join(60)
         self._watcher.join()
         return self.report
+
+    def _warm_up(self) -> None:
+        """Starts environments of the API at the same time, so that the first clients do not measure that."""
+        url = f"{self._deployment.settings.api_url}/jobs?limit=1"
+        with ThreadPoolExecutor(_WARM_ENVIRONMENTS) as threads:
+            list(threads.map(lambda _: httpx.get(url, timeout=60), range(_WARM_ENVIRONMENTS)))
 
     def _inject_faults(self, submitting: threading.Thread) -> None:
         """Causes faults of every kind in shuffled order, repeatedly, while there are jobs that they can affect."""

@@ -13,6 +13,7 @@ from tests.chaos.faults.kinds import BROKER, CACHE, EMULATOR, FUNCTIONS, STORAGE
 _OUTAGES = {
     "StorageUnavailableError": STORAGE,
     "CacheUnavailableError": CACHE,
+    "CacheFullError": CACHE,
     "BrokerUnavailableError": BROKER,
     "LambdaUnavailableError": FUNCTIONS,
     "SecretsUnavailableError": EMULATOR,
@@ -22,6 +23,7 @@ _OUTAGES = {
 _CODES = {
     "storage_unavailable": STORAGE,
     "cache_unavailable": CACHE,
+    "cache_full": CACHE,
     "broker_unavailable": BROKER,
     "lambda_unavailable": FUNCTIONS,
     "secrets_unavailable": EMULATOR,

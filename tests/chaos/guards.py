@@ -119,8 +119,11 @@ MUTATIONS: dict[str, Mutation] = {
     "slot-limit": Mutation(
         "the limit of slots",
         (Change(_ACQUIRE, r"^  if not held and free <= 0 then return 'full' end$", ""),),
-        ("slow link to S3", "uploads cannot be read"),
+        ("slow link to S3",),
         (report.SLOTS,),
+        kinds=("image",),
+        jobs=60,
+        count=3,
     ),
     "retry-delay": Mutation(
         "a retry waits",

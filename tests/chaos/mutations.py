@@ -55,30 +55,42 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="mutation", help=f"{', '.join(MUTATIONS)} (default: all)")
     parser.add_argument("--name", default=NAME, help="name of the stack (default: %(default)s)")
     parser.add_argument("--port", type=int, default=PORT, help="port of the API (default: %(default)s)")
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="also make each run with the guard in place: it must report nothing",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of each run (default: %(default)s)")
     options = parser.parse_args()
     unknown = set(options.names) - set(MUTATIONS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    outcomes = []
+    outcomes: list[Outcome] = []
+    controls: list[Outcome] = []
     for name in options.names or MUTATIONS:
         print(f"\n=== {name}: without “{MUTATIONS[name].guard}”", flush=True)
         outcomes.append(_run(name, options))
+        if options.control:
+            print(f"\n=== {name}: with “{MUTATIONS[name].guard}”", flush=True)
+            controls.append(_run(name, options, broken=False))
     print("\nMutations")
     for outcome in outcomes:
         print(f"  {outcome.row}")
+    failed = [outcome.name for outcome in controls if any(outcome.problems.values())]
+    if controls:
+        print(f"  with the guard in place: {', '.join(failed) or 'nothing'} reported problems")
     missed = [outcome.name for outcome in outcomes if not outcome.caught]
     print(f"  {len(outcomes) - len(missed)} of {len(outcomes)} caught", flush=True)
-    return int(bool(missed))
+    return int(bool(missed or failed))
 
 
-def _run(name: str, options: argparse.Namespace) -> Outcome:
+def _run(name: str, options: argparse.Namespace, *, broken: bool = True) -> Outcome:
     mutation = MUTATIONS[name]
     began = time.monotonic()
     with TemporaryDirectory() as folder:
         summary = Path(folder, "summary.json")
         argv = [
-            *(sys.executable, "-m", "tests.chaos", "--break", name, "--summary", str(summary)),
+            *(sys.executable, "-m", "tests.chaos", "--summary", str(summary), *(("--break", name) if broken else ())),
             *("--name", options.name, "--port", str(options.port), "--seed", str(options.seed)),
             *("--jobs", str(mutation.jobs), "--count", str(mutation.count), "--hang", mutation.hang_s),
             *(

@@ -29,6 +29,11 @@ class Prober:
                 started += [job_id] if job_id else []
         return started
 
+    def upload(self) -> str:
+        """Uploads an image. Returns its id. Raises GaveUpError."""
+        with self._clients.connect() as http:
+            return self._clients.upload(http, "probe.png", self.image(), "image/png")
+
     def start_video(self) -> None:
         """Starts a job that keeps a worker busy for seconds."""
         with self._clients.connect() as http:

@@ -132,11 +132,11 @@ def test_health_is_known_in_time_while_a_dependency_hangs(stack: Stack, part: st
 
 
 @pytest.mark.parametrize("part", ["cache", "broker"])
-def test_requests_are_fast_while_a_dependency_is_skipped(stack: Stack, part: str) -> None:
+def test_dependency_that_hung_is_skipped_by_the_next_requests(stack: Stack, part: str) -> None:
     stack.relays[part].stall()
     start(stack.file_id)
-    began = time.monotonic()
+    attempts = stack.relays[part].accepted
 
     assert start(stack.file_id).status == 202
 
-    assert time.monotonic() - began < 0.5
+    assert stack.relays[part].accepted == attempts

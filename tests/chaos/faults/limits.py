@@ -7,10 +7,11 @@ from contextlib import contextmanager
 import httpx
 import redis
 
+from tests.chaos.clients import GaveUpError
 from tests.chaos.faults.kinds import BROKER, CACHE, Context, Kind, kind
 
 #: Seconds within which a job that was accepted before Redis was full ends, and within which new jobs are refused then.
-ENDS_WITHIN_S = 20.0
+ENDS_WITHIN_S = 30.0
 REFUSED_WITHIN_S = 12.0
 
 #: Seconds within which a standby of Redis has the data of its primary.
@@ -19,8 +20,8 @@ SYNC_TIMEOUT_S = 30.0
 #: Milliseconds for which the primary holds writes while its standby catches up.
 _PAUSE_MS = 500
 
-#: Seconds for which the old primary stays reachable after a failover: a client must not stay connected to it.
-STALE_S = 12.0
+#: Seconds within which jobs end after a failover, while the old primary stays reachable and refuses writes.
+STALE_S = 30.0
 
 
 class Limits:
@@ -50,12 +51,16 @@ class Limits:
 
     def _fill_cache(self) -> bool:
         """Jobs that were accepted before end although Redis is full, and new ones are refused."""
+        try:
+            file_id = self._context.prober.upload()
+        except GaveUpError:
+            return False
         probes = self._context.prober.start(3)
         with self._cache() as cache:
             cache.config_set("maxmemory", int(cache.info("memory")["used_memory"]))
             try:
                 left = self._context.prober.still_open(probes, ENDS_WITHIN_S)
-                refused = self._is_refused()
+                refused = self._is_refused(file_id)
             finally:
                 cache.config_set("maxmemory", 0)
         if left:
@@ -64,10 +69,10 @@ class Limits:
             self._context.problems.append("Redis is full: new jobs were not refused with cache_full")
         return True
 
-    def _is_refused(self) -> bool:
-        prober = self._context.prober
+    def _is_refused(self, file_id: str) -> bool:
+        body = self._context.prober.body(file_id)
         with self._context.clients.connect() as http:
-            return _eventually(lambda: _refuses(http, prober.body(self._context.clients.tracker.uploads[-1])))
+            return _eventually(lambda: _refuses(http, body))
 
     def _make_read_only(self) -> bool:
         """A primary that became the replica of one that does not answer: reads work, writes are refused."""

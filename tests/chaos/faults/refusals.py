@@ -21,7 +21,7 @@ THROTTLED = http_response(
 )
 
 #: Jobs that are started meanwhile, and the seconds within which they end while Lambda throttles.
-_PROBES, ENDS_WITHIN_S = 4, 12.0
+_PROBES, ENDS_WITHIN_S = 4, 30.0
 
 #: Half of the requests that S3 refuses have taken effect.
 PARTLY_FAILING = Refusal(INTERNAL_ERROR, share=0.2, late_share=0.5)
