@@ -1,5 +1,6 @@
 """Clients made without botocore's table of endpoints equal those made with it."""
 
+from itertools import chain
 from typing import Any
 
 import botocore.session
@@ -39,8 +40,8 @@ def sessions() -> tuple[botocore.session.Session, botocore.session.Session]:
 def regions() -> list[str]:
     """One region of each partition, the one with addresses of its own, and one that is newer than botocore."""
     partitions = Loader().load_data("partitions")["partitions"]
-    found = (min(name for name in partition["regions"] if "global" not in name) for partition in partitions)
-    return [*found, "us-east-1", "eu-north-7"]
+    found = [sorted(name for name in partition["regions"] if "global" not in name)[:1] for partition in partitions]
+    return [*chain(*found), "us-east-1", "eu-north-7"]
 
 
 def signed_request(client: BaseClient, operation: str, parameters: dict[str, Any]) -> tuple[str, str]:
