@@ -16,6 +16,9 @@ LOCK = "alive"
 #: The temporary directory in an environment's directory.
 TEMPORARY = "tmp"
 
+#: Packages of the emulator that botocore imports when it finds them. Lambda does not have them.
+_EMULATORS_OWN = ("OpenSSL", "awscrt", "cryptography")
+
 _open: list[int] = []
 
 
@@ -31,7 +34,7 @@ def use_layer(directory: str) -> None:
 def _begin(environment: Path) -> int:
     """Sets up this process as on Lambda. Returns the descriptor of the lock, which the kernel releases at its end."""
     sys.dont_write_bytecode = True  # layers are read-only
-    sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # not on Lambda; botocore would import it from the emulator
+    sys.modules |= dict.fromkeys(_EMULATORS_OWN)  # type: ignore[arg-type]  # None: an import of it fails
     temporary = environment / TEMPORARY
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)

@@ -26,6 +26,9 @@ OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
 #: What the ledger lists as open, so that nobody has to search for it.
 OPEN_JOBS_PREFIX, OPEN_UPLOADS_PREFIX = "open/jobs/", "open/uploads/"
 
+#: The actions that change an object.
+_CHANGING = ("s3:PutObject", "s3:DeleteObject")
+
 #: The result of each accepted job, by job id; None without one.
 Ledger = dict[str, dict[str, Any] | None]
 
@@ -62,13 +65,13 @@ class Audit:
         return key in self.keys(key)
 
     def double_results(self) -> list[str]:
-        """Jobs whose `result.json` was written more than once, or deleted. The bucket keeps every version."""
-        versions = Counter[str]()
-        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix="ledger/"):
-            for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                if entry["Key"].endswith("/result.json"):
-                    versions[entry["Key"].split("/")[1]] += 1
-        return [f"{job_id} has {count} results" for job_id, count in versions.items() if count > 1]
+        """Jobs whose `result.json` a function wrote more than once, or deleted, by the recorded calls."""
+        changes = Counter[str]()
+        for call in self._deployment.calls():
+            key = call["resource"].partition("/")[2]
+            if call["status"] < 300 and key.endswith("/result.json") and call["action"] in _CHANGING:
+                changes[key.split("/")[1]] += 1
+        return [f"{job_id} has {count} results" for job_id, count in changes.items() if count > 1]
 
     def ledger(self) -> Ledger:
         """Every accepted job, also one whose client got no response."""

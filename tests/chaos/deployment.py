@@ -4,12 +4,14 @@ Functions connect through relays, and their clock can be shifted. Unless a run i
 a short run covers recovery that takes minutes. A guard can be removed, which proves that the audit notices its absence.
 """
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from localstack.aws import layer_store
 from localstack.services import native, readiness
@@ -96,6 +98,10 @@ class Deployment(CopiedStack):
         """Starts the stack, with a new recording of its AWS calls."""
         self._calls.unlink(missing_ok=True)
         super().up()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The AWS calls of the stack's functions since it was started."""
+        return [json.loads(line) for line in self._calls.read_text().splitlines()]
 
     @property
     def form_life_s(self) -> int:

@@ -73,7 +73,6 @@ class Experiment:
         self._random = random.Random(seed)
         self._lambda = create_client(deployment.settings, "lambda", config)
         self._logs = create_client(deployment.settings, "logs", config)
-        s3.put_bucket_versioning(Bucket=deployment.bucket, VersioningConfiguration={"Status": "Enabled"})
         self._audit = Audit(deployment, s3)
         self._clients = Clients(deployment.settings.api_url, seed, clips, deployment.form_life_s, plan.kinds)
         self._widths = {len(clip.content): clip.width_px for clip in clips}

@@ -1,4 +1,4 @@
-"""The calls of AWS that `localstack.aws.recorder` has recorded, judged by the policies in template.yaml."""
+"""The calls of AWS that `localstack.aws.emulator` has recorded, judged by the policies in template.yaml."""
 
 import itertools
 import json

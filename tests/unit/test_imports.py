@@ -22,7 +22,7 @@ LAYERS = {
         *("filters", "tags", "loudness"),
     ],
     "services": [
-        *("aws", "s3", "amqp", "broker_connection", "rabbitmq"),
+        *("botocore_data", "aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
         *("redis.memory",),

@@ -35,7 +35,14 @@ for layer in os.environ["_LAMBDA_LAYERS_DIRS"].split(os.pathsep):
     for version in os.listdir(os.path.join(layer, "python", "lib")):
         site.addsitedir(os.path.join(layer, "python", "lib", version, "site-packages"))
 import json, tempfile, tool
-print(json.dumps([tool.__file__, os.environ["_LAMBDA_LAYERS_DIRS"].split(os.pathsep)[-1], tempfile.gettempdir()]))
+found = []
+for name in ("OpenSSL", "awscrt", "cryptography", "json"):
+    try:
+        found.append(__import__(name).__name__)
+    except ImportError:
+        pass
+layer = os.environ["_LAMBDA_LAYERS_DIRS"].split(os.pathsep)[-1]
+print(json.dumps([tool.__file__, layer, tempfile.gettempdir(), *found]))
 sys.stdout.flush()
 sys.stdin.read()
 """
@@ -64,7 +71,9 @@ def stored(settings: Settings) -> set[str]:
 
 
 @contextmanager
-def environment(build: Path, directory: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+def environment(
+    build: Path, directory: Path, packages: Path = Path()
+) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """A process that starts as an emulated environment does: it, and what WORKER prints."""
     (directory / "code").mkdir(parents=True)
     layer = directory / "layer_0"
@@ -72,7 +81,11 @@ def environment(build: Path, directory: Path) -> Iterator[tuple[subprocess.Popen
         archive.extractall(layer)
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER],
-        env={"_LAMBDA_LAYERS_DIRS": str(layer), "LAMBDA_TASK_ROOT": str(directory / "code")},
+        env={
+            "_LAMBDA_LAYERS_DIRS": str(layer),
+            "LAMBDA_TASK_ROOT": str(directory / "code"),
+            "PYTHONPATH": str(packages),
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -97,8 +110,15 @@ def test_environments_share_the_files_of_a_layer(settings: Settings, tmp_path: P
 
 def test_environment_has_a_temporary_directory_of_its_own(settings: Settings, tmp_path: Path) -> None:
     directory = tmp_path / "tmp" / "ministack-lambda-a"
-    with environment(build(settings, "one"), directory) as (_, (_, _, temporary)):
+    with environment(build(settings, "one"), directory) as (_, (_, _, temporary, *_)):
         assert Path(temporary) == directory / "tmp"
+
+
+def test_packages_of_the_emulator_cannot_be_imported(settings: Settings, tmp_path: Path) -> None:
+    for name in ("OpenSSL", "awscrt", "cryptography"):
+        (tmp_path / f"{name}.py").write_text("")
+    with environment(build(settings, "one"), tmp_path / "ministack-lambda-a", tmp_path) as (_, (_, _, _, *found)):
+        assert found == ["json"]
 
 
 def test_files_of_an_environment_go_when_it_is_killed_and_not_before(settings: Settings, tmp_path: Path) -> None:

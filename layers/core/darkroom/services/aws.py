@@ -17,6 +17,7 @@ from botocore.handlers import add_expect_header
 from darkroom.config import has_own_endpoint
 from darkroom.errors import SecretsUnavailableError
 from darkroom.log import logger
+from darkroom.services.botocore_data import SlimLoader
 from darkroom.timeouts import current_timeouts
 
 #: The most calls that run in parallel threads, each on a connection of its own.
@@ -36,21 +37,25 @@ def _config() -> Config:
 
 
 def _s3_config() -> Config:
-    # Without an endpoint of its own, links name the bucket's regional host: the global one redirects to it for up to a
-    # day after the bucket was created, and cannot be reached from a network without internet access.
-    regional = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+    # Links name the regional host of the bucket: the global one redirects to it for up to a day after its creation,
+    # cannot be reached from a network without internet access, and is not in the table of SlimLoader.
     return Config(
         signature_version="s3v4",
         # Checksums are computed only where S3 requires them; results record the SHA-256 of each output.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "auto"} if has_own_endpoint("s3") else regional,
+        s3={
+            "addressing_style": "auto" if has_own_endpoint("s3") else "virtual",
+            "us_east_1_regional_endpoint": "regional",
+        },
     )
 
 
 @lru_cache(maxsize=1)
 def _session() -> botocore.session.Session:
-    return botocore.session.get_session()
+    session = botocore.session.get_session()
+    session.register_component("data_loader", SlimLoader())
+    return session
 
 
 @lru_cache(maxsize=8)
