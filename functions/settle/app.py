@@ -7,14 +7,24 @@ those that are valid again with `{"parked": "replay"}`.
 from typing import Any
 
 from darkroom.contracts.jobs import Failure, Message, Status
-from darkroom.errors import OUTAGES, DarkroomError, LambdaUnavailableError, WorkerDiedError
+from darkroom.errors import (
+    OUTAGES,
+    DarkroomError,
+    InternalError,
+    LambdaUnavailableError,
+    SourceReplacedError,
+    WorkerDiedError,
+)
 from darkroom.jobs import events, ledger, lifecycle, retries
 from darkroom.log import logger
 from darkroom.services import rabbitmq
 from darkroom.services.redis import views
 from darkroom.tracing import new_traceparent
 
-_OUTAGES_BY_NAME = {kind.__name__: kind for kind in OUTAGES}
+#: The errors that a run raises when it cannot report them, by name.
+_RAISED: dict[str, type[DarkroomError]] = {
+    kind.__name__: kind for kind in (*OUTAGES, InternalError, SourceReplacedError)
+}
 
 #: Bytes of a parked message that are listed.
 SHOWN_BYTES = 1000
@@ -43,8 +53,8 @@ def _error_of(failed: events.FailedInvocation) -> DarkroomError:
     """The error of a run that did not return. Lambda stops only a run that hangs: others observe their deadline."""
     if failed.never_started:
         return LambdaUnavailableError("Lambda had no capacity for the run.")
-    if failed.error_type in _OUTAGES_BY_NAME:  # the run could not record the outage itself
-        return _OUTAGES_BY_NAME[failed.error_type]()
+    if failed.error_type in _RAISED:
+        return _RAISED[failed.error_type]()
     return WorkerDiedError("The process that ran the job crashed.")
 
 

@@ -14,7 +14,7 @@ CLEANED_AT_ONCE = 500
 def remove_leftover_outputs(deadline: float) -> int:
     """Cleans up the jobs that are due for it. Returns how many objects were removed."""
     removed = 0
-    for job_id, (job, result) in look_up(_read, open_jobs.due_for_cleanup(CLEANED_AT_ONCE)):
+    for job_id, (job, result) in look_up(_read, open_jobs.due_for_cleanup(CLEANED_AT_ONCE), deadline):
         if time.monotonic() > deadline:
             break
         if job is not None and result is not None:

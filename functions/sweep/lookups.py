@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import TypeVar
 
 from darkroom.errors import InternalError, StorageUnavailableError
@@ -16,16 +17,19 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def look_up(read: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[tuple[_Item, _Result]]:
+def look_up(read: Callable[[_Item], _Result], items: Sequence[_Item], deadline: float) -> list[tuple[_Item, _Result]]:
     """Each item with what `read` returns for it, from parallel threads, which must not use the broker.
 
-    Items are left out that cannot be read: this version does not know their format, or a request failed. Raises
+    Items are left out that cannot be read: this version does not know their format, a request failed, or the deadline
+    on the monotonic clock has passed. Some are read even then, so that every pass does something. Raises
     StorageUnavailableError when S3 fails for all, or many times in a row.
     """
     storage = _Storage()
 
-    def attempt(item: _Item) -> tuple[_Item, _Result] | None:
+    def attempt(number: int, item: _Item) -> tuple[_Item, _Result] | None:
         storage.require()
+        if number >= aws.PARALLEL_CALLS and time.monotonic() > deadline:
+            return None
         try:
             result = read(item)
         except InternalError as error:
@@ -38,7 +42,7 @@ def look_up(read: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[tu
         return item, result
 
     with ThreadPoolExecutor(min(max(len(items), 1), aws.PARALLEL_CALLS)) as threads:
-        found = [pair for pair in threads.map(attempt, items) if pair is not None]
+        found = [pair for pair in threads.map(attempt, count(), items) if pair is not None]
     if not found:
         storage.require(failures=1)
     return found

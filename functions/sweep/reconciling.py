@@ -19,12 +19,12 @@ def restore_open_jobs(deadline: float) -> int:
     return read_index(Kind.JOBS, _compare, deadline)
 
 
-def _compare(page: list[Entry], _deadline: float) -> int:
+def _compare(page: list[Entry], deadline: float) -> int:
     presences = reconciliation.presences([entry.identifier for entry in page])
     present = list(zip(page, presences, strict=True))
     open_index.remove(Kind.JOBS, [entry for entry, presence in present if presence is Presence.ENDED])
     unknown = [entry for entry, presence in present if presence is Presence.UNKNOWN]
-    restored = look_up(_restore, reconciliation.due_for_lookup(unknown, first_s=ACCEPTING_S))
+    restored = look_up(_restore, reconciliation.due_for_lookup(unknown, first_s=ACCEPTING_S), deadline)
     not_accepted = [entry for entry, accepted in restored if not accepted]
     reconciliation.mark_looked_up(not_accepted)
     open_index.remove(Kind.JOBS, [entry for entry in not_accepted if entry.age_s > ABANDONED_S])

@@ -80,7 +80,7 @@ class _Recovery:
         waiting = {job_id for job_id, view in found.items() if view and self._waits(view)}
         open_jobs.postpone(list(waiting), deadlines.START_WITHIN_S, published=False)
         rest = [job_id for job_id, view in found.items() if job_id not in waiting and self._can_act(view)]
-        read = look_up(lambda job_id: _read(job_id, found[job_id]), rest)
+        read = look_up(lambda job_id: _read(job_id, found[job_id]), rest, deadline)
         self.left += len(batch) - len(waiting) - len(read)
         recovered, published = 0, []
         for job_id, records in read:

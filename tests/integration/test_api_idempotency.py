@@ -40,6 +40,11 @@ def send(content: bytes, headers: Headers | None = None) -> Reply:
     return call("POST", "/upload", body=body, headers=made | (headers or {}))
 
 
+def count_jobs() -> int:
+    """How many jobs the ledger has."""
+    return sum(key.endswith(ledger.JOB_FILE) for key in s3.keys_after(ledger.LEDGER_PREFIX))
+
+
 def test_repeated_request_with_the_same_key_starts_one_job(upload: Upload) -> None:
     file_id = upload(JPEG)
 
@@ -47,7 +52,7 @@ def test_repeated_request_with_the_same_key_starts_one_job(upload: Upload) -> No
 
     assert (first.status, second.status) == (202, 202)
     assert second.json == first.json
-    assert len(list(ledger.jobs_after(""))) == 1
+    assert count_jobs() == 1
 
 
 def test_without_a_key_every_request_starts_a_job(upload: Upload) -> None:
@@ -62,7 +67,7 @@ def test_same_key_with_another_request_is_refused(upload: Upload) -> None:
 
     for other in (start(file_id, width=101, headers=KEY), request_form(headers=KEY), send(JPEG, headers=KEY)):
         assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
-    assert len(list(ledger.jobs_after(""))) == 1
+    assert count_jobs() == 1
 
 
 def test_same_key_with_other_parameters_of_an_attached_job_is_refused() -> None:
@@ -115,7 +120,7 @@ def test_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) ->
     s3.put(uploads.key_of(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
 
     assert [start(file_id, headers=KEY).status for _ in range(2)] == [202, 202]
-    assert len(list(ledger.jobs_after(""))) == 1
+    assert count_jobs() == 1
 
 
 def test_retry_that_is_sent_twice_with_one_key_starts_one_job(upload: Upload) -> None:
@@ -128,7 +133,7 @@ def test_retry_that_is_sent_twice_with_one_key_starts_one_job(upload: Upload) ->
     assert second.json == first.json
     assert first.json["retry_of"] == old_id
     assert call("POST", f"/jobs/{old_id}/retry").json["job_id"] != first.json["job_id"]
-    assert len(list(ledger.jobs_after(""))) == 3
+    assert count_jobs() == 3
 
 
 def test_key_of_a_retry_is_refused_for_the_retry_of_another_job(upload: Upload) -> None:

@@ -54,19 +54,6 @@ def test_one_of_many_concurrent_results_wins(make_job: MakeJob) -> None:
     assert set(winners) == {result_of(job.job_id).run}
 
 
-def test_ledger_lists_jobs_in_order_of_their_ids_from_any_time_on(make_job: MakeJob) -> None:
-    jobs = [make_job(job_id=ids.new_id(at_ms=1_000_000 + number)) for number in range(4)]
-    for job in jobs:
-        ledger.write_job(job)
-    ledger.write_result(result_for(jobs[1], Status.COMPLETED, "run-1"))
-
-    listed = list(ledger.jobs_after(ids.first_id(1_000_001)))
-
-    assert listed == [(jobs[1].job_id, True), (jobs[2].job_id, False), (jobs[3].job_id, False)]
-    after = list(ledger.jobs_after(jobs[1].job_id))
-    assert after == listed[1:]
-
-
 def test_job_that_was_never_accepted_is_none() -> None:
     assert ledger.read_job(ids.new_id()) is None
     assert ledger.read_result(ids.new_id()) is None

@@ -147,6 +147,16 @@ def test_run_for_which_lambda_had_no_capacity_uses_no_attempt(queued: Job) -> No
     assert {error.code for error in view_of(queued.job_id).errors} == {"lambda_unavailable"}
 
 
+@pytest.mark.parametrize(
+    ("error_type", "code"), [("SourceReplacedError", "source_replaced"), ("InternalError", "internal_error")]
+)
+def test_error_that_a_run_could_not_report_keeps_its_code(running: Job, error_type: str, code: str) -> None:
+    app.handler(failed_invocation(running, error_type=error_type), None)
+
+    view = view_of(running.job_id)
+    assert (view.failed_attempts, view.errors[0].code) == (1, code)
+
+
 def test_invocation_that_lambda_never_started_does_not_end_another_run_of_the_attempt(running: Job) -> None:
     record = failed_invocation(running)  # dispatch called Lambda twice, and the other call started the run
     record["requestContext"]["condition"] = "EventAgeExceeded"

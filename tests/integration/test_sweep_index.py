@@ -120,6 +120,27 @@ def test_run_in_flight_gets_its_job_back_after_redis_lost_its_data_and_no_second
     assert view_of(job.job_id).status is Status.RUNNING
 
 
+@pytest.mark.usefixtures("old_entries")
+def test_slow_storage_takes_no_time_from_the_other_steps(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(30):
+        write_to_s3(make_job())
+    read_job = ledger.read_job
+
+    def read_slowly(job_id: str) -> Job | None:
+        time.sleep(0.2)
+        return read_job(job_id)
+
+    monkeypatch.setattr(ledger, "read_job", read_slowly)
+    monkeypatch.setattr(aws, "PARALLEL_CALLS", 1)
+    began = time.monotonic()
+
+    done = sweep(remaining_ms=app.RESERVE_MS + 2_000)
+
+    assert time.monotonic() - began < 4
+    assert 0 < done["restored"] < 30
+    assert done["restored"] + sweep()["restored"] == 30
+
+
 def test_entry_of_an_ended_job_is_removed_and_those_of_open_jobs_stay(make_job: MakeJob) -> None:
     queued, running, ended = make_job(), make_job(), make_job()
     for job in (queued, running, ended):
@@ -319,6 +340,6 @@ def test_outage_of_s3_ends_the_look_up_after_a_row_of_failures() -> None:
         raise StorageUnavailableError("The object store is unavailable.")
 
     with pytest.raises(StorageUnavailableError):
-        lookups.look_up(fail, range(1000))
+        lookups.look_up(fail, range(1000), time.monotonic() + 60)
 
     assert len(tried) < 3 * aws.PARALLEL_CALLS

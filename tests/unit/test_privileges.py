@@ -29,7 +29,6 @@ S3_ACTIONS = {
 PREFIXES = {
     ("darkroom.jobs.ledger", "write_job"): "ledger",
     ("darkroom.jobs.ledger", "write_result"): "ledger",
-    ("darkroom.jobs.ledger", "jobs_after"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
     ("darkroom.jobs.open_index", "add_job"): "open/jobs",
     ("darkroom.jobs.open_index", "add_upload"): "open/uploads",

@@ -4,7 +4,6 @@ A job exists when `ledger/<job>/job.json` does, and has ended when `ledger/<job>
 once, by a conditional write, and never change.
 """
 
-from collections.abc import Iterator
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -51,21 +50,6 @@ def read_job(job_id: str) -> Job | None:
 def read_result(job_id: str) -> JobResult | None:
     """The result of the job, or None while it has not ended. Raises InternalError when it cannot be read."""
     return _read(JobResult, result_key(job_id))
-
-
-def jobs_after(job_id: str) -> Iterator[tuple[str, bool]]:
-    """Jobs whose id is greater than `job_id`, oldest first: the id of each, and whether it has ended."""
-    current, names = "", set[str]()
-    # '0' follows '/' in the order of characters, so the listing starts after all objects of `job_id`.
-    for key in s3.keys_after(LEDGER_PREFIX, f"{LEDGER_PREFIX}{job_id}0" if job_id else ""):
-        identifier, _, name = key.removeprefix(LEDGER_PREFIX).partition("/")
-        if identifier != current:
-            if JOB_FILE in names:
-                yield current, RESULT_FILE in names
-            current, names = identifier, set()
-        names.add(name)
-    if JOB_FILE in names:
-        yield current, RESULT_FILE in names
 
 
 def _read(kind: type[_Record], key: str) -> _Record | None:

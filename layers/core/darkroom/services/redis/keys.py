@@ -107,5 +107,8 @@ def ended_s() -> int:
 
 
 def ingestion_ttl_s() -> int:
-    """Seconds for which the mark of an ingested upload is kept: longer than sweep looks back for missed uploads."""
+    """Seconds for which the mark of an ingested upload is kept.
+
+    Sweep removes the upload from the index within minutes. Without the mark it ingests it again, which changes nothing.
+    """
     return settings().link_expiry_s + _INGESTION_EXTRA_S
