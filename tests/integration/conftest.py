@@ -20,7 +20,7 @@ from darkroom.contracts.jobs import FileSource, Job, JobResult
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import acceptance, ledger, uploads
 from darkroom.services import aws, rabbitmq, s3
-from darkroom.services.redis import views
+from darkroom.services.redis import memory, views
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.views import View
 from darkroom.timeouts import BACKGROUND, use_timeouts
@@ -29,6 +29,7 @@ from darkroom.tracing import new_traceparent
 from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
 from tests.support.broker import close_connections
 from tests.support.broker import on_channel as on_channel
+from tests.support.redis_server import RedisServer
 
 REQUIRED = {
     "AWS_ENDPOINT_URL": "the S3 API",
@@ -76,6 +77,7 @@ def forget_connections() -> None:
     config.settings.cache_clear()
     aws.client.cache_clear()
     redis_client.cache_clear()
+    memory._recent_share.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -207,6 +209,17 @@ def accepted(make_job: MakeJob, upload: Upload) -> Job:
     job = make_job(file_id=upload(PNG, "image/png", "Łódź.png"))
     acceptance.accept(job)
     return job
+
+
+@pytest.fixture
+def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A Redis of the test's own, which it may stop, fill and reconfigure. Darkroom uses it for the rest of the test."""
+    with RedisServer() as server:
+        monkeypatch.setenv("DARKROOM_CACHE_URL", f"redis://127.0.0.1:{server.port}/0")
+        forget_connections()
+        yield server
+    monkeypatch.undo()
+    forget_connections()
 
 
 @pytest.fixture

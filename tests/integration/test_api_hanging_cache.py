@@ -2,12 +2,9 @@
 
 import signal
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from tests.integration.api_jobs import JPEG, accepted, start
-from tests.integration.conftest import Upload, forget_connections, result_of
+from tests.integration.conftest import Upload, result_of
 from tests.support.gateway import Reply, call
 from tests.support.redis_server import RedisServer
 
@@ -15,25 +12,15 @@ from tests.support.redis_server import RedisServer
 LONGEST_S = 5
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        monkeypatch.setenv("DARKROOM_CACHE_URL", f"redis://127.0.0.1:{server.port}/0")
-        forget_connections()
-        yield server
-    monkeypatch.undo()
-    forget_connections()
-
-
 def timed(method: str, target: str) -> tuple[Reply, float]:
     began = time.monotonic()
     return call(method, target), time.monotonic() - began
 
 
-def test_jobs_are_accepted_shown_listed_and_canceled_while_redis_hangs(server: RedisServer, upload: Upload) -> None:
+def test_jobs_are_accepted_shown_listed_and_canceled_while_redis_hangs(own_redis: RedisServer, upload: Upload) -> None:
     file_id = upload(JPEG)
     before = start(file_id).json["job_id"]
-    server.signal(signal.SIGSTOP)
+    own_redis.signal(signal.SIGSTOP)
 
     times_s = []
     for _ in range(5):
@@ -57,7 +44,7 @@ def test_jobs_are_accepted_shown_listed_and_canceled_while_redis_hangs(server: R
     assert [job["status"] for job in listed.json["jobs"]] == ["queued"] * 5 + ["canceled"]
     assert seconds < LONGEST_S
 
-    server.signal(signal.SIGCONT)
+    own_redis.signal(signal.SIGCONT)
 
     assert result_of(before).status == call("GET", f"/jobs/{before}").json["status"] == "canceled"
     assert [job["status"] for job in call("GET", "/jobs").json["jobs"]] == ["queued"] * 5 + ["canceled"]

@@ -1,7 +1,7 @@
 """A Redis whose memory is full: running jobs go on and end, new jobs are refused before anything is written."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -13,29 +13,17 @@ from darkroom.services import s3
 from darkroom.services.redis import memory, open_jobs, slots, views
 from darkroom.services.redis.client import redis_client
 from tests.integration.api_jobs import JPEG, complete, start
-from tests.integration.conftest import MakeJob, Take, Upload, forget_connections, result_of, view_of
+from tests.integration.conftest import MakeJob, Take, Upload, result_of, view_of
 from tests.integration.redis_jobs import acquire, claim, finish, progress, requeue
 from tests.integration.sweeping import accept_without_publishing, open_entries, result_for, sweep
 from tests.support.gateway import Reply, call
 from tests.support.redis_server import RedisServer
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        monkeypatch.setenv("DARKROOM_CACHE_URL", f"redis://127.0.0.1:{server.port}/0")
-        forget_connections()
-        memory._recent_share.cache_clear()
-        yield server
-    monkeypatch.undo()
-    forget_connections()
-    memory._recent_share.cache_clear()
-
-
-def fill(server: RedisServer, share: float) -> None:
+def fill(own_redis: RedisServer, share: float) -> None:
     """Limits the memory so that this share of it is used. A share of 1 or more makes Redis refuse what needs memory."""
-    used_bytes = server.client().info("memory")["used_memory"]
-    server.configure("maxmemory", int(used_bytes / share))
+    used_bytes = own_redis.client().info("memory")["used_memory"]
+    own_redis.configure("maxmemory", int(used_bytes / share))
     memory._recent_share.cache_clear()
 
 
@@ -52,13 +40,13 @@ def objects() -> set[str]:
     return set(s3.keys_after(""))
 
 
-def test_jobs_that_were_accepted_are_claimed_and_end_at_full_memory(server: RedisServer, make_job: MakeJob) -> None:
+def test_jobs_that_were_accepted_are_claimed_and_end_at_full_memory(own_redis: RedisServer, make_job: MakeJob) -> None:
     running, queued = make_job(), make_job()
     for job in (running, queued):
         views.create(job)
     acquire(running, limit=2)
     claim(running)
-    fill(server, 1.5)
+    fill(own_redis, 1.5)
     with pytest.raises(CacheFullError):
         views.create(make_job())
 
@@ -77,11 +65,11 @@ def test_jobs_that_were_accepted_are_claimed_and_end_at_full_memory(server: Redi
     assert views.count_queued(Operation.RESIZE) == 0
 
 
-def test_scripts_that_redis_does_not_have_yet_run_at_full_memory(server: RedisServer, make_job: MakeJob) -> None:
+def test_scripts_that_redis_does_not_have_yet_run_at_full_memory(own_redis: RedisServer, make_job: MakeJob) -> None:
     job = make_job()
     views.create(job)
     redis_client().script_flush()
-    fill(server, 1.5)
+    fill(own_redis, 1.5)
 
     assert acquire(job) is slots.Slot.ACQUIRED
     assert claim(job).outcome == "claimed"
@@ -89,14 +77,14 @@ def test_scripts_that_redis_does_not_have_yet_run_at_full_memory(server: RedisSe
 
 
 def test_run_whose_job_ends_at_full_memory_although_redis_lost_its_view_leaks_no_slot(
-    server: RedisServer, make_job: MakeJob
+    own_redis: RedisServer, make_job: MakeJob
 ) -> None:
     job = make_job()
     acceptance.accept(job)
     acquire(job)
     claim(job)
     redis_client().delete(f"darkroom:job:{job.job_id}")
-    fill(server, 1.5)
+    fill(own_redis, 1.5)
 
     with pytest.raises(CacheFullError):
         lifecycle.end(job, lifecycle.canceled_result(job, attempt=1))
@@ -108,11 +96,11 @@ def test_run_whose_job_ends_at_full_memory_although_redis_lost_its_view_leaks_no
 
 @pytest.mark.parametrize("request_job", [new_job, new_form])
 def test_new_jobs_are_refused_above_four_fifths_of_the_memory_and_leave_nothing(
-    server: RedisServer, upload: Upload, request_job: Callable[[str], Reply]
+    own_redis: RedisServer, upload: Upload, request_job: Callable[[str], Reply]
 ) -> None:
     file_id = upload(JPEG)
     assert request_job(file_id).status < 300
-    fill(server, 0.81)
+    fill(own_redis, 0.81)
     before = objects(), set(redis_client().keys("*"))
 
     reply = request_job(file_id)
@@ -120,26 +108,26 @@ def test_new_jobs_are_refused_above_four_fifths_of_the_memory_and_leave_nothing(
     assert (reply.status, reply.json["code"]) == (503, "cache_full")
     assert int(reply.headers["retry-after"]) > 0
     assert (objects(), set(redis_client().keys("*"))) == before
-    fill(server, 0.5)
+    fill(own_redis, 0.5)
     assert request_job(file_id).status < 300
 
 
-def test_retry_is_refused_and_repeated_requests_are_answered(server: RedisServer, upload: Upload) -> None:
+def test_retry_is_refused_and_repeated_requests_are_answered(own_redis: RedisServer, upload: Upload) -> None:
     key = {"idempotency-key": "order-4711"}
     file_id = upload(JPEG)
     old_id, repeated_id = start(file_id).json["job_id"], start(file_id, **key).json["job_id"]
     call("DELETE", f"/jobs/{old_id}")
-    fill(server, 0.81)
+    fill(own_redis, 0.81)
 
     assert call("POST", f"/jobs/{old_id}/retry").json["code"] == "cache_full"
     assert start(file_id, **key).json["job_id"] == repeated_id
 
 
-def test_open_jobs_are_shown_canceled_and_completed_at_full_memory(server: RedisServer, upload: Upload) -> None:
+def test_open_jobs_are_shown_canceled_and_completed_at_full_memory(own_redis: RedisServer, upload: Upload) -> None:
     file_id = upload(JPEG)
     canceled_id, completed_id, lost_id = (start(file_id).json["job_id"] for _ in range(3))
     redis_client().delete(f"darkroom:job:{lost_id}")
-    fill(server, 1.5)
+    fill(own_redis, 1.5)
 
     assert call("DELETE", f"/jobs/{canceled_id}").json["status"] == "canceled"
     assert complete(completed_id, "a.webp").status is Status.COMPLETED
@@ -150,8 +138,8 @@ def test_open_jobs_are_shown_canceled_and_completed_at_full_memory(server: Redis
     assert start(file_id).status == 503
 
 
-def test_health_shows_how_much_of_the_memory_is_used(server: RedisServer) -> None:
-    fill(server, 0.25)
+def test_health_shows_how_much_of_the_memory_is_used(own_redis: RedisServer) -> None:
+    fill(own_redis, 0.25)
 
     cache = call("GET", "/health").json["parts"]["cache"]
 
@@ -159,18 +147,18 @@ def test_health_shows_how_much_of_the_memory_is_used(server: RedisServer) -> Non
     assert re.fullmatch(r"The status cache is available\. \d\d% of its memory is used\.", cache["detail"])
 
 
-def test_memory_use_is_that_of_redis(server: RedisServer) -> None:
+def test_memory_use_is_that_of_redis(own_redis: RedisServer) -> None:
     assert memory.memory_use().share == 0  # without a limit
-    fill(server, 0.25)
+    fill(own_redis, 0.25)
 
     use = memory.memory_use()
 
-    assert str(use.max_bytes) == server.client().config_get("maxmemory")["maxmemory"]
+    assert str(use.max_bytes) == own_redis.client().config_get("maxmemory")["maxmemory"]
     assert 0.2 < use.share < 0.35
 
 
 def test_sweep_publishes_due_jobs_and_removes_entries_of_ended_ones_at_full_memory(
-    server: RedisServer, make_job: MakeJob, take: Take
+    own_redis: RedisServer, make_job: MakeJob, take: Take
 ) -> None:
     due, ended = make_job(), make_job()
     for job in (due, ended):
@@ -179,7 +167,7 @@ def test_sweep_publishes_due_jobs_and_removes_entries_of_ended_ones_at_full_memo
     sweep()  # reads the index for the first time
     take("darkroom.resize")
     open_jobs.postpone([due.job_id], -1, published=False)
-    fill(server, 1.5)
+    fill(own_redis, 1.5)
 
     assert sweep()["recovered"] == 1
 

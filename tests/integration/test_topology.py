@@ -1,10 +1,8 @@
 """The custom resource against a real RabbitMQ. Its responses in all other cases: tests/unit/test_topology.py."""
 
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,44 +12,23 @@ from darkroom.contracts.operations import Operation
 from darkroom.services import rabbitmq
 from functions.topology.app import handler
 from tests.support.broker import on_channel
+from tests.support.cloudformation import running_cloudformation
 from tests.support.tcp_relay import Relay
 
 QUEUE = rabbitmq.queue_of(Operation.RESIZE)
-RESPONSES: list[dict[str, str]] = []
-
 #: Sends the function a request of one type and returns the status of its response.
 Send = Callable[[str], str]
 
 
-class Receiver(BaseHTTPRequestHandler):
-    """Receives responses in place of CloudFormation."""
-
-    def do_PUT(self) -> None:
-        RESPONSES.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_parts: object) -> None:
-        pass
-
-
 @pytest.fixture
 def send() -> Iterator[Send]:
-    RESPONSES.clear()
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with running_cloudformation() as server:
 
         def send(kind: str) -> str:
-            url = f"http://127.0.0.1:{server.server_port}/response"
-            ids = {"StackId": "s", "RequestId": "r", "LogicalResourceId": "Topology"}
-            handler({"RequestType": kind, "ResponseURL": url, **ids}, None)
-            return RESPONSES[-1]["Status"]
+            handler(server.request(kind), None)
+            return server.responses[-1]["Status"]
 
         yield send
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("kind", ["Create", "Update"])

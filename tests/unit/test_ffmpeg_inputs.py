@@ -236,8 +236,10 @@ def test_stall_is_noticed_long_before_a_run_of_a_minute_ends(task: Task, big_cli
 
 def test_storage_that_responds_again_within_the_limit_is_no_error(task: Task, big_clip: Path) -> None:
     with serve_file(big_clip, stalls_at=SENT_BYTES) as server:
-        threading.Timer(3, server.flowing.set).start()
+        later = threading.Timer(3, server.flowing.set)
+        later.start()
         ffmpeg.read("ffmpeg", server.url, "matroska", task, after=DECODE)
+        later.join()
 
 
 def test_deadline_that_passes_while_the_storage_stalls_is_a_storage_error(big_clip: Path, tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -13,42 +11,9 @@ from darkroom import config
 from darkroom.services import aws
 from functions.topology import app as topology
 from functions.topology.app import PHYSICAL_ID, handler
+from tests.support.cloudformation import CloudFormation, running_cloudformation
 from tests.support.settings import REQUIRED_SETTINGS
 from tests.support.template import Template
-
-
-class CloudFormation(HTTPServer):
-    """Receives responses in place of CloudFormation, and rejects the first `rejections` of them."""
-
-    def __init__(self, rejections: int) -> None:
-        super().__init__(("127.0.0.1", 0), Receiver)
-        self.rejections = rejections
-        self.attempts = 0
-        self.responses: list[dict[str, str]] = []
-        self.content_types: list[str | None] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/response?signature=abc"
-
-
-class Receiver(BaseHTTPRequestHandler):
-    server: CloudFormation
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.attempts += 1
-        if self.server.attempts <= self.server.rejections:
-            self.send_response(503)
-        else:
-            self.server.responses.append(json.loads(body))
-            self.server.content_types.append(self.headers["Content-Type"])
-            self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_parts: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -58,12 +23,8 @@ def rejections() -> int:
 
 @pytest.fixture
 def cloudformation(rejections: int) -> Iterator[CloudFormation]:
-    with CloudFormation(rejections) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with running_cloudformation(rejections) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -76,19 +37,9 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config.settings.cache_clear()
 
 
-def request(kind: str, url: str) -> dict[str, str]:
-    return {
-        "RequestType": kind,
-        "ResponseURL": url,
-        "StackId": "arn:aws:cloudformation:eu-central-1:123456789012:stack/darkroom/1",
-        "RequestId": "request-1",
-        "LogicalResourceId": "Topology",
-    }
-
-
 @pytest.mark.parametrize("kind", ["Create", "Update"])
 def test_topology_reports_why_it_cannot_be_declared(kind: str, cloudformation: CloudFormation) -> None:
-    handler(request(kind, cloudformation.url), None)
+    handler(cloudformation.request(kind), None)
 
     (response,) = cloudformation.responses
     assert response["Status"] == "FAILED"
@@ -111,7 +62,7 @@ def test_topology_reports_an_outage_that_lasts(cloudformation: CloudFormation, m
     monkeypatch.setattr(topology, "RETRY_FOR_S", 4.0)
     began = time.monotonic()
 
-    handler(request("Create", cloudformation.url), None)
+    handler(cloudformation.request("Create"), None)
 
     (response,) = cloudformation.responses
     assert response["Status"] == "FAILED"
@@ -121,13 +72,13 @@ def test_topology_reports_an_outage_that_lasts(cloudformation: CloudFormation, m
 
 def test_topology_keeps_the_queues_when_the_stack_is_deleted(cloudformation: CloudFormation) -> None:
     # Without settings, connecting to the broker would fail.
-    handler(request("Delete", cloudformation.url), None)
+    handler(cloudformation.request("Delete"), None)
 
     assert [response["Status"] for response in cloudformation.responses] == ["SUCCESS"]
 
 
 def test_topology_response_identifies_its_request(cloudformation: CloudFormation) -> None:
-    sent = request("Delete", cloudformation.url)
+    sent = cloudformation.request("Delete")
 
     returned = handler(sent, None)
 
@@ -140,7 +91,7 @@ def test_topology_response_identifies_its_request(cloudformation: CloudFormation
 
 
 def test_topology_response_has_the_empty_content_type_that_was_signed(cloudformation: CloudFormation) -> None:
-    handler(request("Delete", cloudformation.url), None)
+    handler(cloudformation.request("Delete"), None)
 
     assert cloudformation.content_types == [""]
 
@@ -152,7 +103,7 @@ def test_topology_response_is_within_the_limit_of_cloudformation(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DARKROOM_RETENTION_DAYS", "never" * 2_000)
 
-    handler(request("Create", cloudformation.url), None)
+    handler(cloudformation.request("Create"), None)
 
     (response,) = cloudformation.responses
     assert response["Status"] == "FAILED"
@@ -161,7 +112,7 @@ def test_topology_response_is_within_the_limit_of_cloudformation(
 
 @pytest.mark.parametrize("rejections", [1])
 def test_topology_response_is_sent_again_after_a_rejection(cloudformation: CloudFormation) -> None:
-    handler(request("Delete", cloudformation.url), None)
+    handler(cloudformation.request("Delete"), None)
 
     assert cloudformation.attempts == 2
     assert len(cloudformation.responses) == 1
@@ -170,6 +121,6 @@ def test_topology_response_is_sent_again_after_a_rejection(cloudformation: Cloud
 @pytest.mark.parametrize("rejections", [99])
 def test_topology_raises_when_its_response_cannot_be_sent(cloudformation: CloudFormation) -> None:
     with pytest.raises(OSError, match="503"):
-        handler(request("Delete", cloudformation.url), None)
+        handler(cloudformation.request("Delete"), None)
 
     assert cloudformation.attempts == 2
