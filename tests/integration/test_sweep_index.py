@@ -1,5 +1,6 @@
 """Sweep restores the view of every job in the index of open jobs, and removes the entries of ended jobs."""
 
+import time
 from typing import Any
 
 import pytest
