@@ -300,8 +300,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("slow link to S3",),
         (report.OUTPUTS,),
         kinds=("reposted",),
-        jobs=30,
-        count=5,
+        jobs=16,
     ),
     "awaits-upload": Mutation(
         "a job that a run has claimed awaits no upload any more",
