@@ -162,7 +162,7 @@ class Clients:
             return
         if kind == "canceled":
             time.sleep(randomness.uniform(0, 1.5))
-            self._cancel(http, job_id)
+            self.cancel(http, job_id)
         if kind == "repeated":
             delay_s = randomness.uniform(1, REPEATED_AFTER_AT_MOST_S)
             self._do_later(delay_s, lambda other: self._repeat(other, body, key, job_id))
@@ -263,7 +263,8 @@ class Clients:
             time.sleep(0.5)
         raise GaveUpError
 
-    def _cancel(self, http: httpx.Client, job_id: str) -> None:
+    def cancel(self, http: httpx.Client, job_id: str) -> None:
+        """Cancels a job, and records what the response says of it."""
         deadline = time.monotonic() + RETRY_FOR_S
         while time.monotonic() < deadline:
             sent_at = time.time()
