@@ -42,8 +42,8 @@ LATE_BY_S = 4.0
 LATE_AFTER_AT_MOST_S = 60.0
 
 #: Seconds after which another file is posted with a form that was used, and how often, while its job is open.
-REPOSTED_AFTER_S = (0.2, 2.0)
-_REPOSTS = 15
+REPOSTED_AFTER_S = (0.2, 3.0)
+_REPOSTS = 3
 
 #: The longest time after which a request is repeated with the same idempotency key, in seconds.
 REPEATED_AFTER_AT_MOST_S = 45.0
@@ -96,9 +96,9 @@ class Clients:
         self.allowed_share = 1.0
 
     @property
-    def clip(self) -> bytes:
-        """A video."""
-        return self._clips[0].content
+    def clips(self) -> tuple[bytes, bytes]:
+        """Two videos that differ."""
+        return self._clips[0].content, self._clips[1].content
 
     def connect(self) -> RecordedClient:
         """A connection to the API."""
@@ -223,7 +223,7 @@ class Clients:
             self.post_form(form, content, kind)
 
     def _repost(self, form: Form, randomness: random.Random) -> None:
-        """Replaces the file again and again, so that one of these meets the run."""
+        """Replaces the file a few times."""
         for number in range(_REPOSTS):
             job = self.tracker.jobs[form.created["jobs"][0]["job_id"]]
             if job.status in TERMINAL or time.time() > form.expires_at - LATE_BY_S:

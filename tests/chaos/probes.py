@@ -38,7 +38,7 @@ class Prober:
         """Starts a job that keeps a worker busy for seconds. Returns its id, if it was accepted."""
         with self._clients.connect() as http:
             try:
-                file_id = self._clients.upload(http, "clip.mp4", self._clients.clip, "video/mp4")
+                file_id = self._clients.upload(http, "clip.mp4", self._clients.clips[0], "video/mp4")
                 body = {"file_id": file_id, "operation": "video_compress", "params": {"codec": "h265"}}
                 return self._clients.start_job(http, body, "video")
             except GaveUpError:
