@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from tests.chaos.tracking import UNAVAILABLE, TrackedJob, Tracker
+from tests.chaos.tracking import TERMINAL, UNAVAILABLE, TrackedJob, Tracker
 from tests.chaos.traffic import RecordedClient, Traffic
 
 RETRY_FOR_S = 120.0
@@ -23,7 +23,7 @@ RETRY_FOR_S = 120.0
 CLIENTS = 4
 
 #: Kinds of jobs, and how many of 100 jobs are of each. A "bad" job has a truncated file. A "late" upload uses its form
-#: just before that expires, a "reposted" one posts another file with the same form while the jobs may run, and a
+#: just before that expires, a "reposted" one posts other files with the same form while the job may run, and a
 #: "repeated" request is sent again later with the same idempotency key.
 KINDS = {
     "image": 50,
@@ -41,8 +41,9 @@ KINDS = {
 LATE_BY_S = 4.0
 LATE_AFTER_AT_MOST_S = 60.0
 
-#: The longest time after which another file is posted with a form that was used, in seconds. Most of them come earlier.
-REPOSTED_AFTER_AT_MOST_S = 10.0
+#: Seconds after which another file is posted with a form that was used, and how often, while its job is open.
+REPOSTED_AFTER_S = (0.2, 3.0)
+_REPOSTS = 3
 
 #: The longest time after which a request is repeated with the same idempotency key, in seconds.
 REPEATED_AFTER_AT_MOST_S = 45.0
@@ -95,9 +96,9 @@ class Clients:
         self.allowed_share = 1.0
 
     @property
-    def clip(self) -> bytes:
-        """A video."""
-        return self._clips[0].content
+    def clips(self) -> tuple[bytes, bytes]:
+        """Two videos that differ."""
+        return self._clips[0].content, self._clips[1].content
 
     def connect(self) -> RecordedClient:
         """A connection to the API."""
@@ -161,7 +162,7 @@ class Clients:
             return
         if kind == "canceled":
             time.sleep(randomness.uniform(0, 1.5))
-            self._cancel(http, job_id)
+            self.cancel(http, job_id)
         if kind == "repeated":
             delay_s = randomness.uniform(1, REPEATED_AFTER_AT_MOST_S)
             self._do_later(delay_s, lambda other: self._repeat(other, body, key, job_id))
@@ -207,8 +208,7 @@ class Clients:
         if kind == "reposted":
             form = self.request_form(http, [{"operation": "video_metadata", "params": {}}], "clip.mp4", "video/mp4")
             self.post_form(form, self._clips[0].content, kind)
-            delay_s = randomness.triangular(0, REPOSTED_AFTER_AT_MOST_S, 1)
-            self._do_later(delay_s, lambda _: self.post_form(form, self._clips[1].content, kind))
+            self._do_later(randomness.uniform(*REPOSTED_AFTER_S), lambda _: self._repost(form, randomness))
             return
         jobs = [
             {"operation": "resize", "params": {"width": randomness.randint(16, 200)}},
@@ -221,6 +221,15 @@ class Clients:
             self._do_later(wait_s, lambda _: self.post_form(form, content, kind))
         else:
             self.post_form(form, content, kind)
+
+    def _repost(self, form: Form, randomness: random.Random) -> None:
+        """Replaces the file a few times."""
+        for number in range(_REPOSTS):
+            job = self.tracker.jobs[form.created["jobs"][0]["job_id"]]
+            if job.status in TERMINAL or time.time() > form.expires_at - LATE_BY_S:
+                return
+            self.post_form(form, self._clips[(number + 1) % len(self._clips)].content, job.kind)
+            time.sleep(randomness.uniform(*REPOSTED_AFTER_S))
 
     def request_form(
         self,
@@ -254,7 +263,8 @@ class Clients:
             time.sleep(0.5)
         raise GaveUpError
 
-    def _cancel(self, http: httpx.Client, job_id: str) -> None:
+    def cancel(self, http: httpx.Client, job_id: str) -> None:
+        """Cancels a job, and records what the response says of it."""
         deadline = time.monotonic() + RETRY_FOR_S
         while time.monotonic() < deadline:
             sent_at = time.time()

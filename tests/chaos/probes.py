@@ -34,16 +34,21 @@ class Prober:
         with self._clients.connect() as http:
             return self._clients.upload(http, "probe.png", self.image(), "image/png")
 
-    def start_video(self) -> None:
-        """Starts a job that keeps a worker busy for seconds."""
+    def start_video(self) -> str | None:
+        """Starts a job that keeps a worker busy for seconds. Returns its id, if it was accepted."""
         with self._clients.connect() as http:
             try:
-                file_id = self._clients.upload(http, "clip.mp4", self._clients.clip, "video/mp4")
-                self._clients.start_job(
-                    http, {"file_id": file_id, "operation": "video_compress", "params": {"codec": "h265"}}, "video"
-                )
+                file_id = self._clients.upload(http, "clip.mp4", self._clients.clips[0], "video/mp4")
+                body = {"file_id": file_id, "operation": "video_compress", "params": {"codec": "h265"}}
+                return self._clients.start_job(http, body, "video")
             except GaveUpError:
-                return
+                return None
+
+    def cancel(self, job_ids: list[str]) -> None:
+        """Cancels jobs."""
+        with self._clients.connect() as http:
+            for job_id in job_ids:
+                self._clients.cancel(http, job_id)
 
     def image(self) -> bytes:
         """A file that no other job has."""

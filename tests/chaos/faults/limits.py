@@ -23,6 +23,9 @@ _PAUSE_MS = 500
 #: Seconds within which jobs end after a failover, while the old primary stays reachable and refuses writes.
 STALE_S = 30.0
 
+#: Jobs that are canceled while Redis is read-only.
+_CANCELED = 3
+
 #: Seconds for which the API may count Redis as unavailable after a failover, and requests that it then answers.
 _PAUSE_S, _REQUESTS = 6.0, 12
 
@@ -78,10 +81,15 @@ class Limits:
             return _eventually(lambda: _refuses(http, body))
 
     def _make_read_only(self) -> bool:
-        """A primary that became the replica of one that does not answer: reads work, writes are refused."""
+        """A primary that became the replica of one that does not answer: reads work, writes are refused.
+
+        Jobs are canceled meanwhile: the ledger says so, and Redis does not.
+        """
+        videos = [job_id for _ in range(_CANCELED) if (job_id := self._context.prober.start_video())]
         with self._cache() as cache:
             cache.replicaof("127.0.0.1", "1")
             try:
+                self._context.prober.cancel(videos)
                 time.sleep(self._context.brief_s())
             finally:
                 cache.replicaof("NO", "ONE")

@@ -26,6 +26,9 @@ _REORDERED = 10
 #: Passes of sweep at the same time, and how often.
 _SWEEPS, _ROUNDS = 3, 2
 
+#: Seconds by which requests to S3 are delayed while a file is replaced, and within which a run begins to read it.
+_READ_DELAY_S, _READ_WITHIN_S = 1.5, 25.0
+
 #: How old an id is that was reserved long ago: longer than a form as shipped is valid.
 _HOURS_S = 7200
 
@@ -59,6 +62,7 @@ class Repeats:
             "messages repeated and reordered": kind(self._repeat_messages, MESSAGES),
             "upload events repeated and reordered": kind(self._repeat_events),
             "upload events lost": kind(self._lose_events, CLOCK),
+            "file replaced while a run reads it": kind(self._replace_file, STORAGE),
             "several sweeps at once": kind(self._sweep_at_once),
             "key used again without RabbitMQ and Redis": kind(self._use_key_again, BROKER, CACHE, STORAGE),
         }
@@ -141,6 +145,35 @@ class Repeats:
                 return self._context.clients.request_form(http, [{"operation": "resize", "params": {"width": 40}}])
         finally:
             self._deployment.shift_clock(0)
+
+    def _replace_file(self) -> bool:
+        """Another file takes the place of a video between the first request for it and the next."""
+        clients, storage, s3 = self._context.clients, self._context.relays.storage, self._context.s3
+        first, second = clients.clips
+        is_read = threading.Event()
+
+        def observe(method: str, path: str) -> bool:
+            if method == "GET" and f"/{file_id}" in path and "/uploads/" in path:
+                is_read.set()
+            return False
+
+        with clients.connect() as http:
+            try:
+                file_id = clients.upload(http, "clip.mp4", first, "video/mp4")
+                storage.delay_s, storage.refusal = _READ_DELAY_S, Refusal(SLOW_DOWN, applies=observe)
+                clients.start_job(http, {"file_id": file_id, "operation": "video_metadata", "params": {}}, "video")
+                if not is_read.wait(_READ_WITHIN_S):
+                    return False
+                time.sleep(_READ_DELAY_S / 3)  # until the response is there
+                place = {"Bucket": self._deployment.bucket, "Key": f"uploads/default/{file_id}"}
+                metadata = s3.head_object(**place)["Metadata"]
+                s3.put_object(**place, Body=second, ContentType="video/mp4", Metadata=metadata)
+                time.sleep(2 * _READ_DELAY_S)
+            except GaveUpError:
+                return False
+            finally:
+                storage.delay_s, storage.refusal = 0.0, None
+        return True
 
     def _sweep_at_once(self) -> bool:
         """Several passes of sweep at the same time, as when a scheduled pass is late."""
