@@ -79,7 +79,7 @@ class Checks:
         self._unit()
         self._pytest("hostile files", "tests/hostile", "--numprocesses", "auto", "--dist", "loadfile")
         self._with_stack(self._integration, self._e2e)
-        self.chaos()
+        self._chaos()
         self.permissions()
         self.coverage()
 
@@ -128,8 +128,9 @@ class Checks:
         self._step("hostile video and audio", media, DARKROOM_FUZZ=str(_HOSTILE_FILES))
 
     def chaos(self) -> None:
-        """Runs jobs while parts of the stack fail, on a stack of its own."""
-        self._step("chaos", [self._python, "-m", "tests.chaos", *self._options])
+        """Runs jobs while parts of the stack fail, on a stack of its own. The layers hold FFmpeg, which makes videos."""
+        self._build()
+        self._chaos()
 
     def permissions(self) -> None:
         """Compares the IAM policies with the calls recorded in the last end-to-end tests and chaos run."""
@@ -138,6 +139,7 @@ class Checks:
 
     def mutations(self) -> None:
         """Removes one guard after the other from the sources, and lets chaos find that it is missing."""
+        self._build()
         self._step("mutations", [self._python, "-m", "tests.chaos.mutations", *self._options])
 
     def coverage(self) -> None:
@@ -176,6 +178,9 @@ class Checks:
 
     def _unit(self) -> None:
         self._measured("unit", "unit tests", *_PARALLEL)
+
+    def _chaos(self) -> None:
+        self._step("chaos", [self._python, "-m", "tests.chaos", *self._options])
 
     def _integration(self) -> None:
         # Each process has a virtual host and a Redis database of its own; the functions use the first.
