@@ -128,7 +128,7 @@ class Checks:
         self._step("hostile video and audio", media, DARKROOM_FUZZ=str(_HOSTILE_FILES))
 
     def chaos(self) -> None:
-        """Runs jobs while parts of the stack fail, on a stack of its own. The layers hold FFmpeg, which makes videos."""
+        """Runs jobs while parts of the stack fail, on a stack of its own. Its videos need the FFmpeg of the layers."""
         self._build()
         self._chaos()
 
