@@ -280,7 +280,7 @@ MUTATIONS: dict[str, Mutation] = {
     "sweep-steps": Mutation(
         "a step of sweep that fails stops no other",
         (Change("functions/sweep/app.py", r"^            outages\.add\(type\(error\)\)$", "            raise"),),
-        ("Redis hangs", "S3 hangs"),
+        ("Redis hangs",),
         (report.INVOCATIONS,),
         hang_s="15:16",
         jobs=16,
