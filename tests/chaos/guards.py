@@ -302,7 +302,7 @@ MUTATIONS: dict[str, Mutation] = {
         ("file replaced",),
         (report.OUTPUTS,),
         kinds=("image",),
-        jobs=12,
+        jobs=8,
         count=3,
     ),
     "awaits-upload": Mutation(
