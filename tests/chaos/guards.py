@@ -305,13 +305,4 @@ MUTATIONS: dict[str, Mutation] = {
         jobs=8,
         count=3,
     ),
-    "awaits-upload": Mutation(
-        "a job that a run has claimed awaits no upload any more",
-        (Change(_CLAIM, r", 'awaits_upload'\)$", ")"),),
-        ("Redis is read-only",),
-        (report.CONTRADICTIONS,),
-        kinds=("attached",),
-        jobs=40,
-        count=6,
-    ),
 }
