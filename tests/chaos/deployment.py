@@ -43,7 +43,7 @@ _CONFIG = "layers/core/darkroom/config.py"
 SHORT_DELAYS = (
     Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
     Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
-    Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (1, 2, 5, 10)"),
+    Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (3, 4, 6, 10)"),
     Change("functions/sweep/reconciling.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
     Change("functions/sweep/missed_uploads.py", r"^EVENT_WITHIN_S = 60$", "EVENT_WITHIN_S = 5"),
     Change("functions/sweep/recovery.py", r"^REPUBLISH_AFTER_S = .*$", "REPUBLISH_AFTER_S = 30"),
@@ -53,7 +53,7 @@ SHORT_DELAYS = (
 )
 
 #: The longest delay before each attempt but the first, in seconds: short and as shipped.
-SHORT_RETRY_DELAYS_S = (1, 2, 5, 10)
+SHORT_RETRY_DELAYS_S = (3, 4, 6, 10)
 SHIPPED_RETRY_DELAYS_S = (2, 10, 60, 300)
 
 #: Videos are read in parts, so that a run can notice that its source was replaced.

@@ -26,8 +26,9 @@ _REORDERED = 10
 #: Passes of sweep at the same time, and how often.
 _SWEEPS, _ROUNDS = 3, 2
 
-#: Seconds by which requests to S3 are delayed while a file is replaced, and within which a run begins to read it.
-_READ_DELAY_S, _READ_WITHIN_S = 1.5, 25.0
+#: Seconds by which requests to S3 are delayed while a file is replaced, less than the API waits for a response, and
+#: within which a run begins to read it.
+_READ_DELAY_S, _READ_WITHIN_S = 0.8, 20.0
 
 #: How old an id is that was reserved long ago: longer than a form as shipped is valid.
 _HOURS_S = 7200
