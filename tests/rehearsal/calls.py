@@ -47,9 +47,13 @@ def read(path: Path, stack: str) -> Counter[Call]:
     """The recorded calls of a stack and their numbers, as if the stack were named STACK.
 
     Leaves out the calls of roles that tests make in the same emulator: the names of the stack's begin with its own.
+    Raises ValueError if that leaves none.
     """
     entries = map(json.loads, path.read_text().splitlines())
-    return Counter(_call(entry, stack) for entry in entries if entry["role"].startswith(f"{stack}-"))
+    calls = Counter(_call(entry, stack) for entry in entries if entry["role"].startswith(f"{stack}-"))
+    if not calls:
+        raise ValueError(f"{path.name} has no call of the stack {stack}")
+    return calls
 
 
 def _call(entry: Mapping[str, Any], stack: str) -> Call:

@@ -154,8 +154,16 @@ def test_prefix_of_a_listing_is_kept_up_to_its_first_id(prefix: str, shown: str,
     assert found.prefix == shown
 
 
-def test_call_of_another_stack_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="other-ApiRole-1"):
+def test_calls_of_roles_that_tests_make_are_left_out(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    path = tmp_path / "mine.jsonl"
+    path.write_text(path.read_text() + path.read_text().replace("mine-ApiRole-1A2B", "integration-372f437b"))
+
+    assert calls.read(path, "mine") == {ALLOWED["object"]: 2}
+
+
+def test_recording_without_a_call_of_the_stack_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no call of the stack"):
         recorded(tmp_path, role="other-ApiRole-1")
 
 
