@@ -15,7 +15,7 @@ from tools import environments
 
 #: Percent of lines and branches that the tests must reach. Raise it when the check asks for it, and never lower it:
 #: remove dead code or write the missing test instead.
-FLOOR_PERCENT = 97.4
+FLOOR_PERCENT = 97.6
 
 #: Percentage points above the floor from which the check fails as well. Without this the floor would stay where it is
 #: while coverage rises, and later losses would pass. A new floor lies this far below what was measured, because two
