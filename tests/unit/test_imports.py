@@ -11,7 +11,7 @@ from tests.support.code import PACKAGES, Module, in_package, modules, reachable_
 #: layers before its own, and in its own layer the modules that are listed before it.
 LAYERS = {
     "": ["errors", "timestamps", "timeouts", "tracing", "log", "metrics", "config", "ids"],
-    "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "jobs"],
+    "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "tenants", "jobs"],
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("icc", "color", "png", "vips", "limits", "heic_process", "heic", "pillow", "apng", "open", "framing"),

@@ -1,0 +1,130 @@
+"""Tenants, what identifies them (API keys, upload links, tokens), what they may do (scopes) and how much (quotas)."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from darkroom.contracts.base import Contract
+
+#: The tenant of a deployment that is open to everybody, and of its operator: the admins of this tenant manage all
+#: tenants, those of another one only its own keys.
+OPERATOR_TENANT = "default"
+
+#: Part of object keys, Redis keys and API keys. So it has neither `/`, `:`, `.` nor `_`.
+TENANT_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
+
+TenantName = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
+
+
+class Scope(StrEnum):
+    """What a principal may do. No scope includes another.
+
+    `read`: look at files and jobs, download outputs. `write`: upload, start, cancel and retry jobs. `admin`: manage
+    keys, and for the operator all tenants and their quotas. `upload`: what an upload link may do, and nothing else.
+    """
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+    UPLOAD = "upload"
+
+
+class TenantStatus(StrEnum):
+    """Status of a tenant. Only an `active` one may use the API. `deleted` is final until the name is created again."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class Tenant(Contract):
+    """A tenant: `tenants/<name>/tenant.json`."""
+
+    name: TenantName
+    status: TenantStatus
+    created_at: str
+    title: str | None = None
+    suspended_at: str | None = None
+    deleting_at: str | None = None
+    deleted_at: str | None = None
+
+
+class Quotas(Contract):
+    """The limits of one tenant; null is no limit. A document that overrides the defaults has only some of them."""
+
+    requests_per_s: int | None = Field(50, ge=1, description="Requests a second, on average over ten seconds.")
+    queued_jobs: int | None = Field(2_000, ge=1, description="Jobs that are queued at the same time.")
+    in_flight_jobs: int | None = Field(None, ge=1, description="Jobs of one operation that run at the same time.")
+    upload_bytes: int | None = Field(None, ge=1, description="Size of one upload in bytes.")
+    stored_bytes: int | None = Field(100 * 1024**3, ge=1, description="Bytes of uploads and outputs that are stored.")
+    jobs_per_month: int | None = Field(100_000, ge=1, description="Jobs that are accepted in a calendar month (UTC).")
+    video_minutes_per_month: int | None = Field(
+        10_000, ge=1, description="Minutes of video that are processed in a calendar month (UTC)."
+    )
+
+    def overridden_by(self, overrides: "Quotas") -> "Quotas":
+        """These quotas, except for those that `overrides` sets."""
+        return self.model_copy(update={name: getattr(overrides, name) for name in overrides.model_fields_set})
+
+
+#: The quotas of the operator's own tenant unless a document sets others: none.
+UNLIMITED = Quotas(**dict.fromkeys(Quotas.model_fields))
+
+
+class ApiKey(Contract):
+    """An API key as it is stored: `tenants/<tenant>/keys/<key_id>.json`. It has the hash of the key, not the key.
+
+    `hashes` are SHA-256 in hexadecimal, each with the time (ISO 8601) from which it is refused, or null: after a
+    rotation the old one is accepted for a while beside the new one.
+    """
+
+    key_id: str
+    tenant: TenantName
+    name: str
+    scopes: list[Scope]
+    hashes: dict[str, str | None]
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+
+
+class UploadLimits(Contract):
+    """What an upload link allows. Every file gets the same jobs."""
+
+    max_bytes: int | None = None
+    max_files: int = 1
+    media_types: list[str] = Field(default_factory=list)
+    jobs: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class UploadLink(Contract):
+    """An upload link as it is stored: `tenants/<tenant>/links/<link_id>.json`, with the SHA-256 of its token."""
+
+    link_id: str
+    tenant: TenantName
+    hash: str
+    limits: UploadLimits
+    created_at: str
+    expires_at: str
+    revoked_at: str | None = None
+
+
+class Principal(Contract):
+    """Who sends a request, as the authorizer found out.
+
+    `credential` is the id of the API key or the upload link, or the subject of the token; `default` when the
+    deployment is open. `limits` are those of an upload link.
+    """
+
+    tenant: TenantName
+    scopes: list[Scope]
+    credential: str
+    quotas: Quotas
+    limits: UploadLimits | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it may manage all tenants."""
+        return self.tenant == OPERATOR_TENANT and Scope.ADMIN in self.scopes
