@@ -14,7 +14,14 @@ DarkroomError
 │   ├── ResultGoneError             410  result_gone
 │   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
 │   ├── TooManyJobsError            429  too_many_jobs
-│   └── FileTooLargeError           413  file_too_large
+│   ├── FileTooLargeError           413  file_too_large
+│   └── AccessError                 who sends the request, or what they may do
+│       ├── CredentialsMissingError     401  credentials_missing
+│       ├── CredentialsInvalidError     401  credentials_invalid
+│       ├── CredentialsExpiredError     401  credentials_expired
+│       ├── CredentialsRevokedError     401  credentials_revoked
+│       ├── ScopeMissingError           403  scope_missing
+│       └── TenantSuspendedError        403  tenant_suspended
 ├── MediaError                  the media cannot be processed; the job fails at once and is not retried
 │   ├── EmptyFileError              422  empty_file
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
@@ -164,6 +171,50 @@ class FileTooLargeError(RequestError):
 
     code = "file_too_large"
     http_status = 413
+
+
+class AccessError(RequestError):
+    """The request is refused for who sends it."""
+
+    http_status = 401
+
+
+class CredentialsMissingError(AccessError):
+    """The request needs an API key or a token."""
+
+    code = "credentials_missing"
+
+
+class CredentialsInvalidError(AccessError):
+    """The API key or token is not valid."""
+
+    code = "credentials_invalid"
+
+
+class CredentialsExpiredError(AccessError):
+    """The API key or token has expired."""
+
+    code = "credentials_expired"
+
+
+class CredentialsRevokedError(AccessError):
+    """The API key or upload link was revoked."""
+
+    code = "credentials_revoked"
+
+
+class ScopeMissingError(AccessError):
+    """The API key or token may not do this."""
+
+    code = "scope_missing"
+    http_status = 403
+
+
+class TenantSuspendedError(AccessError):
+    """The tenant is suspended."""
+
+    code = "tenant_suspended"
+    http_status = 403
 
 
 class MediaError(DarkroomError):
