@@ -10,6 +10,7 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, JobIdInPath, Traceparent
+from api.principals import GuardedRoute, Reader, Writer
 from api.request_models import JobRequest, job_examples
 from api.response_models import JobDetails, JobPage
 from api.responses import json_response
@@ -42,7 +43,7 @@ from darkroom.jobs import acceptance, ledger, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import views
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=GuardedRoute)
 
 #: Most seconds that a request waits: API Gateway ends it after 30.
 MAX_WAIT_S = 25
@@ -82,6 +83,7 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
 async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=job_examples())],
     request: Request,
+    principal: Writer,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -113,6 +115,7 @@ async def create_job(
 )
 async def get_job(
     job_id: JobIdInPath,
+    principal: Reader,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the job to end before responding.")
     ] = 0,
@@ -134,6 +137,7 @@ async def get_job(
 )
 async def download_result(
     job_id: JobIdInPath,
+    principal: Reader,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
     """Redirects to a presigned link to the output."""
@@ -159,6 +163,7 @@ async def download_result(
     responses=problem_responses(InvalidIdError, InvalidRequestError, StorageUnavailableError, UnknownOperationError),
 )
 async def list_jobs(
+    principal: Reader,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on a page.")] = 20,
     before: Annotated[
         str | None,
@@ -191,7 +196,7 @@ async def list_jobs(
     response_description="The job was canceled.",
     responses=problem_responses(*_LOOKUP, JobAlreadyEndedError),
 )
-async def cancel_job(job_id: JobIdInPath) -> Response:
+async def cancel_job(job_id: JobIdInPath, principal: Writer) -> Response:
     """Cancels a job that is queued, running or waiting for its upload. A run in progress is stopped soon after."""
     view = job_lookup.find_job_view(job_id)
     if view.status.terminal:
@@ -231,7 +236,11 @@ def _end(job: Job, result: JobResult) -> JobResult:
     ),
 )
 async def retry_job(
-    job_id: JobIdInPath, request: Request, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+    job_id: JobIdInPath,
+    request: Request,
+    principal: Writer,
+    traceparent: Traceparent,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Starts a new job with the same file and parameters. Its `retry_of` is the old job, which does not change."""
     view = job_lookup.find_job_view(job_id)

@@ -43,9 +43,18 @@ class Reply:
 
 
 def event(
-    method: str, target: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
+    method: str,
+    target: str,
+    *,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    authorizer: dict[str, Any] | None = None,
+    source_ip: str = "127.0.0.1",
 ) -> dict[str, Any]:
-    """The event for one request. `target` is the path and query, such as /jobs?limit=2."""
+    """The event for one request. `target` is the path and query, such as /jobs?limit=2.
+
+    `authorizer` is the context of the authorizer's answer; without it, no authorizer was called.
+    """
     path, _, query = target.partition("?")
     headers = {"host": "api.example.com", "x-forwarded-proto": "https", "x-forwarded-port": "443", **(headers or {})}
     made: dict[str, Any] = {
@@ -62,7 +71,7 @@ def event(
                 "method": method,
                 "path": path,
                 "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
+                "sourceIp": source_ip,
                 "userAgent": "tests",
             },
             "requestId": "request",
@@ -73,6 +82,8 @@ def event(
         },
         "isBase64Encoded": False,
     }
+    if authorizer is not None:
+        made["requestContext"]["authorizer"] = {"lambda": authorizer}
     if query:
         made["queryStringParameters"] = dict(parse_qsl(query))
     if body is not None:
@@ -96,6 +107,8 @@ def call(
     json_body: Any = None,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
+    authorizer: dict[str, Any] | None = None,
+    source_ip: str = "127.0.0.1",
 ) -> Reply:
     """Sends a request through the API's Lambda handler."""
     from api.main import handler
@@ -104,7 +117,8 @@ def call(
     if json_body is not None:
         body = json.dumps(json_body).encode()
         headers.setdefault("content-type", "application/json")
-    return reply(handler(event(method, target, body=body, headers=headers), context()))
+    request = event(method, target, body=body, headers=headers, authorizer=authorizer, source_ip=source_ip)
+    return reply(handler(request, context()))
 
 
 def multipart(fields: dict[str, str], *, name: str, media_type: str, content: bytes) -> tuple[bytes, dict[str, str]]:

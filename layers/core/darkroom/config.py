@@ -40,6 +40,12 @@ class Settings:
     retention_days: int = _setting("days for which files, results and records are kept", 7)
     cache_ended_s: int = _setting("seconds for which Redis keeps ended jobs and file records", 86_400)
     link_expiry_s: int = _setting("seconds for which presigned forms and links are valid", 3600)
+    access: str = _setting("who may use the API: `closed`, who has credentials; `open`, everybody", "closed")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may use the API, without credentials."""
+        return self.access == "open"
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -21,7 +21,8 @@ DarkroomError
 │       ├── CredentialsExpiredError     401  credentials_expired
 │       ├── CredentialsRevokedError     401  credentials_revoked
 │       ├── ScopeMissingError           403  scope_missing
-│       └── TenantSuspendedError        403  tenant_suspended
+│       ├── TenantSuspendedError        403  tenant_suspended
+│       └── TooManyFailuresError        429  too_many_failures
 ├── MediaError                  the media cannot be processed; the job fails at once and is not retried
 │   ├── EmptyFileError              422  empty_file
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
@@ -61,6 +62,8 @@ class DarkroomError(Exception):
     retryable: ClassVar[bool] = False
     #: Whether a dependency is unavailable; the run then uses no attempt.
     outage: ClassVar[bool] = False
+    #: Seconds after which the same request may succeed, where the error knows them.
+    retry_after_s: int | None = None
 
     @property
     def message(self) -> str:
@@ -208,6 +211,13 @@ class ScopeMissingError(AccessError):
 
     code = "scope_missing"
     http_status = 403
+    #: The scopes of which one would be enough.
+    scopes: tuple[str, ...] = ()
+
+    def __init__(self, *scopes: str) -> None:
+        names = " or ".join(f"'{scope}'" for scope in scopes)
+        super().__init__(f"The API key or token does not have the scope {names}, which this request needs.")
+        self.scopes = scopes
 
 
 class TenantSuspendedError(AccessError):
@@ -215,6 +225,20 @@ class TenantSuspendedError(AccessError):
 
     code = "tenant_suspended"
     http_status = 403
+
+
+class TooManyFailuresError(AccessError):
+    """Too many requests from this address had credentials that are not valid."""
+
+    code = "too_many_failures"
+    http_status = 429
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            "Too many requests from this address had credentials that are not valid. Requests with valid ones are "
+            "accepted at any time."
+        )
+        self.retry_after_s = retry_after_s
 
 
 class MediaError(DarkroomError):
