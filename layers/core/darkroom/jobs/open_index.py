@@ -23,8 +23,6 @@ class Kind(StrEnum):
 class Entry(Written):
     """An entry of the index: of a job or of a file, by its id."""
 
-    tenant: str
-
     @property
     def position(self) -> str:
         """The place of the entry in the order of the listing."""
@@ -33,12 +31,12 @@ class Entry(Written):
 
 def add_job(tenant: str, job_id: str) -> None:
     """Records that a job is open, before it is accepted."""
-    s3.put(f"open/jobs/{tenant}/{job_id}", b"", media_type="text/plain")
+    s3.put(f"{_prefix(Kind.JOBS)}{tenant}/{job_id}", b"", media_type="text/plain")
 
 
 def add_upload(tenant: str, file_id: str) -> None:
     """Records that an upload with attached jobs is awaited, before the client gets the form."""
-    s3.put(f"open/uploads/{tenant}/{file_id}", b"", media_type="text/plain")
+    s3.put(f"{_prefix(Kind.UPLOADS)}{tenant}/{file_id}", b"", media_type="text/plain")
 
 
 def pages(kind: Kind, after: str) -> Iterator[list[Entry]]:
@@ -59,4 +57,4 @@ def _prefix(kind: Kind) -> str:
 
 def _entry(prefix: str, listed: s3.ListedObject) -> Entry:
     tenant, _, identifier = listed.key.removeprefix(prefix).partition("/")
-    return Entry(identifier, listed.written_s, listed.age_s, tenant)
+    return Entry(tenant, identifier, listed.written_s, listed.age_s)
