@@ -42,7 +42,7 @@ def reserve_ids(tenant: str, key: str | None, request: bytes, count: int) -> Res
     )
     if key is None:
         return reservation
-    object_key = f"{IDEMPOTENCY_PREFIX}{tenant}/{hashlib.sha256(key.encode()).hexdigest()}"
+    object_key = _object_key(tenant, key)
     if s3.put_once(object_key, reservation.model_dump_json().encode(), media_type="application/json"):
         return reservation
     first = s3.get(object_key)
@@ -54,6 +54,10 @@ def reserve_ids(tenant: str, key: str | None, request: bytes, count: int) -> Res
             "This Idempotency-Key was used before with another request. Use a new key for a new request."
         )
     return reserved.model_copy(update={"repeated": True})
+
+
+def _object_key(tenant: str, key: str) -> str:
+    return f"{IDEMPOTENCY_PREFIX}{tenant}/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def canonical_request(route: str, *parts: object) -> bytes:

@@ -31,12 +31,12 @@ class Entry(Written):
 
 def add_job(tenant: str, job_id: str) -> None:
     """Records that a job is open, before it is accepted."""
-    s3.put(f"{_prefix(Kind.JOBS)}{tenant}/{job_id}", b"", media_type="text/plain")
+    s3.put(_key(Kind.JOBS, tenant, job_id), b"", media_type="text/plain")
 
 
 def add_upload(tenant: str, file_id: str) -> None:
     """Records that an upload with attached jobs is awaited, before the client gets the form."""
-    s3.put(f"{_prefix(Kind.UPLOADS)}{tenant}/{file_id}", b"", media_type="text/plain")
+    s3.put(_key(Kind.UPLOADS, tenant, file_id), b"", media_type="text/plain")
 
 
 def pages(kind: Kind, after: str) -> Iterator[list[Entry]]:
@@ -48,11 +48,15 @@ def pages(kind: Kind, after: str) -> Iterator[list[Entry]]:
 
 def remove(kind: Kind, entries: Sequence[Entry]) -> None:
     """Removes entries, a thousand with one request."""
-    s3.delete([f"{_prefix(kind)}{entry.position}" for entry in entries])
+    s3.delete([_key(kind, entry.tenant, entry.identifier) for entry in entries])
 
 
 def _prefix(kind: Kind) -> str:
     return f"open/{kind}/"
+
+
+def _key(kind: Kind, tenant: str, identifier: str) -> str:
+    return f"{_prefix(kind)}{tenant}/{identifier}"
 
 
 def _entry(prefix: str, listed: s3.ListedObject) -> Entry:
