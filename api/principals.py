@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from darkroom.contracts.base import DEFAULT_TENANT
+from darkroom.contracts.tenants import OPERATOR_TENANT
 
 
 async def _tenant() -> str:
-    return DEFAULT_TENANT
+    return OPERATOR_TENANT
 
 
 #: The name of the tenant whose files and jobs a request may see and change.
-Tenant = Annotated[str, Depends(_tenant)]
+CurrentTenant = Annotated[str, Depends(_tenant)]

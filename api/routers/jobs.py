@@ -10,7 +10,7 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, JobIdInPath, Traceparent
-from api.principals import Tenant
+from api.principals import CurrentTenant
 from api.request_models import JobRequest, job_examples
 from api.response_models import JobDetails, JobPage
 from api.responses import json_response
@@ -82,7 +82,7 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
 async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=job_examples())],
     request: Request,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -116,7 +116,7 @@ async def create_job(
 )
 async def get_job(
     job_id: JobIdInPath,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the job to end before responding.")
     ] = 0,
@@ -138,7 +138,7 @@ async def get_job(
 )
 async def download_result(
     job_id: JobIdInPath,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
     """Redirects to a presigned link to the output."""
@@ -164,7 +164,7 @@ async def download_result(
     responses=problem_responses(InvalidIdError, InvalidRequestError, StorageUnavailableError, UnknownOperationError),
 )
 async def list_jobs(
-    tenant: Tenant,
+    tenant: CurrentTenant,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on a page.")] = 20,
     before: Annotated[
         str | None,
@@ -197,7 +197,7 @@ async def list_jobs(
     response_description="The job was canceled.",
     responses=problem_responses(*_LOOKUP, JobAlreadyEndedError),
 )
-async def cancel_job(job_id: JobIdInPath, tenant: Tenant) -> Response:
+async def cancel_job(job_id: JobIdInPath, tenant: CurrentTenant) -> Response:
     """Cancels a job that is queued, running or waiting for its upload. A run in progress is stopped soon after."""
     view = job_lookup.find_job_view(JobRef(tenant, job_id))
     if view.status.terminal:
@@ -239,7 +239,7 @@ def _end(job: Job, result: JobResult) -> JobResult:
 async def retry_job(
     job_id: JobIdInPath,
     request: Request,
-    tenant: Tenant,
+    tenant: CurrentTenant,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:

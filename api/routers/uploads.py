@@ -11,7 +11,7 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import status_url
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, Traceparent
-from api.principals import Tenant
+from api.principals import CurrentTenant
 from api.request_models import UploadRequest
 from api.response_models import FileDetails, PendingJob, UploadDetails, UploadForm
 from api.responses import json_response
@@ -62,7 +62,7 @@ router = APIRouter(tags=["uploads"])
 )
 async def upload_file(
     file: Annotated[UploadFile, File(description="The file. Its media type is determined from its content.")],
-    tenant: Tenant,
+    tenant: CurrentTenant,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Stores a file of up to 4 MiB and returns its media type. For larger files use `POST /uploads`."""
@@ -105,7 +105,7 @@ async def upload_file(
     ),
 )
 async def create_upload(
-    body: UploadRequest, tenant: Tenant, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+    body: UploadRequest, tenant: CurrentTenant, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Returns a presigned form that uploads a file of up to `max_bytes` directly to the object store.
 

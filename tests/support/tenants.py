@@ -1,10 +1,10 @@
 """The tenant on whose behalf tests act unless they are about tenants."""
 
-from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import JobRef
+from darkroom.contracts.tenants import OPERATOR_TENANT
 from darkroom.jobs import uploads
 
-TENANT = DEFAULT_TENANT
+TENANT = OPERATOR_TENANT
 
 
 def ref_of(job_id: str) -> JobRef:
