@@ -2,7 +2,7 @@
 
 Each step has its own share of the time. A step that fails stops no other, and is counted in the metric
 `sweep_step_failed` and in the returned document. The steps that need the same dependency are then left out, since they
-would only wait for it as well.
+would only wait for it as well. A step that needs S3 does not begin when the time is over.
 """
 
 import time
@@ -15,10 +15,14 @@ from darkroom.config import settings
 from darkroom.errors import CacheUnavailableError, DarkroomError, StorageUnavailableError
 from darkroom.jobs import events
 from darkroom.log import logger
+from darkroom.timeouts import Timeouts, use_timeouts
 from functions.sweep import leftovers, load, missed_uploads, reconciling, recovery
 
-#: Milliseconds before Lambda stops this function at which it stops itself.
-RESERVE_MS = 5_000
+#: Limits of a request, shorter than those of other functions: a step may begin one just before its deadline.
+TIMEOUTS = Timeouts(connect_s=1, storage_read_s=4, storage_attempts=2, cache_s=4, broker_s=5, pause_s=0)
+
+#: Milliseconds before Lambda stops this function at which it stops itself: the longest request to S3, and a margin.
+RESERVE_MS = 12_000
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,19 @@ STEPS = (
 
 
 def handler(_event: object, context: events.LambdaContext) -> dict[str, Any]:
-    """One pass. Returns how much each step did, and the names of the steps that failed."""
+    """One pass. Returns how much each step did, and the names of the steps that failed or had no time."""
+    use_timeouts(TIMEOUTS)
     end = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
     done: dict[str, Any] = {}
     failed: list[str] = []
     outages: set[type[Exception]] = set()
     for number, step in enumerate(STEPS):
-        if outages.intersection(step.needs):
+        now = time.monotonic()
+        is_late = number > 0 and now > end and StorageUnavailableError in step.needs
+        if is_late or outages.intersection(step.needs):
             done[step.name] = 0
             failed.append(step.name)
             continue
-        now = time.monotonic()
         share = step.share / sum(later.share for later in STEPS[number:])
         try:
             done[step.name] = step.work(now + max(0.0, end - now) * share)

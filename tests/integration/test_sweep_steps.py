@@ -106,6 +106,28 @@ def test_every_step_has_a_part_of_the_time_even_if_another_uses_up_its_own(monke
     assert left_s["repaired"] == pytest.approx(10), "what the others have not used"
 
 
+def test_no_step_begins_to_read_s3_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(app, "time", clock)
+
+    def take_all(_deadline: float) -> int:
+        clock.now_s = 1_000
+        return 0
+
+    replace_work(monkeypatch, "restored", take_all)
+
+    assert sweep()["failed"] == ["recovered", "ingested", "cleaned"]
+
+
+def test_longest_request_to_s3_fits_in_the_reserve() -> None:
+    limits = app.TIMEOUTS
+    backoff_s = 1.0  # botocore's longest before a second attempt
+
+    longest_s = limits.storage_attempts * (limits.connect_s + limits.storage_read_s) + backoff_s
+
+    assert longest_s * 1000 < app.RESERVE_MS
+
+
 def test_queues_are_repaired_while_redis_and_s3_are_unavailable(break_service: BreakService) -> None:
     on_channel("queue_delete", "darkroom.resize")
     break_service("cache")
