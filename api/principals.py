@@ -7,9 +7,10 @@ from fastapi import Depends
 from darkroom.contracts.tenants import OPERATOR_TENANT
 
 
-async def _tenant() -> str:
+async def current_tenant() -> str:
+    """The name of the tenant whose files and jobs a request may see and change."""
     return OPERATOR_TENANT
 
 
-#: The name of the tenant whose files and jobs a request may see and change.
-CurrentTenant = Annotated[str, Depends(_tenant)]
+#: What a route declares as its `tenant`.
+CurrentTenant = Annotated[str, Depends(current_tenant)]
