@@ -13,7 +13,7 @@ from darkroom.log import logger
 _REALM = 'Bearer realm="darkroom"'
 
 #: What a quoted text of a challenge must not have (RFC 6750, section 3).
-_NOT_QUOTABLE = re.compile(r'[^\x20-\x21\x23-\x5b\x5d-\x7e]')
+_NOT_QUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 async def on_access_error(request: Request, error: Exception) -> Response:

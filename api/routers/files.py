@@ -24,4 +24,4 @@ router = APIRouter(tags=["files"], route_class=GuardedRoute)
 )
 async def get_file(file_id: FileIdInPath, principal: Reader) -> Response:
     """Returns the status of a file: still awaited, ready with its media type, or rejected with the reason."""
-    return json_response(FileDetails(**file_records.find_file_record(file_id)))
+    return json_response(FileDetails(**file_records.find_file_record(principal.tenant, file_id)))

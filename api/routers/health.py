@@ -67,7 +67,10 @@ _PARTS: dict[str, tuple[str, Callable[[], str | None]]] = {
     response_model=Health,
     summary="Check the health of the service",
     response_description="All parts are available.",
-    responses={**problem_responses(public=True), 503: {"model": Health, "description": "A part is down; `parts` shows which."}},
+    responses={
+        **problem_responses(public=True),
+        503: {"model": Health, "description": "A part is down; `parts` shows which."},
+    },
 )
 async def get_health() -> Response:
     """Checks the status cache, the message broker and the object store, and responds within a few seconds."""

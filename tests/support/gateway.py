@@ -2,13 +2,40 @@
 
 import base64
 import json
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
+
+from darkroom import config
+from darkroom.contracts.tenants import Principal, Quotas, Scope
+from darkroom.tenants.context import to_context
 
 #: Content types that API Gateway passes as text.
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+
+
+#: The authorizer's context for requests that name none.
+_acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
+
+
+@contextmanager
+def acting_as(tenant: str, *scopes: Scope) -> Iterator[None]:
+    """The deployment is closed, and requests are made on behalf of this tenant, by default with all scopes."""
+    principal = Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=Quotas())
+    token = _acting.set(to_context(principal))
+    try:
+        with patch.dict(os.environ, DARKROOM_ACCESS="closed"):
+            config.settings.cache_clear()
+            yield
+    finally:
+        config.settings.cache_clear()
+        _acting.reset(token)
 
 
 class _Context:
@@ -110,14 +137,16 @@ def call(
     authorizer: dict[str, Any] | None = None,
     source_ip: str = "127.0.0.1",
 ) -> Reply:
-    """Sends a request through the API's Lambda handler."""
+    """Sends a request through the API's Lambda handler. See `event` and `acting_as`."""
     from api.main import handler
 
     headers = {name.lower(): value for name, value in (headers or {}).items()}
     if json_body is not None:
         body = json.dumps(json_body).encode()
         headers.setdefault("content-type", "application/json")
-    request = event(method, target, body=body, headers=headers, authorizer=authorizer, source_ip=source_ip)
+    request = event(
+        method, target, body=body, headers=headers, authorizer=authorizer or _acting.get(), source_ip=source_ip
+    )
     return reply(handler(request, context()))
 
 

@@ -123,8 +123,9 @@ class TestClosed:
         reply = send(name, to_context(others))
 
         assert (reply.status, reply.json["code"]) == (403, "scope_missing")
-        assert f'error="insufficient_scope", error_description="{reply.json["detail"].replace(chr(34), chr(39))}"' in (
-            reply.headers["www-authenticate"]
+        assert (
+            f'error="insufficient_scope", error_description="{reply.json["detail"].replace(chr(34), chr(39))}"'
+            in (reply.headers["www-authenticate"])
         )
         assert reply.headers["www-authenticate"].endswith(f'scope="{" ".join(needed)}"')
 

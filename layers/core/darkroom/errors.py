@@ -48,6 +48,8 @@ DarkroomError
 ├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
 └── Superseded                  a signal: this run no longer owns its job; never shown to clients
 
+Longer than 350 lines: it is one flat list of declarations, which is read as the tree above.
+
 `code` is stable, for programs. The message is a sentence, for people. The docstring is the general message.
 """
 
