@@ -15,6 +15,8 @@ DarkroomError
 │   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
 │   ├── TooManyJobsError            429  too_many_jobs
 │   ├── FileTooLargeError           413  file_too_large
+│   ├── KeyNotActiveError           409  key_not_active
+│   ├── ConcurrentChangeError       409  concurrent_change
 │   └── AccessError                 who sends the request, or what they may do
 │       ├── CredentialsMissingError     401  credentials_missing
 │       ├── CredentialsInvalidError     401  credentials_invalid
@@ -41,6 +43,7 @@ DarkroomError
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
+│   ├── IssuerUnavailableError      503  issuer_unavailable
 │   └── WorkerDiedError             500  worker_died
 ├── SourceReplacedError         409  source_replaced  the file changed during the run; retried with the new file
 ├── ConfigurationError          500  configuration   the deployment's settings are invalid
@@ -171,6 +174,20 @@ class FileTooLargeError(RequestError):
 
     code = "file_too_large"
     http_status = 413
+
+
+class KeyNotActiveError(RequestError):
+    """The API key has expired or was revoked."""
+
+    code = "key_not_active"
+    http_status = 409
+
+
+class ConcurrentChangeError(RequestError):
+    """Somebody else changed the same at the same time. Look at it again, then repeat the request."""
+
+    code = "concurrent_change"
+    http_status = 409
 
 
 class AccessError(RequestError):
@@ -332,6 +349,12 @@ class SecretsUnavailableError(ServiceError):
     """The secret store is unavailable."""
 
     code = "secrets_unavailable"
+
+
+class IssuerUnavailableError(ServiceError):
+    """The issuer of the token is unavailable, so the token cannot be checked."""
+
+    code = "issuer_unavailable"
 
 
 class WorkerDiedError(ServiceError):
