@@ -129,7 +129,7 @@ class Preparation:
             "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "traceparent": f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01",
         }
-        self._put(f"ledger/{job_id}/job.json", json.dumps(job).encode())
+        self._put(f"ledger/{TENANT}/{job_id}/job.json", json.dumps(job).encode())
         return message | {"job_id": job_id}
 
     def _upload(self, file_id: str, sample: str) -> str:
@@ -157,7 +157,7 @@ def _result(settings: Settings, job_id: str) -> str:
     """The job's result in the ledger."""
     s3 = _client(settings, "s3")
     try:
-        found = s3.get_object(Bucket=_bucket(settings), Key=f"ledger/{job_id}/result.json")
+        found = s3.get_object(Bucket=_bucket(settings), Key=f"ledger/{TENANT}/{job_id}/result.json")
     except s3.exceptions.NoSuchKey:
         return f"Job {job_id} has no result yet: GET /jobs/{job_id} shows its status."
     return json.dumps(json.load(found["Body"]), indent=2)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.lambda_context import LambdaContext
+from tests.support.tenants import upload_key
 
 #: Measured jobs, and jobs before the measurement.
 JOBS = 200
@@ -65,7 +66,7 @@ class JobSteps:
         self._api, self._dispatch = api, dispatch
         self._run = worker.bind(Operation.THUMBNAIL, read_only)
         self._file_id = ids.new_id()
-        key, metadata = uploads.key_of(self._file_id), uploads.metadata_of("photo.jpg", [])
+        key, metadata = upload_key(self._file_id), uploads.metadata_of("photo.jpg", [])
         s3.put(key, photo, media_type="image/jpeg", metadata=metadata)
 
     def run(self) -> Iterator[tuple[str, Call]]:
