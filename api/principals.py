@@ -74,7 +74,8 @@ def _require(request: Request, scopes: Sequence[str]) -> Principal:
     """The principal, if it has one of the scopes. Raises AccessError or StorageUnavailableError."""
     principal = _identify(request)
     if not set(scopes) & set(principal.scopes):
-        raise ScopeMissingError(*scopes)
+        names = " or ".join(f"'{scope}'" for scope in scopes)
+        raise ScopeMissingError(f"This request needs the scope {names}.", scopes=tuple(scopes))
     return principal
 
 

@@ -29,7 +29,14 @@ OTHERS: dict[str, Any] = {
 }
 
 #: The parameters that identify something of a tenant when they stand beside the tenant.
-IDS = {"file_id": ID, "identifier": ID, "job_id": ID, "key": "an-idempotency-key"}
+IDS = {
+    "file_id": ID,
+    "identifier": ID,
+    "job_id": ID,
+    "key": "an-idempotency-key",
+    "key_id": "an-id",
+    "link_id": "an-id",
+}
 
 Builder = Callable[..., str]
 
@@ -95,6 +102,11 @@ def test_the_builders_are_found() -> None:
         "darkroom.jobs.open_index._key",
         "darkroom.jobs.uploads.key_of",
         "darkroom.jobs.worker._run_prefix",
+        "darkroom.tenants.records.api_key_key",
+        "darkroom.tenants.records.link_key",
+        "darkroom.tenants.records.prefix_of",
+        "darkroom.tenants.records.quotas_key",
+        "darkroom.tenants.records.tenant_key",
     }
 
 

@@ -1,6 +1,5 @@
 """Who may use which route: every route needs one scope or is public, and refuses a request before it reads the body."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,17 +10,14 @@ from starlette.routing import BaseRoute, Mount
 
 from api.main import app
 from api.principals import GuardedRoute, Reader, scopes_of
-from darkroom.contracts.tenants import Principal, Quotas, Scope, UploadLimits
+from darkroom.contracts.tenants import Principal, Quotas, Scope
 from darkroom.errors import (
-    AccessError,
     CredentialsExpiredError,
     CredentialsInvalidError,
-    CredentialsRevokedError,
-    InternalError,
     StorageUnavailableError,
     TenantSuspendedError,
 )
-from darkroom.tenants.context import denial_context, from_context, to_context
+from darkroom.tenants.context import denial, to_context
 from tests.support.gateway import Reply, call
 
 #: Everything that may be used without credentials.
@@ -108,7 +104,7 @@ class TestClosed:
         assert reply.headers["www-authenticate"] == 'Bearer realm="darkroom"'
 
     def test_denied_request_is_refused(self, name: str) -> None:
-        reply = send(name, denial_context(CredentialsExpiredError('The key "k" has expired.')))
+        reply = send(name, denial(CredentialsExpiredError('The key "k" has expired.')))
 
         assert (reply.status, reply.json["code"]) == (401, "credentials_expired")
         assert reply.json["detail"] == 'The key "k" has expired.'
@@ -143,14 +139,14 @@ def test_public_route_needs_no_credentials(path: str) -> None:
 
 @pytest.mark.usefixtures("open_access")
 def test_open_deployment_needs_no_credentials_and_ignores_those_that_are_sent() -> None:
-    denied = denial_context(CredentialsInvalidError())
+    denied = denial(CredentialsInvalidError())
 
     assert call("GET", "/operations").status == call("GET", "/operations", authorizer=denied).status == 200
 
 
 @pytest.mark.usefixtures("closed_access")
 def test_outage_while_credentials_are_checked_is_no_refusal() -> None:
-    reply = call("GET", "/operations", authorizer=denial_context(StorageUnavailableError("The store is down.")))
+    reply = call("GET", "/operations", authorizer=denial(StorageUnavailableError("The store is down.")))
 
     assert (reply.status, reply.json["code"]) == (503, "storage_unavailable")
     assert "www-authenticate" not in reply.headers
@@ -159,53 +155,7 @@ def test_outage_while_credentials_are_checked_is_no_refusal() -> None:
 
 @pytest.mark.usefixtures("closed_access")
 def test_other_credentials_do_not_help_a_suspended_tenant() -> None:
-    reply = call("GET", "/operations", authorizer=denial_context(TenantSuspendedError()))
+    reply = call("GET", "/operations", authorizer=denial(TenantSuspendedError()))
 
     assert (reply.status, reply.json["code"]) == (403, "tenant_suspended")
     assert "www-authenticate" not in reply.headers
-
-
-@pytest.mark.parametrize("limits", [None, UploadLimits(max_bytes=5, media_types=["image/png"])])
-def test_principal_survives_the_way_through_the_context(limits: UploadLimits | None) -> None:
-    sent = Principal(
-        tenant="acme",
-        scopes=[Scope.READ, Scope.UPLOAD],
-        credential="acme-k3y",
-        quotas=Quotas(requests_per_s=None, queued_jobs=7),
-        limits=limits,
-    )
-
-    context = json.loads(json.dumps(to_context(sent)))
-
-    assert all(isinstance(value, str | list) for value in context.values())
-    assert from_context(context | {"added_later": "1"}) == sent
-
-
-@pytest.mark.parametrize("error", [CredentialsRevokedError("It was revoked."), StorageUnavailableError("It is down.")])
-def test_denial_survives_the_way_through_the_context(error: AccessError | StorageUnavailableError) -> None:
-    with pytest.raises(type(error), match=error.message):
-        from_context(denial_context(error))
-
-
-@pytest.mark.parametrize("code", ["", "unheard_of", "scope_missing", "job_not_found"])
-def test_denial_for_an_unknown_reason_is_a_denial(code: str) -> None:
-    with pytest.raises(CredentialsInvalidError):
-        from_context({"denied": code} | to_context(principal(*Scope)))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"tenant": ".."},
-        {"tenant": None},
-        {"scopes": ["root"]},
-        {"scopes": "read"},
-        {"quotas": "{"},
-        {"quotas": None},
-        {"quotas": '{"queued_jobs": -1}'},
-        {"limits": 5},
-    ],
-)
-def test_context_that_cannot_be_read_admits_nobody(change: dict[str, Any]) -> None:
-    with pytest.raises(InternalError):
-        from_context(to_context(principal(*Scope)) | change)

@@ -15,6 +15,8 @@ DarkroomError
 │   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
 │   ├── TooManyJobsError            429  too_many_jobs
 │   ├── FileTooLargeError           413  file_too_large
+│   ├── KeyNotActiveError           409  key_not_active
+│   ├── ConcurrentChangeError       409  concurrent_change
 │   └── AccessError                 who sends the request, or what they may do
 │       ├── CredentialsMissingError     401  credentials_missing
 │       ├── CredentialsInvalidError     401  credentials_invalid
@@ -42,6 +44,7 @@ DarkroomError
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
+│   ├── IssuerUnavailableError      503  issuer_unavailable
 │   └── WorkerDiedError             500  worker_died
 ├── SourceReplacedError         409  source_replaced  the file changed during the run; retried with the new file
 ├── ConfigurationError          500  configuration   the deployment's settings are invalid
@@ -178,6 +181,20 @@ class FileTooLargeError(RequestError):
     http_status = 413
 
 
+class KeyNotActiveError(RequestError):
+    """The API key has expired or was revoked."""
+
+    code = "key_not_active"
+    http_status = 409
+
+
+class ConcurrentChangeError(RequestError):
+    """Somebody else changed the same at the same time. Look at it again, then repeat the request."""
+
+    code = "concurrent_change"
+    http_status = 409
+
+
 class AccessError(RequestError):
     """The request is refused for who sends it."""
 
@@ -216,9 +233,8 @@ class ScopeMissingError(AccessError):
     #: The scopes of which one would be enough.
     scopes: tuple[str, ...] = ()
 
-    def __init__(self, *scopes: str) -> None:
-        names = " or ".join(f"'{scope}'" for scope in scopes)
-        super().__init__(f"The API key or token does not have the scope {names}, which this request needs.")
+    def __init__(self, *message: str, scopes: tuple[str, ...] = ()) -> None:
+        super().__init__(*message)
         self.scopes = scopes
 
 
@@ -235,11 +251,8 @@ class TooManyFailuresError(AccessError):
     code = "too_many_failures"
     http_status = 429
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(
-            "Too many requests from this address had credentials that are not valid. Requests with valid ones are "
-            "accepted at any time."
-        )
+    def __init__(self, *message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(*message)
         self.retry_after_s = retry_after_s
 
 
@@ -358,6 +371,12 @@ class SecretsUnavailableError(ServiceError):
     """The secret store is unavailable."""
 
     code = "secrets_unavailable"
+
+
+class IssuerUnavailableError(ServiceError):
+    """The issuer of the token is unavailable, so the token cannot be checked."""
+
+    code = "issuer_unavailable"
 
 
 class WorkerDiedError(ServiceError):

@@ -1,1 +1,1 @@
-"""Tenants and who acts for them."""
+"""Tenants: their credentials, what is stored about them, and what the authorizer tells the API."""

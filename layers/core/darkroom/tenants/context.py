@@ -1,75 +1,71 @@
-"""What the authorizer tells the API about a request: the context in API Gateway's event, with a principal or a denial.
+"""What the authorizer tells the API: the principal, or why the request is refused.
 
-Quotas and limits travel as JSON text, because API Gateway changes what is nested.
+API Gateway passes it on as `requestContext.authorizer.lambda`, and keeps it for 45 s. Its values are strings:
+
+    {"tenant": "acme", "scopes": "read write", "credential": "acme-7q2xk4mzt5ba", "quotas": "{…}"}
+    {"tenant": "acme", "scopes": "upload", "credential": "acme-…", "quotas": "{…}", "limits": "{…}"}   an upload link
+    {"denied": "credentials_expired", "reason": "The API key has expired."}
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from darkroom.contracts.base import validation_message
-from darkroom.contracts.tenants import Principal
-from darkroom.errors import (
-    AccessError,
-    CredentialsExpiredError,
-    CredentialsInvalidError,
-    CredentialsMissingError,
-    CredentialsRevokedError,
-    DarkroomError,
-    InternalError,
-    StorageUnavailableError,
-    TenantSuspendedError,
-)
+from darkroom import errors
+from darkroom.contracts.tenants import Principal, Quotas, Scope, UploadLimits
+from darkroom.errors import AccessError, DarkroomError, InternalError, ServiceError
 
-#: The fields of a context that are JSON text.
-_JSON_FIELDS = ("quotas", "limits")
+#: The most bytes of a context. API Gateway refuses one of more than 8 KB.
+CONTEXT_MAX_BYTES = 7_500
 
-#: The errors for which the authorizer denies a request, by code.
-_DENIALS: dict[str, type[AccessError | StorageUnavailableError]] = {
-    error.code: error
-    for error in (
-        CredentialsExpiredError,
-        CredentialsInvalidError,
-        CredentialsMissingError,
-        CredentialsRevokedError,
-        StorageUnavailableError,
-        TenantSuspendedError,
-    )
-}
+#: The most bytes that the limits of an upload link may have as JSON, so that they fit into a context.
+LIMITS_MAX_BYTES = 5_000
+
+#: The errors with which a request may be refused, by their codes.
+_ERRORS: dict[str, type[DarkroomError]] = {
+    kind.code: kind for base in (AccessError, ServiceError) for kind in base.__subclasses__()
+} | {kind.code: kind for kind in (errors.ConfigurationError, InternalError)}
 
 
-def to_context(principal: Principal) -> dict[str, Any]:
-    """The context for a request of `principal`."""
+def to_context(principal: Principal) -> dict[str, str]:
+    """The context of a principal. Raises InternalError when it is too large for API Gateway."""
     context = {
         "tenant": principal.tenant,
-        "scopes": [str(scope) for scope in principal.scopes],
+        "scopes": " ".join(principal.scopes),
         "credential": principal.credential,
         "quotas": principal.quotas.model_dump_json(),
     }
-    return context if principal.limits is None else context | {"limits": principal.limits.model_dump_json()}
+    if principal.limits is not None:
+        context["limits"] = principal.limits.model_dump_json()
+    size_bytes = sum(len(text.encode()) for pair in context.items() for text in pair)
+    if size_bytes > CONTEXT_MAX_BYTES:
+        raise InternalError(f"The context of {principal.credential} has {size_bytes} bytes, more than fit.")
+    return context
 
 
-def denial_context(error: DarkroomError) -> dict[str, Any]:
-    """The context for a request that is denied for `error`."""
+def denial(error: DarkroomError) -> dict[str, str]:
+    """The context of a request that is refused."""
     return {"denied": error.code, "reason": error.message}
 
 
 def from_context(context: Mapping[str, Any]) -> Principal:
-    """The principal in a context.
+    """The principal in a context. Raises the error of a request that is refused.
 
-    Raises the AccessError, or StorageUnavailableError, for which the request is denied, and InternalError for a context
-    that cannot be read. Other fields are ignored: a newer authorizer may send more.
+    Raises InternalError for anything that is not a context: what cannot be read gives no access.
     """
     if "denied" in context:
-        denied = _DENIALS.get(str(context["denied"]), CredentialsInvalidError)
-        raise denied(*filter(None, [context.get("reason")]))
+        raise _ERRORS.get(str(context["denied"]), InternalError)(
+            str(context.get("reason") or "The request is refused.")
+        )
     try:
-        known = {name: context[name] for name in Principal.model_fields if name in context}
-        fields = {name: json.loads(value) if name in _JSON_FIELDS else value for name, value in known.items()}
-        return Principal.model_validate_json(json.dumps(fields))
-    except ValidationError as error:
-        raise InternalError(f"The authorizer's context is not valid: {validation_message(error)}") from error
-    except (TypeError, ValueError) as error:
-        raise InternalError("The authorizer's context is not valid: quotas or limits are no JSON text.") from error
+        limits = context.get("limits")
+        return Principal(
+            tenant=context["tenant"],
+            scopes=[Scope(scope) for scope in context["scopes"].split()],
+            credential=context["credential"],
+            quotas=Quotas.model_validate_json(context["quotas"]),
+            limits=None if limits is None else UploadLimits.model_validate_json(limits),
+        )
+    except (KeyError, AttributeError, ValueError, ValidationError) as error:
+        raise InternalError("The authorizer's answer cannot be read.") from error
