@@ -126,7 +126,7 @@ def _in_flight_limit(operation: Operation) -> int:
 
 
 def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
-    """Releases the slots of runs that Lambda refused. Their jobs wait for another start, by any message.
+    """Releases the slots of runs that Lambda refused. Their jobs are ready again, for any message.
 
     A run that it may have started keeps its slot until it claims the job, or the slot expires. So does one that an
     earlier delivery of the message acquired.
@@ -142,7 +142,7 @@ def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
     ]
     try:
         for run in refused:
-            slots.release(run.ref, run.operation, run.attempt, delay_s=OUTAGE_DELAY_S)
+            slots.release(run.ref, run.operation, run.attempt)
     except CacheUnavailableError as error:  # they expire
         logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
 

@@ -34,3 +34,7 @@ def acquire(job: Job, attempt: int = 1, limit: int = 1, operation: Operation | N
 
 def progress(job: Job, run: str, fraction: float, speed: float | None = None, attempt: int = 1) -> bool:
     return leases.report_progress(job, run, fraction, speed, attempt=attempt, lease_ms=60_000)
+
+
+def release(job: Job, attempt: int = 1) -> None:
+    slots.release(job.ref, job.operation, attempt)

@@ -89,7 +89,7 @@ def ready_jobs_of(operation: Operation, tenant: str) -> str:
 
 
 def served_tenants_of(operation: Operation) -> str:
-    """Sorted set: tenants by the time at which they were served last. Members are removed, and it expires, after 1 h."""
+    """Sorted set: tenants by the time at which they were served last. Members, and the set, expire after 1 h."""
     return f"darkroom:served:{operation}"
 
 

@@ -80,8 +80,8 @@ def _turn(operation: Operation, slot: str, job: str = "", attempt: int = 0, trac
     return Turn(Slot(slot), start, traceparent)
 
 
-def release(job: JobRef, operation: Operation, attempt: int, *, delay_s: float = 0) -> None:
-    """Releases the slot of an attempt whose run did not start. A job that is still queued may start after `delay_s`."""
+def release(job: JobRef, operation: Operation, attempt: int) -> None:
+    """Releases the slot of an attempt whose run did not start. A job that is still queued is ready again."""
     run_script(
         "release_slot",
         [
@@ -90,9 +90,10 @@ def release(job: JobRef, operation: Operation, attempt: int, *, delay_s: float =
             keys.freed_slots_of(operation),
             keys.permits_of(operation),
             keys.ready_tenants_of(operation),
+            keys.served_tenants_of(operation),
             keys.delayed_jobs_of(operation),
         ],
-        [str(job), attempt, int(delay_s * 1000)],
+        [str(job), attempt],
     )
 
 

@@ -51,7 +51,7 @@ local function reconsider(job, attempt)
     redis.call('HSET', view, 'next_attempt', attempt)
   end
   local following = math.max(attempt, tonumber(next_attempt or 0))
-  if not taken[slot_of(job, following)] then make_ready(ready, served, delayed, freed_slots, job, turn or now_ms * 1000) end
+  if not taken[slot_of(job, following)] then make_ready(ready, served, delayed, freed_slots, job, turn or now_us) end
   return 'stale'
 end
 
@@ -122,7 +122,7 @@ end
 
 -- Tenants whose ready jobs exceed their own limit.
 local at_limit = 0
--- The time at which each tenant was served in this call. The fractions keep the order of those in the same millisecond.
+-- The time at which each tenant was served in this call. The fractions, which are below the clock's, keep the order.
 local served_ms, services = {}, 0
 
 -- The job whose turn it is, with what `next_job_of` returns.
@@ -136,7 +136,7 @@ local function next_job()
       local job, attempt, job_json = next_job_of(tenant)
       if job then
         services = services + 1
-        served_ms[tenant] = now_ms + math.min(services, 4000) / 4096
+        served_ms[tenant] = now_us / 1000 + services / 4096
         return job, attempt, job_json
       end
       redis.call('ZREM', ready, tenant)

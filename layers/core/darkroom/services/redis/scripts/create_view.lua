@@ -32,7 +32,7 @@ local status, awaits_upload = unpack(redis.call('HMGET', view, 'status', 'awaits
 if status and not (status == 'queued' and awaits_upload) then return 0 end
 
 -- Of a view that Redis lost, only the id says when the job came.
-local turn = turn_of(restored == '1' and created_ms * 1000 or time[1] * 1000000 + time[2], priority)
+local turn = turn_of(restored == '1' and created_ms * 1000 or now_us, priority)
 redis.call('HDEL', view, 'awaits_upload')
 redis.call('HSET', view, 'status', 'queued', 'attempt', 0, 'job', job_json, 'published_ms', now_ms,
   'turn', turn)

@@ -22,7 +22,7 @@ local function make_ready(ready, served, delayed, freed_slots, job, turn)
   local tenant = tenant_of(job)
   if redis.call('ZADD', ready .. ':' .. tenant, 'NX', turn, job) == 0 then return end
   redis.call('ZREM', delayed, job)
-  local served_ms = math.max(tonumber(redis.call('ZSCORE', served, tenant) or 0), now_ms - REMEMBERED_MS)
+  local served_ms = math.max(tonumber(redis.call('ZSCORE', served, tenant) or 0), now_us / 1000 - REMEMBERED_MS)
   if redis.call('ZADD', ready, 'NX', served_ms, tenant) == 1 then wake_dispatcher(freed_slots) end
 end
 
