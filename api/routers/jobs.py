@@ -153,8 +153,7 @@ async def download_result(
         )
     if not s3.exists(outputs[output].key):
         raise ResultGoneError(f"The output of job {job_id} was removed after its retention period.")
-    headers = {"Location": job_responses.download_link(outputs[output]), "Cache-Control": "no-store"}
-    return Response(status_code=307, headers=headers)
+    return Response(status_code=307, headers={"Location": job_responses.download_link(outputs[output])})
 
 
 @router.get(
