@@ -9,7 +9,7 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
-_HTTPS = (b"x-forwarded-proto", b"https")
+_SCHEME = b"x-forwarded-proto"
 
 
 class SecurityHeaders:
@@ -23,7 +23,8 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = (*_HEADERS, _TRANSPORT) if _HTTPS in scope["headers"] else _HEADERS
+        over_https = any(name == _SCHEME and value == b"https" for name, value in scope["headers"])
+        wanted = (*_HEADERS, _TRANSPORT) if over_https else _HEADERS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

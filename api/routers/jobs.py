@@ -142,7 +142,10 @@ async def download_result(
     principal: Reader,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
-    """Redirects to a presigned link to the output."""
+    """Redirects to a presigned link to the output.
+
+    The page at /docs cannot follow it, since its policy allows requests to this API only. There, open `download_url`.
+    """
     view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
