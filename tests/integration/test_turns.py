@@ -220,7 +220,7 @@ class Turns(RuleBasedStateMachine):
             for job_id, job in self.jobs.items()
             if (position := views.position_in_queue(job.ref, RESIZE)) is not None
         }
-        expected = {}
+        expected: dict[str, int] = {}
         for tenant in TENANTS:
             mine = [name for name, job in self.model.jobs.items() if job.ready and job.tenant == tenant]
             ordered = sorted(mine, key=lambda name: self.model.jobs[name].place)
@@ -258,8 +258,9 @@ class Turns(RuleBasedStateMachine):
                 break
             self.deliver([(list(self.jobs).index(waiting[0]), 0)] * len(waiting[:5]))
         assert {job.status for job in self.model.jobs.values()} <= {"ended"}
-        left = [key for key in redis_client().keys("*") if not key.startswith((keys.VIEW_PREFIX, "darkroom:jobs:"))]
-        assert set(left) <= {keys.CLEANUPS, keys.served_tenants_of(RESIZE), keys.freed_slots_of(RESIZE)}
+        redis: Any = redis_client()
+        left = {key for key in redis.keys("*") if not key.startswith((keys.VIEW_PREFIX, "darkroom:jobs:"))}
+        assert left <= {keys.CLEANUPS, keys.served_tenants_of(RESIZE), keys.freed_slots_of(RESIZE)}
 
 
 def test_scripts_follow_the_rule_after_any_steps() -> None:
