@@ -74,6 +74,18 @@ def test_job_of_a_tenant_without_slots_waits_for_one_service_of_each_other_tenan
     raise AssertionError(f"it did not start: {services}")
 
 
+def test_tenant_with_fewer_runs_in_flight_is_next_although_the_other_was_served_longer_ago() -> None:
+    """A tenant with long runs does not take all slots from one with short runs."""
+    long_runs, short_runs = [new_job("a") for _ in range(4)], [new_job("b") for _ in range(2)]
+    create(*long_runs[:3])
+    acquire(*map(message_of, long_runs[:3]))
+    create(short_runs[0])
+    acquire(message_of(short_runs[0]))
+    create(long_runs[3], short_runs[1])
+
+    assert started(acquire(*permits(2))) == [short_runs[1].job_id, long_runs[3].job_id]
+
+
 def test_jobs_of_a_tenant_start_in_their_order_and_batch_jobs_after_all_others() -> None:
     made = [new_job("a", priority) for priority in ("batch", "normal", "batch", "normal", "normal")]
     create(*made)

@@ -36,8 +36,15 @@ class Turns(RuleBasedStateMachine):
         found = [job_id for job_id, job in self.model.jobs.items() if job.status == status]
         return self.jobs[found[number % len(found)]] if found else None
 
-    @rule(tenant=st.sampled_from(TENANTS), priority=st.sampled_from(["normal", "normal", "batch"]))
-    def accept(self, tenant: str, priority: Priority) -> None:
+    @rule(
+        tenants=st.lists(st.sampled_from(TENANTS), min_size=1, max_size=4),
+        priority=st.sampled_from(["normal", "normal", "batch"]),
+    )
+    def accept(self, tenants: list[str], priority: Priority) -> None:
+        for tenant in tenants:
+            self._accept(tenant, priority)
+
+    def _accept(self, tenant: str, priority: Priority) -> None:
         self._tick()
         job = new_job(tenant, priority)
         views.create(job)
@@ -133,7 +140,7 @@ class Turns(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from(TENANTS), most=st.sampled_from([None, 1, 2]))
     def limit(self, tenant: str, most: int | None) -> None:
         """The API accepts another job with a new limit of the tenant."""
-        self.accept(tenant, "normal")
+        self._tick()
         job = new_job(tenant)
         views.await_upload(job, expires_s=60, quotas=UNLIMITED.model_copy(update={"in_flight_jobs": most}))
         self.model.limits.pop(tenant, None)
