@@ -233,8 +233,18 @@ def test_run_that_adopts_a_restored_job_takes_it_from_the_ready_ones() -> None:
 
     leases.report_progress(job, "a-run", 0.5, attempt=2, lease_ms=60_000)
 
-    assert acquire(message_of(job)) == [Turn(Slot.STALE)]
     assert not redis_client().exists(keys.ready_tenants_of(RESIZE), keys.delayed_jobs_of(RESIZE))
+    assert acquire(message_of(job)) == [Turn(Slot.STALE)]
+
+
+def test_tenants_that_were_not_served_for_an_hour_take_no_memory() -> None:
+    for tenant, age_ms in (("gone", 3_600_001), ("recent", 0)):
+        job = new_job(tenant)
+        create(job)
+        acquire(message_of(job))
+        move_time(age_ms)
+
+    assert redis_client().zrange(keys.served_tenants_of(RESIZE), 0, -1) == ["recent"]
 
 
 def test_tenant_that_comes_back_again_and_again_is_no_newcomer_each_time() -> None:
