@@ -74,6 +74,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """The environment variables of a function that runs outside the emulator and uses this stack."""
     return {
         "AWS_ENDPOINT_URL": settings.endpoint_url,
+        "DARKROOM_ACCESS": "open",
         "DARKROOM_BUCKET": _bucket(settings),
         "DARKROOM_CACHE_URL": settings.cache_url(),
         "DARKROOM_CACHE_SECRET_ARN": "",

@@ -10,7 +10,7 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, JobIdInPath, Traceparent
-from api.principals import CurrentTenant
+from api.principals import GuardedRoute, Reader, Writer
 from api.request_models import JobRequest, job_examples
 from api.response_models import JobDetails, JobPage
 from api.responses import json_response
@@ -42,7 +42,7 @@ from darkroom.jobs import acceptance, ledger, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import views
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=GuardedRoute)
 
 #: Most seconds that a request waits: API Gateway ends it after 30.
 MAX_WAIT_S = 25
@@ -82,11 +82,12 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
 async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=job_examples())],
     request: Request,
-    tenant: CurrentTenant,
+    principal: Writer,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Accepts a job and returns it with its path in `Location`. An accepted job always ends, even after a crash."""
+    tenant = principal.tenant
     operation = body.operation
     file_id = ids.parse_id(body.file_id)
     params = with_defaults(body.params)
@@ -116,13 +117,13 @@ async def create_job(
 )
 async def get_job(
     job_id: JobIdInPath,
-    tenant: CurrentTenant,
+    principal: Reader,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the job to end before responding.")
     ] = 0,
 ) -> Response:
     """Returns a job. With `wait`, responds as soon as the job has ended, at the latest after that many seconds."""
-    found = job_lookup.find_job(JobRef(tenant, job_id), wait)
+    found = job_lookup.find_job(JobRef(principal.tenant, job_id), wait)
     return json_response(job_details(found.view, found.queue_position))
 
 
@@ -138,11 +139,14 @@ async def get_job(
 )
 async def download_result(
     job_id: JobIdInPath,
-    tenant: CurrentTenant,
+    principal: Reader,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
-    """Redirects to a presigned link to the output."""
-    view = job_lookup.find_job_view(JobRef(tenant, job_id))
+    """Redirects to a presigned link to the output.
+
+    The page at /docs cannot follow it, since its policy allows requests to this API only. There, open `download_url`.
+    """
+    view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
     outputs = view.result.outputs
@@ -152,8 +156,7 @@ async def download_result(
         )
     if not s3.exists(outputs[output].key):
         raise ResultGoneError(f"The output of job {job_id} was removed after its retention period.")
-    headers = {"Location": job_responses.download_link(outputs[output]), "Cache-Control": "no-store"}
-    return Response(status_code=307, headers=headers)
+    return Response(status_code=307, headers={"Location": job_responses.download_link(outputs[output])})
 
 
 @router.get(
@@ -164,7 +167,7 @@ async def download_result(
     responses=problem_responses(InvalidIdError, InvalidRequestError, StorageUnavailableError, UnknownOperationError),
 )
 async def list_jobs(
-    tenant: CurrentTenant,
+    principal: Reader,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on a page.")] = 20,
     before: Annotated[
         str | None,
@@ -178,7 +181,7 @@ async def list_jobs(
 ) -> Response:
     """Returns a page of the jobs whose file has arrived. A page can be short or empty although `next` is set."""
     page = job_list.find_jobs(
-        tenant,
+        principal.tenant,
         before=None if before is None else ids.parse_id(before),
         limit=limit,
         wanted=job_list.JobFilter(status=status, operation=operation),
@@ -197,9 +200,9 @@ async def list_jobs(
     response_description="The job was canceled.",
     responses=problem_responses(*_LOOKUP, JobAlreadyEndedError),
 )
-async def cancel_job(job_id: JobIdInPath, tenant: CurrentTenant) -> Response:
+async def cancel_job(job_id: JobIdInPath, principal: Writer) -> Response:
     """Cancels a job that is queued, running or waiting for its upload. A run in progress is stopped soon after."""
-    view = job_lookup.find_job_view(JobRef(tenant, job_id))
+    view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
     if view.status.terminal:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
     canceled = lifecycle.canceled_result(view.job, attempt=view.attempt)
@@ -239,11 +242,12 @@ def _end(job: Job, result: JobResult) -> JobResult:
 async def retry_job(
     job_id: JobIdInPath,
     request: Request,
-    tenant: CurrentTenant,
+    principal: Writer,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Starts a new job with the same file and parameters. Its `retry_of` is the old job, which does not change."""
+    tenant = principal.tenant
     view = job_lookup.find_job_view(JobRef(tenant, job_id))
     if view.status not in (Status.FAILED, Status.CANCELED):
         raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be retried.")

@@ -11,7 +11,7 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import status_url
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, Traceparent
-from api.principals import CurrentTenant
+from api.principals import GuardedRoute, Writer
 from api.request_models import UploadRequest
 from api.response_models import FileDetails, PendingJob, UploadDetails, UploadForm
 from api.responses import json_response
@@ -41,7 +41,7 @@ from darkroom.services import s3
 from darkroom.services.redis import files, views
 from darkroom.timestamps import iso_utc
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(tags=["uploads"], route_class=GuardedRoute)
 
 
 @router.post(
@@ -62,10 +62,11 @@ router = APIRouter(tags=["uploads"])
 )
 async def upload_file(
     file: Annotated[UploadFile, File(description="The file. Its media type is determined from its content.")],
-    tenant: CurrentTenant,
+    principal: Writer,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Stores a file of up to 4 MiB and returns its media type. For larger files use `POST /uploads`."""
+    tenant = principal.tenant
     content = await file.read()
     limit_bytes = settings().direct_upload_max_bytes
     if len(content) > limit_bytes:
@@ -105,12 +106,13 @@ async def upload_file(
     ),
 )
 async def create_upload(
-    body: UploadRequest, tenant: CurrentTenant, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+    body: UploadRequest, principal: Writer, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Returns a presigned form that uploads a file of up to `max_bytes` directly to the object store.
 
     The `jobs` start as soon as the file has arrived. Their parameters are validated now, the file when it arrives.
     """
+    tenant = principal.tenant
     kind = _declared_kind(body.media_type)
     max_bytes = _max_bytes(body.size_bytes)
     for wanted in body.jobs:

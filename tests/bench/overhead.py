@@ -111,6 +111,7 @@ def _published() -> tuple[Event, Event]:
 def isolated_services() -> Iterator[None]:
     """Creates a bucket, queues and a function that no running stack uses, and empties the Redis database."""
     assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "database 0 belongs to a running stack: use another one"
+    os.environ["DARKROOM_ACCESS"] = "open"
     os.environ["DARKROOM_BUCKET"] = f"{_PREFIX}-{uuid.uuid4().hex[:12]}"
     os.environ["DARKROOM_FUNCTION_PREFIX"] = _PREFIX
     from darkroom.contracts.operations import Operation

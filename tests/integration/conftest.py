@@ -88,6 +88,7 @@ def bucket() -> Iterator[str]:
     assert not missing, f"`make test` starts the services; without it, set {', '.join(missing)}"
     assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "these tests empty their Redis database"
     name = f"{PREFIX}-{uuid.uuid4().hex[:12]}"
+    os.environ["DARKROOM_ACCESS"] = "open"
     os.environ["DARKROOM_BUCKET"] = name
     os.environ["DARKROOM_FUNCTION_PREFIX"] = PREFIX
     forget_clients()

@@ -68,6 +68,11 @@ class Settings(StorageSettings):
     access: Access = _setting("who may use the API: closed, or open to everybody", Access.CLOSED)  # noqa: RUF009
     key_environment: str = _setting("name of the deployment in its API keys", "live")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may use the API, without credentials."""
+        return self.access is Access.OPEN
+
 
 #: How the text of a variable becomes a value of each type, and what it must be.
 _FORMATS: dict[Any, tuple[Callable[[str], object], str]] = {

@@ -23,7 +23,8 @@ DarkroomError
 │       ├── CredentialsExpiredError     401  credentials_expired
 │       ├── CredentialsRevokedError     401  credentials_revoked
 │       ├── ScopeMissingError           403  scope_missing
-│       └── TenantSuspendedError        403  tenant_suspended
+│       ├── TenantSuspendedError        403  tenant_suspended
+│       └── TooManyFailuresError        429  too_many_failures
 ├── MediaError                  the media cannot be processed; the job fails at once and is not retried
 │   ├── EmptyFileError              422  empty_file
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
@@ -50,6 +51,8 @@ DarkroomError
 ├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
 └── Superseded                  a signal: this run no longer owns its job; never shown to clients
 
+Longer than 350 lines: it is one flat list of declarations, which is read as the tree above.
+
 `code` is stable, for programs. The message is a sentence, for people. The docstring is the general message.
 """
 
@@ -64,6 +67,8 @@ class DarkroomError(Exception):
     retryable: ClassVar[bool] = False
     #: Whether a dependency is unavailable; the run then uses no attempt.
     outage: ClassVar[bool] = False
+    #: Seconds after which the same request may succeed, where the error knows them.
+    retry_after_s: int | None = None
 
     @property
     def message(self) -> str:
@@ -225,6 +230,12 @@ class ScopeMissingError(AccessError):
 
     code = "scope_missing"
     http_status = 403
+    #: The scopes of which one would be enough.
+    scopes: tuple[str, ...] = ()
+
+    def __init__(self, *message: str, scopes: tuple[str, ...] = ()) -> None:
+        super().__init__(*message)
+        self.scopes = scopes
 
 
 class TenantSuspendedError(AccessError):
@@ -232,6 +243,17 @@ class TenantSuspendedError(AccessError):
 
     code = "tenant_suspended"
     http_status = 403
+
+
+class TooManyFailuresError(AccessError):
+    """Too many requests from this address had invalid credentials."""
+
+    code = "too_many_failures"
+    http_status = 429
+
+    def __init__(self, *message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(*message)
+        self.retry_after_s = retry_after_s
 
 
 class MediaError(DarkroomError):
