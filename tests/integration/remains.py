@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from darkroom import config
 from darkroom.contracts.jobs import JobRef, JobResult, Status
@@ -34,7 +35,7 @@ def entries_left() -> list[str]:
 
 def leftovers() -> list[str]:
     """Slots, entries of timed sets and of the open index, and directories, which no job may leave behind."""
-    redis = redis_client()
+    redis: Any = redis_client()
     wrong = [f"still in the index: {entry}" for entry in entries_left()]
     wrong += [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
     for key in TIMED_SETS:
