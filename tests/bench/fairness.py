@@ -10,6 +10,7 @@ tenant: then they start in the order in which they came, as they would from a qu
 import argparse
 import heapq
 import json
+import logging
 import math
 import os
 import statistics
@@ -84,7 +85,7 @@ class Runs:
         self._thread.join()
 
     def _work(self) -> None:
-        done = 0
+        done = len(self._stub.started)
         ends: list[tuple[float, int, Job, int]] = []
         while not self._stopping.is_set():
             while done < len(self._stub.started):
@@ -137,30 +138,33 @@ def queue_job(job: Job) -> None:
     on_channel("basic_publish", rabbitmq.EXCHANGE, QUEUE, body)
 
 
-def measure(tenants: int, floods: int, run_s: float, in_flight: int, *, fair: bool) -> Measurement:
+def measure(stub: LambdaStub, tenants: int, floods: int, run_s: float, in_flight: int, *, fair: bool) -> Measurement:
     """The waits of single jobs of quiet tenants, while `floods` of `tenants` flood the operation."""
+    forget_jobs()
+    names = [f"tenant-{number}" if fair else "everybody" for number in range(tenants)]
+    for _ in range(min(FLOOD, MOST_JOBS // floods)):
+        for name in names[:floods]:
+            queue_job(new_job(name))
+    with Runs(stub, run_s) as runs, mapping(in_flight):
+        time.sleep(5 * run_s + 1)
+        queued = views.count_queued(RESIZE)
+        accepted: dict[str, float] = {}
+        for number in range(REPETITIONS):
+            job = new_job(names[floods + number % (tenants - floods)])
+            accepted[job.job_id] = time.monotonic()
+            queue_job(job)
+            time.sleep(run_s)
+        while not accepted.keys() <= runs.claimed_s.keys():
+            time.sleep(0.05)
+        waits = [runs.claimed_s[job_id] - at_s for job_id, at_s in accepted.items()]
+        measured = Measurement(waits, (queued, views.count_queued(RESIZE)))
+        forget_jobs()  # dispatch waits for no slot then
+    return measured
+
+
+def forget_jobs() -> None:
     redis_client().flushdb()
     on_channel("queue_purge", QUEUE)
-    names = [f"tenant-{number}" if fair else "everybody" for number in range(tenants)]
-    stub = LambdaStub(latency_s=0.005)
-    with running_stub(stub) as url:
-        os.environ["AWS_ENDPOINT_URL_LAMBDA"] = url
-        for _ in range(min(FLOOD, MOST_JOBS // floods)):
-            for name in names[:floods]:
-                queue_job(new_job(name))
-        with Runs(stub, run_s) as runs, mapping(in_flight):
-            time.sleep(5 * run_s + 1)
-            queued = views.count_queued(RESIZE)
-            accepted: dict[str, float] = {}
-            for number in range(REPETITIONS):
-                job = new_job(names[floods + number % (tenants - floods)])
-                accepted[job.job_id] = time.monotonic()
-                queue_job(job)
-                time.sleep(run_s)
-            while not accepted.keys() <= runs.claimed_s.keys():
-                time.sleep(0.05)
-            waits = [runs.claimed_s[job_id] - at_s for job_id, at_s in accepted.items()]
-            return Measurement(waits, (queued, views.count_queued(RESIZE)))
 
 
 def bar(seconds: float, longest_s: float) -> str:
@@ -169,7 +173,7 @@ def bar(seconds: float, longest_s: float) -> str:
     return "█" * max(1, round(share * _BAR))
 
 
-def report(run_s: float, in_flight: int) -> None:
+def report(stub: LambdaStub, run_s: float, in_flight: int) -> None:
     """Prints a table and a plot for one tenant that floods, then for all but one that do."""
     print(f"\nA run takes {run_s} s, {in_flight} are in flight at most; {REPETITIONS} single jobs per line.")
     for title, most in (("One tenant floods", 1), ("All tenants but one flood", max(TENANTS))):
@@ -179,7 +183,7 @@ def report(run_s: float, in_flight: int) -> None:
         found: list[tuple[str, Measurement]] = []
         for tenants in TENANTS:
             for fair in (True, False):
-                measured = measure(tenants, min(most, tenants - 1), run_s, in_flight, fair=fair)
+                measured = measure(stub, tenants, min(most, tenants - 1), run_s, in_flight, fair=fair)
                 order = "fair share" if fair else "first in, first out"
                 found.append((f"{tenants:3} tenants, {order}", measured))
                 first, last = measured.queued
@@ -204,9 +208,13 @@ def main() -> None:
         "DARKROOM_IN_FLIGHT_IMAGE": str(arguments.in_flight),
         "POWERTOOLS_LOG_LEVEL": "WARNING",
     }
-    config.settings.cache_clear()
-    rabbitmq.declare_topology()
-    report(arguments.run_s, arguments.in_flight)
+    logging.getLogger("mapping").setLevel(logging.ERROR)  # the poller of a measurement ends with a batch in flight
+    stub = LambdaStub(latency_s=0.005)
+    with running_stub(stub) as url:
+        os.environ["AWS_ENDPOINT_URL_LAMBDA"] = url
+        config.settings.cache_clear()
+        rabbitmq.declare_topology()
+        report(stub, arguments.run_s, arguments.in_flight)
 
 
 if __name__ == "__main__":
