@@ -78,9 +78,9 @@ def test_longest_accepted_name_makes_the_longest_possible_bucket(region: str) ->
 
 
 def test_unknown_parameters_are_refused() -> None:
-    assert deploy.parse_parameters(["RetentionDays=30", "AllowedOrigin=https://a.example/?x=y"]) == {
+    assert deploy.parse_parameters(["RetentionDays=30", "AllowedOrigins=https://a.example,https://b.example?x=y"]) == {
         "RetentionDays": "30",
-        "AllowedOrigin": "https://a.example/?x=y",
+        "AllowedOrigins": "https://a.example,https://b.example?x=y",
     }
     with pytest.raises(StackError, match="no parameter Retention"):
         deploy.parse_parameters(["Retention=30"])

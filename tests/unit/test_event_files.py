@@ -26,7 +26,7 @@ def test_every_function_has_a_sample_event() -> None:
 
     missing = [name for name in functions if not (EVENTS / f"{name}.json").exists()]
 
-    assert len(functions) == 13
+    assert len(functions) == 14
     assert missing == []
 
 

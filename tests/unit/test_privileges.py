@@ -230,7 +230,7 @@ def test_role_has_the_policies_that_lambda_needs_for_a_network_or_a_queue(functi
     held = managed(role_of(function, template))
     mapped = {spec["FunctionName"] for spec in template.of_type("AWS::Lambda::EventSourceMapping").values()}
 
-    assert ("NetworkInterfacesPolicy" in held) == ("VpcConfig" in template.function_defaults)
+    assert ("NetworkInterfacesPolicy" in held) == ("VpcConfig" in template.complete_function(function))
     assert ("MappingPolicy" in held) == (f"<{function}>" in mapped)
 
 

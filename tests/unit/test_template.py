@@ -24,7 +24,7 @@ VARIANTS: dict[str, Callable[[], Template]] = {
 NETWORK_TYPES = ("AWS::EC2::", "AWS::ElastiCache::", "AWS::AmazonMQ::", "AWS::SecretsManager::")
 
 #: The functions that are not operations, by the last part of their names.
-OTHER_FUNCTIONS = {"api", "ingest", "dispatch", "settle", "sweep", "topology"}
+OTHER_FUNCTIONS = {"api", "authorize", "ingest", "dispatch", "settle", "sweep", "topology"}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -72,6 +72,7 @@ def test_parameters_that_need_others_are_refused_without_them() -> None:
     }
 
     assert needed == {
+        "JwtIssuer": {"JwtAudience"},
         "BrokerUrl": {"BrokerArn", "BrokerSecretArn", "CacheUrl"},
         "CacheUrl": {"BrokerUrl"},
         "SubnetIds": {"SecurityGroupIds", "BrokerUrl"},
@@ -211,14 +212,44 @@ def test_mappings_consume_from_the_broker_that_the_functions_publish_to(template
         assert spec["MaximumBatchingWindowInSeconds"] == 0
 
 
-def test_browsers_may_send_every_header_and_method_that_the_api_accepts(template: Template) -> None:
-    allowed = template.resources["HttpApi"]["Properties"]["CorsConfiguration"]
+def test_pages_of_no_other_site_may_use_the_service_unless_their_origins_are_listed() -> None:
+    closed, listed = new_network(), Template(AllowedOrigins="https://a.example,https://b.example:8443")
+    api, bucket = (listed.resources[name]["Properties"]["CorsConfiguration"] for name in ("HttpApi", "MediaBucket"))
+
+    assert api["AllowOrigins"] == bucket["CorsRules"][0]["AllowedOrigins"]
+    assert api["AllowOrigins"] == ["https://a.example", "https://b.example:8443"]
+    for name in ("HttpApi", "MediaBucket"):
+        assert "CorsConfiguration" not in closed.resources[name]["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "accepted"),
+    [
+        ("", True),
+        ("*", True),
+        ("https://a.example", True),
+        ("https://a.example,http://localhost:3000", True),
+        ("https://a.example/", False),
+        ("https://a.example, https://b.example", False),
+        ("https://a.example,*", False),
+        ("https://*.example", False),
+        ("a.example", False),
+    ],
+)
+def test_list_of_origins_is_accepted_only_with_whole_origins(origins: str, accepted: bool) -> None:
+    pattern = new_network().raw["Parameters"]["AllowedOrigins"]["AllowedPattern"]
+
+    assert (re.fullmatch(pattern, origins) is not None) is accepted
+
+
+def test_browsers_may_send_every_header_and_method_that_the_api_accepts() -> None:
+    allowed = Template(AllowedOrigins="*").resources["HttpApi"]["Properties"]["CorsConfiguration"]
     routes = [operation for path in app.openapi()["paths"].values() for operation in path.items()]
     parameters = [parameter for _, route in routes for parameter in route.get("parameters", [])]
     headers = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
 
     assert headers
-    assert set(allowed["AllowHeaders"]) == headers | {"content-type"}
+    assert set(allowed["AllowHeaders"]) == headers | {"authorization", "content-type"}
     assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 
