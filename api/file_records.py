@@ -24,7 +24,7 @@ REJECTED = "rejected"
 _MEDIA_ERRORS = {error.code: error for error in MediaError.__subclasses__()}
 
 
-def find_file_record(file_id: str) -> dict[str, Any]:
+def find_file_record(tenant: str, file_id: str) -> dict[str, Any]:
     """The record of a file. Raises FileNotFoundInStoreError.
 
     S3 is read for a file that Redis still expects: it may have arrived although its event was not processed yet.
@@ -32,55 +32,55 @@ def find_file_record(file_id: str) -> dict[str, Any]:
     failure: DarkroomError = FileNotFoundInStoreError(file_id)
     record = None
     try:
-        record = files.find_record(file_id)
+        record = files.find_record(tenant, file_id)
     except CacheUnavailableError as error:
         failure = error  # only Redis knows a file that has a form and is not in S3 yet
     if record is None or record["status"] == AWAITING:
-        record = _read_from_store(file_id) or record
+        record = _read_from_store(tenant, file_id) or record
     if record is None:
         raise failure
     return record
 
 
-def require_stored_file(file_id: str) -> dict[str, Any]:
+def require_stored_file(tenant: str, file_id: str) -> dict[str, Any]:
     """Like `find_file_record`, but also raises for a file that Redis still lists after S3 has removed it."""
-    record = _read_from_store(file_id)
+    record = _read_from_store(tenant, file_id)
     if record is not None:
         return record
-    record = find_file_record(file_id)
+    record = find_file_record(tenant, file_id)
     if record["status"] != AWAITING:
         raise FileNotFoundInStoreError(file_id)
     return record
 
 
-def _read_from_store(file_id: str) -> dict[str, Any] | None:
-    file = uploads.inspect(file_id)
+def _read_from_store(tenant: str, file_id: str) -> dict[str, Any] | None:
+    file = uploads.inspect(tenant, file_id)
     if file is None:
         return None
     record = uploads.record_of(file)
-    save_in_cache(record)
+    save_in_cache(tenant, record)
     return record
 
 
-def save_in_cache(record: dict[str, Any]) -> None:
+def save_in_cache(tenant: str, record: dict[str, Any]) -> None:
     """Stores the record in Redis. An outage is only logged, since S3 has the file."""
     try:
-        files.save_record(record["file_id"], record)
+        files.save_record(tenant, record["file_id"], record)
     except CacheUnavailableError as error:
         logger().warning("file record not cached", extra={"file_id": record["file_id"], "reason": error.message})
 
 
-def check_inputs(operation: Operation, params: Params, record: dict[str, Any]) -> None:
+def check_inputs(tenant: str, operation: Operation, params: Params, record: dict[str, Any]) -> None:
     """Raises unless the file, and the image that a watermark places over it, are uploaded and accepted."""
     uploads.check_kind(operation, media_kind(record))
-    check_overlay(params)
+    check_overlay(tenant, params)
 
 
-def check_overlay(params: Params) -> None:
-    """Raises unless the image that a watermark places over another, if any, is uploaded and an image."""
+def check_overlay(tenant: str, params: Params) -> None:
+    """Raises unless the image that a watermark places over another, if any, is the tenant's, uploaded and an image."""
     if not isinstance(params, WatermarkParams) or params.image_file_id is None:
         return
-    kind = media_kind(find_file_record(ids.parse_id(params.image_file_id)))
+    kind = media_kind(find_file_record(tenant, ids.parse_id(params.image_file_id)))
     if kind is not MediaKind.IMAGE:
         raise WrongMediaKindError(f"image_file_id names a file of kind {kind}; a watermark is a text or an image.")
 

@@ -11,7 +11,7 @@ import json
 from pydantic import Field
 
 from darkroom import ids
-from darkroom.contracts.base import DEFAULT_TENANT, Contract
+from darkroom.contracts.base import Contract
 from darkroom.errors import IdempotencyKeyReusedError
 from darkroom.services import s3
 from darkroom.timestamps import utc_now
@@ -29,8 +29,8 @@ class Reservation(Contract):
     repeated: bool = Field(False, exclude=True)
 
 
-def reserve_ids(key: str | None, request: bytes, count: int) -> Reservation:
-    """`count` new identifiers, or those of the first request with this key.
+def reserve_ids(tenant: str, key: str | None, request: bytes, count: int) -> Reservation:
+    """`count` new identifiers, or those of the tenant's first request with this key.
 
     `request` is the request in canonical form. Raises IdempotencyKeyReusedError if the key was used before with a
     different one.
@@ -42,7 +42,7 @@ def reserve_ids(key: str | None, request: bytes, count: int) -> Reservation:
     )
     if key is None:
         return reservation
-    object_key = f"{IDEMPOTENCY_PREFIX}{DEFAULT_TENANT}/{hashlib.sha256(key.encode()).hexdigest()}"
+    object_key = _object_key(tenant, key)
     if s3.put_once(object_key, reservation.model_dump_json().encode(), media_type="application/json"):
         return reservation
     first = s3.get(object_key)
@@ -54,6 +54,10 @@ def reserve_ids(key: str | None, request: bytes, count: int) -> Reservation:
             "This Idempotency-Key was used before with another request. Use a new key for a new request."
         )
     return reserved.model_copy(update={"repeated": True})
+
+
+def _object_key(tenant: str, key: str) -> str:
+    return f"{IDEMPOTENCY_PREFIX}{tenant}/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def canonical_request(route: str, *parts: object) -> bytes:

@@ -64,7 +64,7 @@ def find_jobs(tenant: str, *, before: str | None, limit: int, wanted: JobFilter)
     """
     found: list[View] = []
     scanned = missing = 0
-    scan = LedgerScan(before)
+    scan = LedgerScan(tenant, before)
     while not scan.is_complete:
         if scan.is_exhausted:
             return FoundJobs(found, scan.end)
@@ -74,13 +74,13 @@ def find_jobs(tenant: str, *, before: str | None, limit: int, wanted: JobFilter)
             batch, entries = entries[:size], entries[size:]
             page = _Page([entry for entry in batch if wanted.may_match(entry)])
             for view in page.views():
-                if view.job.tenant == tenant and wanted.matches(view):
+                if wanted.matches(view):
                     found.append(view)
                     if len(found) == limit:
                         return FoundJobs(found, view.job.job_id)
             scanned, missing = scanned + len(batch), missing + page.missing
             if scanned >= SCAN_LIMIT or missing >= LEDGER_LIMIT:
-                return FoundJobs(found, batch[-1].job_id)
+                return FoundJobs(found, batch[-1].job.job_id)
     return FoundJobs(found, None)
 
 
@@ -112,7 +112,7 @@ class _Page:
 
     def _in_redis(self) -> list[View | None]:
         try:
-            return views.fetch_all([entry.job_id for entry in self._entries])
+            return views.fetch_all([entry.job for entry in self._entries])
         except CacheUnavailableError as error:
             logger().warning("listing from the ledger alone", extra={"reason": error.message})
             return [None] * len(self._entries)
@@ -126,13 +126,13 @@ def _read_ledger(pair: tuple[LedgerEntry, View | None]) -> View | None:
     """The view of a job as the ledger has it, or None when it cannot be read."""
     entry, view = pair
     try:
-        result = ledger.read_result(entry.job_id) if entry.ended else None
+        result = ledger.read_result(entry.job) if entry.ended else None
         if view is None:
-            job = ledger.read_job(entry.job_id)
+            job = ledger.read_job(entry.job)
             return None if job is None else views.from_ledger(job, result)
         return view if result is None else views.with_result(view, result)
     except InternalError as error:
-        logger().error("skipped unreadable record", extra={"job_id": entry.job_id, "reason": error.message})
+        logger().error("skipped unreadable record", extra={"job_id": entry.job.job_id, "reason": error.message})
         return None
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from darkroom.contracts.jobs import Status
+from darkroom.contracts.jobs import JobRef, Status
 from darkroom.errors import CacheUnavailableError, JobNotFoundError
 from darkroom.jobs import ledger, lifecycle
 from darkroom.log import logger
@@ -18,12 +18,12 @@ class FoundJob:
     queue_position: int | None = None
 
 
-def find_job_view(job_id: str) -> View:
+def find_job_view(ref: JobRef) -> View:
     """The view of a job. Raises JobNotFoundError, and StorageUnavailableError for a job that may have ended."""
-    return find_job(job_id).view
+    return find_job(ref).view
 
 
-def find_job(job_id: str, wait_s: float = 0) -> FoundJob:
+def find_job(ref: JobRef, wait_s: float = 0) -> FoundJob:
     """A job, as soon as it has ended or after `wait_s`. Raises like `find_job_view`.
 
     The ledger is read for a job that is open in Redis: its result may not have reached Redis yet, and a client that was
@@ -31,44 +31,44 @@ def find_job(job_id: str, wait_s: float = 0) -> FoundJob:
     outage of Redis the view comes from the ledger alone, and an open job counts as queued.
     """
     try:
-        return _find_in_redis(job_id, wait_s) or _find_in_ledger(job_id, wait_s)
+        return _find_in_redis(ref, wait_s) or _find_in_ledger(ref, wait_s)
     except CacheUnavailableError as error:
-        logger().warning("reading the ledger instead", extra={"job_id": job_id, "reason": error.message})
-        job = ledger.read_job(job_id)
+        logger().warning("reading the ledger instead", extra={"job_id": ref.job_id, "reason": error.message})
+        job = ledger.read_job(ref)
         if job is None:
             raise  # only Redis knows a job that waits for its upload
-    return FoundJob(views.from_ledger(job, ledger.read_result(job_id)))
+    return FoundJob(views.from_ledger(job, ledger.read_result(ref)))
 
 
-def _find_in_redis(job_id: str, wait_s: float) -> FoundJob | None:
-    view = views.fetch(job_id)
-    if wait_s > 0 and view is not None and not view.status.terminal and ledger.read_result(job_id) is None:
-        view = views.wait_for_end(job_id, wait_s)
+def _find_in_redis(ref: JobRef, wait_s: float) -> FoundJob | None:
+    view = views.fetch(ref)
+    if wait_s > 0 and view is not None and not view.status.terminal and ledger.read_result(ref) is None:
+        view = views.wait_for_end(ref, wait_s)
     if view is None:
         return None
     if view.status.terminal:
         return FoundJob(view)
     position = _queue_position(view)
-    result = ledger.read_result(job_id)  # last, so that nobody has been told of an end before that is not shown
+    result = ledger.read_result(ref)  # last, so that nobody has been told of an end before that is not shown
     if result is None:
         return FoundJob(view, position)
-    views.finish(job_id, view.job.operation, result)
+    views.finish(view.job, result)
     return FoundJob(views.with_result(view, result))
 
 
-def _find_in_ledger(job_id: str, wait_s: float) -> FoundJob:
+def _find_in_ledger(ref: JobRef, wait_s: float) -> FoundJob:
     """A job that Redis does not have. One that has ended is not restored: Redis keeps ended jobs for a day only."""
-    job = ledger.read_job(job_id)
+    job = ledger.read_job(ref)
     if job is None:
-        raise JobNotFoundError(job_id)
-    result = ledger.read_result(job_id)
+        raise JobNotFoundError(ref.job_id)
+    result = ledger.read_result(ref)
     if result is not None:
         return FoundJob(views.from_ledger(job, result))
     lifecycle.restore(job, None)
-    return _find_in_redis(job_id, wait_s) or FoundJob(views.from_ledger(job, None))
+    return _find_in_redis(ref, wait_s) or FoundJob(views.from_ledger(job, None))
 
 
 def _queue_position(view: View) -> int | None:
     if view.status is not Status.QUEUED or view.awaits_upload:
         return None
-    return views.position_in_queue(view.job.job_id, view.job.operation)
+    return views.position_in_queue(view.job.ref, view.job.operation)

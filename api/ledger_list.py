@@ -1,4 +1,4 @@
-"""The jobs in the ledger, newest first, from listings of S3, which go forward only.
+"""The jobs of a tenant in the ledger, newest first, from listings of S3, which go forward only.
 
 A listing says of each job whether it has ended, and it is always complete: Redis may have lost jobs, or not have been
 told of them. It is read in windows of time, which the ids begin with. A window that holds too many jobs is narrowed,
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from darkroom import ids
-from darkroom.jobs.ledger import JOB_FILE, LEDGER_PREFIX, RESULT_FILE
+from darkroom.contracts.jobs import JobRef
+from darkroom.jobs.ledger import JOB_FILE, RESULT_FILE, prefix_of
 from darkroom.services import s3
 from darkroom.services.redis import keys
 
@@ -31,14 +32,15 @@ _WANTED_JOBS = WINDOW_OBJECTS // 4
 class LedgerEntry:
     """A job in the ledger, and whether it has ended."""
 
-    job_id: str
+    job: JobRef
     ended: bool
 
 
 class LedgerScan:
-    """Reads the ledger backwards from the job `before`, which is not included, to the end of the retention period."""
+    """Reads a tenant's jobs backwards from the job `before`, which is not included, to the end of the retention."""
 
-    def __init__(self, before: str | None) -> None:
+    def __init__(self, tenant: str, before: str | None) -> None:
+        self._tenant = tenant
         now_ms = int(time.time() * 1000)
         self._oldest_ms = now_ms - keys.retention_s() * 1000
         self._end_ms = now_ms if before is None else ids.created_ms(before)
@@ -79,15 +81,23 @@ class LedgerScan:
     def _list(self, start: str, *, bounded: bool) -> tuple[list[LedgerEntry], int | None]:
         """The jobs from `start` on, oldest first, and the time that was reached if the window has more."""
         names: dict[str, set[str]] = {}
-        listed = s3.keys_after(LEDGER_PREFIX, f"{LEDGER_PREFIX}{start}")
+        prefix = prefix_of(self._tenant)
+        listed = s3.keys_after(prefix, f"{prefix}{start}")
         for number, key in enumerate(islice(listed, WINDOW_OBJECTS) if bounded else listed):
-            job_id, _, name = key.removeprefix(LEDGER_PREFIX).partition("/")
+            job_id, _, name = key.removeprefix(prefix).partition("/")
             if self.end is not None and job_id >= self.end:
                 break
             if bounded and number == WINDOW_OBJECTS - 1:
-                return _entries(names), ids.created_ms(job_id)
+                return self._entries(names), ids.created_ms(job_id)
             names.setdefault(job_id, set()).add(name)
-        return _entries(names), None
+        return self._entries(names), None
+
+    def _entries(self, names: dict[str, set[str]]) -> list[LedgerEntry]:
+        return [
+            LedgerEntry(JobRef(self._tenant, job_id), RESULT_FILE in found)
+            for job_id, found in names.items()
+            if JOB_FILE in found
+        ]
 
     def _narrow(self, start_ms: int, reached_ms: int, jobs: int) -> None:
         """Chooses a shorter window by how frequent the jobs are at the beginning of this one."""
@@ -108,7 +118,3 @@ class LedgerScan:
             self._span_ms = rest_ms - rest_ms // 8
         else:  # nothing is known: all the rest, so that a ledger with few jobs needs no further window
             self._span_ms = max(1, self._end_ms - self._oldest_ms)
-
-
-def _entries(names: dict[str, set[str]]) -> list[LedgerEntry]:
-    return [LedgerEntry(job_id, RESULT_FILE in found) for job_id, found in names.items() if JOB_FILE in found]

@@ -9,11 +9,11 @@ from fastapi_offline import FastAPIOffline
 from mangum import Mangum
 from starlette.exceptions import HTTPException
 
-from api import problems
+from api import denials, problems
 from api.openapi import openapi_document
 from api.request_log import RequestLog
 from api.routers import files, health, jobs, operations, root, uploads
-from darkroom.errors import DarkroomError
+from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
 
 _DESCRIPTION = """\
@@ -59,6 +59,7 @@ def create_app() -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestLog)
+    app.add_exception_handler(AccessError, denials.on_access_error)
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

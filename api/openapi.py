@@ -9,19 +9,23 @@ from api.problems import MEDIA_TYPE, Problem, title_of, type_of
 from api.request_models import AttachedJobRequest, JobRequest, needs_params
 from darkroom.contracts.base import MediaKind, Params, model_title
 from darkroom.contracts.operations import Operation
-from darkroom.errors import DarkroomError, InternalError
+from darkroom.errors import AccessError, DarkroomError, InternalError, StorageUnavailableError
 
 _REF = "#/components/schemas/"
 
 
-def problem_responses(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
+#: The errors of every route that needs a scope.
+_ACCESS_ERRORS: tuple[type[DarkroomError], ...] = (*AccessError.__subclasses__(), StorageUnavailableError)
+
+
+def problem_responses(*errors: type[DarkroomError], public: bool = False) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, by status, each error with an example.
 
-    Every route can have `internal_error`.
+    Every route can have `internal_error`, and every one that is not public the errors of access.
     """
     by_status: dict[int, list[type[DarkroomError]]] = {}
-    every: tuple[type[DarkroomError], ...] = (*errors, InternalError)
-    for error in every:
+    every: tuple[type[DarkroomError], ...] = (*errors, *(() if public else _ACCESS_ERRORS), InternalError)
+    for error in dict.fromkeys(every):
         by_status.setdefault(error.http_status, []).append(error)
     return {status: _error_response(by_status[status]) for status in sorted(by_status)}
 
@@ -64,7 +68,19 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         schemas["MediaKind"]["title"] = model_title(MediaKind)
         schemas["Body_upload_file"] |= {"title": "File upload", "description": "A form with the file."}
         del schemas[Params.__name__]
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                _describe_access(operation)
     return app.openapi_schema or {}
+
+
+def _describe_access(operation: dict[str, Any]) -> None:
+    """Names the scopes of a route, of which any one suffices, or marks it as public."""
+    scopes = [(scheme, scope) for entry in operation.pop("security", []) for scheme in entry for scope in entry[scheme]]
+    operation["security"] = [{scheme: [scope]} for scheme, scope in scopes]
+    if scopes:
+        names = " or ".join(f"`{scope}`" for _, scope in scopes)
+        operation["description"] += f"\n\nNeeds the scope {names}."
 
 
 def _by_operation(name: str, schema: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -80,7 +80,8 @@ def problem_response(request: Request, error: DarkroomError, fields: Sequence[Fi
         trace_id=trace_id(state.get("traceparent", "")) or None,
         errors=list(fields) or None,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else None
+    retry_after_s = error.retry_after_s or RETRY_AFTER_S
+    headers = {"Retry-After": str(retry_after_s)} if error.http_status in (429, 503) else None
     return Response(problem.model_dump_json(exclude_none=True), error.http_status, headers, MEDIA_TYPE)
 
 

@@ -74,6 +74,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """The environment variables of a function that runs outside the emulator and uses this stack."""
     return {
         "AWS_ENDPOINT_URL": settings.endpoint_url,
+        "DARKROOM_ACCESS": "open",
         "DARKROOM_BUCKET": _bucket(settings),
         "DARKROOM_CACHE_URL": settings.cache_url(),
         "DARKROOM_CACHE_SECRET_ARN": "",
@@ -129,7 +130,7 @@ class Preparation:
             "created_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "traceparent": f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01",
         }
-        self._put(f"ledger/{job_id}/job.json", json.dumps(job).encode())
+        self._put(f"ledger/{TENANT}/{job_id}/job.json", json.dumps(job).encode())
         return message | {"job_id": job_id}
 
     def _upload(self, file_id: str, sample: str) -> str:
@@ -157,7 +158,7 @@ def _result(settings: Settings, job_id: str) -> str:
     """The job's result in the ledger."""
     s3 = _client(settings, "s3")
     try:
-        found = s3.get_object(Bucket=_bucket(settings), Key=f"ledger/{job_id}/result.json")
+        found = s3.get_object(Bucket=_bucket(settings), Key=f"ledger/{TENANT}/{job_id}/result.json")
     except s3.exceptions.NoSuchKey:
         return f"Job {job_id} has no result yet: GET /jobs/{job_id} shows its status."
     return json.dumps(json.load(found["Body"]), indent=2)

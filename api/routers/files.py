@@ -5,11 +5,12 @@ from fastapi import APIRouter, Response
 from api import file_records
 from api.openapi import problem_responses
 from api.parameters import FileIdInPath
+from api.principals import GuardedRoute, Reader
 from api.response_models import FileDetails
 from api.responses import json_response
 from darkroom.errors import CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], route_class=GuardedRoute)
 
 
 @router.get(
@@ -21,6 +22,6 @@ router = APIRouter(tags=["files"])
         CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError
     ),
 )
-async def get_file(file_id: FileIdInPath) -> Response:
+async def get_file(file_id: FileIdInPath, principal: Reader) -> Response:
     """Returns the status of a file: still awaited, ready with its media type, or rejected with the reason."""
-    return json_response(FileDetails(**file_records.find_file_record(file_id)))
+    return json_response(FileDetails(**file_records.find_file_record(principal.tenant, file_id)))

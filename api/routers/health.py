@@ -10,6 +10,7 @@ from pydantic import Field
 
 from api import examples
 from api.openapi import problem_responses
+from api.principals import GuardedRoute
 from api.response_models import ResponseModel, with_example
 from api.responses import json_response
 from darkroom.jobs import ledger
@@ -18,7 +19,7 @@ from darkroom.services import rabbitmq, s3
 from darkroom.services.redis.client import ping_redis
 from darkroom.services.redis.memory import memory_use
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 #: Seconds that a dependency has to respond. All are checked at the same time.
 TIMEOUT_S = 2.0
@@ -66,7 +67,10 @@ _PARTS: dict[str, tuple[str, Callable[[], str | None]]] = {
     response_model=Health,
     summary="Check the health of the service",
     response_description="All parts are available.",
-    responses={**problem_responses(), 503: {"model": Health, "description": "A part is down; `parts` shows which."}},
+    responses={
+        **problem_responses(public=True),
+        503: {"model": Health, "description": "A part is down; `parts` shows which."},
+    },
 )
 async def get_health() -> Response:
     """Checks the status cache, the message broker and the object store, and responds within a few seconds."""

@@ -10,12 +10,12 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, JobIdInPath, Traceparent
+from api.principals import GuardedRoute, Reader, Writer
 from api.request_models import JobRequest, job_examples
 from api.response_models import JobDetails, JobPage
 from api.responses import json_response
 from darkroom import ids
-from darkroom.contracts.base import DEFAULT_TENANT
-from darkroom.contracts.jobs import FileSource, Job, JobResult, Status
+from darkroom.contracts.jobs import FileSource, Job, JobRef, JobResult, Status
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import (
     CacheFullError,
@@ -42,7 +42,7 @@ from darkroom.jobs import acceptance, ledger, lifecycle
 from darkroom.services import s3
 from darkroom.services.redis import views
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=GuardedRoute)
 
 #: Most seconds that a request waits: API Gateway ends it after 30.
 MAX_WAIT_S = 25
@@ -82,19 +82,23 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
 async def create_job(
     body: Annotated[JobRequest, Body(openapi_examples=job_examples())],
     request: Request,
+    principal: Writer,
     traceparent: Traceparent,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Accepts a job and returns it with its path in `Location`. An accepted job always ends, even after a crash."""
+    tenant = principal.tenant
     operation = body.operation
     file_id = ids.parse_id(body.file_id)
     params = with_defaults(body.params)
-    reserved = reserve_ids(idempotency_key, canonical_request("jobs", file_id, operation, params), 1)
-    if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
-        file_records.check_inputs(operation, body.params, file_records.find_file_record(file_id))
+    reserved = reserve_ids(tenant, idempotency_key, canonical_request("jobs", file_id, operation, params), 1)
+    if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
+        record = file_records.find_file_record(tenant, file_id)
+        file_records.check_inputs(tenant, operation, body.params, record)
         back_pressure.check_capacity(operation)
     job = Job(
         job_id=reserved.identifiers[0],
+        tenant=tenant,
         operation=operation,
         params=params,
         source=FileSource(file_id=file_id),
@@ -113,12 +117,13 @@ async def create_job(
 )
 async def get_job(
     job_id: JobIdInPath,
+    principal: Reader,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the job to end before responding.")
     ] = 0,
 ) -> Response:
     """Returns a job. With `wait`, responds as soon as the job has ended, at the latest after that many seconds."""
-    found = job_lookup.find_job(job_id, wait)
+    found = job_lookup.find_job(JobRef(principal.tenant, job_id), wait)
     return json_response(job_details(found.view, found.queue_position))
 
 
@@ -134,10 +139,11 @@ async def get_job(
 )
 async def download_result(
     job_id: JobIdInPath,
+    principal: Reader,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
     """Redirects to a presigned link to the output."""
-    view = job_lookup.find_job_view(job_id)
+    view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
     outputs = view.result.outputs
@@ -159,6 +165,7 @@ async def download_result(
     responses=problem_responses(InvalidIdError, InvalidRequestError, StorageUnavailableError, UnknownOperationError),
 )
 async def list_jobs(
+    principal: Reader,
     limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on a page.")] = 20,
     before: Annotated[
         str | None,
@@ -172,7 +179,7 @@ async def list_jobs(
 ) -> Response:
     """Returns a page of the jobs whose file has arrived. A page can be short or empty although `next` is set."""
     page = job_list.find_jobs(
-        DEFAULT_TENANT,
+        principal.tenant,
         before=None if before is None else ids.parse_id(before),
         limit=limit,
         wanted=job_list.JobFilter(status=status, operation=operation),
@@ -191,9 +198,9 @@ async def list_jobs(
     response_description="The job was canceled.",
     responses=problem_responses(*_LOOKUP, JobAlreadyEndedError),
 )
-async def cancel_job(job_id: JobIdInPath) -> Response:
+async def cancel_job(job_id: JobIdInPath, principal: Writer) -> Response:
     """Cancels a job that is queued, running or waiting for its upload. A run in progress is stopped soon after."""
-    view = job_lookup.find_job_view(job_id)
+    view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
     if view.status.terminal:
         raise JobAlreadyEndedError(f"Job {job_id} is {view.status} already.")
     canceled = lifecycle.canceled_result(view.job, attempt=view.attempt)
@@ -208,7 +215,7 @@ def _end(job: Job, result: JobResult) -> JobResult:
     try:
         return lifecycle.end(job, result)
     except CacheUnavailableError:
-        recorded = ledger.read_result(job.job_id)
+        recorded = ledger.read_result(job.ref)
         if recorded is None:
             raise
         return recorded  # the ledger has it, which is what counts; sweep updates Redis later
@@ -231,21 +238,26 @@ def _end(job: Job, result: JobResult) -> JobResult:
     ),
 )
 async def retry_job(
-    job_id: JobIdInPath, request: Request, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+    job_id: JobIdInPath,
+    request: Request,
+    principal: Writer,
+    traceparent: Traceparent,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Starts a new job with the same file and parameters. Its `retry_of` is the old job, which does not change."""
-    view = job_lookup.find_job_view(job_id)
+    tenant = principal.tenant
+    view = job_lookup.find_job_view(JobRef(tenant, job_id))
     if view.status not in (Status.FAILED, Status.CANCELED):
         raise JobNotRetryableError(f"Job {job_id} is {view.status}: only a failed or canceled job can be retried.")
     old = view.job
-    reserved = reserve_ids(idempotency_key, canonical_request("retry", old.job_id), 1)
-    if not (reserved.repeated and ledger.read_job(reserved.identifiers[0])):
+    reserved = reserve_ids(tenant, idempotency_key, canonical_request("retry", old.job_id), 1)
+    if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
         back_pressure.check_capacity(old.operation)
-        record = file_records.require_stored_file(old.source.file_id)
-        file_records.check_inputs(old.operation, parse_params(old.operation, old.params), record)
+        record = file_records.require_stored_file(tenant, old.source.file_id)
+        file_records.check_inputs(tenant, old.operation, parse_params(old.operation, old.params), record)
     job = Job(
         job_id=reserved.identifiers[0],
-        tenant=old.tenant,
+        tenant=tenant,
         operation=old.operation,
         params=old.params,
         source=old.source,
@@ -258,5 +270,5 @@ async def retry_job(
 
 def _accept(job: Job, request: Request) -> Response:
     request.state.job_id = job.job_id
-    view = views.from_ledger(job, None) if acceptance.accept(job) else job_lookup.find_job_view(job.job_id)
+    view = views.from_ledger(job, None) if acceptance.accept(job) else job_lookup.find_job_view(job.ref)
     return json_response(job_details(view), 202, location=job_responses.status_url(job.job_id))

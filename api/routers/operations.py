@@ -7,12 +7,13 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.openapi import problem_responses
+from api.principals import GuardedRoute, Reader
 from api.request_models import examples_of
 from api.response_models import ResponseModel
 from darkroom.contracts.base import MediaKind
 from darkroom.contracts.operations import Operation
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=GuardedRoute)
 
 
 class OperationDescription(ResponseModel):
@@ -38,7 +39,7 @@ class OperationCatalog(ResponseModel):
     response_description="All operations.",
     responses=problem_responses(),
 )
-async def list_operations() -> Response:
+async def list_operations(_principal: Reader) -> Response:
     """Returns every operation with the kinds of files it accepts, the JSON Schema of its parameters and examples."""
     return Response(_catalog(), media_type="application/json")
 

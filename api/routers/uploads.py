@@ -11,11 +11,12 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import status_url
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, Traceparent
+from api.principals import GuardedRoute, Writer
 from api.request_models import UploadRequest
 from api.response_models import FileDetails, PendingJob, UploadDetails, UploadForm
 from api.responses import json_response
 from darkroom.config import settings
-from darkroom.contracts.base import DEFAULT_TENANT, MediaKind, Params
+from darkroom.contracts.base import MediaKind, Params
 from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.errors import (
     CacheFullError,
@@ -40,7 +41,7 @@ from darkroom.services import s3
 from darkroom.services.redis import files, views
 from darkroom.timestamps import iso_utc
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(tags=["uploads"], route_class=GuardedRoute)
 
 
 @router.post(
@@ -61,9 +62,11 @@ router = APIRouter(tags=["uploads"])
 )
 async def upload_file(
     file: Annotated[UploadFile, File(description="The file. Its media type is determined from its content.")],
+    principal: Writer,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Stores a file of up to 4 MiB and returns its media type. For larger files use `POST /uploads`."""
+    tenant = principal.tenant
     content = await file.read()
     limit_bytes = settings().direct_upload_max_bytes
     if len(content) > limit_bytes:
@@ -74,10 +77,10 @@ async def upload_file(
     media = uploads.identify(content[:HEAD_BYTES], len(content), file.content_type)
     name = uploads.clean_name(file.filename or "")
     request = canonical_request("upload", name, media.name, hashlib.sha256(content).hexdigest())
-    [file_id] = reserve_ids(idempotency_key, request, 1).identifiers
-    s3.put(uploads.key_of(file_id), content, media_type=media.name, metadata=uploads.metadata_of(name, []))
+    [file_id] = reserve_ids(tenant, idempotency_key, request, 1).identifiers
+    s3.put(uploads.key_of(tenant, file_id), content, media_type=media.name, metadata=uploads.metadata_of(name, []))
     record = uploads.record_of(uploads.File(file_id, name, len(content), media, None, []))
-    file_records.save_in_cache(record)
+    file_records.save_in_cache(tenant, record)
     return json_response(FileDetails(**record), 201, location=f"/files/{file_id}")
 
 
@@ -103,20 +106,21 @@ async def upload_file(
     ),
 )
 async def create_upload(
-    body: UploadRequest, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+    body: UploadRequest, principal: Writer, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Returns a presigned form that uploads a file of up to `max_bytes` directly to the object store.
 
     The `jobs` start as soon as the file has arrived. Their parameters are validated now, the file when it arrives.
     """
+    tenant = principal.tenant
     kind = _declared_kind(body.media_type)
     max_bytes = _max_bytes(body.size_bytes)
     for wanted in body.jobs:
         uploads.check_kind(wanted.operation, kind)
-        file_records.check_overlay(wanted.params)
+        file_records.check_overlay(tenant, wanted.params)
         back_pressure.check_capacity(wanted.operation)
     request = canonical_request("uploads", body.model_dump(mode="json"))
-    reserved = reserve_ids(idempotency_key, request, 1 + len(body.jobs))
+    reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers
     jobs = [
         AttachedJob(job_id=job_id, operation=wanted.operation, params=_without_defaults(wanted.params))
@@ -126,17 +130,20 @@ async def create_upload(
     _check_metadata(metadata)
     expires_s = settings().link_expiry_s
     form = s3.upload_form(
-        uploads.key_of(file_id), media_type=body.media_type, metadata=metadata, max_bytes=max_bytes, expires_s=expires_s
+        uploads.key_of(tenant, file_id),
+        media_type=body.media_type,
+        metadata=metadata,
+        max_bytes=max_bytes,
+        expires_s=expires_s,
     )
     expires_at = iso_utc(time.time() + expires_s)
     expected = {"status": file_records.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    files.expect_file(
-        file_id, {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}, expires_s=expires_s
-    )
+    record = {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}
+    files.expect_file(tenant, file_id, record, expires_s=expires_s)
     if jobs:
-        open_index.add_upload(DEFAULT_TENANT, file_id)
+        open_index.add_upload(tenant, file_id)
     for job in jobs:
-        views.await_upload(job.to_job(file_id, tenant=DEFAULT_TENANT, traceparent=traceparent), expires_s=expires_s)
+        views.await_upload(job.to_job(file_id, tenant=tenant, traceparent=traceparent), expires_s=expires_s)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     details = UploadDetails(file_id=file_id, upload=upload, jobs=[_pending(job) for job in jobs])
     return json_response(details, 201, location=f"/files/{file_id}")

@@ -132,7 +132,7 @@ def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
     ]
     try:
         for message in refused:
-            slots.release(message.job_id, message.operation, message.attempt)
+            slots.release(message.ref, message.operation, message.attempt)
     except CacheUnavailableError as error:  # they expire
         logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
 

@@ -110,15 +110,15 @@ def _settle(message: Message, failure: Failure, *, outage: bool, run: str | None
     One that never `started` says nothing about another run that has claimed the job.
     """
     logger().warning("settling", extra={"job_id": message.job_id, "attempt": message.attempt, "code": failure.code})
-    job = ledger.read_job(message.job_id)
+    job = ledger.read_job(message.ref)
     if job is None:
         rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
         return "unknown"
-    result = ledger.read_result(message.job_id)
+    result = ledger.read_result(message.ref)
     if result is not None:
         lifecycle.restore(job, result)
         return "ended"
-    view = views.fetch(message.job_id)
+    view = views.fetch(message.ref)
     if view is not None and (view.attempt > message.attempt or (view.status is Status.RUNNING and not started)):
         return "stale"
     retries.retry(job, failure, outage=outage, attempt=message.attempt, run=run)

@@ -16,7 +16,7 @@ def report_jobs(_deadline: float) -> int:
     for operation, running in slots.in_flight().items():
         metrics.gauge("in_flight", running, operation)
         metrics.gauge("waiting", views.count_queued(operation), operation)
-    created_ms = [ids.created_ms(job_id) for job_id in open_jobs.oldest_queued().values() if job_id is not None]
+    created_ms = [ids.created_ms(job.job_id) for job in open_jobs.oldest_queued().values() if job is not None]
     oldest_s = time.time() - min(created_ms) / 1000 if created_ms else 0.0
     metrics.age_of_stack("oldest_waiting", max(0.0, oldest_s), settings().function_prefix)
     metrics.gauge_of_stack("cache_used_percent", 100 * memory.memory_use().share, settings().function_prefix)

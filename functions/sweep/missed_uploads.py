@@ -24,10 +24,9 @@ def ingest_missed_uploads(deadline: float) -> int:
 
 
 def _ingest_arrived(page: list[Entry], deadline: float) -> int:
-    waiting = set(files.not_ingested([entry.identifier for entry in page]))
-    finished = [entry for entry in page if entry.identifier not in waiting]
-    candidates = [entry for entry in page if entry.identifier in waiting]
-    found = look_up(_has_arrived, reconciliation.due_for_lookup(candidates, first_s=EVENT_WITHIN_S), deadline)
+    waiting = files.not_ingested(page)
+    finished = [entry for entry in page if entry not in waiting]
+    found = look_up(_has_arrived, reconciliation.due_for_lookup(waiting, first_s=EVENT_WITHIN_S), deadline)
     absent = [entry for entry, arrived in found if not arrived]
     finished += [entry for entry in absent if entry.age_s > settings().link_expiry_s + UPLOADING_S]
     ingested = 0
@@ -40,7 +39,7 @@ def _ingest_arrived(page: list[Entry], deadline: float) -> int:
 
 
 def _has_arrived(entry: Entry) -> bool:
-    return s3.exists(uploads.key_of(entry.identifier, entry.tenant))
+    return s3.exists(uploads.key_of(entry.tenant, entry.identifier))
 
 
 def _ingest(entry: Entry) -> int:

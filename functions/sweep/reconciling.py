@@ -1,5 +1,6 @@
 """Restores the views of open jobs that have none, and removes the entries of ended jobs from the index of open jobs."""
 
+from darkroom.contracts.jobs import JobRef
 from darkroom.jobs import ledger, lifecycle, open_index
 from darkroom.jobs.open_index import Entry, Kind
 from darkroom.services.redis import reconciliation
@@ -20,7 +21,7 @@ def restore_open_jobs(deadline: float) -> int:
 
 
 def _compare(page: list[Entry], deadline: float) -> int:
-    presences = reconciliation.presences([entry.identifier for entry in page])
+    presences = reconciliation.presences([_ref(entry) for entry in page])
     present = list(zip(page, presences, strict=True))
     open_index.remove(Kind.JOBS, [entry for entry, presence in present if presence is Presence.ENDED])
     unknown = [entry for entry, presence in present if presence is Presence.UNKNOWN]
@@ -33,8 +34,12 @@ def _compare(page: list[Entry], deadline: float) -> int:
 
 def _restore(entry: Entry) -> bool:
     """Restores the view of a job. Returns whether the job exists."""
-    job = ledger.read_job(entry.identifier)
+    job = ledger.read_job(_ref(entry))
     if job is None:
         return False
-    lifecycle.restore(job, ledger.read_result(entry.identifier))
+    lifecycle.restore(job, ledger.read_result(job.ref))
     return True
+
+
+def _ref(entry: Entry) -> JobRef:
+    return JobRef(entry.tenant, entry.identifier)

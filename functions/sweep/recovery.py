@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from darkroom import metrics
-from darkroom.contracts.jobs import Job, JobResult, Status
+from darkroom.contracts.jobs import Job, JobRef, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import (
     BrokerUnavailableError,
@@ -74,23 +74,23 @@ class _Recovery:
         self._gap_end_ms = gap_end_ms
         self._queues = _Queues()
 
-    def recover(self, batch: Sequence[str], deadline: float) -> int:
+    def recover(self, batch: Sequence[JobRef], deadline: float) -> int:
         """Recovers the jobs of a batch. Returns how many."""
         found = dict(zip(batch, views.fetch_all(batch), strict=True))
-        waiting = {job_id for job_id, view in found.items() if view and self._waits(view)}
+        waiting = {ref for ref, view in found.items() if view and self._waits(view)}
         open_jobs.postpone(list(waiting), deadlines.START_WITHIN_S, published=False)
-        rest = [job_id for job_id, view in found.items() if job_id not in waiting and self._can_act(view)]
-        read = look_up(lambda job_id: _read(job_id, found[job_id]), rest, deadline)
+        rest = [ref for ref, view in found.items() if ref not in waiting and self._can_act(view)]
+        read = look_up(lambda ref: _read(ref, found[ref]), rest, deadline)
         self.left += len(batch) - len(waiting) - len(read)
         recovered, published = 0, []
-        for job_id, records in read:
+        for ref, records in read:
             if time.monotonic() > deadline:
                 break
             try:
                 if self._publish(records):
-                    published.append(job_id)
+                    published.append(ref)
                     recovered += 1
-                elif self._restore_or_retry(job_id, records):
+                elif self._restore_or_retry(ref, records):
                     recovered += 1
             except (BrokerUnavailableError, CacheFullError):
                 self.left += 1
@@ -122,12 +122,12 @@ class _Recovery:
         metrics.count("swept", view.job.operation)
         return True
 
-    def _restore_or_retry(self, job_id: str, records: _Records) -> bool:
+    def _restore_or_retry(self, ref: JobRef, records: _Records) -> bool:
         """Brings the view of any other job up to date. Returns whether that was needed and possible."""
         view, result = records.view, records.result
         job = records.job or (view.job if view else None)
         if job is None or (view is not None and view.status.terminal):
-            open_jobs.forget(job_id)
+            open_jobs.forget(ref)
             return False
         if view is not None and view.status is Status.RUNNING and result is None:
             error = self._why_it_expired(view)
@@ -180,6 +180,6 @@ class _Queues:
             raise
 
 
-def _read(job_id: str, view: View | None) -> _Records:
-    job = ledger.read_job(job_id) if view is None or view.awaits_upload else None
-    return _Records(view, job, ledger.read_result(job_id))
+def _read(ref: JobRef, view: View | None) -> _Records:
+    job = ledger.read_job(ref) if view is None or view.awaits_upload else None
+    return _Records(view, job, ledger.read_result(ref))

@@ -125,6 +125,7 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
     # Without RuntimeVersion: MiniStack runs functions on its own Python, whatever their runtime is.
     cores = os.cpu_count() or 2
     return {
+        "Access": "open",
         "Architecture": "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64",
         "BrokerArn": settings.broker_arn,
         "BrokerUrl": settings.broker_url(),

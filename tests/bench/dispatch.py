@@ -99,12 +99,14 @@ def _new_batch(size: int) -> bytes:
     from darkroom.timestamps import utc_now
     from darkroom.tracing import new_traceparent
     from localstack.aws import rmq_event
+    from tests.support.tenants import TENANT
 
     redis_client().flushdb()
     records = []
     for _ in range(size):
         job = Job(
             job_id=ids.new_id(),
+            tenant=TENANT,
             operation=Operation.RESIZE,
             params={"width": 100},
             source=FileSource(file_id=ids.new_id()),

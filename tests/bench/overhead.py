@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.lambda_context import LambdaContext
+from tests.support.tenants import upload_key
 
 #: Measured jobs, and jobs before the measurement.
 JOBS = 200
@@ -65,7 +66,7 @@ class JobSteps:
         self._api, self._dispatch = api, dispatch
         self._run = worker.bind(Operation.THUMBNAIL, read_only)
         self._file_id = ids.new_id()
-        key, metadata = uploads.key_of(self._file_id), uploads.metadata_of("photo.jpg", [])
+        key, metadata = upload_key(self._file_id), uploads.metadata_of("photo.jpg", [])
         s3.put(key, photo, media_type="image/jpeg", metadata=metadata)
 
     def run(self) -> Iterator[tuple[str, Call]]:
@@ -110,6 +111,7 @@ def _published() -> tuple[Event, Event]:
 def isolated_services() -> Iterator[None]:
     """Creates a bucket, queues and a function that no running stack uses, and empties the Redis database."""
     assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "database 0 belongs to a running stack: use another one"
+    os.environ["DARKROOM_ACCESS"] = "open"
     os.environ["DARKROOM_BUCKET"] = f"{_PREFIX}-{uuid.uuid4().hex[:12]}"
     os.environ["DARKROOM_FUNCTION_PREFIX"] = _PREFIX
     from darkroom.contracts.operations import Operation

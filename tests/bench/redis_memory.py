@@ -21,6 +21,7 @@ from darkroom.services.redis.memory import NEW_JOBS_BELOW
 from darkroom.timestamps import utc_now
 from darkroom.tracing import new_traceparent
 from tests.support.redis_server import RedisServer
+from tests.support.tenants import TENANT
 
 #: Jobs that are measured.
 JOBS = 20_000
@@ -114,6 +115,7 @@ def _used_bytes(server: RedisServer) -> int:
 def _make_job() -> Job:
     return Job(
         job_id=ids.new_id(),
+        tenant=TENANT,
         operation=Operation.RESIZE,
         params=with_defaults(ResizeParams(width=1600)),
         source=FileSource(file_id=ids.new_id()),
@@ -127,7 +129,7 @@ def _run_job(job: Job) -> None:
     views.create(job)
     slots.acquire([lifecycle.message_for(job, 1)], job.operation, limit=1)
     run = os.urandom(8).hex()
-    leases.claim(job.job_id, job.operation, attempt=1, run=run, lease_ms=120_000)
+    leases.claim(job.ref, job.operation, attempt=1, run=run, lease_ms=120_000)
     output = Output(
         name="IMG_20260721_184302-resize.jpg",
         key=f"processed/{job.tenant}/{job.job_id}/{run}/resize.jpg",
@@ -147,14 +149,14 @@ def _run_job(job: Job) -> None:
         finished_at=utc_now(),
         outputs=[output],
     )
-    views.finish(job.job_id, job.operation, result)
+    views.finish(job, result)
 
 
 def _save_file(job: Job) -> None:
     """The record of the job's file."""
     media = uploads.identify(b"\xff\xd8\xff\xe0", 5_123_456, "image/jpeg")
     file = uploads.File(job.source.file_id, "IMG_20260721_184302.jpg", 5_123_456, media, None, [])
-    files.save_record(file.file_id, uploads.record_of(file))
+    files.save_record(TENANT, file.file_id, uploads.record_of(file))
 
 
 if __name__ == "__main__":

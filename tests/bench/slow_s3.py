@@ -51,13 +51,13 @@ class EndedJobs:
         low, high = 0, self._count
         while low < high:
             middle = (low + high) // 2
-            if f"ledger/{self.job_id(middle)}/result.json" <= key:
+            if f"ledger/default/{self.job_id(middle)}/result.json" <= key:
                 low = middle + 1
             else:
                 high = middle
         for number in range(low, self._count):
             for name in ("job.json", "result.json"):
-                found = f"ledger/{self.job_id(number)}/{name}"
+                found = f"ledger/default/{self.job_id(number)}/{name}"
                 if found > key:
                     yield found
 

@@ -57,10 +57,12 @@ class Deployment:
         from darkroom.contracts.operations import Operation
         from darkroom.timestamps import utc_now
         from darkroom.tracing import new_traceparent
+        from tests.support.tenants import TENANT
 
         self._s3 = s3
         self._job = Job(
             job_id="",
+            tenant=TENANT,
             operation=Operation.RESIZE,
             params={"width": 640},
             source=FileSource(file_id=""),
@@ -71,34 +73,37 @@ class Deployment:
     def accept(self, count: int, *, in_redis: bool = True) -> Sequence[Any]:
         """Accepts jobs. Their messages are in a queue, as far as sweep can see."""
         from darkroom import ids
+        from darkroom.jobs import ledger
         from darkroom.services.redis import views
 
         jobs = [self._job.model_copy(update={"job_id": ids.new_id()}) for _ in range(count)]
-        entries = {f"open/jobs/default/{job.job_id}": "" for job in jobs}
-        self._s3.add(entries | {f"ledger/{job.job_id}/job.json": job.model_dump_json() for job in jobs})
+        entries = {f"open/jobs/{job.ref}": "" for job in jobs}
+        self._s3.add(entries | {ledger.job_key(job.ref): job.model_dump_json() for job in jobs})
         for job in jobs if in_redis else ():
             views.create(job)
         return jobs
 
     def end(self, jobs: Sequence[Any]) -> None:
         """Ends jobs, as their runs do."""
-        from darkroom.jobs import lifecycle
+        from darkroom.jobs import ledger, lifecycle
         from darkroom.services.redis import views
 
         results = [lifecycle.canceled_result(job, attempt=1) for job in jobs]
-        self._s3.add({f"ledger/{result.job_id}/result.json": result.model_dump_json() for result in results})
-        for job, result in zip(jobs, results, strict=True):
-            views.finish(job.job_id, job.operation, result)
+        ended = list(zip(jobs, results, strict=True))
+        self._s3.add({ledger.result_key(job.ref): result.model_dump_json() for job, result in ended})
+        for job, result in ended:
+            views.finish(job, result)
 
     def issue_forms(self, count: int) -> None:
         """Issues upload forms with a job each. Most uploads have arrived and were ingested."""
         from darkroom import ids
         from darkroom.services.redis import files
+        from tests.support.tenants import TENANT
 
         file_ids = [ids.new_id() for _ in range(count)]
-        self._s3.add({f"open/uploads/default/{file_id}": "" for file_id in file_ids})
+        self._s3.add({f"open/uploads/{TENANT}/{file_id}": "" for file_id in file_ids})
         for file_id in file_ids[int(count * UNUSED_FORMS) :]:
-            files.mark_ingested(file_id)
+            files.mark_ingested(TENANT, file_id)
 
     def sweep(self) -> Measured:
         """One pass."""

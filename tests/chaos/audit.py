@@ -23,6 +23,9 @@ from tests.chaos.tracking import TERMINAL, Tracker
 #: Redis keys of jobs that still need work. At the end, all must be empty.
 OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
 
+#: The ledger of the tenant whose jobs the run starts.
+LEDGER_PREFIX = "ledger/default/"
+
 #: What the ledger lists as open, so that nobody has to search for it.
 OPEN_JOBS_PREFIX, OPEN_UPLOADS_PREFIX = "open/jobs/", "open/uploads/"
 
@@ -48,18 +51,18 @@ class Audit:
 
     def has_open_jobs(self) -> bool:
         """Whether the ledger has a job without a result."""
-        names = {tuple(key.split("/")[1:]) for key in self.keys("ledger/")}
+        names = {tuple(key.split("/")[2:]) for key in self.keys(LEDGER_PREFIX)}
         return any((job_id, "result.json") not in names for job_id, name in names if name == "job.json")
 
     def unindexed(self) -> list[str]:
         """Open jobs that are not in the index of open jobs."""
         names: dict[str, set[str]] = defaultdict(set)
-        for key in self.keys("ledger/"):
-            _, job_id, name = key.split("/")
+        for key in self.keys(LEDGER_PREFIX):
+            job_id, name = key.removeprefix(LEDGER_PREFIX).split("/")
             names[job_id].add(name)
         open_jobs = {job_id for job_id, found in names.items() if found == {"job.json"}}
         indexed = {key.rpartition("/")[2] for key in self.keys(OPEN_JOBS_PREFIX)}
-        return [job_id for job_id in open_jobs - indexed if not self._exists(f"ledger/{job_id}/result.json")]
+        return [job_id for job_id in open_jobs - indexed if not self._exists(f"{LEDGER_PREFIX}{job_id}/result.json")]
 
     def _exists(self, key: str) -> bool:
         return key in self.keys(key)
@@ -70,17 +73,17 @@ class Audit:
         for call in self._deployment.calls():
             key = call["resource"].partition("/")[2]
             if call["status"] < 300 and key.endswith("/result.json") and call["action"] in _CHANGING:
-                changes[key.split("/")[1]] += 1
+                changes[key.split("/")[-2]] += 1
         return [f"{job_id} has {count} results" for job_id, count in changes.items() if count > 1]
 
     def ledger(self) -> Ledger:
         """Every accepted job, also one whose client got no response."""
         found: dict[str, set[str]] = defaultdict(set)
-        for key in self.keys("ledger/"):
-            _, job_id, name = key.split("/")
+        for key in self.keys(LEDGER_PREFIX):
+            job_id, name = key.removeprefix(LEDGER_PREFIX).split("/")
             found[job_id].add(name)
         return {
-            job_id: self._read(f"ledger/{job_id}/result.json") if "result.json" in names else None
+            job_id: self._read(f"{LEDGER_PREFIX}{job_id}/result.json") if "result.json" in names else None
             for job_id, names in found.items()
             if "job.json" in names
         }
@@ -153,7 +156,7 @@ class Audit:
 
     def _indexed(self) -> list[str]:
         """Entries of the index of jobs that were accepted and of uploads that have arrived. Others are awaited."""
-        jobs = {key.split("/")[1] for key in self.keys("ledger/") if key.endswith("/job.json")}
+        jobs = {key.split("/")[-2] for key in self.keys(LEDGER_PREFIX) if key.endswith("/job.json")}
         files = {key.rpartition("/")[2] for key in self.keys("uploads/")}
         known = {OPEN_JOBS_PREFIX: jobs, OPEN_UPLOADS_PREFIX: files}
         return [

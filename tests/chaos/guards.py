@@ -114,7 +114,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "slots": Mutation(
         "a job that ends frees its slot",
-        (Change(_FINISH, r"^  free_slot\(slots, freed_slots, job_id, each\)$", ""),),
+        (Change(_FINISH, r"^  free_slot\(slots, freed_slots, job, each\)$", ""),),
         ("slow link to S3",),
         (report.SLOTS,),
         count=3,
@@ -256,7 +256,7 @@ MUTATIONS: dict[str, Mutation] = {
         (
             Change(
                 "api/job_lookup.py",
-                r"^    result = ledger\.read_result\(job_id\)  # last.*$",
+                r"^    result = ledger\.read_result\(ref\)  # last.*$",
                 "    result = None",
             ),
         ),

@@ -112,8 +112,8 @@ def order_of(text: str) -> tuple[int, str]:
 
 
 def _status(cache: redis.Redis, slot: str) -> str:
-    job_id = slot.rpartition(" ")[2].partition(":")[0]
-    return str(cache.hget(f"darkroom:job:{job_id}", "status"))
+    tenant, _, job_id = slot.rpartition(" ")[2].partition(":")[0].partition("/")
+    return str(cache.hget(f"darkroom:job:{tenant}:{job_id}", "status"))
 
 
 def _lasting(since: dict[str, float], present: set[str], now: float, limit_s: float) -> list[str]:

@@ -8,6 +8,7 @@ from darkroom.jobs import ledger, lifecycle
 from darkroom.services import s3
 from darkroom.timestamps import utc_now
 from tests.support.gateway import Reply, call
+from tests.support.tenants import ref_of
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 MP4 = b"\x00\x00\x00\x20ftypisom" + b"\x00" * 64
@@ -23,7 +24,7 @@ def start(file_id: str, operation: str = "resize", params: Any = None, **headers
 
 def accepted(job_id: str) -> Job:
     """The job in the ledger."""
-    job = ledger.read_job(job_id)
+    job = ledger.read_job(ref_of(job_id))
     assert job is not None, f"job {job_id} was not accepted"
     return job
 

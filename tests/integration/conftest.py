@@ -30,6 +30,7 @@ from localstack.settings import CACHE_DATABASES, VIRTUAL_HOSTS
 from tests.support.broker import close_connections
 from tests.support.broker import on_channel as on_channel
 from tests.support.redis_server import RedisServer
+from tests.support.tenants import TENANT, ref_of, upload_key
 
 REQUIRED = {
     "AWS_ENDPOINT_URL": "the S3 API",
@@ -87,6 +88,7 @@ def bucket() -> Iterator[str]:
     assert not missing, f"`make test` starts the services; without it, set {', '.join(missing)}"
     assert not os.environ["DARKROOM_CACHE_URL"].endswith("/0"), "these tests empty their Redis database"
     name = f"{PREFIX}-{uuid.uuid4().hex[:12]}"
+    os.environ["DARKROOM_ACCESS"] = "open"
     os.environ["DARKROOM_BUCKET"] = name
     os.environ["DARKROOM_FUNCTION_PREFIX"] = PREFIX
     forget_clients()
@@ -132,14 +134,14 @@ def purge() -> None:
 
 def view_of(job_id: str) -> View:
     """The view of a job that must have one."""
-    view = views.fetch(job_id)
+    view = views.fetch(ref_of(job_id))
     assert view is not None, f"job {job_id} has no view"
     return view
 
 
 def result_of(job_id: str) -> JobResult:
     """The result of a job that must have ended."""
-    result = ledger.read_result(job_id)
+    result = ledger.read_result(ref_of(job_id))
     assert result is not None, f"job {job_id} has not ended"
     return result
 
@@ -175,7 +177,7 @@ def upload() -> Upload:
     def upload(content: bytes | Path, media_type: str = "application/octet-stream", name: str = "photo.jpg") -> str:
         file_id = ids.new_id()
         body = content.read_bytes() if isinstance(content, Path) else content
-        s3.put(uploads.key_of(file_id), body, media_type=media_type, metadata=uploads.metadata_of(name, []))
+        s3.put(upload_key(file_id), body, media_type=media_type, metadata=uploads.metadata_of(name, []))
         return file_id
 
     return upload
@@ -190,9 +192,11 @@ def make_job() -> MakeJob:
         file_id: str | None = None,
         params: dict[str, Any] | None = None,
         job_id: str | None = None,
+        tenant: str = TENANT,
     ) -> Job:
         return Job(
             job_id=job_id or ids.new_id(),
+            tenant=tenant,
             operation=operation,
             params={"width": 100} if params is None else params,
             source=FileSource(file_id=file_id or ids.new_id()),

@@ -108,7 +108,7 @@ class Worker:
             time.sleep(self._delay_s)
             self.most_in_flight = max(self.most_in_flight, slots.in_flight()[RESIZE])
             job = self._jobs[message["job_id"]]
-            claim = leases.claim(job.job_id, RESIZE, attempt=message["attempt"], run=f"run-{done}", lease_ms=60_000)
+            claim = leases.claim(job.ref, RESIZE, attempt=message["attempt"], run=f"run-{done}", lease_ms=60_000)
             if claim.outcome == "claimed":
                 lifecycle.end(job, lifecycle.canceled_result(job, attempt=message["attempt"]))
                 self.attempts.add(message["attempt"])

@@ -10,7 +10,7 @@ FAILURE = Failure(code="storage_unavailable", message="The object store is unava
 
 
 def claim(job: Job, attempt: int = 1, run: str = "run-1", lease_ms: int = 60_000) -> leases.Claim:
-    return leases.claim(job.job_id, job.operation, attempt=attempt, run=run, lease_ms=lease_ms)
+    return leases.claim(job.ref, job.operation, attempt=attempt, run=run, lease_ms=lease_ms)
 
 
 def result_for(job: Job, status: Status = Status.COMPLETED, run: str = "run-1", attempt: int = 1) -> JobResult:
@@ -18,7 +18,7 @@ def result_for(job: Job, status: Status = Status.COMPLETED, run: str = "run-1", 
 
 
 def finish(job: Job, status: Status = Status.COMPLETED, run: str = "run-1", attempt: int = 1) -> bool | None:
-    return views.finish(job.job_id, job.operation, result_for(job, status, run, attempt))
+    return views.finish(job, result_for(job, status, run, attempt))
 
 
 def requeue(job: Job, attempt: int = 1, run: str | None = "run-1", due_in_s: float = 60) -> bool | None:

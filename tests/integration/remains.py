@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from darkroom import config
-from darkroom.contracts.jobs import JobResult, Status
+from darkroom.contracts.jobs import JobRef, JobResult, Status
 from darkroom.jobs import ledger, open_index, uploads
 from darkroom.jobs.open_index import Kind
 from darkroom.services import aws, s3
@@ -18,11 +18,11 @@ TIMED_SETS = (keys.OPEN_JOBS, keys.CLEANUPS)
 
 def entries_left() -> list[str]:
     """The entries of the open index that stand for a job or an upload which exists."""
-    jobs = (entry.identifier for page in open_index.pages(Kind.JOBS, "") for entry in page)
+    jobs = (JobRef(entry.tenant, entry.identifier) for page in open_index.pages(Kind.JOBS, "") for entry in page)
     files = (entry for page in open_index.pages(Kind.UPLOADS, "") for entry in page)
     return [
-        *(f"job {job_id}" for job_id in jobs if ledger.read_job(job_id)),
-        *(f"upload {entry.identifier}" for entry in files if s3.exists(uploads.key_of(entry.identifier, entry.tenant))),
+        *(f"job {job}" for job in jobs if ledger.read_job(job)),
+        *(f"upload {entry.identifier}" for entry in files if s3.exists(uploads.key_of(entry.tenant, entry.identifier))),
     ]
 
 

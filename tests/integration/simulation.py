@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
@@ -39,6 +38,7 @@ from tests.integration.crash_injection import CrashInjector, ProcessCrash, injec
 from tests.integration.remains import TIMED_SETS, entries_left, etag_of, leftovers, missing_outputs
 from tests.support.broker import open_connection
 from tests.support.lambda_context import LambdaContext
+from tests.support.tenants import TENANT, ref_of, upload_key
 
 HOUR_MS = 3_600_000
 BROKER_ARN = "arn:aws:mq:us-east-1:000000000000:broker:local:b-0"
@@ -58,7 +58,7 @@ QUEUES = [
 ]
 
 #: The beginning of the keys that mark entries of the open index as looked up.
-LOOKUPS = keys.lookup_of("", 0).removesuffix(":0")
+LOOKUPS = keys.lookup_of("", "", 0).removesuffix("::0")
 
 Operate = Callable[[Task, Any], list[Rendition]]
 
@@ -131,6 +131,7 @@ class Simulation:
         """A job that was not accepted yet, on a file that exists."""
         job = Job(
             job_id=old_id(),
+            tenant=TENANT,
             operation=RESIZE,
             params={"width": 10},
             source=FileSource(file_id=file_id or self.upload()),
@@ -144,7 +145,7 @@ class Simulation:
         """Puts a file into the bucket, as a client does with a form."""
         file_id = old_id()
         metadata = uploads.metadata_of("photo.png", list(attached))
-        s3.put(uploads.key_of(file_id), content, media_type="image/png", metadata=metadata)
+        s3.put(upload_key(file_id), content, media_type="image/png", metadata=metadata)
         return file_id
 
     def upload_with_jobs(self, count: int, content: bytes = PNG) -> str:
@@ -152,9 +153,9 @@ class Simulation:
         attached = [AttachedJob(job_id=old_id(), operation=RESIZE, params={"width": 10}) for _ in range(count)]
         self.jobs += [job.job_id for job in attached]
         file_id = self.upload(content, attached)
-        open_index.add_upload(DEFAULT_TENANT, file_id)
+        open_index.add_upload(TENANT, file_id)
         for job in attached:
-            waiting = job.to_job(file_id, tenant=DEFAULT_TENANT, traceparent=new_traceparent())
+            waiting = job.to_job(file_id, tenant=TENANT, traceparent=new_traceparent())
             views.await_upload(waiting, expires_s=3600)
         return file_id
 
@@ -164,12 +165,12 @@ class Simulation:
 
     def report_upload(self, file_id: str) -> bool:
         """S3 sends the event of an upload, once."""
-        event = {"Records": [{"s3": {"object": {"key": uploads.key_of(file_id)}}}]}
+        event = {"Records": [{"s3": {"object": {"key": upload_key(file_id)}}}]}
         return self.run_process(lambda: ingest.handler(event, None))
 
     def cancel(self, job_id: str) -> bool:
         """The API cancels a job."""
-        job, view = ledger.read_job(job_id), views.fetch(job_id)
+        job, view = ledger.read_job(ref_of(job_id)), views.fetch(ref_of(job_id))
         if job is not None:
             return self.run_process(lambda: lifecycle.end(job, lifecycle.canceled_result(job, attempt=0)))
         if view is None:
@@ -229,7 +230,7 @@ class Simulation:
     def pass_time(self, ms: int = HOUR_MS) -> None:
         """Moves every time in Redis back by `ms`, as if this time had passed."""
         redis: Any = redis_client()
-        slots_prefix, views_prefix = keys.slots_of(RESIZE).removesuffix(RESIZE), keys.view_of("")
+        slots_prefix, views_prefix = keys.slots_of(RESIZE).removesuffix(RESIZE), keys.VIEW_PREFIX
         for key in redis.scan_iter(f"{LOOKUPS}*", count=1000):
             redis.delete(key)  # they expire
         for key in redis.scan_iter("*", count=1000):
@@ -254,7 +255,9 @@ class Simulation:
         """Whether nothing is left to do."""
         redis = redis_client()
         waiting = self.invocations or self.failures or any(redis.exists(key) for key in TIMED_SETS) or entries_left()
-        return not waiting and all(ledger.read_result(job_id) or not ledger.read_job(job_id) for job_id in self.jobs)
+        return not waiting and all(
+            ledger.read_result(ref_of(job_id)) or not ledger.read_job(ref_of(job_id)) for job_id in self.jobs
+        )
 
     # Checks ---------------------------------------------------------------------------------------------------------
 
@@ -262,10 +265,10 @@ class Simulation:
         """Violations of what must hold after every step."""
         wrong = []
         for job_id in self.jobs:
-            etag = etag_of(ledger.result_key(job_id))
-            view = views.fetch(job_id)
+            etag = etag_of(ledger.result_key(ref_of(job_id)))
+            view = views.fetch(ref_of(job_id))
             if etag:
-                result = ledger.read_result(job_id)
+                result = ledger.read_result(ref_of(job_id))
                 assert result is not None
                 seen = self.results.setdefault(job_id, (etag, result.status))
                 if seen != (etag, result.status):
@@ -283,10 +286,14 @@ class Simulation:
         """Violations of what must hold at the end: every accepted job has ended once and has left nothing behind."""
         wrong = self.inconsistencies()
         for job_id in accepted:
-            if ledger.read_job(job_id) is None:
+            if ledger.read_job(ref_of(job_id)) is None:
                 wrong.append(f"{job_id} was accepted and is lost")
         for job_id in self.jobs:
-            job, result, view = ledger.read_job(job_id), ledger.read_result(job_id), views.fetch(job_id)
+            job, result, view = (
+                ledger.read_job(ref_of(job_id)),
+                ledger.read_result(ref_of(job_id)),
+                views.fetch(ref_of(job_id)),
+            )
             if job is None:
                 continue
             if result is None:

@@ -59,7 +59,7 @@ def aged_entries(seconds: int) -> Iterator[None]:
 def let_looked_up_marks_expire(age_s: int) -> None:
     """Deletes the marks of entries that were looked up, which must be valid for as long as the entries were old."""
     redis = redis_client()
-    marks = list(redis.scan_iter(f"{keys.lookup_of('*', 0).removesuffix(':0')}:*"))
+    marks = list(redis.scan_iter(f"{keys.lookup_of('*', '*', 0).removesuffix(':0')}:*"))
     assert marks, "nothing was looked up"
     for mark in marks:
         assert age_s - 60 < redis.ttl(mark) <= age_s + 60

@@ -47,13 +47,13 @@ def test_job_that_is_accepted_during_an_outage_is_queued_later(
     job = make_job()
     with outage(dependency):
         acceptance.accept(job)
-    assert ledger.read_job(job.job_id) == job
+    assert ledger.read_job(job.ref) == job
     monkeypatch.setattr(reconciling, "ACCEPTING_S", -10)
     monkeypatch.setattr(deadlines, "START_WITHIN_S", 0)
 
     sweep.handler({}, LambdaContext())
     if dependency == "broker":
-        open_jobs.postpone([job.job_id], 0, published=False)
+        open_jobs.postpone([job.ref], 0, published=False)
     sweep.handler({}, LambdaContext())
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
@@ -65,7 +65,7 @@ def test_job_that_is_accepted_again_while_it_runs_and_the_broker_is_unavailable_
 ) -> None:
     job = make_job()
     acceptance.accept(job)
-    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(job.ref, job.operation, attempt=1, run="run-1", lease_ms=60_000)
 
     with outage("broker"):
         acceptance.accept(job)  # a client repeats its request with the same Idempotency-Key
@@ -79,7 +79,7 @@ def test_no_job_is_accepted_without_the_ledger(make_job: MakeJob, take: Take, ou
     with outage("storage"), pytest.raises(StorageUnavailableError):
         acceptance.accept(job)
 
-    assert ledger.read_job(job.job_id) is None
-    assert views.fetch(job.job_id) is None
+    assert ledger.read_job(job.ref) is None
+    assert views.fetch(job.ref) is None
     assert take("darkroom.resize") is None
     assert rabbitmq.depth(job.operation) == 0

@@ -119,7 +119,7 @@ def test_response_comes_in_time_while_a_dependency_hangs(stack: Stack, part: str
         assert reply.headers["retry-after"] == "5"
         assert list(s3.keys_after("ledger/")) == before
     if reply.status == 202:
-        assert s3.exists(f"ledger/{reply.json['job_id']}/job.json")
+        assert s3.exists(f"ledger/default/{reply.json['job_id']}/job.json")
 
 
 @pytest.mark.parametrize("part", SETTINGS)

@@ -17,6 +17,7 @@ from darkroom.services.redis.client import redis_client
 from functions.ingest import app as ingest
 from tests.integration.conftest import MakeJob, Upload, view_of
 from tests.support.gateway import Reply, call, multipart
+from tests.support.tenants import TENANT, ref_of, upload_key
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 60
 KEY = {"idempotency-key": "order-4711"}
@@ -80,7 +81,7 @@ def test_same_key_with_other_parameters_of_an_attached_job_is_refused() -> None:
 def test_concurrent_requests_with_the_same_key_get_the_same_identifiers() -> None:
     with ThreadPoolExecutor(12) as executor:
         reserved = list(
-            executor.map(lambda _: idempotency.reserve_ids("order-4711", b"the same request", 2), range(12))
+            executor.map(lambda _: idempotency.reserve_ids(TENANT, "order-4711", b"the same request", 2), range(12))
         )
 
     assert len({tuple(reservation.identifiers) for reservation in reserved}) == 1
@@ -103,8 +104,8 @@ def test_repeated_request_is_accepted_although_its_file_is_gone_and_the_queue_is
 ) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id, headers=KEY).json["job_id"]
-    s3.delete([uploads.key_of(file_id)])
-    redis_client().delete(keys.file_of(file_id))
+    s3.delete([upload_key(file_id)])
+    redis_client().delete(keys.file_of(TENANT, file_id))
     monkeypatch.setenv("DARKROOM_MAX_WAITING", "1")
     config.settings.cache_clear()
 
@@ -117,7 +118,7 @@ def test_repeated_request_is_accepted_although_its_file_is_gone_and_the_queue_is
 def test_refused_request_is_checked_again_when_it_is_repeated(upload: Upload) -> None:
     file_id = ids.new_id()
     assert start(file_id, headers=KEY).status == 404
-    s3.put(uploads.key_of(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
+    s3.put(upload_key(file_id), JPEG, media_type="image/jpeg", metadata=uploads.metadata_of("a.jpg", []))
 
     assert [start(file_id, headers=KEY).status for _ in range(2)] == [202, 202]
     assert count_jobs() == 1
@@ -163,7 +164,7 @@ def test_repeated_request_for_a_form_returns_the_same_file_and_jobs() -> None:
 
 def test_form_requested_again_after_the_upload_changes_nothing() -> None:
     form = request_form(headers=KEY).json
-    key = uploads.key_of(form["file_id"])
+    key = upload_key(form["file_id"])
     metadata = {
         name.removeprefix("x-amz-meta-"): text for name, text in form["upload"]["fields"].items() if "meta" in name
     }
@@ -220,7 +221,7 @@ def test_full_queue_does_not_affect_another_operation(upload: Upload, limit_of_t
 def test_queue_has_room_again_when_a_job_starts_or_ends(upload: Upload, limit_of_two_jobs: None) -> None:
     file_id = upload(JPEG)
     first, second = (start(file_id).json["job_id"] for _ in range(2))
-    leases.claim(first, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(ref_of(first), Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert start(file_id).status == 202
     assert start(file_id).status == 429
 
@@ -238,5 +239,5 @@ def test_queued_job_shows_its_position_in_the_queue(make_job: MakeJob) -> None:
         return call("GET", f"/jobs/{job.job_id}").json["queue_position"]
 
     assert [position(job) for job in jobs] == [1, 2, 3]
-    leases.claim(jobs[0].job_id, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(jobs[0].ref, Operation.RESIZE, attempt=1, run="run-1", lease_ms=60_000)
     assert [position(job) for job in jobs] == [None, 1, 2]

@@ -4,13 +4,14 @@ import pytest
 
 from darkroom.contracts.jobs import JobResult, Status
 from darkroom.contracts.operations import Operation
-from darkroom.jobs import ledger, uploads
+from darkroom.jobs import ledger
 from darkroom.services import s3
 from darkroom.services.redis import leases
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, accepted, complete, fail, start
 from tests.integration.conftest import BreakService, Take, Upload, result_of
 from tests.support.gateway import call
+from tests.support.tenants import ref_of, upload_key
 
 
 def test_canceled_job_has_ended_in_the_ledger_and_in_redis(upload: Upload) -> None:
@@ -26,7 +27,7 @@ def test_canceled_job_has_ended_in_the_ledger_and_in_redis(upload: Upload) -> No
 
 def test_run_of_a_canceled_job_can_neither_report_progress_nor_complete_it(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
+    leases.claim(ref_of(job_id), Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
 
     reply = call("DELETE", f"/jobs/{job_id}")
 
@@ -48,7 +49,7 @@ def test_job_that_has_ended_cannot_be_canceled(upload: Upload) -> None:
 def test_job_that_has_ended_in_the_ledger_only_cannot_be_canceled(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     done = JobResult(job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now())
-    ledger.write_result(done)
+    ledger.write_result(ref_of(job_id), done)
 
     reply = call("DELETE", f"/jobs/{job_id}")
 
@@ -98,7 +99,7 @@ def test_retry_needs_the_file(upload: Upload) -> None:
     file_id = upload(JPEG)
     job_id = start(file_id).json["job_id"]
     fail(job_id)
-    s3.delete([uploads.key_of(file_id)])
+    s3.delete([upload_key(file_id)])
 
     reply = call("POST", f"/jobs/{job_id}/retry")
 
@@ -112,7 +113,7 @@ def test_job_canceled_before_its_upload_can_be_retried_when_the_file_has_arrived
     call("DELETE", url)
 
     early = call("POST", f"{url}/retry")
-    s3.put(uploads.key_of(upload["file_id"]), JPEG, media_type="image/jpeg")
+    s3.put(upload_key(upload["file_id"]), JPEG, media_type="image/jpeg")
     late = call("POST", f"{url}/retry")
 
     assert (early.status, early.json["code"]) == (409, "file_not_uploaded")

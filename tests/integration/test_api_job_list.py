@@ -17,6 +17,7 @@ from darkroom.services.redis.client import redis_client
 from tests.integration.api_jobs import JPEG, complete, start
 from tests.integration.conftest import BreakService, MakeJob, Upload, forget_connections
 from tests.support.gateway import call
+from tests.support.tenants import ref_of
 
 InLedger = Callable[..., list[str]]
 
@@ -52,7 +53,7 @@ def in_ledger(make_job: MakeJob) -> InLedger:
         for job in jobs:
             ledger.write_job(job)
             if ended:
-                ledger.write_result(lifecycle.canceled_result(job, attempt=0))
+                ledger.write_result(job.ref, lifecycle.canceled_result(job, attempt=0))
         return [job.job_id for job in jobs]
 
     return in_ledger
@@ -255,12 +256,12 @@ def test_job_that_was_told_canceled_is_listed_as_canceled(
     upload: Upload, break_service: BreakService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
-    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
-    job = ledger.read_job(job_id)
+    leases.claim(ref_of(job_id), Operation.RESIZE, attempt=1, run="a", lease_ms=60_000)
+    job = ledger.read_job(ref_of(job_id))
     assert job is not None
-    ledger.write_result(lifecycle.canceled_result(job, attempt=1))  # Redis did not respond then
+    ledger.write_result(job.ref, lifecycle.canceled_result(job, attempt=1))  # Redis did not respond then
 
-    assert views.fetch(job_id).status == "running"  # type: ignore[union-attr]
+    assert views.fetch(ref_of(job_id)).status == "running"  # type: ignore[union-attr]
     assert statuses("/jobs") == {job_id: "canceled"}
     assert listed("/jobs?status=canceled") == [job_id]
     assert listed("/jobs?status=running") == []
@@ -276,13 +277,13 @@ def test_list_is_unavailable_during_an_outage_of_the_object_store(many: list[str
 
 
 def test_record_in_redis_that_cannot_be_read_is_listed_from_the_ledger(many: list[str]) -> None:
-    redis_client().hset(keys.view_of(many[2]), "status", "paused")
+    redis_client().hset(keys.view_of(ref_of(many[2])), "status", "paused")
 
     assert listed("/jobs") == many[::-1]
 
 
 def test_record_in_the_ledger_that_cannot_be_read_is_left_out(many: list[str], in_ledger: InLedger) -> None:
     [unreadable, older] = in_ledger(2 * MINUTE_MS, 3 * MINUTE_MS)
-    s3.put(ledger.result_key(unreadable), b"{}", media_type="application/json")
+    s3.put(ledger.result_key(ref_of(unreadable)), b"{}", media_type="application/json")
 
     assert listed("/jobs?limit=3") == [*many[::-1], older]

@@ -14,6 +14,7 @@ from darkroom.tracing import new_traceparent
 from tests.integration.api_jobs import JPEG, MP4, accepted, start
 from tests.integration.conftest import BreakService, Take, Upload, view_of
 from tests.support.gateway import Reply, call
+from tests.support.tenants import TENANT, ref_of
 
 
 def test_accepted_job_is_in_the_ledger_in_redis_and_in_the_queue(upload: Upload, take: Take) -> None:
@@ -45,7 +46,7 @@ def test_job_is_in_the_ledger_and_in_redis_before_the_response(upload: Upload) -
     job_id = start(upload(JPEG)).json["job_id"]
 
     assert view_of(job_id).status is Status.QUEUED
-    assert s3.exists(ledger.job_key(job_id))
+    assert s3.exists(ledger.job_key(ref_of(job_id)))
 
 
 def test_job_is_accepted_during_an_outage_of_the_broker(upload: Upload, break_service: BreakService) -> None:
@@ -56,12 +57,12 @@ def test_job_is_accepted_during_an_outage_of_the_broker(upload: Upload, break_se
 
     assert reply.status == 202
     assert accepted(reply.json["job_id"])
-    assert open_jobs.due(10) == [reply.json["job_id"]]
+    assert open_jobs.due(10) == [ref_of(reply.json["job_id"])]
 
 
 def test_job_is_accepted_on_a_file_that_arrived_but_was_not_ingested_yet(upload: Upload) -> None:
     file_id = upload(JPEG)
-    files.save_record(file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
+    files.save_record(TENANT, file_id, {"file_id": file_id, "name": "a", "status": "awaiting"})
 
     assert start(file_id).status == 202
 

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import Failure, JobResult, Message, Status
+from darkroom.contracts.jobs import Failure, JobRef, JobResult, Message, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services.redis import keys, leases, slots, views
@@ -18,6 +18,7 @@ from tests.integration.api_jobs import JPEG, OUTPUT, accepted, complete, fail, s
 from tests.integration.conftest import NOWHERE, BreakService, Upload, forget_connections, view_of
 from tests.integration.redis_jobs import acquire
 from tests.support.gateway import call
+from tests.support.tenants import ref_of
 from tests.support.waiting import wait_until
 
 CACHE_URL = os.environ.get("DARKROOM_CACHE_URL", "")
@@ -43,9 +44,9 @@ def test_completed_job_shows_its_outputs_with_links_that_work(upload: Upload) ->
 def test_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     failure = Failure(code="worker_died", message="It crashed.")
-    leases.claim(job_id, Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
+    leases.claim(ref_of(job_id), Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
     leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, due_in_s=1)
-    leases.claim(job_id, Operation.RESIZE, attempt=2, run="b", lease_ms=60_000)
+    leases.claim(ref_of(job_id), Operation.RESIZE, attempt=2, run="b", lease_ms=60_000)
     time.sleep(0.3)
     leases.report_progress(accepted(job_id), "b", 0.25, 7.5, attempt=2, lease_ms=60_000)
 
@@ -107,7 +108,7 @@ def test_job_that_redis_has_lost_is_read_from_the_ledger_and_restored_if_it_is_o
 
     for name in ("status", "operation", "params", "created_at", "finished_at", "result_path"):
         assert after[name] == before[name], name
-    view = views.fetch(job_id)
+    view = views.fetch(ref_of(job_id))
     assert view is None if ended else view is not None and view.status is Status.QUEUED
 
 
@@ -163,11 +164,11 @@ def test_result_that_is_missing_in_redis_is_shown_and_restored(
 def test_result_that_has_not_reached_redis_keeps_the_earlier_timeline(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     acquire(view_of(job_id).job)
-    leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
+    leases.claim(ref_of(job_id), Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
     result = JobResult(
         job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", uploaded_at=utc_now(), finished_at=utc_now()
     )
-    ledger.write_result(result)
+    ledger.write_result(ref_of(job_id), result)
 
     at_first, afterwards = call("GET", f"/jobs/{job_id}").json, call("GET", f"/jobs/{job_id}").json
 
@@ -205,7 +206,7 @@ def test_job_that_has_ended_in_redis_is_shown_during_an_outage_of_the_object_sto
 def test_result_that_is_written_while_a_client_waits_is_shown_although_redis_was_not_told(upload: Upload) -> None:
     job_id = start(upload(JPEG)).json["job_id"]
     job = accepted(job_id)
-    timer = threading.Timer(0.3, lambda: ledger.write_result(lifecycle.canceled_result(job, attempt=0)))
+    timer = threading.Timer(0.3, lambda: ledger.write_result(job.ref, lifecycle.canceled_result(job, attempt=0)))
     timer.start()
 
     shown = call("GET", f"/jobs/{job_id}?wait=1").json
@@ -220,9 +221,10 @@ def test_cancel_that_is_answered_while_the_position_in_the_queue_is_asked_is_sho
     job_id = start(upload(JPEG)).json["job_id"]
     position_in_queue = views.position_in_queue
 
-    def cancel_first(job_id: str, operation: Operation) -> int:
-        ledger.write_result(lifecycle.canceled_result(accepted(job_id), attempt=0))  # another client is told so
-        return position_in_queue(job_id, operation)
+    def cancel_first(job: JobRef, operation: Operation) -> int | None:
+        canceled = lifecycle.canceled_result(accepted(job_id), attempt=0)
+        ledger.write_result(job, canceled)  # another client is told so
+        return position_in_queue(job, operation)
 
     monkeypatch.setattr(views, "position_in_queue", cancel_first)
 
@@ -241,13 +243,13 @@ def test_ended_job_leaves_redis_after_its_time_and_is_shown_as_before(
     slots.acquire(
         [Message(job_id=job_id, tenant="default", operation=Operation.RESIZE, attempt=1)], Operation.RESIZE, limit=1
     )
-    leases.claim(job_id, Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
+    leases.claim(ref_of(job_id), Operation.RESIZE, attempt=1, run="run", lease_ms=1000)
     complete(job_id, "a.webp")
     before = call("GET", f"/jobs/{job_id}").json
 
     wait_until(lambda: not [key for key in redis_client().keys("*") if job_id in key or file_id in key])
 
-    assert redis_client().ttl(keys.view_of(open_id)) > 86_400
+    assert redis_client().ttl(keys.view_of(ref_of(open_id))) > 86_400
     after = call("GET", f"/jobs/{job_id}").json
     volatile = {"timeline", "download_url", "outputs"}
     assert {name: after[name] for name in after if name not in volatile} == {

@@ -18,6 +18,7 @@ from tests.integration.api_jobs import JPEG, MP4
 from tests.integration.conftest import Take, Upload, view_of
 from tests.integration.redis_jobs import acquire
 from tests.support.gateway import Reply, call, multipart
+from tests.support.tenants import TENANT, upload_key
 
 TEXT = b"This is not an image."
 
@@ -45,7 +46,7 @@ def submit(form: dict[str, Any], content: bytes) -> int:
 
 def notify_ingest(file_id: str) -> None:
     """Notifies ingest of an upload, as S3 does."""
-    ingest.handler({"Records": [{"s3": {"object": {"key": quote_plus(uploads.key_of(file_id))}}}]}, None)
+    ingest.handler({"Records": [{"s3": {"object": {"key": quote_plus(upload_key(file_id))}}}]}, None)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_small_file_is_stored_and_described() -> None:
         "error": None,
         "expires_at": None,
     }
-    assert s3.get(uploads.key_of(file["file_id"])) == JPEG
+    assert s3.get(upload_key(file["file_id"])) == JPEG
     assert call("GET", reply.headers["location"]).json == file
 
 
@@ -85,7 +86,7 @@ def test_every_byte_value_is_stored_unchanged() -> None:
 
     file_id = send(content).json["file_id"]
 
-    assert s3.get(uploads.key_of(file_id)) == content
+    assert s3.get(upload_key(file_id)) == content
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_form_uploads_the_file_directly_to_the_bucket() -> None:
     assert reply.status == 201
     assert call("GET", f"/files/{created['file_id']}").json["status"] == "awaiting"
     assert submit(created["upload"], JPEG) in (200, 201, 204)
-    assert s3.get(uploads.key_of(created["file_id"])) == JPEG
+    assert s3.get(upload_key(created["file_id"])) == JPEG
     assert call("GET", f"/files/{created['file_id']}").json["status"] == "ready"
 
 
@@ -293,7 +294,7 @@ def test_file_that_redis_has_lost_is_read_from_the_bucket_and_stored_in_redis() 
     redis_client().flushdb()
 
     assert call("GET", f"/files/{file['file_id']}").json == file
-    assert files.find_record(file["file_id"]) is not None
+    assert files.find_record(TENANT, file["file_id"]) is not None
 
 
 def test_file_that_was_stored_without_the_api_is_rejected_by_its_content(upload: Upload) -> None:

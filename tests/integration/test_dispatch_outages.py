@@ -174,7 +174,7 @@ def test_message_of_a_started_run_starts_no_other_one(make_job: MakeJob, stub: L
     stub.decide = lambda _payload, _earlier: Reply.LOST
     app.handler(batch(body_of(job)), almost_over(0.1))
     calls = stub.calls.total()
-    leases.claim(job.job_id, RESIZE, attempt=1, run="a-run", lease_ms=60_000)
+    leases.claim(job.ref, RESIZE, attempt=1, run="a-run", lease_ms=60_000)
 
     assert app.handler(batch(body_of(job)), LambdaContext()) == {"stale": 1}
     assert stub.calls.total() == calls

@@ -10,7 +10,7 @@ from darkroom.contracts.operations import Operation
 from darkroom.errors import CacheFullError
 from darkroom.jobs import acceptance, lifecycle
 from darkroom.services import s3
-from darkroom.services.redis import memory, open_jobs, slots, views
+from darkroom.services.redis import keys, memory, open_jobs, slots, views
 from darkroom.services.redis.client import redis_client
 from tests.integration.api_jobs import JPEG, complete, start
 from tests.integration.conftest import MakeJob, Take, Upload, result_of, view_of
@@ -18,6 +18,7 @@ from tests.integration.redis_jobs import acquire, claim, finish, progress, reque
 from tests.integration.sweeping import accept_without_publishing, open_entries, result_for, sweep
 from tests.support.gateway import Reply, call
 from tests.support.redis_server import RedisServer
+from tests.support.tenants import ref_of
 
 
 def fill(own_redis: RedisServer, share: float) -> None:
@@ -83,7 +84,7 @@ def test_run_whose_job_ends_at_full_memory_although_redis_lost_its_view_leaks_no
     acceptance.accept(job)
     acquire(job)
     claim(job)
-    redis_client().delete(f"darkroom:job:{job.job_id}")
+    redis_client().delete(keys.view_of(job.ref))
     fill(own_redis, 1.5)
 
     with pytest.raises(CacheFullError):
@@ -126,7 +127,7 @@ def test_retry_is_refused_and_repeated_requests_are_answered(own_redis: RedisSer
 def test_open_jobs_are_shown_canceled_and_completed_at_full_memory(own_redis: RedisServer, upload: Upload) -> None:
     file_id = upload(JPEG)
     canceled_id, completed_id, lost_id = (start(file_id).json["job_id"] for _ in range(3))
-    redis_client().delete(f"darkroom:job:{lost_id}")
+    redis_client().delete(keys.view_of(ref_of(lost_id)))
     fill(own_redis, 1.5)
 
     assert call("DELETE", f"/jobs/{canceled_id}").json["status"] == "canceled"
@@ -166,7 +167,7 @@ def test_sweep_publishes_due_jobs_and_removes_entries_of_ended_ones_at_full_memo
     lifecycle.end(ended, result_for(ended))
     sweep()  # reads the index for the first time
     take("darkroom.resize")
-    open_jobs.postpone([due.job_id], -1, published=False)
+    open_jobs.postpone([due.ref], -1, published=False)
     fill(own_redis, 1.5)
 
     assert sweep()["recovered"] == 1

@@ -5,7 +5,6 @@ from urllib.parse import quote_plus
 import pytest
 
 from darkroom import ids
-from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import AttachedJob, Status
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
@@ -15,6 +14,7 @@ from darkroom.tracing import new_traceparent
 from functions.ingest import app
 from tests.integration.conftest import PNG, Take, failure_code_of, view_of
 from tests.integration.redis_jobs import progress
+from tests.support.tenants import TENANT, ref_of, upload_key
 
 
 def two_jobs() -> list[AttachedJob]:
@@ -29,7 +29,7 @@ def put(
 ) -> str:
     file_id = ids.new_id()
     metadata = uploads.metadata_of(name, jobs or [])
-    s3.put(uploads.key_of(file_id), content, media_type=media_type, metadata=metadata)
+    s3.put(upload_key(file_id), content, media_type=media_type, metadata=metadata)
     return file_id
 
 
@@ -42,9 +42,9 @@ def test_upload_becomes_a_file_and_its_jobs_are_queued(take: Take) -> None:
     jobs = two_jobs()
     file_id = put(PNG, "image/png", jobs)
 
-    assert report(uploads.key_of(file_id)) == {"accepted": 2}
+    assert report(upload_key(file_id)) == {"accepted": 2}
 
-    assert files.find_record(file_id) == {
+    assert files.find_record(TENANT, file_id) == {
         "file_id": file_id,
         "name": "photo.png",
         "size_bytes": len(PNG),
@@ -52,7 +52,7 @@ def test_upload_becomes_a_file_and_its_jobs_are_queued(take: Take) -> None:
         "media_type": "image/png",
         "kind": "image",
     }
-    accepted = ledger.read_job(jobs[0].job_id)
+    accepted = ledger.read_job(ref_of(jobs[0].job_id))
     assert accepted is not None
     assert accepted.source.file_id == file_id
     assert view_of(jobs[1].job_id).status is Status.QUEUED
@@ -63,30 +63,30 @@ def test_upload_becomes_a_file_and_its_jobs_are_queued(take: Take) -> None:
 def test_upload_that_is_reported_twice_accepts_its_jobs_once() -> None:
     jobs = two_jobs()
     file_id = put(PNG, "image/png", jobs)
-    report(uploads.key_of(file_id))
-    first = ledger.read_job(jobs[0].job_id)
+    report(upload_key(file_id))
+    first = ledger.read_job(ref_of(jobs[0].job_id))
 
-    report(uploads.key_of(file_id), uploads.key_of(file_id))
+    report(upload_key(file_id), upload_key(file_id))
 
-    assert ledger.read_job(jobs[0].job_id) == first
+    assert ledger.read_job(ref_of(jobs[0].job_id)) == first
     assert len(views.list_ids("default", before=None, limit=10)) == 2
 
 
 def test_upload_that_is_reported_again_during_a_run_does_not_reset_the_job() -> None:
     jobs = two_jobs()
     file_id = put(PNG, "image/png", jobs)
-    job = jobs[0].to_job(file_id, tenant=DEFAULT_TENANT, traceparent=new_traceparent())
+    job = jobs[0].to_job(file_id, tenant=TENANT, traceparent=new_traceparent())
     views.await_upload(job, expires_s=3600)
     ledger.write_job(job)  # the first ingestion ended here, or Redis was unavailable
-    claimed = leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=60_000)
+    claimed = leases.claim(job.ref, job.operation, attempt=1, run="run-1", lease_ms=60_000)
     assert claimed.outcome == "claimed"
 
-    report(uploads.key_of(file_id))
+    report(upload_key(file_id))
 
     view = view_of(job.job_id)
     assert (view.status, view.attempt, view.awaits_upload) == (Status.RUNNING, 1, False)
     assert progress(job, "run-1", 0.5)
-    assert leases.claim(job.job_id, job.operation, attempt=1, run="run-2", lease_ms=60_000).outcome == "leased"
+    assert leases.claim(job.ref, job.operation, attempt=1, run="run-2", lease_ms=60_000).outcome == "leased"
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_jobs_that_cannot_process_the_upload_fail_with_the_reason(
     jobs = two_jobs()
     file_id = put(content, media_type, jobs)
 
-    report(uploads.key_of(file_id))
+    report(upload_key(file_id))
 
     for job in jobs:
         assert failure_code_of(job.job_id) == code
         assert view_of(job.job_id).status is Status.FAILED
     assert take("darkroom.resize") is None
     if code != "wrong_media_kind":
-        record = files.find_record(file_id)
+        record = files.find_record(TENANT, file_id)
         assert record is not None
         assert record["status"] == "rejected"
         assert record["error"]["code"] == code
@@ -120,7 +120,7 @@ def test_jobs_that_cannot_process_the_upload_fail_with_the_reason(
 def test_object_without_a_form_and_missing_upload_are_ignored() -> None:
     s3.put("uploads/default/readme.txt", b"hello", media_type="text/plain")
 
-    assert report("uploads/default/readme.txt", uploads.key_of(ids.new_id())) == {"accepted": 0}
+    assert report("uploads/default/readme.txt", upload_key(ids.new_id())) == {"accepted": 0}
 
 
 def test_event_with_which_s3_tests_the_notification_is_ignored() -> None:

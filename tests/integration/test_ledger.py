@@ -11,6 +11,7 @@ from darkroom.jobs import ledger
 from darkroom.services import aws
 from darkroom.timestamps import utc_now
 from tests.integration.conftest import MakeJob, result_of
+from tests.support.tenants import ref_of
 
 
 def result_for(job: Job, status: Status, run: str) -> JobResult:
@@ -23,7 +24,7 @@ def test_job_is_written_once(make_job: MakeJob) -> None:
     assert ledger.write_job(job)
     assert not ledger.write_job(job)
 
-    assert ledger.read_job(job.job_id) == job
+    assert ledger.read_job(job.ref) == job
 
 
 def test_first_result_wins_and_later_writers_get_it(make_job: MakeJob) -> None:
@@ -31,9 +32,9 @@ def test_first_result_wins_and_later_writers_get_it(make_job: MakeJob) -> None:
     ledger.write_job(job)
     first = result_for(job, Status.COMPLETED, "run-1")
 
-    assert ledger.write_result(first) == first
-    assert ledger.write_result(result_for(job, Status.FAILED, "run-2")) == first
-    assert ledger.read_result(job.job_id) == first
+    assert ledger.write_result(job.ref, first) == first
+    assert ledger.write_result(job.ref, result_for(job, Status.FAILED, "run-2")) == first
+    assert ledger.read_result(job.ref) == first
 
 
 def test_one_of_many_concurrent_results_wins(make_job: MakeJob) -> None:
@@ -42,7 +43,7 @@ def test_one_of_many_concurrent_results_wins(make_job: MakeJob) -> None:
     winners: list[str] = []
 
     def write(number: int) -> None:
-        winners.append(ledger.write_result(result_for(job, Status.COMPLETED, f"run-{number}")).run)
+        winners.append(ledger.write_result(job.ref, result_for(job, Status.COMPLETED, f"run-{number}")).run)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(12)]
     for thread in threads:
@@ -55,8 +56,8 @@ def test_one_of_many_concurrent_results_wins(make_job: MakeJob) -> None:
 
 
 def test_job_that_was_never_accepted_is_none() -> None:
-    assert ledger.read_job(ids.new_id()) is None
-    assert ledger.read_result(ids.new_id()) is None
+    assert ledger.read_job(ref_of(ids.new_id())) is None
+    assert ledger.read_result(ref_of(ids.new_id())) is None
 
 
 def test_outage_of_s3_raises_storage_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,4 +65,4 @@ def test_outage_of_s3_raises_storage_unavailable(monkeypatch: pytest.MonkeyPatch
     aws.client.cache_clear()
 
     with pytest.raises(StorageUnavailableError):
-        ledger.read_job(ids.new_id())
+        ledger.read_job(ref_of(ids.new_id()))

@@ -39,6 +39,7 @@ from tests.integration.simulation import (
     let_entries_be_looked_up_at_once,
     new_deployment,
 )
+from tests.support.tenants import ref_of
 
 #: The most runs in flight.
 LIMIT = 2
@@ -79,7 +80,7 @@ class JobLifecycle(RuleBasedStateMachine):
     @rule(which=JOBS, crash=CRASH, when=WHEN)
     def accept_again(self, which: int, crash: int, when: str) -> None:
         """A client repeats the request, with the same idempotency key."""
-        job = ledger.read_job(self.simulation.jobs[which % len(self.simulation.jobs)])
+        job = ledger.read_job(ref_of(self.simulation.jobs[which % len(self.simulation.jobs)]))
         if job is not None:
             self._plan_crash(crash, when)
             self.simulation.accept(job)

@@ -12,6 +12,7 @@ from darkroom.services.redis.client import redis_client
 from darkroom.timestamps import utc_now
 from tests.integration.conftest import MakeJob, view_of
 from tests.integration.redis_jobs import FAILURE, RESIZE, acquire, claim, finish, progress, requeue, result_for
+from tests.support.tenants import TENANT
 
 
 def test_created_job_is_queued_and_listed_newest_first(make_job: MakeJob) -> None:
@@ -202,11 +203,11 @@ def test_wait_for_the_end_of_a_job_returns_at_once_when_it_ends(make_job: MakeJo
     views.create(job)
     output = Output(name="a.jpg", key="processed/a", media_type="image/jpeg", size_bytes=1, sha256="0" * 64)
     result = result_for(job).model_copy(update={"outputs": [output]})
-    end = threading.Timer(0.2, lambda: views.finish(job.job_id, RESIZE, result))
+    end = threading.Timer(0.2, lambda: views.finish(job, result))
     end.start()
 
     began = time.monotonic()
-    view = views.wait_for_end(job.job_id, 10)
+    view = views.wait_for_end(job.ref, 10)
 
     assert time.monotonic() - began < 2
     assert view is not None
@@ -219,7 +220,7 @@ def test_wait_for_the_end_of_a_job_times_out(make_job: MakeJob) -> None:
     views.create(job)
 
     began = time.monotonic()
-    view = views.wait_for_end(job.job_id, 0.3)
+    view = views.wait_for_end(job.ref, 0.3)
 
     assert 0.25 < time.monotonic() - began < 2
     assert view is not None
@@ -232,9 +233,9 @@ def test_open_jobs_become_due_and_ended_ones_do_not(make_job: MakeJob) -> None:
     views.create(ended, due_in_s=0)
     finish(ended)
 
-    assert open_jobs.due(10) == [job.job_id]
+    assert open_jobs.due(10) == [job.ref]
 
-    open_jobs.postpone([job.job_id], 60, published=True)
+    open_jobs.postpone([job.ref], 60, published=True)
     assert open_jobs.due(10) == []
 
 
@@ -246,7 +247,7 @@ def test_job_that_was_claimed_before_it_is_postponed_stays_due_at_the_end_of_its
     views.create(job, due_in_s=0)
     claim(job)
 
-    open_jobs.postpone([job.job_id], 0, published=published)
+    open_jobs.postpone([job.ref], 0, published=published)
 
     assert open_jobs.due(10) == []
 
@@ -274,14 +275,14 @@ def test_second_ingestion_does_not_reset_a_job_that_runs(
 
     view = view_of(job.job_id)
     assert (view.status, view.attempt, view.awaits_upload) == (Status.RUNNING, 1, False)
-    assert redis_client().ttl(keys.view_of(job.job_id)) > 3600
+    assert redis_client().ttl(keys.view_of(job.ref)) > 3600
 
 
 def test_view_that_awaits_its_upload_is_replaced_only_while_it_is_queued(make_job: MakeJob) -> None:
     job = make_job()
     views.await_upload(job, expires_s=60)
     claim(job)
-    redis_client().hset(keys.view_of(job.job_id), "awaits_upload", 1)  # as an earlier version left it
+    redis_client().hset(keys.view_of(job.ref), "awaits_upload", 1)  # as an earlier version left it
 
     assert not views.create(job)
     assert view_of(job.job_id).status is Status.RUNNING
@@ -303,7 +304,7 @@ def test_every_key_of_an_ended_job_and_of_a_file_expires(make_job: MakeJob) -> N
     views.create(job)
     acquire(job)
     claim(job)
-    files.save_record("a-file", {"status": "ready"})
+    files.save_record(TENANT, "a-file", {"status": "ready"})
     finish(job)
 
     client = redis_client()
@@ -322,7 +323,7 @@ def test_timeline_has_every_event_in_order(make_job: MakeJob) -> None:
     acquire(job, attempt=2)
     claim(job, attempt=2, run="run-2")
     result = result_for(job).model_copy(update={"attempt": 2, "uploaded_at": utc_now()})
-    views.finish(job.job_id, RESIZE, result)
+    views.finish(job, result)
 
     timeline = view_of(job.job_id).timeline
 

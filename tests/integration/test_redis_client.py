@@ -13,12 +13,13 @@ import pytest
 from darkroom import timeouts
 from darkroom.errors import CacheFullError, CacheUnavailableError
 from darkroom.services import aws
-from darkroom.services.redis import files
+from darkroom.services.redis import files, keys
 from darkroom.services.redis.client import ping_redis, redis_client
 from darkroom.timeouts import BACKGROUND, INTERACTIVE, Timeouts
 from tests.integration.conftest import forget_clients
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
+from tests.support.tenants import TENANT
 from tests.support.waiting import wait_until
 
 
@@ -41,7 +42,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, port: int, limits: Timeouts = INTER
 
 
 def save() -> None:
-    files.save_record("a-file", {"status": "ready"})
+    files.save_record(TENANT, "a-file", {"status": "ready"})
 
 
 def is_saved() -> bool:
@@ -120,7 +121,7 @@ def test_refused_command_causes_no_pause(monkeypatch: pytest.MonkeyPatch, server
     with pytest.raises(CacheFullError):
         save()
 
-    assert files.find_record("a-file") is None
+    assert files.find_record(TENANT, "a-file") is None
 
 
 def test_functions_reach_the_new_primary_after_a_failover(monkeypatch: pytest.MonkeyPatch, server: RedisServer) -> None:
@@ -133,7 +134,7 @@ def test_functions_reach_the_new_primary_after_a_failover(monkeypatch: pytest.Mo
         for _ in range(20):
             save()
 
-        assert redis_client().exists("darkroom:file:a-file")
+        assert redis_client().exists(keys.file_of(TENANT, "a-file"))
 
 
 def test_password_that_was_rotated_is_read_again(monkeypatch: pytest.MonkeyPatch, server: RedisServer) -> None:

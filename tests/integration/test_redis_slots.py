@@ -80,10 +80,10 @@ def test_late_release_of_an_attempt_does_not_free_the_slot_of_the_next(make_job:
     requeue(job, run=None)
     acquire(job, attempt=2, limit=9)
 
-    slots.release(job.job_id, RESIZE, 1)
+    slots.release(job.ref, RESIZE, 1)
 
     assert slots.in_flight()[RESIZE] == 1
-    slots.release(job.job_id, RESIZE, 2)
+    slots.release(job.ref, RESIZE, 2)
     assert slots.in_flight()[RESIZE] == 0
 
 

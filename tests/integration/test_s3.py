@@ -2,14 +2,14 @@
 
 import httpx
 
-from darkroom.jobs import uploads
 from darkroom.services import s3
 from tests.integration.conftest import Upload
+from tests.support.tenants import upload_key
 
 
 def test_upload_form_accepts_only_the_file_that_it_was_made_for() -> None:
     form = s3.upload_form(
-        uploads.key_of("a"), media_type="image/png", metadata={"name": "a.png"}, max_bytes=10, expires_s=60
+        upload_key("a"), media_type="image/png", metadata={"name": "a.png"}, max_bytes=10, expires_s=60
     )
 
     def post(content: bytes, **fields: str) -> int:
@@ -19,23 +19,23 @@ def test_upload_form_accepts_only_the_file_that_it_was_made_for() -> None:
     assert post(b"") == 400
     assert post(b"x", **{"Content-Type": "text/html"}) == 403
     assert post(b"x", **{"x-amz-meta-name": "b.png"}) == 403
-    assert s3.head(uploads.key_of("a"), 16) is None
+    assert s3.head(upload_key("a"), 16) is None
     assert post(b"x" * 10) == 204
-    head = s3.head(uploads.key_of("a"), 4)
+    head = s3.head(upload_key("a"), 4)
     assert head is not None
     assert (head.content, head.size_bytes, head.media_type) == (b"xxxx", 10, "image/png")
     assert head.metadata == {"name": "a.png"}
 
 
 def test_head_of_an_empty_object_is_empty(upload: Upload) -> None:
-    head = s3.head(uploads.key_of(upload(b"")), 16)
+    head = s3.head(upload_key(upload(b"")), 16)
 
     assert head is not None
     assert (head.content, head.size_bytes) == (b"", 0)
 
 
 def test_link_saves_an_object_under_a_name_in_any_script(upload: Upload) -> None:
-    link = s3.link(uploads.key_of(upload(b"data")), expires_s=60, save_as="Łódź, фото.jpg")
+    link = s3.link(upload_key(upload(b"data")), expires_s=60, save_as="Łódź, фото.jpg")
 
     answer = httpx.get(link)
 

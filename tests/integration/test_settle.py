@@ -47,7 +47,7 @@ def queued(make_job: MakeJob) -> Job:
 
 @pytest.fixture
 def running(queued: Job) -> Job:
-    leases.claim(queued.job_id, queued.operation, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(queued.ref, queued.operation, attempt=1, run="run-1", lease_ms=60_000)
     return queued
 
 
@@ -76,8 +76,8 @@ def test_job_of_a_run_that_lambda_stopped_is_retried_because_its_storage_may_hav
 
 def test_job_fails_when_its_last_attempt_crashed(queued: Job) -> None:
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        assert ledger.read_result(queued.job_id) is None
-        leases.claim(queued.job_id, queued.operation, attempt=attempt, run="a", lease_ms=60_000)
+        assert ledger.read_result(queued.ref) is None
+        leases.claim(queued.ref, queued.operation, attempt=attempt, run="a", lease_ms=60_000)
         app.handler(failed_invocation(queued, attempt), None)
 
     assert failure_code_of(queued.job_id) == "worker_died"
@@ -85,11 +85,11 @@ def test_job_fails_when_its_last_attempt_crashed(queued: Job) -> None:
 
 def test_record_of_a_failed_run_that_arrives_twice_counts_once(queued: Job) -> None:
     for attempt in range(1, MAX_ATTEMPTS):
-        leases.claim(queued.job_id, queued.operation, attempt=attempt, run="a", lease_ms=60_000)
+        leases.claim(queued.ref, queued.operation, attempt=attempt, run="a", lease_ms=60_000)
         for _ in range(2):
             app.handler(failed_invocation(queued, attempt), None)
 
-    assert ledger.read_result(queued.job_id) is None
+    assert ledger.read_result(queued.ref) is None
     assert view_of(queued.job_id).failed_attempts == MAX_ATTEMPTS - 1
 
 
@@ -143,7 +143,7 @@ def test_run_for_which_lambda_had_no_capacity_uses_no_attempt(queued: Job) -> No
 
         app.handler(record, None)
 
-    assert ledger.read_result(queued.job_id) is None
+    assert ledger.read_result(queued.ref) is None
     assert {error.code for error in view_of(queued.job_id).errors} == {"lambda_unavailable"}
 
 
@@ -171,13 +171,13 @@ def test_run_that_failed_in_an_outage_uses_no_attempt(queued: Job) -> None:
     for attempt in range(1, MAX_ATTEMPTS + 2):
         app.handler(failed_invocation(queued, attempt, error_type="StorageUnavailableError"), None)
 
-    assert ledger.read_result(queued.job_id) is None
+    assert ledger.read_result(queued.ref) is None
     assert {error.code for error in view_of(queued.job_id).errors} == {"storage_unavailable"}
 
 
 def test_failure_record_of_an_earlier_attempt_changes_nothing(running: Job) -> None:
     app.handler(failed_invocation(running), None)
-    leases.claim(running.job_id, running.operation, attempt=2, run="run-2", lease_ms=60_000)
+    leases.claim(running.ref, running.operation, attempt=2, run="run-2", lease_ms=60_000)
 
     assert app.handler(failed_invocation(running), None) == {"outcome": "stale"}
     assert app.handler(failed_invocation(running, reason="Task timed out after 60 s"), None) == {"outcome": "stale"}
@@ -187,7 +187,7 @@ def test_failure_record_of_an_earlier_attempt_changes_nothing(running: Job) -> N
 
 def test_job_of_a_run_that_crashed_after_its_commit_is_completed(running: Job) -> None:
     result = JobResult(job_id=running.job_id, status=Status.COMPLETED, attempt=1, run="run-1", finished_at=utc_now())
-    ledger.write_result(result)
+    ledger.write_result(running.ref, result)
 
     assert app.handler(failed_invocation(running), None) == {"outcome": "ended"}
 

@@ -21,6 +21,7 @@ from darkroom.timeouts import BACKGROUND, use_timeouts
 from tests.integration.conftest import MakeJob, Upload, view_of
 from tests.integration.runs import run, settle_at_once
 from tests.support.tcp_relay import Relay
+from tests.support.tenants import upload_key
 
 #: Bytes of a file that neither the first response nor the buffers of the sockets between can hold.
 LARGE_BYTES = 64 * 1024 * 1024
@@ -61,7 +62,7 @@ def settle() -> Iterator[None]:
 
 
 def assert_retried(job: Job, code: str) -> None:
-    assert ledger.read_result(job.job_id) is None, "the job has failed"
+    assert ledger.read_result(job.ref) is None, "the job has failed"
     assert [failure.code for failure in view_of(job.job_id).errors] == [code]
 
 
@@ -102,7 +103,7 @@ def test_storage_that_stalls_before_the_first_byte_is_an_outage_soon(relay: Rela
     began = time.monotonic()
 
     with pytest.raises(StorageUnavailableError):
-        s3.get(uploads.key_of(job.source.file_id))
+        s3.get(upload_key(job.source.file_id))
 
     assert time.monotonic() - began < BACKGROUND.storage_attempts * READ_S + 15, "with the pauses between the attempts"
 
@@ -115,10 +116,10 @@ def replace_file(job: Job) -> Callable[[], None]:
     """Uploads other bytes as the file of the job, as a client may with the form."""
 
     def replace_file() -> None:
-        content = s3.get(uploads.key_of(job.source.file_id))
+        content = s3.get(upload_key(job.source.file_id))
         assert content is not None
         metadata = uploads.metadata_of("photo.jpg", [])
-        s3.put(uploads.key_of(job.source.file_id), content[:-1], media_type="video/x-matroska", metadata=metadata)
+        s3.put(upload_key(job.source.file_id), content[:-1], media_type="video/x-matroska", metadata=metadata)
 
     return replace_file
 

@@ -47,7 +47,7 @@ def test_queued_job_whose_queue_is_not_empty_is_not_published_again(make_job: Ma
 def test_queued_job_that_was_canceled_in_the_ledger_only_is_not_published_again(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     accept_without_publishing(job)
-    ledger.write_result(lifecycle.canceled_result(job, attempt=0))  # Redis was unavailable
+    ledger.write_result(job.ref, lifecycle.canceled_result(job, attempt=0))  # Redis was unavailable
 
     sweep()
 
@@ -59,7 +59,7 @@ def test_job_whose_lease_expired_is_retried(make_job: MakeJob, monkeypatch: pyte
     job = make_job()
     accept_without_publishing(job)
     monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
-    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    leases.claim(job.ref, job.operation, attempt=1, run="run-1", lease_ms=1)
     time.sleep(0.02)
 
     sweep()
@@ -76,7 +76,7 @@ def test_run_whose_lease_expired_uses_no_attempt_if_sweep_could_not_run_meanwhil
     accept_without_publishing(job)
     monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
     sweep()
-    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
+    leases.claim(job.ref, job.operation, attempt=1, run="run-1", lease_ms=1)
     time.sleep(0.02)
     redis_client().incrby(keys.LAST_SWEEP, -gap_s * 1000)  # so long ago
 
@@ -91,8 +91,8 @@ def test_result_that_is_only_in_the_ledger_is_shown(make_job: MakeJob, monkeypat
     job = make_job()
     accept_without_publishing(job)
     monkeypatch.setattr(deadlines, "LEASE_GRACE_S", 0)
-    leases.claim(job.job_id, job.operation, attempt=1, run="run-1", lease_ms=1)
-    ledger.write_result(result_for(job))
+    leases.claim(job.ref, job.operation, attempt=1, run="run-1", lease_ms=1)
+    ledger.write_result(job.ref, result_for(job))
     time.sleep(0.02)
 
     sweep()
@@ -103,7 +103,7 @@ def test_result_that_is_only_in_the_ledger_is_shown(make_job: MakeJob, monkeypat
 def test_open_job_without_view_and_ledger_record_is_removed(make_job: MakeJob) -> None:
     job = make_job()
     views.create(job, due_in_s=0)
-    redis_client().delete(keys.view_of(job.job_id))
+    redis_client().delete(keys.view_of(job.ref))
 
     sweep()
 
@@ -117,7 +117,7 @@ def test_queued_job_stays_due_while_the_broker_is_unavailable(make_job: MakeJob,
 
     done = sweep()
 
-    assert open_jobs.due(10) == [job.job_id]
+    assert open_jobs.due(10) == [job.ref]
     assert done["failed"] == ["recovered", "queues_reported", "repaired"]
 
 
@@ -128,7 +128,7 @@ def test_running_job_is_retried_while_the_broker_is_unavailable(
     queued, running = make_job(), make_job()
     for job in (queued, running):
         accept_without_publishing(job)
-    leases.claim(running.job_id, running.operation, attempt=1, run="run-1", lease_ms=1)
+    leases.claim(running.ref, running.operation, attempt=1, run="run-1", lease_ms=1)
     time.sleep(0.02)
     break_service("broker")
 
@@ -140,21 +140,21 @@ def test_running_job_is_retried_while_the_broker_is_unavailable(
 def test_unreadable_job_in_the_ledger_does_not_delay_other_due_jobs(make_job: MakeJob, take: Take) -> None:
     unreadable, job = make_job(), make_job()
     accept_without_publishing(unreadable)
-    redis_client().delete(keys.view_of(unreadable.job_id))
-    s3.put(ledger.job_key(unreadable.job_id), b"{}", media_type="application/json")
+    redis_client().delete(keys.view_of(unreadable.ref))
+    s3.put(ledger.job_key(unreadable.ref), b"{}", media_type="application/json")
     accept_without_publishing(job)
 
     sweep()
 
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
-    assert open_jobs.due(10) == [unreadable.job_id]
+    assert open_jobs.due(10) == [unreadable.ref]
 
 
 def test_unreadable_view_does_not_delay_other_due_jobs(make_job: MakeJob, take: Take) -> None:
     unreadable, job = make_job(), make_job()
     for each in (unreadable, job):
         accept_without_publishing(each)
-    redis_client().hset(keys.view_of(unreadable.job_id), "job", "{}")
+    redis_client().hset(keys.view_of(unreadable.ref), "job", "{}")
 
     sweep()
 
@@ -195,18 +195,18 @@ def test_unreadable_result_does_not_delay_the_cleanup_of_other_jobs(make_job: Ma
         ledger.write_job(job)
         s3.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
         lifecycle.end(job, result_for(job, Status.FAILED, run="a"))
-    s3.put(ledger.result_key(jobs[0].job_id), b"{}", media_type="application/json")
-    redis_client().zadd(keys.CLEANUPS, {job.job_id: score for score, job in enumerate(jobs)})
+    s3.put(ledger.result_key(jobs[0].ref), b"{}", media_type="application/json")
+    redis_client().zadd(keys.CLEANUPS, {str(job.ref): score for score, job in enumerate(jobs)})
 
     assert sweep()["cleaned"] == 1
 
-    assert open_jobs.due_for_cleanup(10) == [jobs[0].job_id]
+    assert open_jobs.due_for_cleanup(10) == [jobs[0].ref]
 
 
 def test_outputs_of_a_crashed_run_are_removed_when_no_run_can_be_in_flight(make_job: MakeJob) -> None:
     job = make_job()
     accept_without_publishing(job)
-    leases.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)
+    leases.claim(job.ref, job.operation, attempt=1, run="dead", lease_ms=1)
     left, kept = f"{lifecycle.outputs_prefix(job)}dead/a.png", f"{lifecycle.outputs_prefix(job)}alive/a.png"
     for key in (left, kept):
         s3.put(key, b"a", media_type="image/png")
@@ -214,7 +214,7 @@ def test_outputs_of_a_crashed_run_are_removed_when_no_run_can_be_in_flight(make_
     lifecycle.end(job, result_for(job, run="alive", attempt=2, outputs=[output]))
 
     assert sweep()["cleaned"] == 0
-    redis_client().zadd(keys.CLEANUPS, {job.job_id: 0})
+    redis_client().zadd(keys.CLEANUPS, {str(job.ref): 0})
     assert sweep()["cleaned"] == 1
 
     assert list(s3.keys_after(lifecycle.outputs_prefix(job))) == [kept]
@@ -224,7 +224,7 @@ def test_outputs_of_a_crashed_run_are_removed_when_no_run_can_be_in_flight(make_
 def test_job_that_its_only_run_completed_needs_no_cleanup(make_job: MakeJob) -> None:
     job = make_job()
     accept_without_publishing(job)
-    leases.claim(job.job_id, job.operation, attempt=1, run="only", lease_ms=1)
+    leases.claim(job.ref, job.operation, attempt=1, run="only", lease_ms=1)
 
     lifecycle.end(job, result_for(job, run="only"))
 

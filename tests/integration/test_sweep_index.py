@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from darkroom.contracts.jobs import Job, Status
+from darkroom.contracts.jobs import Job, JobRef, Status
 from darkroom.errors import StorageUnavailableError
 from darkroom.jobs import acceptance, ledger, lifecycle, open_index
 from darkroom.jobs.open_index import Kind
@@ -23,6 +23,7 @@ from tests.integration.sweeping import (
     sweep,
     write_to_s3,
 )
+from tests.support.tenants import ref_of
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_new_job_is_not_restored_because_its_acceptance_may_be_in_progress(make_
     write_to_s3(job)
 
     assert sweep()["restored"] == 0
-    assert views.fetch(job.job_id) is None
+    assert views.fetch(job.ref) is None
 
 
 @pytest.mark.usefixtures("old_entries")
@@ -102,7 +103,7 @@ def test_open_jobs_are_restored_and_ended_ones_are_not_after_redis_lost_its_data
 
     assert sweep()["restored"] == 1
 
-    assert views.fetch(ended.job_id) is None
+    assert views.fetch(ended.ref) is None
     assert views.list_ids("default", before=None, limit=10) == [queued.job_id]
 
 
@@ -127,9 +128,9 @@ def test_slow_storage_takes_no_time_from_the_other_steps(make_job: MakeJob, monk
         write_to_s3(make_job())
     read_job = ledger.read_job
 
-    def read_slowly(job_id: str) -> Job | None:
+    def read_slowly(job: JobRef) -> Job | None:
         time.sleep(0.2)
-        return read_job(job_id)
+        return read_job(job)
 
     monkeypatch.setattr(ledger, "read_job", read_slowly)
     monkeypatch.setattr(aws, "PARALLEL_CALLS", 1)
@@ -146,7 +147,7 @@ def test_entry_of_an_ended_job_is_removed_and_those_of_open_jobs_stay(make_job: 
     queued, running, ended = make_job(), make_job(), make_job()
     for job in (queued, running, ended):
         acceptance.accept(job)
-    leases.claim(running.job_id, running.operation, attempt=1, run="run-1", lease_ms=60_000)
+    leases.claim(running.ref, running.operation, attempt=1, run="run-1", lease_ms=60_000)
     lifecycle.end(ended, result_for(ended))
 
     sweep()
@@ -158,7 +159,7 @@ def test_entry_of_an_ended_job_is_removed_and_those_of_open_jobs_stay(make_job: 
 def test_entry_stays_until_leftover_outputs_are_removed_even_if_redis_loses_its_data(make_job: MakeJob) -> None:
     job = make_job()
     acceptance.accept(job)
-    leases.claim(job.job_id, job.operation, attempt=1, run="dead", lease_ms=1)
+    leases.claim(job.ref, job.operation, attempt=1, run="dead", lease_ms=1)
     s3.put(f"{lifecycle.outputs_prefix(job)}dead/a.png", b"a", media_type="image/png")
     lifecycle.end(job, result_for(job, Status.FAILED, run="other"))
     sweep()
@@ -167,7 +168,7 @@ def test_entry_stays_until_leftover_outputs_are_removed_even_if_redis_loses_its_
     sweep()
 
     assert open_entries() == [job.job_id]
-    redis_client().zadd(keys.CLEANUPS, {job.job_id: 0})
+    redis_client().zadd(keys.CLEANUPS, {str(job.ref): 0})
     assert sweep()["cleaned"] == 1
     sweep()
     assert open_entries() == []
@@ -180,12 +181,12 @@ def test_entry_of_a_job_that_was_never_accepted_is_looked_up_rarely_and_removed_
 ) -> None:
     job = make_job()
     open_index.add_job(job.tenant, job.job_id)
-    reads: list[str] = []
+    reads: list[JobRef] = []
     read_job = ledger.read_job
 
-    def read_and_count(job_id: str) -> Job | None:
-        reads.append(job_id)
-        return read_job(job_id)
+    def read_and_count(job: JobRef) -> Job | None:
+        reads.append(job)
+        return read_job(job)
 
     monkeypatch.setattr(ledger, "read_job", read_and_count)
 
@@ -193,7 +194,7 @@ def test_entry_of_a_job_that_was_never_accepted_is_looked_up_rarely_and_removed_
         for _ in range(3):
             sweep()
 
-        assert reads == [job.job_id]
+        assert reads == [job.ref]
         assert open_entries() == [job.job_id]
         let_looked_up_marks_expire(3600)
     with aged_entries(reconciling.ABANDONED_S + 60):
@@ -243,7 +244,7 @@ def test_pass_that_continues_in_the_middle_reads_the_beginning_as_well(make_job:
     for job in jobs:
         write_to_s3(job)
     sweep(remaining_ms=app.RESERVE_MS)
-    redis_client().delete(keys.view_of(jobs[0].job_id))
+    redis_client().delete(keys.view_of(jobs[0].ref))
 
     assert sweep()["restored"] == 3
 
@@ -295,7 +296,7 @@ def test_comparison_starts_again_when_redis_lost_its_data_meanwhile(
 
     sweep()
 
-    assert views.fetch(restored[0]) is not None
+    assert views.fetch(ref_of(restored[0])) is not None
     assert len(views.list_ids("default", before=None, limit=10)) == 3
 
 
@@ -304,15 +305,15 @@ def test_unreadable_job_does_not_delay_the_comparison_and_is_tried_again(make_jo
     unreadable, job = make_job(), make_job()
     for each in (unreadable, job):
         open_index.add_job(each.tenant, each.job_id)
-    s3.put(ledger.job_key(unreadable.job_id), b"{}", media_type="application/json")
+    s3.put(ledger.job_key(unreadable.ref), b"{}", media_type="application/json")
     ledger.write_job(job)
 
     assert sweep()["restored"] == 1
 
-    assert views.fetch(job.job_id) is not None
-    s3.put(ledger.job_key(unreadable.job_id), unreadable.model_dump_json().encode(), media_type="application/json")
+    assert views.fetch(job.ref) is not None
+    s3.put(ledger.job_key(unreadable.ref), unreadable.model_dump_json().encode(), media_type="application/json")
     assert sweep()["restored"] == 1
-    assert views.fetch(unreadable.job_id) is not None
+    assert views.fetch(unreadable.ref) is not None
 
 
 @pytest.mark.usefixtures("old_entries")
@@ -321,12 +322,12 @@ def test_single_failures_of_s3_do_not_delay_other_jobs(make_job: MakeJob, monkey
     for job in jobs:
         write_to_s3(job)
     read_job = ledger.read_job
-    failing = {job.job_id for job in jobs[::5]}
+    failing = {job.ref for job in jobs[::5]}
 
-    def fail_sometimes(job_id: str) -> Job | None:
-        if job_id in failing:
+    def fail_sometimes(job: JobRef) -> Job | None:
+        if job in failing:
             raise StorageUnavailableError("503 Slow Down")
-        return read_job(job_id)
+        return read_job(job)
 
     monkeypatch.setattr(ledger, "read_job", fail_sometimes)
 

@@ -3,7 +3,6 @@
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.base import DEFAULT_TENANT
 from darkroom.contracts.jobs import AttachedJob
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ingestion, open_index, uploads
@@ -15,6 +14,7 @@ from functions.sweep import missed_uploads
 from tests.integration.conftest import PNG, BreakService, MakeJob, Take, Upload
 from tests.integration.sweeping import aged_entries, id_of_age, let_looked_up_marks_expire, open_entries, sweep
 from tests.support.gateway import call
+from tests.support.tenants import TENANT, upload_key
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +27,13 @@ def issue_form(file_id: str | None = None) -> tuple[str, AttachedJob]:
     """A form with a job, as the API leaves it. Returns the file's id and the job."""
     file_id = file_id or ids.new_id()
     job = AttachedJob(job_id=ids.new_id(), operation=Operation.RESIZE, params={"width": 10})
-    open_index.add_upload(DEFAULT_TENANT, file_id)
+    open_index.add_upload(TENANT, file_id)
     return file_id, job
 
 
 def send(file_id: str, *jobs: AttachedJob) -> None:
     """The client sends the file."""
-    s3.put(uploads.key_of(file_id), PNG, media_type="image/png", metadata=uploads.metadata_of("a.png", list(jobs)))
+    s3.put(upload_key(file_id), PNG, media_type="image/png", metadata=uploads.metadata_of("a.png", list(jobs)))
 
 
 @pytest.mark.parametrize("hours", [0, 20])
@@ -70,7 +70,7 @@ def test_no_form_is_issued_that_sweep_could_not_find(break_service: BreakService
 def test_upload_that_was_reported_is_not_ingested_again_and_its_entry_is_removed() -> None:
     file_id, job = issue_form()
     send(file_id, job)
-    ingestion.ingest(DEFAULT_TENANT, file_id)
+    ingestion.ingest(TENANT, file_id)
 
     assert sweep()["ingested"] == 0
     assert open_entries(Kind.UPLOADS) == []
@@ -118,7 +118,7 @@ def test_interrupted_ingestion_is_repeated(take: Take, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(files, "mark_ingested", lambda _file_id: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            ingestion.ingest(DEFAULT_TENANT, file_id)
+            ingestion.ingest(TENANT, file_id)
 
     assert sweep()["ingested"] == 1
     assert take("darkroom.resize")["body"]["job_id"] == job.job_id
@@ -128,4 +128,4 @@ def test_upload_without_a_form_is_left_alone(upload: Upload, make_job: MakeJob) 
     file_id = upload(PNG, "image/png")
 
     assert sweep()["ingested"] == 0
-    assert files.find_record(file_id) is None
+    assert files.find_record(TENANT, file_id) is None

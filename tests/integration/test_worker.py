@@ -10,7 +10,7 @@ import pytest
 from darkroom import ids
 from darkroom.contracts.jobs import Job, Status
 from darkroom.errors import CorruptMediaError
-from darkroom.jobs import acceptance, ledger, lifecycle, source, uploads
+from darkroom.jobs import acceptance, ledger, lifecycle, source
 from darkroom.media.task import Rendition, Task
 from darkroom.services import aws, rabbitmq, s3
 from darkroom.services.redis import slots, views
@@ -26,6 +26,7 @@ from tests.integration.conftest import (
 )
 from tests.integration.redis_jobs import acquire
 from tests.integration.runs import RESIZE, copy, run, settle_at_once
+from tests.support.tenants import upload_key
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +71,11 @@ def test_outputs_of_one_type_have_different_names(accepted: Job) -> None:
 
 def test_second_delivery_of_a_message_does_nothing(accepted: Job) -> None:
     run(accepted)
-    first = ledger.read_result(accepted.job_id)
+    first = ledger.read_result(accepted.ref)
 
     assert run(accepted) == "ended"
 
-    assert ledger.read_result(accepted.job_id) == first
+    assert ledger.read_result(accepted.ref) == first
     assert len(objects_of(accepted)) == 1
 
 
@@ -233,4 +234,4 @@ def test_large_source_is_read_through_a_link_and_a_small_one_from_disk(
     monkeypatch.setattr(source, "WHOLE_FILE_BYTES", 1)
     run(second, locate)
     assert locations[1].startswith(aws.client("s3").meta.endpoint_url)
-    assert uploads.key_of(accepted.source.file_id) in locations[1]
+    assert upload_key(accepted.source.file_id) in locations[1]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from darkroom import config
-from darkroom.contracts.jobs import MAX_ATTEMPTS, FailedAttempt, Failure, Job, JobResult, Status
+from darkroom.contracts.jobs import MAX_ATTEMPTS, FailedAttempt, Failure, Job, JobRef, JobResult, Status
 from darkroom.errors import CacheUnavailableError, LambdaUnavailableError, StorageUnavailableError
 from darkroom.jobs import acceptance, ledger, settlement, worker
 from darkroom.services import s3
@@ -80,13 +80,13 @@ def test_job_is_retried_after_outages_until_its_file_is_no_longer_kept(make_job:
         acceptance.accept(job)
         run(job, fail_in_an_outage)
 
-    assert ledger.read_result(young.job_id) is None
+    assert ledger.read_result(young.ref) is None
     assert failure_code_of(old.job_id) == "storage_unavailable"
 
 
 def test_view_keeps_the_latest_errors_and_a_bounded_timeline_of_a_long_outage(accepted: Job) -> None:
     for attempt in range(1, 300):
-        leases.claim(accepted.job_id, RESIZE, attempt=attempt, run="a", lease_ms=1000)
+        leases.claim(accepted.ref, RESIZE, attempt=attempt, run="a", lease_ms=1000)
         leases.requeue(
             accepted, attempt=attempt, run="a", failure=Failure(code=f"{attempt}", message="."), due_in_s=1, outage=True
         )
@@ -96,7 +96,7 @@ def test_view_keeps_the_latest_errors_and_a_bounded_timeline_of_a_long_outage(ac
     assert (view.attempt, view.failed_attempts) == (299, 0)
     assert view.timeline[0].event == "accepted"
     assert view.timeline[-1].attempt == 299
-    assert sum(len(value) for value in redis_client().hgetall(keys.view_of(accepted.job_id)).values()) < 12_000
+    assert sum(len(value) for value in redis_client().hgetall(keys.view_of(accepted.ref)).values()) < 12_000
 
 
 def test_run_reports_a_failed_attempt_to_settle_and_publishes_nothing(
@@ -175,14 +175,14 @@ def test_secret_store_that_is_unavailable_in_a_cold_environment_is_an_outage_of_
         assert acceptance.accept(job)
 
     forget_clients()
-    assert open_jobs.due(10) == [job.job_id]
+    assert open_jobs.due(10) == [job.ref]
 
 
 def test_outputs_are_kept_when_the_commit_may_have_been_written(accepted: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     write_result = ledger.write_result
 
-    def write_and_fail(result: JobResult) -> JobResult:
-        write_result(result)
+    def write_and_fail(job: JobRef, result: JobResult) -> JobResult:
+        write_result(job, result)
         raise StorageUnavailableError("The object store is unavailable.")
 
     monkeypatch.setattr(ledger, "write_result", write_and_fail)

@@ -2,13 +2,40 @@
 
 import base64
 import json
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
+
+from darkroom import config
+from darkroom.contracts.tenants import Principal, Quotas, Scope
+from darkroom.tenants.context import to_context
 
 #: Content types that API Gateway passes as text.
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+
+
+#: The authorizer's context for requests that name none.
+_acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
+
+
+@contextmanager
+def acting_as(tenant: str, *scopes: Scope) -> Iterator[None]:
+    """The deployment is closed, and requests are made on behalf of this tenant, by default with all scopes."""
+    principal = Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=Quotas())
+    token = _acting.set(to_context(principal))
+    try:
+        with patch.dict(os.environ, DARKROOM_ACCESS="closed"):
+            config.settings.cache_clear()
+            yield
+    finally:
+        config.settings.cache_clear()
+        _acting.reset(token)
 
 
 class _Context:
@@ -43,9 +70,18 @@ class Reply:
 
 
 def event(
-    method: str, target: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
+    method: str,
+    target: str,
+    *,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    authorizer: dict[str, Any] | None = None,
+    source_ip: str = "127.0.0.1",
 ) -> dict[str, Any]:
-    """The event for one request. `target` is the path and query, such as /jobs?limit=2."""
+    """The event for one request. `target` is the path and query, such as /jobs?limit=2.
+
+    `authorizer` is the context of the authorizer's answer; without it, no authorizer was called.
+    """
     path, _, query = target.partition("?")
     headers = {"host": "api.example.com", "x-forwarded-proto": "https", "x-forwarded-port": "443", **(headers or {})}
     made: dict[str, Any] = {
@@ -62,7 +98,7 @@ def event(
                 "method": method,
                 "path": path,
                 "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
+                "sourceIp": source_ip,
                 "userAgent": "tests",
             },
             "requestId": "request",
@@ -73,6 +109,8 @@ def event(
         },
         "isBase64Encoded": False,
     }
+    if authorizer is not None:
+        made["requestContext"]["authorizer"] = {"lambda": authorizer}
     if query:
         made["queryStringParameters"] = dict(parse_qsl(query))
     if body is not None:
@@ -96,15 +134,20 @@ def call(
     json_body: Any = None,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
+    authorizer: dict[str, Any] | None = None,
+    source_ip: str = "127.0.0.1",
 ) -> Reply:
-    """Sends a request through the API's Lambda handler."""
+    """Sends a request through the API's Lambda handler. See `event` and `acting_as`."""
     from api.main import handler
 
     headers = {name.lower(): value for name, value in (headers or {}).items()}
     if json_body is not None:
         body = json.dumps(json_body).encode()
         headers.setdefault("content-type", "application/json")
-    return reply(handler(event(method, target, body=body, headers=headers), context()))
+    request = event(
+        method, target, body=body, headers=headers, authorizer=authorizer or _acting.get(), source_ip=source_ip
+    )
+    return reply(handler(request, context()))
 
 
 def multipart(fields: dict[str, str], *, name: str, media_type: str, content: bytes) -> tuple[bytes, dict[str, str]]:

@@ -5,6 +5,7 @@ that is a list `<Resource.Attribute.0>`.
 """
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -88,8 +89,8 @@ class Template(Resolver):
         ignored = self.resources[name].get("IgnoreGlobals", [])
         shared = {key: value for key, value in self.function_defaults.items() if key not in ignored}
         own = self.functions[name]
-        variables = shared["Environment"]["Variables"] | own.get("Environment", {"Variables": {}})["Variables"]
-        return shared | own | {"Environment": {"Variables": variables}}
+        environments = [spec["Environment"]["Variables"] for spec in (shared, own) if "Environment" in spec]
+        return shared | own | {"Environment": {"Variables": dict(ChainMap(*reversed(environments)))}}
 
     def of_type(self, kind: str) -> dict[str, Any]:
         """The properties of every resource of one type, by logical ID."""

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from darkroom import config
 from functions.watermark import fonts
 from tests.media.make_images import MEDIA
+from tests.support.settings import REQUIRED_SETTINGS
 
 
 @pytest.fixture
@@ -15,3 +17,23 @@ def watermark_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fonts.font_files.cache_clear()
     yield
     fonts.font_files.cache_clear()
+
+
+@pytest.fixture
+def open_access(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings with which everybody may use the API."""
+    yield from _use_access("open", monkeypatch)
+
+
+@pytest.fixture
+def closed_access(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings with which only principals may use the API."""
+    yield from _use_access("closed", monkeypatch)
+
+
+def _use_access(access: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in (REQUIRED_SETTINGS | {"DARKROOM_ACCESS": access}).items():
+        monkeypatch.setenv(name, value)
+    config.settings.cache_clear()
+    yield
+    config.settings.cache_clear()

@@ -15,6 +15,8 @@ from api.routers.health import Health
 from darkroom.contracts.operations import Operation
 from tests.support.gateway import call, context, event
 
+pytestmark = pytest.mark.usefixtures("open_access")
+
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 

@@ -19,6 +19,8 @@ from darkroom.log import logger
 from darkroom.tracing import new_traceparent, trace_id
 from tests.support.gateway import call
 
+pytestmark = pytest.mark.usefixtures("open_access")
+
 SECRET = "amqp://darkroom:hunter2@10.0.0.7"
 EVERY_ERROR = [
     error

@@ -10,6 +10,8 @@ from api.request_models import examples_of
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from tests.support.gateway import Reply, call
 
+pytestmark = pytest.mark.usefixtures("open_access")
+
 
 def refused(reply: Reply, status: int, code: str) -> dict[str, Any]:
     problem: dict[str, Any] = reply.json

@@ -11,6 +11,8 @@ from api.main import app
 from darkroom.contracts.operations import Operation
 from tests.support.gateway import Reply, call
 
+pytestmark = pytest.mark.usefixtures("open_access")
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 

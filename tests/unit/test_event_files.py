@@ -64,6 +64,7 @@ def test_dispatch_event_has_a_valid_message() -> None:
     assert continue_trace(delivery.headers["traceparent"]) == delivery.headers["traceparent"]
 
 
+@pytest.mark.usefixtures("open_access")
 def test_api_event_requests_the_operations() -> None:
     response = handler(load("api"), cast(Any, None))
 

@@ -13,7 +13,7 @@ ENVIRONMENT = REQUIRED_SETTINGS | {"DARKROOM_IN_FLIGHT_IMAGE": "31", "DARKROOM_I
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> config.Settings:
-    loaded = config.load(ENVIRONMENT)
+    loaded = config.load(ENVIRONMENT, config.Settings)
     monkeypatch.setattr(dispatch, "settings", lambda: loaded)
     return loaded
 

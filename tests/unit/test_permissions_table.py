@@ -23,8 +23,8 @@ def call(
 
 
 ALLOWED = {
-    "object": call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/…"),
-    "missing object": call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/…", missing=True),
+    "object": call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/default/…"),
+    "missing object": call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/default/…", missing=True),
     "listing": call("SweepRole", "s3:ListBucket", BUCKET, prefix="ledger/"),
     "secret": call("TopologyRole", "secretsmanager:GetSecretValue", SECRET),
     "invocation": call("DispatchRole", "lambda:InvokeFunction", f"{FUNCTION}{STACK}-resize"),
@@ -33,7 +33,7 @@ ALLOWED = {
 
 #: Calls that AWS would refuse, and what the problem must name.
 REFUSED = {
-    "action that no statement has": (call("ApiRole", "s3:GetObjectTagging", f"{BUCKET}/ledger/…"), "ApiRole"),
+    "action that no statement has": (call("ApiRole", "s3:GetObjectTagging", f"{BUCKET}/ledger/default/…"), "ApiRole"),
     "prefix of another function": (call("ResizeRole", "s3:PutObject", f"{BUCKET}/uploads/…"), "ResizeRole"),
     "listing of another prefix": (call("SettleRole", "s3:ListBucket", BUCKET, prefix="uploads/"), "SettleRole"),
     "listing of everything": (call("SweepRole", "s3:ListBucket", BUCKET, prefix=""), "SweepRole"),
@@ -51,10 +51,10 @@ REFUSED = {
     ),
     "network call by the code of a function": (call("ApiRole", "ec2:DescribeSubnets", "*"), "ApiRole"),
     "refused by the emulator": (
-        call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/…", refused=True),
+        call("ApiRole", "s3:GetObject", f"{BUCKET}/ledger/default/…", refused=True),
         "the emulator refuses it",
     ),
-    "role of no function": (call("OtherRole", "s3:GetObject", f"{BUCKET}/ledger/…"), "OtherRole"),
+    "role of no function": (call("OtherRole", "s3:GetObject", f"{BUCKET}/ledger/default/…"), "OtherRole"),
     "service without an endpoint": (call("ApiRole", "sns:Publish", "arn:aws:sns:topic"), "it has no endpoint"),
 }
 
@@ -105,7 +105,7 @@ def recorded(tmp_path: Path, **changes: Any) -> Counter[Call]:
     entry = {
         "role": "mine-ApiRole-1A2B",
         "action": "s3:GetObject",
-        "resource": f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/ledger/01a20f64-af4c-74cf/job.json",
+        "resource": f"arn:aws:s3:::mine-{ACCOUNT}-{REGION}/ledger/default/01a20f64-af4c-74cf/job.json",
         "context": {},
         "decision": "Allow",
         "status": 200,
@@ -125,7 +125,7 @@ def test_calls_of_the_same_kind_are_counted_together_whatever_the_stack_is_calle
 @pytest.mark.parametrize(
     ("key", "shown"),
     [
-        ("ledger/01a20f64-af4c-74cf-8d66-32fba8d70381/job.json", "ledger/…"),
+        ("ledger/default/01a20f64-af4c-74cf-8d66-32fba8d70381/job.json", "ledger/default/…"),
         ("open/jobs/default/01a20f64-af4c-74cf-8d66-32fba8d70381", "open/jobs/default/…"),
         ("processed/default/01a20f64-af4c-74cf-8d66-32fba8d70381/59e1921d2df86873/a.jpg", "processed/default/…"),
         ("ledger/health", "ledger/health"),
@@ -140,8 +140,8 @@ def test_key_is_kept_up_to_its_first_id(key: str, shown: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("prefix", "shown"),
     [
-        ("ledger/01a20f64-", "ledger/"),
-        ("ledger/01a", "ledger/"),
+        ("ledger/default/01a20f64-", "ledger/default/"),
+        ("ledger/default/01a", "ledger/default/"),
         ("open/jobs/", "open/jobs/"),
         ("processed/default/01a20f64-af4c-74cf-8d66-32fba8d70381/59e1921d2df86873/", "processed/default/"),
         ("le", "le"),

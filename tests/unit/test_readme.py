@@ -27,6 +27,8 @@ NAMES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", *DOCS]
 #: Words of README, counted as `wc -w` counts them.
 MOST_WORDS = 1_800
 
+pytestmark = pytest.mark.usefixtures("open_access")
+
 #: Headings of docs/operations.md whose parameters several operations share.
 SHARED = ("Cropping", "Image results")
 

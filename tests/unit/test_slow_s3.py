@@ -18,12 +18,12 @@ def test_ledger_of_ended_jobs_is_in_order_from_any_key_on() -> None:
     ended = slow_s3.EndedJobs(10_000_000, 1_700_000_000_000, 1_700_604_800_000)
 
     first = list(islice(ended.keys_after(""), 4))
-    middle = f"ledger/{ended.job_id(7_000_000)}/job.json"
+    middle = f"ledger/default/{ended.job_id(7_000_000)}/job.json"
 
     assert first == sorted(set(first))
-    assert first[0] == f"ledger/{ended.job_id(0)}/job.json"
-    assert next(ended.keys_after(middle)) == f"ledger/{ended.job_id(7_000_000)}/result.json"
-    assert list(ended.keys_after(f"ledger/{ended.job_id(9_999_999)}/result.json")) == []
+    assert first[0] == f"ledger/default/{ended.job_id(0)}/job.json"
+    assert next(ended.keys_after(middle)) == f"ledger/default/{ended.job_id(7_000_000)}/result.json"
+    assert list(ended.keys_after(f"ledger/default/{ended.job_id(9_999_999)}/result.json")) == []
 
 
 def test_listing_has_pages_and_requests_are_counted() -> None:

@@ -100,7 +100,7 @@ def test_environment_has_every_required_variable_and_no_unknown_one(template: Te
     settings = {name: str(value) for name, value in variables.items() if name.startswith(config.ENVIRONMENT_PREFIX)}
     known = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
 
-    assert config.load(settings).bucket
+    assert config.load(settings, config.Settings).bucket
     assert settings.keys() <= known
 
 

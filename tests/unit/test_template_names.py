@@ -59,7 +59,10 @@ def test_every_function_gets_valid_settings_and_no_unknown_variable(template: di
         variables = function["Environment"]["Variables"]
         assert variables.keys() <= settings | POWERTOOLS, name
         assert variables["POWERTOOLS_SERVICE_NAME"] == STACK
-        config.load({variable: value if isinstance(value, str) else "1" for variable, value in variables.items()})
+        config.load(
+            {variable: value if isinstance(value, str) else "1" for variable, value in variables.items()},
+            config.Settings,
+        )
 
 
 def test_powertools_reads_its_variables() -> None:

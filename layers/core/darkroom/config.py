@@ -6,9 +6,10 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from darkroom.errors import ConfigurationError
 
@@ -20,11 +21,35 @@ def _setting(meaning: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"meaning": meaning})
 
 
+class Access(StrEnum):
+    """Who may use the API: `closed`, those with an API key or a token; `open`, everybody who can reach it."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 @dataclass(frozen=True)
-class Settings:
-    """One attribute per variable: `bucket` is `DARKROOM_BUCKET`. A variable without a default is required."""
+class StorageSettings:
+    """What every function has that uses S3. One attribute per variable: `bucket` is `DARKROOM_BUCKET`."""
 
     bucket: str = _setting("name of the S3 bucket")
+
+
+@dataclass(frozen=True)
+class AuthorizerSettings(StorageSettings):
+    """What the function `authorize` has, which uses neither Redis nor RabbitMQ."""
+
+    key_environment: str = _setting("name of the deployment in its API keys", "live")
+    jwt_issuer: str = _setting("address of the OIDC issuer whose tokens are accepted; empty when there is none", "")
+    jwt_audience: str = _setting("audience that tokens must have; several are separated by commas", "")
+    jwt_tenant_claim: str = _setting("claim of a token that names the tenant", "tenant")
+    jwt_default_scopes: str = _setting("scopes of a token that has none, separated by spaces", "")
+
+
+@dataclass(frozen=True)
+class Settings(StorageSettings):
+    """What the API and the functions around the operations have. A variable without a default is required."""
+
     cache_url: str = _setting("Redis: redis:// or rediss://host:port/db, without credentials")
     broker_url: str = _setting("RabbitMQ: amqp:// or amqps://host:port/vhost, without credentials")
     broker_secret_arn: str = _setting("ARN of the secret with RabbitMQ's username and password")
@@ -40,32 +65,59 @@ class Settings:
     retention_days: int = _setting("days for which files, results and records are kept", 7)
     cache_ended_s: int = _setting("seconds for which Redis keeps ended jobs and file records", 86_400)
     link_expiry_s: int = _setting("seconds for which presigned forms and links are valid", 3600)
+    access: Access = _setting("who may use the API: closed, or open to everybody", Access.CLOSED)  # noqa: RUF009
+    key_environment: str = _setting("name of the deployment in its API keys", "live")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may use the API, without credentials."""
+        return self.access is Access.OPEN
 
 
-def load(environ: Mapping[str, str]) -> Settings:
+#: How the text of a variable becomes a value of each type, and what it must be.
+_FORMATS: dict[Any, tuple[Callable[[str], object], str]] = {
+    str: (str, "text"),
+    int: (int, "a whole number"),
+    Access: (Access, "closed or open"),
+}
+
+_Kind = TypeVar("_Kind", bound=StorageSettings)
+
+
+def load(environ: Mapping[str, str], kind: type[_Kind]) -> _Kind:
     """The settings in `environ`. Raises ConfigurationError, which lists every variable that is missing or invalid."""
     values: dict[str, object] = {}
     problems: list[str] = []
-    for spec in fields(Settings):
+    for spec in fields(kind):
         name = ENVIRONMENT_PREFIX + spec.name.upper()
         text = environ.get(name, "")
-        kind: Callable[[str], object] = int if spec.type is int else str
+        parse, expected = _FORMATS[spec.type]
         if text:
             try:
-                values[spec.name] = kind(text)
+                values[spec.name] = parse(text)
             except ValueError:
-                problems.append(f"{name} must be a whole number, not '{text}' ({spec.metadata['meaning']})")
+                problems.append(f"{name} must be {expected}, not '{text}' ({spec.metadata['meaning']})")
         elif spec.default is MISSING:
             problems.append(f"{name} is not set ({spec.metadata['meaning']})")
     if problems:
         raise ConfigurationError("; ".join(problems))
-    return Settings(**values)  # type: ignore[arg-type]
+    return kind(**values)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings."""
-    return load(os.environ)
+    """This process's settings, if it is the API or a function that uses Redis and RabbitMQ."""
+    return load(os.environ, Settings)
+
+
+def authorizer_settings() -> AuthorizerSettings:
+    """This process's settings, if it is the authorizer."""
+    return load(os.environ, AuthorizerSettings)
+
+
+def bucket() -> str:
+    """Name of the S3 bucket, in every function."""
+    return load(os.environ, StorageSettings).bucket
 
 
 def has_own_endpoint(service: str) -> bool:

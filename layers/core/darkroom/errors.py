@@ -15,13 +15,16 @@ DarkroomError
 │   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
 │   ├── TooManyJobsError            429  too_many_jobs
 │   ├── FileTooLargeError           413  file_too_large
+│   ├── KeyNotActiveError           409  key_not_active
+│   ├── ConcurrentChangeError       409  concurrent_change
 │   └── AccessError                 who sends the request, or what they may do
 │       ├── CredentialsMissingError     401  credentials_missing
 │       ├── CredentialsInvalidError     401  credentials_invalid
 │       ├── CredentialsExpiredError     401  credentials_expired
 │       ├── CredentialsRevokedError     401  credentials_revoked
 │       ├── ScopeMissingError           403  scope_missing
-│       └── TenantSuspendedError        403  tenant_suspended
+│       ├── TenantSuspendedError        403  tenant_suspended
+│       └── TooManyFailuresError        429  too_many_failures
 ├── MediaError                  the media cannot be processed; the job fails at once and is not retried
 │   ├── EmptyFileError              422  empty_file
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
@@ -41,11 +44,14 @@ DarkroomError
 │   ├── BrokerUnavailableError      503  broker_unavailable
 │   ├── LambdaUnavailableError      503  lambda_unavailable
 │   ├── SecretsUnavailableError     503  secrets_unavailable
+│   ├── IssuerUnavailableError      503  issuer_unavailable
 │   └── WorkerDiedError             500  worker_died
 ├── SourceReplacedError         409  source_replaced  the file changed during the run; retried with the new file
 ├── ConfigurationError          500  configuration   the deployment's settings are invalid
 ├── InternalError               500  internal_error  a defect of Darkroom; retried, then the job fails
 └── Superseded                  a signal: this run no longer owns its job; never shown to clients
+
+Longer than 350 lines: it is one flat list of declarations, which is read as the tree above.
 
 `code` is stable, for programs. The message is a sentence, for people. The docstring is the general message.
 """
@@ -61,6 +67,8 @@ class DarkroomError(Exception):
     retryable: ClassVar[bool] = False
     #: Whether a dependency is unavailable; the run then uses no attempt.
     outage: ClassVar[bool] = False
+    #: Seconds after which the same request may succeed, where the error knows them.
+    retry_after_s: int | None = None
 
     @property
     def message(self) -> str:
@@ -173,6 +181,20 @@ class FileTooLargeError(RequestError):
     http_status = 413
 
 
+class KeyNotActiveError(RequestError):
+    """The API key has expired or was revoked."""
+
+    code = "key_not_active"
+    http_status = 409
+
+
+class ConcurrentChangeError(RequestError):
+    """Somebody else changed the same at the same time. Look at it again, then repeat the request."""
+
+    code = "concurrent_change"
+    http_status = 409
+
+
 class AccessError(RequestError):
     """The request is refused for who sends it."""
 
@@ -208,6 +230,12 @@ class ScopeMissingError(AccessError):
 
     code = "scope_missing"
     http_status = 403
+    #: The scopes of which one would be enough.
+    scopes: tuple[str, ...] = ()
+
+    def __init__(self, *message: str, scopes: tuple[str, ...] = ()) -> None:
+        super().__init__(*message)
+        self.scopes = scopes
 
 
 class TenantSuspendedError(AccessError):
@@ -215,6 +243,17 @@ class TenantSuspendedError(AccessError):
 
     code = "tenant_suspended"
     http_status = 403
+
+
+class TooManyFailuresError(AccessError):
+    """Too many requests from this address had credentials that are not valid."""
+
+    code = "too_many_failures"
+    http_status = 429
+
+    def __init__(self, *message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(*message)
+        self.retry_after_s = retry_after_s
 
 
 class MediaError(DarkroomError):
@@ -332,6 +371,12 @@ class SecretsUnavailableError(ServiceError):
     """The secret store is unavailable."""
 
     code = "secrets_unavailable"
+
+
+class IssuerUnavailableError(ServiceError):
+    """The issuer of the token is unavailable, so the token cannot be checked."""
+
+    code = "issuer_unavailable"
 
 
 class WorkerDiedError(ServiceError):

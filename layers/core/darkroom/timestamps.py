@@ -9,6 +9,14 @@ def epoch_ms(timestamp: str) -> int:
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
+def has_offset(text: str) -> bool:
+    """Whether `text` is an ISO 8601 time with an offset from UTC, so that it means the same everywhere."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 def utc_now() -> str:
     """The current time in UTC as ISO 8601, to the millisecond."""
     return iso_utc(time.time())

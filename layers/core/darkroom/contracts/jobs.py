@@ -2,11 +2,11 @@
 
 import contextlib
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
-from darkroom.contracts.base import DEFAULT_TENANT, Contract
+from darkroom.contracts.base import Contract
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
 from darkroom.errors import InvalidRequestError
 from darkroom.timestamps import utc_now
@@ -31,6 +31,23 @@ class Status(StrEnum):
         return self in (Status.COMPLETED, Status.FAILED, Status.CANCELED)
 
 
+class JobRef(NamedTuple):
+    """What identifies a job: its tenant and its id. An id alone says nothing, since a tenant sees only its own jobs."""
+
+    tenant: str
+    job_id: str
+
+    def __str__(self) -> str:
+        """The text form, `<tenant>/<job id>`, in which Redis lists jobs of all tenants."""
+        return f"{self.tenant}/{self.job_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The reference that has this text form."""
+        tenant, _, job_id = text.partition("/")
+        return cls(tenant, job_id)
+
+
 class FileSource(Contract):
     """An uploaded file as the source of a job."""
 
@@ -42,13 +59,18 @@ class Job(Contract):
     """An accepted job: `job.json` in the ledger. Never changes."""
 
     job_id: str
-    tenant: str = DEFAULT_TENANT
+    tenant: str
     operation: Operation
     params: dict[str, Any]
     source: FileSource
     created_at: str
     traceparent: str
     retry_of: str | None = None
+
+    @property
+    def ref(self) -> JobRef:
+        """What identifies the job."""
+        return JobRef(self.tenant, self.job_id)
 
 
 class Output(Contract):
@@ -97,6 +119,11 @@ class Message(Contract):
     tenant: str
     operation: Operation
     attempt: int = Field(ge=1)
+
+    @property
+    def ref(self) -> JobRef:
+        """What identifies the job."""
+        return JobRef(self.tenant, self.job_id)
 
 
 class FailedAttempt(Contract):

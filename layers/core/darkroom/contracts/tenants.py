@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from darkroom.contracts.base import Contract
+from darkroom.timestamps import has_offset
 
 #: The tenant of a deployment that is open to everybody, and of its operator: the admins of this tenant manage all
 #: tenants, those of another one only its own keys.
@@ -15,6 +16,16 @@ OPERATOR_TENANT = "default"
 TENANT_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 
 TenantName = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
+
+
+def _require_time(text: str) -> str:
+    if not has_offset(text):
+        raise ValueError("Input should be a time in ISO 8601 with an offset from UTC, such as 2026-11-30T00:00:00Z")
+    return text
+
+
+#: A time as text: ISO 8601 with an offset from UTC.
+Timestamp = Annotated[str, AfterValidator(_require_time)]
 
 
 class Scope(StrEnum):
@@ -44,11 +55,11 @@ class Tenant(Contract):
 
     name: TenantName
     status: TenantStatus
-    created_at: str
+    created_at: Timestamp
     title: str | None = None
-    suspended_at: str | None = None
-    deleting_at: str | None = None
-    deleted_at: str | None = None
+    suspended_at: Timestamp | None = None
+    deleting_at: Timestamp | None = None
+    deleted_at: Timestamp | None = None
 
 
 class Quotas(Contract):
@@ -82,12 +93,12 @@ class ApiKey(Contract):
 
     key_id: str
     tenant: TenantName
-    name: str
+    name: str = Field(min_length=1, max_length=100)
     scopes: list[Scope]
-    hashes: dict[str, str | None]
-    created_at: str
-    expires_at: str | None = None
-    revoked_at: str | None = None
+    hashes: dict[str, Timestamp | None]
+    created_at: Timestamp
+    expires_at: Timestamp | None = None
+    revoked_at: Timestamp | None = None
 
 
 class UploadLimits(Contract):
@@ -106,9 +117,9 @@ class UploadLink(Contract):
     tenant: TenantName
     hash: str
     limits: UploadLimits
-    created_at: str
-    expires_at: str
-    revoked_at: str | None = None
+    created_at: Timestamp
+    expires_at: Timestamp
+    revoked_at: Timestamp | None = None
 
 
 class Principal(Contract):

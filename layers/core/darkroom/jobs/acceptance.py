@@ -22,7 +22,7 @@ def accept(job: Job) -> bool:
     Once this returns, the job will end. Without Redis or the broker it is accepted too: sweep completes the rest.
     """
     new = _record(job)
-    result = None if new else ledger.read_result(job.job_id)
+    result = None if new else ledger.read_result(job.ref)
     with _defer_to_sweep(job):
         lifecycle.update_view(job, result, due_in_s=deadlines.START_WITHIN_S, restored=not new)
     if result is None:
@@ -47,7 +47,7 @@ def accept_ended(job: Job, result: JobResult) -> JobResult:
     new = _record(job)
     with _defer_to_sweep(job):
         views.create(job, restored=not new)
-    winning_result = ledger.write_result(result)
+    winning_result = ledger.write_result(job.ref, result)
     with _defer_to_sweep(job):
         lifecycle.show_result(job, winning_result, is_new=winning_result == result)
     return winning_result
@@ -66,7 +66,7 @@ def _publish_first(job: Job) -> None:
     try:
         rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
     except BrokerUnavailableError:
-        open_jobs.postpone([job.job_id], 0, published=False)
+        open_jobs.postpone([job.ref], 0, published=False)
         raise
 
 

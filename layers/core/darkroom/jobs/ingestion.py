@@ -19,15 +19,15 @@ def ingest(tenant: str, file_id: str) -> int:
     except InvalidIdError:
         logger().warning("ignored an object that was not uploaded with a form", extra={"file_id": file_id})
         return 0
-    file = uploads.inspect(file_id, tenant)
+    file = uploads.inspect(tenant, file_id)
     if file is None:
         logger().info("ignored an upload that no longer exists", extra={"file_id": file_id})
         return 0
     for attached in file.jobs:
         _accept(attached.to_job(file_id, tenant=tenant, traceparent=new_traceparent()), file)
     try:
-        files.save_record(file_id, uploads.record_of(file))
-        files.mark_ingested(file_id)  # last, so that sweep repeats an ingestion that was interrupted
+        files.save_record(tenant, file_id, uploads.record_of(file))
+        files.mark_ingested(tenant, file_id)  # last, so that sweep repeats an ingestion that was interrupted
     except CacheUnavailableError as error:
         logger().warning("file record not saved", extra={"file_id": file_id, "reason": error.message})
     logger().info("upload ingested", extra={"file_id": file_id, "jobs": len(file.jobs)})

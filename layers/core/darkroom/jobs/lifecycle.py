@@ -32,14 +32,14 @@ def message_for(job: Job, attempt: int) -> Message:
 
 def end(job: Job, result: JobResult) -> JobResult:
     """Ends the job, first in the ledger, then in the view. Returns the winning result, which may be another one."""
-    winning_result = ledger.write_result(result)
+    winning_result = ledger.write_result(job.ref, result)
     show_result(job, winning_result, is_new=winning_result == result)
     return winning_result
 
 
 def show_result(job: Job, result: JobResult, *, is_new: bool) -> None:
     """Shows the result that the ledger has. One that `is_new` is counted, unless the view shows it already."""
-    view_changed = views.finish(job.job_id, job.operation, result)
+    view_changed = views.finish(job, result)
     if view_changed is None:  # Redis lost the view while the job ran
         restore(job, result)
     if view_changed is not False and is_new:
@@ -108,5 +108,5 @@ def update_view(job: Job, result: JobResult | None, *, due_in_s: float, restored
     """
     changed = views.create(job, due_in_s=due_in_s, restored=restored)
     if result is not None:
-        changed = bool(views.finish(job.job_id, job.operation, result)) or changed
+        changed = bool(views.finish(job, result)) or changed
     return changed

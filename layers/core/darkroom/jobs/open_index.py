@@ -23,8 +23,6 @@ class Kind(StrEnum):
 class Entry(Written):
     """An entry of the index: of a job or of a file, by its id."""
 
-    tenant: str
-
     @property
     def position(self) -> str:
         """The place of the entry in the order of the listing."""
@@ -33,12 +31,12 @@ class Entry(Written):
 
 def add_job(tenant: str, job_id: str) -> None:
     """Records that a job is open, before it is accepted."""
-    s3.put(f"open/jobs/{tenant}/{job_id}", b"", media_type="text/plain")
+    s3.put(_key(Kind.JOBS, tenant, job_id), b"", media_type="text/plain")
 
 
 def add_upload(tenant: str, file_id: str) -> None:
     """Records that an upload with attached jobs is awaited, before the client gets the form."""
-    s3.put(f"open/uploads/{tenant}/{file_id}", b"", media_type="text/plain")
+    s3.put(_key(Kind.UPLOADS, tenant, file_id), b"", media_type="text/plain")
 
 
 def pages(kind: Kind, after: str) -> Iterator[list[Entry]]:
@@ -50,13 +48,17 @@ def pages(kind: Kind, after: str) -> Iterator[list[Entry]]:
 
 def remove(kind: Kind, entries: Sequence[Entry]) -> None:
     """Removes entries, a thousand with one request."""
-    s3.delete([f"{_prefix(kind)}{entry.position}" for entry in entries])
+    s3.delete([_key(kind, entry.tenant, entry.identifier) for entry in entries])
 
 
 def _prefix(kind: Kind) -> str:
     return f"open/{kind}/"
 
 
+def _key(kind: Kind, tenant: str, identifier: str) -> str:
+    return f"{_prefix(kind)}{tenant}/{identifier}"
+
+
 def _entry(prefix: str, listed: s3.ListedObject) -> Entry:
     tenant, _, identifier = listed.key.removeprefix(prefix).partition("/")
-    return Entry(identifier, listed.written_s, listed.age_s, tenant)
+    return Entry(tenant, identifier, listed.written_s, listed.age_s)

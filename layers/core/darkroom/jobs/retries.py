@@ -19,7 +19,7 @@ def retry(job: Job, failure: Failure, *, outage: bool, attempt: int, run: str | 
     An `outage` uses up no attempt. `run` is None when the run is known to be dead. Does nothing when the attempt is
     not the job's current one.
     """
-    view = views.fetch(job.job_id)
+    view = views.fetch(job.ref)
     if view is not None and not _is_current(view, attempt):
         return
     if _is_last(job, view, outage=outage):
@@ -29,7 +29,7 @@ def retry(job: Job, failure: Failure, *, outage: bool, attempt: int, run: str | 
     due_in_s = delay_s + deadlines.START_WITHIN_S
     requeued = leases.requeue(job, attempt=attempt, run=run, failure=failure, outage=outage, due_in_s=due_in_s)
     if requeued is None:
-        lifecycle.restore(job, ledger.read_result(job.job_id))
+        lifecycle.restore(job, ledger.read_result(job.ref))
         requeued = leases.requeue(job, attempt=attempt, run=None, failure=failure, outage=outage, due_in_s=due_in_s)
     if not requeued:
         return
@@ -37,7 +37,7 @@ def retry(job: Job, failure: Failure, *, outage: bool, attempt: int, run: str | 
     try:
         rabbitmq.publish_delayed(lifecycle.message_for(job, attempt + 1), job.traceparent, delay_s)
     except ServiceError:
-        open_jobs.postpone([job.job_id], delay_s, published=False)
+        open_jobs.postpone([job.ref], delay_s, published=False)
 
 
 def _is_current(view: View, attempt: int) -> bool:

@@ -28,8 +28,8 @@ class StoredSource(Source):
     The stream is closed with `stack`; a copy on disk lies in `directory`.
     """
 
-    file_id: str
     tenant: str
+    file_id: str
     directory: Path
     stack: ExitStack
     _path: Path | None = field(default=None, init=False)
@@ -37,7 +37,7 @@ class StoredSource(Source):
 
     @cached_property
     def _opened(self) -> tuple[s3.Head, IO[bytes]]:
-        opened = s3.open_stream(uploads.key_of(self.file_id, self.tenant), HEAD_BYTES, WHOLE_FILE_BYTES)
+        opened = s3.open_stream(uploads.key_of(self.tenant, self.file_id), HEAD_BYTES, WHOLE_FILE_BYTES)
         if opened is None:
             raise FileNotFoundInStoreError(self.file_id)
         self.stack.callback(opened[1].close)
@@ -97,12 +97,12 @@ class StoredSource(Source):
         if self._path is not None or self.size_bytes <= WHOLE_FILE_BYTES:
             return str(self.download())
         self._linked = True
-        return s3.link(uploads.key_of(self.file_id, self.tenant), expires_s=settings().link_expiry_s)
+        return s3.link(uploads.key_of(self.tenant, self.file_id), expires_s=settings().link_expiry_s)
 
     def check_unchanged(self) -> None:
         """Raises SourceReplacedError if FFmpeg reads the file through a link and it has been replaced since.
 
         FFmpeg does not report every request that S3 refuses for this reason.
         """
-        if self._linked and s3.etag_of(uploads.key_of(self.file_id, self.tenant)) != self.etag:
+        if self._linked and s3.etag_of(uploads.key_of(self.tenant, self.file_id)) != self.etag:
             raise SourceReplacedError

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from darkroom.contracts.base import DEFAULT_TENANT, MediaKind
+from darkroom.contracts.base import MediaKind
 from darkroom.contracts.jobs import AttachedJob
 from darkroom.contracts.operations import Operation
 from darkroom.errors import EmptyFileError, MediaError, UnsupportedMediaTypeError, WrongMediaKindError
@@ -39,7 +39,7 @@ class File:
     jobs: list[AttachedJob]
 
 
-def key_of(file_id: str, tenant: str = DEFAULT_TENANT) -> str:
+def key_of(tenant: str, file_id: str) -> str:
     """Key of a file in the bucket."""
     return f"{UPLOADS_PREFIX}{tenant}/{file_id}"
 
@@ -65,9 +65,9 @@ def clean_name(name: str) -> str:
     return kept[-_NAME_LIMIT:] or "file"
 
 
-def inspect(file_id: str, tenant: str = DEFAULT_TENANT) -> File | None:
-    """The file that was uploaded under this id, or None. One request: the first bytes decide its type."""
-    head = s3.head(key_of(file_id, tenant), HEAD_BYTES)
+def inspect(tenant: str, file_id: str) -> File | None:
+    """The file that a tenant uploaded under this id, or None. One request: the first bytes decide its type."""
+    head = s3.head(key_of(tenant, file_id), HEAD_BYTES)
     return None if head is None else _file(file_id, head)
 
 

@@ -124,19 +124,17 @@ def _claim(message: Message, run_id: str, context: events.LambdaContext) -> leas
 def _try_to_claim(message: Message, run_id: str, context: events.LambdaContext) -> leases.Claim:
     def claim_lease() -> leases.Claim:
         remaining_ms = context.get_remaining_time_in_millis()
-        return leases.claim(
-            message.job_id, message.operation, attempt=message.attempt, run=run_id, lease_ms=remaining_ms
-        )
+        return leases.claim(message.ref, message.operation, attempt=message.attempt, run=run_id, lease_ms=remaining_ms)
 
     claim = claim_lease()
     if claim.outcome != "missing":
         return claim
-    job = ledger.read_job(message.job_id)
+    job = ledger.read_job(message.ref)
     if job is None:
-        slots.release(message.job_id, message.operation, message.attempt)
+        slots.release(message.ref, message.operation, message.attempt)
         _report_unknown(message, run_id)
         return claim
-    lifecycle.restore(job, ledger.read_result(message.job_id))
+    lifecycle.restore(job, ledger.read_result(message.ref))
     return claim_lease()
 
 
@@ -156,7 +154,7 @@ def _process(
     ends_at_s = time.monotonic() + remaining_ms / 1000
     with ExitStack() as stack:
         directory = stack.enter_context(run_directory())
-        source = StoredSource(job.source.file_id, job.tenant, directory, stack)
+        source = StoredSource(job.tenant, job.source.file_id, directory, stack)
         uploads.check_kind(job.operation, source.media.kind)
         logger().info("run started", extra={"run": run_id, "size_bytes": source.size_bytes})
         reporter = _Reporter(job, run_id, attempt, ends_at_s)
@@ -165,7 +163,7 @@ def _process(
             directory=directory,
             limits=Limits(pixels=config.max_pixels, duration_s=config.max_duration_s),
             deadline=time.monotonic() + max(0, remaining_ms - COMMIT_RESERVE_MS) / 1000,
-            fetch=lambda file_id: StoredSource(ids.parse_id(file_id), job.tenant, directory, stack),
+            fetch=lambda file_id: StoredSource(job.tenant, ids.parse_id(file_id), directory, stack),
             report_progress=reporter.progress,
             report_speed=reporter.set_speed,
         )

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from darkroom.config import settings
+from darkroom.config import bucket
 from darkroom.errors import FileTooLargeError, StorageUnavailableError
 from darkroom.services import aws
 
@@ -50,6 +50,14 @@ class ListedObject:
     age_s: float
 
 
+@dataclass(frozen=True)
+class Version:
+    """The content of an object and its ETag, which changes with the content."""
+
+    content: bytes
+    etag: str
+
+
 @contextlib.contextmanager
 def map_storage_errors() -> Iterator[None]:
     """Raises StorageUnavailableError in place of botocore's errors, also of those raised while a body is read.
@@ -70,7 +78,7 @@ def put(key: str, content: bytes, *, media_type: str, metadata: dict[str, str] |
     """Writes `content`. Replaces an object that exists."""
     with map_storage_errors():
         aws.client("s3").put_object(
-            Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, Metadata=metadata or {}
+            Bucket=bucket(), Key=key, Body=content, ContentType=media_type, Metadata=metadata or {}
         )
 
 
@@ -80,7 +88,7 @@ def put_file(key: str, path: Path, *, media_type: str) -> None:
     if size_bytes > PUT_MAX_BYTES:
         raise FileTooLargeError(f"The result has {size_bytes:,} bytes; at most {PUT_MAX_BYTES:,} can be stored.")
     with map_storage_errors(), path.open("rb") as body:
-        aws.client("s3").put_object(Bucket=settings().bucket, Key=key, Body=body, ContentType=media_type)
+        aws.client("s3").put_object(Bucket=bucket(), Key=key, Body=body, ContentType=media_type)
 
 
 def put_once(key: str, content: bytes, *, media_type: str) -> bool:
@@ -90,9 +98,7 @@ def put_once(key: str, content: bytes, *, media_type: str) -> bool:
     """
     with map_storage_errors():
         try:
-            aws.client("s3").put_object(
-                Bucket=settings().bucket, Key=key, Body=content, ContentType=media_type, IfNoneMatch="*"
-            )
+            aws.client("s3").put_object(Bucket=bucket(), Key=key, Body=content, ContentType=media_type, IfNoneMatch="*")
         except ClientError as error:
             if _code(error) in _EXISTS:
                 return False
@@ -100,13 +106,35 @@ def put_once(key: str, content: bytes, *, media_type: str) -> bool:
     return True
 
 
+def replace(key: str, content: bytes, *, media_type: str, etag: str) -> bool:
+    """Writes `content` if the object still is the version `etag`, atomically. Returns True if this call wrote it.
+
+    Two writes at the same time may conflict. That raises StorageUnavailableError, and a retry shows which one won.
+    AWS also requires the permission to read the object.
+    """
+    with map_storage_errors():
+        try:
+            aws.client("s3").put_object(Bucket=bucket(), Key=key, Body=content, ContentType=media_type, IfMatch=etag)
+        except ClientError as error:
+            if _code(error) in _EXISTS | _MISSING:
+                return False
+            raise
+    return True
+
+
 def get(key: str) -> bytes | None:
     """The content of an object, or None."""
+    version = get_version(key)
+    return None if version is None else version.content
+
+
+def get_version(key: str) -> Version | None:
+    """The content of an object and its ETag, or None."""
     answer = _get(key)
     if answer is None:
         return None
     with map_storage_errors():
-        return bytes(answer["Body"].read())
+        return Version(bytes(answer["Body"].read()), answer["ETag"])
 
 
 def head(key: str, head_bytes: int) -> Head | None:
@@ -158,7 +186,7 @@ def open_stream(key: str, head_bytes: int, whole_bytes: int) -> tuple[Head, IO[b
 def _get(key: str, **options: str) -> dict[str, Any] | None:
     with map_storage_errors():
         try:
-            return dict(aws.client("s3").get_object(Bucket=settings().bucket, Key=key, **options))
+            return dict(aws.client("s3").get_object(Bucket=bucket(), Key=key, **options))
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
@@ -174,7 +202,7 @@ def etag_of(key: str) -> str | None:
     """The ETag of an object, which changes with its content; None when there is no object."""
     with map_storage_errors():
         try:
-            return str(aws.client("s3").head_object(Bucket=settings().bucket, Key=key)["ETag"])
+            return str(aws.client("s3").head_object(Bucket=bucket(), Key=key)["ETag"])
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
@@ -186,7 +214,7 @@ def delete(keys: list[str]) -> None:
     for start in range(0, len(keys), _DELETE_BATCH):
         batch = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
         with map_storage_errors():
-            answer = aws.client("s3").delete_objects(Bucket=settings().bucket, Delete={"Objects": batch, "Quiet": True})
+            answer = aws.client("s3").delete_objects(Bucket=bucket(), Delete={"Objects": batch, "Quiet": True})
         failures = answer.get("Errors", [])  # a response of 200 reports each object that was not removed
         if failures:
             raise StorageUnavailableError(
@@ -198,9 +226,18 @@ def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
     """Keys that begin with `prefix`, in order, after the key `start_after`."""
     with map_storage_errors():
         pages = aws.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=settings().bucket, Prefix=prefix, StartAfter=start_after):
+        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, StartAfter=start_after):
             for entry in page.get("Contents", []):
                 yield entry["Key"]
+
+
+def folders(prefix: str) -> Iterator[str]:
+    """What keys that begin with `prefix` have up to and including their next `/`, in order."""
+    with map_storage_errors():
+        pages = aws.client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"]
 
 
 def pages_after(prefix: str, start_after: str = "") -> Iterator[list[ListedObject]]:
@@ -210,7 +247,7 @@ def pages_after(prefix: str, start_after: str = "") -> Iterator[list[ListedObjec
     """
     with map_storage_errors():
         pages = aws.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=settings().bucket, Prefix=prefix, StartAfter=start_after):
+        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, StartAfter=start_after):
             now_s = _response_time_s(page)
             yield [_listed(entry, now_s) for entry in page.get("Contents", [])]
 
@@ -236,14 +273,14 @@ def upload_form(
     with map_storage_errors():
         return dict(
             aws.client("s3").generate_presigned_post(
-                Bucket=settings().bucket, Key=key, Fields=fields, Conditions=conditions, ExpiresIn=expires_s
+                Bucket=bucket(), Key=key, Fields=fields, Conditions=conditions, ExpiresIn=expires_s
             )
         )
 
 
 def link(key: str, *, expires_s: int, save_as: str | None = None) -> str:
     """A presigned GET. `save_as` is the file name, in any script, under which browsers save the object."""
-    request = {"Bucket": settings().bucket, "Key": key}
+    request = {"Bucket": bucket(), "Key": key}
     if save_as is not None:
         request["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(save_as, safe='')}"
     with map_storage_errors():

@@ -1,12 +1,17 @@
 """Every key in Redis: its type and its lifetime.
 
-A key expires, or it is bounded by what it lists. Redis may lose all of them: they are rebuilt from S3.
+A key expires, or it is bounded by what it lists. Redis may lose all of them: they are rebuilt from S3. A key that
+belongs to a tenant carries its name. Sets that list jobs of all tenants have members of the form `<tenant>/<job id>`.
 """
 
 from darkroom.config import settings
+from darkroom.contracts.jobs import JobRef
 from darkroom.contracts.operations import Operation
 
 _DAY_S = 86_400
+
+#: The beginning of every view's key, to which scripts add the rest; see `view_of` in `scripts/shared/view_of.lua`.
+VIEW_PREFIX = "darkroom:job:"
 
 #: Sorted set of the jobs that have not ended, by the time at which sweep checks each (milliseconds since 1970).
 #: Bounded: a job leaves it when it ends.
@@ -35,17 +40,17 @@ SLOTS_TTL_S = _DAY_S
 _INGESTION_EXTRA_S = 3600
 
 
-def view_of(job_id: str) -> str:
+def view_of(job: JobRef) -> str:
     """Hash: the view of a job. Expires `ended_s` after the job's end.
 
     Until then it expires after the retention, or with the upload form that the job waits for.
     """
-    return f"darkroom:job:{job_id}"
+    return f"{VIEW_PREFIX}{job.tenant}:{job.job_id}"
 
 
-def end_channel_of(job_id: str) -> str:
+def end_channel_of(job: JobRef) -> str:
     """Channel that announces the end of a job. Channels store nothing."""
-    return f"darkroom:ended:{job_id}"
+    return f"darkroom:ended:{job.tenant}:{job.job_id}"
 
 
 def jobs_of(tenant: str) -> str:
@@ -57,7 +62,10 @@ def jobs_of(tenant: str) -> str:
 
 
 def queued_jobs_of(operation: Operation) -> str:
-    """Sorted set: the ids of an operation's queued jobs. Bounded: a job leaves it when it is claimed or ends."""
+    """Sorted set: an operation's queued jobs, by the time at which their ids were made, in milliseconds since 1970.
+
+    Bounded: a job leaves it when it is claimed or ends.
+    """
     return f"darkroom:queued:{operation}"
 
 
@@ -66,9 +74,9 @@ def slots_of(operation: Operation) -> str:
     return f"darkroom:inflight:{operation}"
 
 
-def slot_of(job_id: str, attempt: int) -> str:
+def slot_of(job: JobRef, attempt: int) -> str:
     """The member of `slots_of` for one attempt of a job; `slot_of` in `scripts/shared/free_slot.lua` makes the same."""
-    return f"{job_id}:{attempt}"
+    return f"{job}:{attempt}"
 
 
 def freed_slots_of(operation: Operation) -> str:
@@ -76,14 +84,14 @@ def freed_slots_of(operation: Operation) -> str:
     return f"darkroom:freed:{operation}"
 
 
-def file_of(file_id: str) -> str:
+def file_of(tenant: str, file_id: str) -> str:
     """String: the record of a file as JSON. Expires after `ended_s`, or with its upload form."""
-    return f"darkroom:file:{file_id}"
+    return f"darkroom:file:{tenant}:{file_id}"
 
 
-def ingestion_of(file_id: str) -> str:
+def ingestion_of(tenant: str, file_id: str) -> str:
     """String: marks an upload as ingested. Expires after `ingestion_ttl_s`."""
-    return f"darkroom:ingested:{file_id}"
+    return f"darkroom:ingested:{tenant}:{file_id}"
 
 
 def cursor_of(kind: str) -> str:
@@ -91,9 +99,9 @@ def cursor_of(kind: str) -> str:
     return f"darkroom:cursor:{kind}"
 
 
-def lookup_of(identifier: str, written_s: int) -> str:
+def lookup_of(tenant: str, identifier: str, written_s: int) -> str:
     """String: marks an entry of the open index, written at a certain time, as looked up. See LOOKUP_TTL_S."""
-    return f"darkroom:lookup:{identifier}:{written_s}"
+    return f"darkroom:lookup:{tenant}:{identifier}:{written_s}"
 
 
 def retention_s() -> int:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from darkroom.contracts.jobs import Failure, Job
+from darkroom import ids
+from darkroom.contracts.jobs import Failure, Job, JobRef
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.script_runner import run_script
@@ -19,12 +20,12 @@ class Claim:
     job: Job | None = None
 
 
-def claim(job_id: str, operation: Operation, *, attempt: int, run: str, lease_ms: int) -> Claim:
+def claim(job: JobRef, operation: Operation, *, attempt: int, run: str, lease_ms: int) -> Claim:
     """Moves a job from queued to running for one run. Of all runs of an attempt, one gets `claimed`."""
     answer = run_script(
         "claim_job",
-        _keys(job_id, operation),
-        [job_id, attempt, run, lease_ms, deadlines.LEASE_GRACE_S * 1000, keys.retention_s()],
+        _keys(job, operation),
+        [str(job), attempt, run, lease_ms, deadlines.LEASE_GRACE_S * 1000, keys.retention_s()],
     )
     return Claim(answer[0], Job.model_validate_json(answer[1]) if len(answer) > 1 else None)
 
@@ -37,13 +38,13 @@ def report_progress(
     A run whose claim Redis has lost owns the job again, for the `lease_ms` that it has left. Returns whether the run
     still owns the job, as far as Redis knows.
     """
-    job_id, operation = job.job_id, job.operation
+    operation = job.operation
     speed_text = "" if speed is None else f"{speed:.4g}"
     return bool(
         run_script(
             "report_progress",
-            [keys.view_of(job_id), keys.slots_of(operation), keys.OPEN_JOBS, keys.queued_jobs_of(operation)],
-            [job_id, attempt, run, f"{progress:.4f}", speed_text, lease_ms, deadlines.LEASE_GRACE_S * 1000],
+            [keys.view_of(job.ref), keys.slots_of(operation), keys.OPEN_JOBS, keys.queued_jobs_of(operation)],
+            [str(job.ref), attempt, run, f"{progress:.4f}", speed_text, lease_ms, deadlines.LEASE_GRACE_S * 1000],
         )
     )
 
@@ -59,15 +60,24 @@ def requeue(
     """
     answer = run_script(
         "requeue_job",
-        _keys(job.job_id, job.operation),
-        [job.job_id, attempt, run or "", failure.model_dump_json(), int(due_in_s * 1000), int(not outage), KEPT_ERRORS],
+        _keys(job.ref, job.operation),
+        [
+            str(job.ref),
+            attempt,
+            run or "",
+            failure.model_dump_json(),
+            int(due_in_s * 1000),
+            int(not outage),
+            KEPT_ERRORS,
+            ids.created_ms(job.job_id),
+        ],
     )
     return None if answer == -1 else bool(answer)
 
 
-def _keys(job_id: str, operation: Operation) -> list[str]:
+def _keys(job: JobRef, operation: Operation) -> list[str]:
     return [
-        keys.view_of(job_id),
+        keys.view_of(job),
         keys.slots_of(operation),
         keys.OPEN_JOBS,
         keys.freed_slots_of(operation),

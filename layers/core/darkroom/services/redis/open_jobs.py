@@ -4,27 +4,28 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
+from darkroom.contracts.jobs import JobRef
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.client import map_redis_errors, now_ms, redis_client
 from darkroom.services.redis.script_runner import run_script
 
 
-def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[str]:
+def due(limit: int, *, skip: int = 0, as_of_ms: int | None = None) -> list[JobRef]:
     """Open jobs that are due for a check, longest overdue first, without the first `skip` of them."""
     return _due(keys.OPEN_JOBS, skip, limit, now_ms() if as_of_ms is None else as_of_ms)
 
 
-def postpone(job_ids: Sequence[str], seconds: float, *, published: bool) -> None:
+def postpone(jobs: Sequence[JobRef], seconds: float, *, published: bool) -> None:
     """Makes those of the jobs that are still queued due in `seconds`.
 
     `published` records that their messages were published again.
     """
-    if job_ids:
+    if jobs:
         run_script(
             "postpone_jobs",
             [keys.OPEN_JOBS],
-            [json.dumps(list(job_ids)), int(seconds * 1000), int(published), keys.view_of("")],
+            [json.dumps([str(job) for job in jobs]), int(seconds * 1000), int(published), keys.VIEW_PREFIX],
         )
 
 
@@ -40,37 +41,42 @@ def record_pass() -> int:
 
 def make_queued_due_now() -> int:
     """Makes every queued job due, because the broker lost their messages. Returns how many there are."""
-    return int(run_script("make_queued_due_now", [keys.OPEN_JOBS], [keys.view_of("")]))
+    return int(run_script("make_queued_due_now", [keys.OPEN_JOBS], [keys.VIEW_PREFIX]))
 
 
-def oldest_queued() -> dict[Operation, str | None]:
-    """The id of the job that is queued longest, by operation; None if no job is queued."""
+def oldest_queued() -> dict[Operation, JobRef | None]:
+    """The oldest queued job of each operation; None if no job is queued."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         for operation in Operation:
             pipe.zrange(keys.queued_jobs_of(operation), 0, 0)
-        return {operation: next(iter(found), None) for operation, found in zip(Operation, pipe.execute(), strict=True)}
+        found = pipe.execute()
+    return {
+        operation: JobRef.parse(members[0]) if members else None
+        for operation, members in zip(Operation, found, strict=True)
+    }
 
 
-def forget(job_id: str) -> None:
+def forget(job: JobRef) -> None:
     """Removes a job that does not exist, or has ended, from the open and the queued jobs."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
-        pipe.zrem(keys.OPEN_JOBS, job_id)
+        pipe.zrem(keys.OPEN_JOBS, str(job))
         for operation in Operation:
-            pipe.zrem(keys.queued_jobs_of(operation), job_id)
+            pipe.zrem(keys.queued_jobs_of(operation), str(job))
         pipe.execute()
 
 
-def due_for_cleanup(limit: int) -> list[str]:
+def due_for_cleanup(limit: int) -> list[JobRef]:
     """Ended jobs none of whose runs can be in flight any more, so that leftover outputs can be removed."""
     return _due(keys.CLEANUPS, 0, limit, now_ms())
 
 
-def mark_cleaned(job_id: str) -> None:
+def mark_cleaned(job: JobRef) -> None:
     """Records that a job has no outputs left but those of its result."""
     with map_redis_errors():
-        redis_client().zrem(keys.CLEANUPS, job_id)
+        redis_client().zrem(keys.CLEANUPS, str(job))
 
 
-def _due(key: str, skip: int, limit: int, at_ms: int) -> list[str]:
+def _due(key: str, skip: int, limit: int, at_ms: int) -> list[JobRef]:
     with map_redis_errors():
-        return cast(list[str], redis_client().zrangebyscore(key, "-inf", at_ms, start=skip, num=limit))
+        members = cast(list[str], redis_client().zrangebyscore(key, "-inf", at_ms, start=skip, num=limit))
+    return [JobRef.parse(member) for member in members]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar, cast
 
-from darkroom.contracts.jobs import Status
+from darkroom.contracts.jobs import JobRef, Status
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import run_script
@@ -23,12 +23,12 @@ class Presence(StrEnum):
     NOT_CLEANED = "not_cleaned"
 
 
-def presences(job_ids: Sequence[str]) -> list[Presence]:
+def presences(jobs: Sequence[JobRef]) -> list[Presence]:
     """The presence of each job, in one round trip. A job whose view awaits its upload is unknown."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
-        for job_id in job_ids:
-            pipe.hmget(keys.view_of(job_id), "status", "awaits_upload")
-            pipe.zscore(keys.CLEANUPS, job_id)
+        for job in jobs:
+            pipe.hmget(keys.view_of(job), "status", "awaits_upload")
+            pipe.zscore(keys.CLEANUPS, str(job))
         answers = pipe.execute()
     return [_presence(fields, due) for fields, due in zip(answers[::2], answers[1::2], strict=True)]
 
@@ -44,8 +44,9 @@ def _presence(fields: list[str | None], cleanup_due: float | None) -> Presence:
 
 @dataclass(frozen=True)
 class Written:
-    """Something that was written to S3: its id, the time (seconds since 1970) and its age, both on S3's clock."""
+    """What was written to S3 for a tenant: its id, the time (seconds since 1970) and its age, both on S3's clock."""
 
+    tenant: str
     identifier: str
     written_s: int
     age_s: float
@@ -60,7 +61,7 @@ def due_for_lookup(candidates: Sequence[_Written], *, first_s: float) -> list[_W
     old_enough = [candidate for candidate in candidates if candidate.age_s >= first_s]
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         for candidate in old_enough:
-            pipe.exists(keys.lookup_of(candidate.identifier, candidate.written_s))
+            pipe.exists(keys.lookup_of(candidate.tenant, candidate.identifier, candidate.written_s))
         return [candidate for candidate, marked in zip(old_enough, pipe.execute(), strict=True) if not marked]
 
 
@@ -69,7 +70,7 @@ def mark_looked_up(candidates: Sequence[_Written]) -> None:
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         for candidate in candidates:
             expires_s = min(max(int(candidate.age_s), 1), keys.LOOKUP_TTL_S)
-            pipe.set(keys.lookup_of(candidate.identifier, candidate.written_s), 1, ex=expires_s)
+            pipe.set(keys.lookup_of(candidate.tenant, candidate.identifier, candidate.written_s), 1, ex=expires_s)
         pipe.execute()
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from darkroom.contracts.jobs import Message
+from darkroom.contracts.jobs import JobRef, Message
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.client import map_redis_errors, redis_client
@@ -35,19 +35,19 @@ def acquire(messages: Sequence[Message], operation: Operation, *, limit: int) ->
 
     Returns the outcome of each.
     """
-    attempts = [[message.job_id, message.attempt] for message in messages]
+    attempts = [[str(message.ref), message.attempt] for message in messages]
     answers = run_script(
         "acquire_slots",
         [keys.slots_of(operation), keys.freed_slots_of(operation)],
-        [json.dumps(attempts), limit, deadlines.START_WITHIN_S * 1000, keys.SLOTS_TTL_S * 1000, keys.view_of("")],
+        [json.dumps(attempts), limit, deadlines.START_WITHIN_S * 1000, keys.SLOTS_TTL_S * 1000, keys.VIEW_PREFIX],
     )
     return [Slot(answer) for answer in answers]
 
 
-def release(job_id: str, operation: Operation, attempt: int) -> None:
+def release(job: JobRef, operation: Operation, attempt: int) -> None:
     """Releases the slot of an attempt whose run did not start."""
     with map_redis_errors():
-        redis_client().zrem(keys.slots_of(operation), keys.slot_of(job_id, attempt))
+        redis_client().zrem(keys.slots_of(operation), keys.slot_of(job, attempt))
 
 
 def wait_until_freed(operations: Iterable[Operation], timeout_s: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from darkroom import ids
-from darkroom.contracts.jobs import Failure, Job, JobResult, Status
+from darkroom.contracts.jobs import Failure, Job, JobRef, JobResult, Status
 from darkroom.contracts.operations import Operation
 from darkroom.errors import InternalError
 from darkroom.log import logger
@@ -57,13 +57,13 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
         run_script(
             "create_view",
             [
-                keys.view_of(job.job_id),
+                keys.view_of(job.ref),
                 keys.jobs_of(job.tenant),
                 keys.OPEN_JOBS,
                 keys.queued_jobs_of(job.operation),
             ],
             [
-                job.job_id,
+                str(job.ref),
                 job.model_dump_json(exclude_none=True),
                 keys.retention_s(),
                 int(due_in_s * 1000),
@@ -71,6 +71,8 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 keys.ended_s(),
                 epoch_ms(job.created_at),
                 int(restored),
+                job.job_id,
+                ids.created_ms(job.job_id),
             ],
         )
     )
@@ -86,16 +88,16 @@ def await_upload(job: Job, *, expires_s: int) -> None:
 
     A view that exists stays as it is.
     """
-    run_script("await_upload", [keys.view_of(job.job_id)], [job.model_dump_json(exclude_none=True), expires_s])
+    run_script("await_upload", [keys.view_of(job.ref)], [job.model_dump_json(exclude_none=True), expires_s])
 
 
-def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
+def finish(job: Job, result: JobResult) -> bool | None:
     """Shows the result of a job, frees its slot and notifies the clients that wait for it.
 
     Returns whether the view changed, or None when the job has no view.
     """
     arguments: list[Argument] = [
-        job_id,
+        str(job.ref),
         result.status,
         result.model_dump_json(exclude_none=True),
         keys.ended_s(),
@@ -110,12 +112,12 @@ def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
     answer = run_script(
         "finish_job",
         [
-            keys.view_of(job_id),
-            keys.slots_of(operation),
+            keys.view_of(job.ref),
+            keys.slots_of(job.operation),
             keys.OPEN_JOBS,
-            keys.freed_slots_of(operation),
-            keys.queued_jobs_of(operation),
-            keys.end_channel_of(job_id),
+            keys.freed_slots_of(job.operation),
+            keys.queued_jobs_of(job.operation),
+            keys.end_channel_of(job.ref),
             keys.CLEANUPS,
         ],
         arguments,
@@ -123,25 +125,25 @@ def finish(job_id: str, operation: Operation, result: JobResult) -> bool | None:
     return None if answer == -1 else bool(answer)
 
 
-def fetch(job_id: str) -> View | None:
+def fetch(job: JobRef) -> View | None:
     """The view of a job, or None. Raises InternalError when it cannot be read."""
     with map_redis_errors():
-        fields = cast(dict[str, str], redis_client().hgetall(keys.view_of(job_id)))
+        fields = cast(dict[str, str], redis_client().hgetall(keys.view_of(job)))
     return _parse(fields)
 
 
-def fetch_all(job_ids: Sequence[str]) -> list[View | None]:
+def fetch_all(jobs: Sequence[JobRef]) -> list[View | None]:
     """`fetch` for many jobs in one round trip. A view that this version cannot read counts as missing."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
-        for job_id in job_ids:
-            pipe.hgetall(keys.view_of(job_id))
+        for job in jobs:
+            pipe.hgetall(keys.view_of(job))
         records = pipe.execute()
     views: list[View | None] = []
-    for job_id, fields in zip(job_ids, records, strict=True):
+    for job, fields in zip(jobs, records, strict=True):
         try:
             views.append(_parse(fields))
         except InternalError as error:
-            logger().error("skipped unreadable record", extra={"job_id": job_id, "reason": error.message})
+            logger().error("skipped unreadable record", extra={"job_id": job.job_id, "reason": error.message})
             views.append(None)
     return views
 
@@ -207,20 +209,21 @@ def count_queued(operation: Operation) -> int:
         return int(redis_client().zcard(keys.queued_jobs_of(operation)))
 
 
-def position_in_queue(job_id: str, operation: Operation) -> int:
-    """The place of a job among the operation's queued jobs, counted from 1."""
+def position_in_queue(job: JobRef, operation: Operation) -> int | None:
+    """The place of a job among the operation's queued jobs, counted from 1; None if it is queued no longer."""
     with map_redis_errors():
-        return int(redis_client().zlexcount(keys.queued_jobs_of(operation), "-", f"[{job_id}"))
+        rank = cast(int | None, redis_client().zrank(keys.queued_jobs_of(operation), str(job)))
+    return None if rank is None else rank + 1
 
 
-def wait_for_end(job_id: str, timeout_s: float) -> View | None:
+def wait_for_end(job: JobRef, timeout_s: float) -> View | None:
     """The view of a job as soon as it has ended, or after `timeout_s` as it is then."""
     deadline = time.monotonic() + timeout_s
     with map_redis_errors(), redis_client().pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
-        channel.subscribe(keys.end_channel_of(job_id))
+        channel.subscribe(keys.end_channel_of(job))
         channel.get_message(timeout=current_timeouts().cache_s)
         while True:
-            view = fetch(job_id)
+            view = fetch(job)
             remaining_s = deadline - time.monotonic()
             if view is None or view.status.terminal or remaining_s <= 0:
                 return view

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, record_event, free_slot
+-- include: now, terminal, record_event, free_slot, view_of
 --
 -- Acquires slots of one operation for attempts of jobs, in their order. An attempt that holds one keeps it for another
 -- `hold_ms`. Returns for each attempt 'acquired', 'held', 'full', 'stale' (it was started already) or 'ended'.
@@ -7,7 +7,7 @@
 local slots = KEYS[1]         -- sorted set: attempts by expiry time, see slot_of
 local freed_slots = KEYS[2]   -- list
 
-local attempts_json = ARGV[1] -- a list of [job id, attempt]
+local attempts_json = ARGV[1] -- a list of [job, attempt], each job as <tenant>/<job id>
 local limit = tonumber(ARGV[2])
 local hold_ms = ARGV[3]
 local slots_ttl_ms = ARGV[4]
@@ -16,8 +16,8 @@ local view_prefix = ARGV[5]   -- the beginning of every view's key
 redis.call('ZREMRANGEBYSCORE', slots, '-inf', now_ms)
 local free = limit - redis.call('ZCARD', slots)
 
-local function acquire(job_id, attempt)
-  local view, slot = view_prefix .. job_id, slot_of(job_id, attempt)
+local function acquire(job, attempt)
+  local view, slot = view_of(view_prefix, job), slot_of(job, attempt)
   local status, last_attempt = unpack(redis.call('HMGET', view, 'status', 'attempt'))
   if status then
     if TERMINAL[status] then return 'ended' end

@@ -9,9 +9,9 @@ local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
-local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
+local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
 
-local job_id = ARGV[1]
+local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
 local run = ARGV[3]
 local lease_ms = ARGV[4]
@@ -23,15 +23,15 @@ if not status then return {'missing'} end
 local is_current = attempt == tonumber(last_attempt)
 if status == 'running' and is_current and owner == run then return {'claimed', job_json} end
 if status == 'running' then
-  if not is_current then free_slot(slots, freed_slots, job_id, attempt) end
+  if not is_current then free_slot(slots, freed_slots, job, attempt) end
   return {'leased'}
 end
 if TERMINAL[status] then
-  free_slot(slots, freed_slots, job_id, attempt)
+  free_slot(slots, freed_slots, job, attempt)
   return {'ended'}
 end
 if attempt <= tonumber(last_attempt) then
-  free_slot(slots, freed_slots, job_id, attempt)
+  free_slot(slots, freed_slots, job, attempt)
   return {'stale'}
 end
 
@@ -41,7 +41,7 @@ redis.call('HSET', view, 'status', 'running', 'attempt', attempt, 'run', run, 's
 redis.call('HDEL', view, 'progressed_ms', 'speed', 'awaits_upload')
 redis.call('EXPIRE', view, ttl_s)
 record_event(view, now_ms, 'claimed', attempt)
-redis.call('ZREM', queued_jobs, job_id)
-redis.call('ZADD', slots, leased_until_ms, slot_of(job_id, attempt))
-redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job_id)
+redis.call('ZREM', queued_jobs, job)
+redis.call('ZADD', slots, leased_until_ms, slot_of(job, attempt))
+redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job)
 return {'claimed', job_json}

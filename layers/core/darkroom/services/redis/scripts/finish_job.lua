@@ -8,11 +8,11 @@ local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
-local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
+local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
 local end_channel = KEYS[6]   -- channel
 local cleanups = KEYS[7]      -- sorted set by due time
 
-local job_id = ARGV[1]
+local job = ARGV[1]           -- <tenant>/<job id>
 local final_status = ARGV[2]
 local result_json = ARGV[3]
 local ttl_s = ARGV[4]
@@ -24,13 +24,13 @@ local longest_run_ms = ARGV[9]
 local unknown_runs_ms = ARGV[10]
 local grace_ms = ARGV[11]
 
-redis.call('ZREM', open_jobs, job_id)
-redis.call('ZREM', queued_jobs, job_id)
+redis.call('ZREM', open_jobs, job)
+redis.call('ZREM', queued_jobs, job)
 
 local status, owner, leased_until_ms, restored, last_attempt, dispatched =
   unpack(redis.call('HMGET', view, 'status', 'run', 'leased_until_ms', 'restored', 'attempt', 'dispatched'))
 for _, each in ipairs({attempt, tonumber(last_attempt) or attempt, tonumber(dispatched) or attempt}) do
-  free_slot(slots, freed_slots, job_id, each)
+  free_slot(slots, freed_slots, job, each)
 end
 if not status then return -1 end
 if TERMINAL[status] then return 0 end
@@ -38,9 +38,9 @@ if TERMINAL[status] then return 0 end
 -- Other runs may have left outputs, or still will, unless the job's only run completed it.
 local only_run = final_status == 'completed' and attempt == 1 and owner == run
 if restored and tonumber(finished_ms) > now_ms - unknown_runs_ms then
-  redis.call('ZADD', cleanups, now_ms + longest_run_ms + grace_ms, job_id)
+  redis.call('ZADD', cleanups, now_ms + longest_run_ms + grace_ms, job)
 elseif leased_until_ms and not only_run then
-  redis.call('ZADD', cleanups, math.max(now_ms, tonumber(leased_until_ms)) + grace_ms, job_id)
+  redis.call('ZADD', cleanups, math.max(now_ms, tonumber(leased_until_ms)) + grace_ms, job)
 end
 
 redis.call('HSET', view, 'status', final_status, 'result', result_json)

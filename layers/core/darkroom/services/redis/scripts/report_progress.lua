@@ -11,9 +11,9 @@
 local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
-local queued_jobs = KEYS[4]   -- sorted set: ids of the operation's queued jobs
+local queued_jobs = KEYS[4]   -- sorted set: the operation's queued jobs by creation time
 
-local job_id = ARGV[1]
+local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
 local run = ARGV[3]
 local progress = ARGV[4]      -- from 0 to 1
@@ -32,9 +32,9 @@ if attempt > tonumber(last_attempt) then
     'leased_until_ms', leased_until_ms)
   redis.call('HDEL', view, 'progressed_ms', 'awaits_upload')
   record_event(view, now_ms, 'claimed', attempt)
-  redis.call('ZREM', queued_jobs, job_id)
-  redis.call('ZADD', slots, leased_until_ms, slot_of(job_id, attempt))
-  redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job_id)
+  redis.call('ZREM', queued_jobs, job)
+  redis.call('ZADD', slots, leased_until_ms, slot_of(job, attempt))
+  redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job)
   last_progress = 0
 elseif owner ~= run or status ~= 'running' then
   return 0

@@ -8,15 +8,16 @@ local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
-local queued_jobs = KEYS[5]   -- sorted set: ids of the operation's queued jobs
+local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
 
-local job_id = ARGV[1]
+local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
 local run = ARGV[3]           -- '' when the run is known to be dead: then the attempt alone is the fencing token
 local failure_json = ARGV[4]
 local due_in_ms = ARGV[5]
 local uses_attempt = ARGV[6]  -- '0' after an outage
 local kept_errors = tonumber(ARGV[7])
+local created_ms = ARGV[8]
 
 local status, last_attempt, owner, errors = unpack(redis.call('HMGET', view, 'status', 'attempt', 'run', 'errors'))
 if not status then return -1 end
@@ -35,7 +36,7 @@ redis.call('HSET', view, 'status', 'queued', 'attempt', attempt, 'progress', 0, 
 redis.call('HINCRBY', view, 'failed_attempts', uses_attempt)
 redis.call('HDEL', view, 'run')
 record_event(view, now_ms, 'attempt_failed', attempt)
-redis.call('ZADD', queued_jobs, 0, job_id)
-redis.call('ZADD', open_jobs, now_ms + due_in_ms, job_id)
-free_slot(slots, freed_slots, job_id, attempt)
+redis.call('ZADD', queued_jobs, created_ms, job)
+redis.call('ZADD', open_jobs, now_ms + due_in_ms, job)
+free_slot(slots, freed_slots, job, attempt)
 return 1

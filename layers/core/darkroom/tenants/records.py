@@ -1,0 +1,187 @@
+"""What is stored about tenants: JSON documents in S3 under `tenants/`.
+
+    tenants/quotas.json                     the quotas of every tenant that has no others
+    tenants/<tenant>/tenant.json            the tenant
+    tenants/<tenant>/quotas.json            the quotas in which it differs
+    tenants/<tenant>/keys/<key id>.json     an API key, with the hash of its text
+    tenants/<tenant>/links/<link id>.json   an upload link, with the hash of its token
+
+A document is created by a conditional write, and changed on the condition that nobody else has changed it meanwhile.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from darkroom.contracts.base import Contract, validation_message
+from darkroom.contracts.tenants import OPERATOR_TENANT, UNLIMITED, ApiKey, Quotas, Tenant, UploadLink
+from darkroom.errors import ConcurrentChangeError, InternalError
+from darkroom.log import logger
+from darkroom.services import s3
+from darkroom.tenants import credentials
+
+TENANTS_PREFIX = "tenants/"
+DEFAULT_QUOTAS_KEY = f"{TENANTS_PREFIX}quotas.json"
+_JSON = "application/json"
+
+#: How often a change is attempted again when another one came first.
+_CHANGE_ATTEMPTS = 5
+
+_Record = TypeVar("_Record", Tenant, Quotas, ApiKey, UploadLink)
+
+
+def prefix_of(tenant: str) -> str:
+    """The prefix of everything that is stored about a tenant."""
+    return f"{TENANTS_PREFIX}{tenant}/"
+
+
+def tenant_key(tenant: str) -> str:
+    """Key of the object that makes a tenant exist."""
+    return f"{prefix_of(tenant)}tenant.json"
+
+
+def quotas_key(tenant: str) -> str:
+    """Key of the object with the quotas in which a tenant differs from the others."""
+    return f"{prefix_of(tenant)}quotas.json"
+
+
+def api_key_key(tenant: str, key_id: str) -> str:
+    """Key of the object of an API key."""
+    return f"{prefix_of(tenant)}keys/{key_id}.json"
+
+
+def link_key(tenant: str, link_id: str) -> str:
+    """Key of the object of an upload link."""
+    return f"{prefix_of(tenant)}links/{link_id}.json"
+
+
+def create_tenant(tenant: Tenant) -> bool:
+    """Stores a tenant. Returns False if there is one of this name already, whatever its status."""
+    return _create(tenant_key(tenant.name), tenant)
+
+
+def read_tenant(tenant: str) -> Tenant | None:
+    """The tenant, or None. Raises InternalError when the document is not valid."""
+    return _read(Tenant, tenant_key(tenant))
+
+
+def change_tenant(tenant: str, change: Callable[[Tenant], Tenant]) -> Tenant | None:
+    """Stores what `change` makes of the tenant; None when there is none. `change` may be called again, and may raise.
+
+    Raises ConcurrentChangeError when others change it all the time.
+    """
+    return _change(Tenant, tenant_key(tenant), change)
+
+
+def tenant_names() -> Iterator[str]:
+    """The names under which anything is stored, in order. Not each of them need be a tenant that exists."""
+    for folder in s3.folders(TENANTS_PREFIX):
+        yield folder.removeprefix(TENANTS_PREFIX).rstrip("/")
+
+
+def create_api_key(key: ApiKey) -> bool:
+    """Stores a new key. Returns False if the id is taken."""
+    return _create(api_key_key(key.tenant, key.key_id), key)
+
+
+def read_api_key(tenant: str, key_id: str) -> ApiKey | None:
+    """A key of this tenant, or None. Raises InternalError when the document is not valid."""
+    return _read(ApiKey, api_key_key(tenant, key_id)) if credentials.is_id_of(tenant, key_id) else None
+
+
+def change_api_key(tenant: str, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
+    """As `change_tenant`, for a key of this tenant."""
+    is_possible = credentials.is_id_of(tenant, key_id)
+    return _change(ApiKey, api_key_key(tenant, key_id), change) if is_possible else None
+
+
+def api_key_ids(tenant: str) -> Iterator[str]:
+    """The ids of all keys of a tenant, revoked ones included, in order."""
+    yield from _ids(f"{prefix_of(tenant)}keys/")
+
+
+def create_link(link: UploadLink) -> bool:
+    """Stores a new upload link. Returns False if the id is taken."""
+    return _create(link_key(link.tenant, link.link_id), link)
+
+
+def read_link(tenant: str, link_id: str) -> UploadLink | None:
+    """An upload link of this tenant, or None. Raises InternalError when the document is not valid."""
+    return _read(UploadLink, link_key(tenant, link_id)) if credentials.is_id_of(tenant, link_id) else None
+
+
+def change_link(tenant: str, link_id: str, change: Callable[[UploadLink], UploadLink]) -> UploadLink | None:
+    """As `change_tenant`, for an upload link of this tenant."""
+    is_possible = credentials.is_id_of(tenant, link_id)
+    return _change(UploadLink, link_key(tenant, link_id), change) if is_possible else None
+
+
+def link_ids(tenant: str) -> Iterator[str]:
+    """The ids of all upload links of a tenant, revoked ones included, in order."""
+    yield from _ids(f"{prefix_of(tenant)}links/")
+
+
+def read_quotas(key: str) -> Quotas | None:
+    """The quotas in one document; None when there is none or when it is not valid, which is logged as an error.
+
+    A slip of the operator must not lock anybody out. Only the quotas that the document sets are set in the result.
+    """
+    try:
+        return _read(Quotas, key)
+    except InternalError as error:
+        logger().error("ignored quotas that are not valid", extra={"key": key, "reason": str(error.__cause__)})
+        return None
+
+
+def write_quotas(key: str, quotas: Quotas) -> None:
+    """Replaces the quotas in one document by those that are set in `quotas`."""
+    s3.put(key, quotas.model_dump_json(exclude_unset=True).encode(), media_type=_JSON)
+
+
+def effective_quotas(tenant: str, defaults: Quotas | None, overrides: Quotas | None) -> Quotas:
+    """The limits of a tenant from the two documents. The operator has those of its own document only."""
+    quotas = UNLIMITED if tenant == OPERATOR_TENANT else Quotas().overridden_by(defaults or Quotas())
+    return quotas.overridden_by(overrides or Quotas())
+
+
+def quotas_of(tenant: str) -> Quotas:
+    """The limits of a tenant."""
+    return effective_quotas(tenant, read_quotas(DEFAULT_QUOTAS_KEY), read_quotas(quotas_key(tenant)))
+
+
+def _ids(prefix: str) -> Iterator[str]:
+    for key in s3.keys_after(prefix):
+        yield key.removeprefix(prefix).removesuffix(".json")
+
+
+def _create(key: str, record: Contract) -> bool:
+    return s3.put_once(key, _encode(record), media_type=_JSON)
+
+
+def _read(kind: type[_Record], key: str) -> _Record | None:
+    content = s3.get(key)
+    return None if content is None else _decode(kind, key, content)
+
+
+def _change(kind: type[_Record], key: str, change: Callable[[_Record], _Record]) -> _Record | None:
+    for _ in range(_CHANGE_ATTEMPTS):
+        version = s3.get_version(key)
+        if version is None:
+            return None
+        before = _decode(kind, key, version.content)
+        after = change(before)
+        if after == before or s3.replace(key, _encode(after), media_type=_JSON, etag=version.etag):
+            return after
+    raise ConcurrentChangeError
+
+
+def _decode(kind: type[_Record], key: str, content: bytes) -> _Record:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise InternalError(f"The document {key} is not valid: {validation_message(error)}") from error
+
+
+def _encode(record: Contract) -> bytes:
+    return record.model_dump_json().encode()
