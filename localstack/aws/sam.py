@@ -23,7 +23,7 @@ from localstack.aws.clients import create_client
 from localstack.errors import StackError
 from localstack.services.native import own_environment
 from localstack.services.processes import tail
-from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
+from localstack.settings import BROKER_PASSWORD, BROKER_USER, KEY_ENVIRONMENT, Settings, load
 
 #: The files that a build and its archives depend on.
 _SOURCES = (
@@ -125,13 +125,15 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
     # Without RuntimeVersion: MiniStack runs functions on its own Python, whatever their runtime is.
     cores = os.cpu_count() or 2
     return {
-        "Access": "open",
+        "Access": settings.access,
+        "AllowedOrigins": "*",
         "Architecture": "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64",
         "BrokerArn": settings.broker_arn,
         "BrokerUrl": settings.broker_url(),
         "BrokerSecretArn": secret_arn,
         "CacheUrl": settings.cache_url(),
         "ImageInFlight": str(settings.in_flight),
+        "KeyEnvironment": KEY_ENVIRONMENT,
         "VideoInFlight": str(min(settings.in_flight, cores)),
     }
 

@@ -136,7 +136,9 @@ def deployable(template: Template) -> dict[str, Any]:
     }
     for resource in resources.values():
         if "IgnoreGlobals" in resource:  # SAM refuses the name of a property that is left out
-            resource["IgnoreGlobals"] = [name for name in resource["IgnoreGlobals"] if name in template.function_defaults]
+            resource["IgnoreGlobals"] = [
+                name for name in resource["IgnoreGlobals"] if name in template.function_defaults
+            ]
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",

@@ -14,6 +14,7 @@ def test_defaults_are_as_documented() -> None:
     assert settings.endpoint_url == "http://127.0.0.1:4566"
     assert settings.broker_url() == "amqp://127.0.0.1:5672/%2F"
     assert settings.cache_url() == "redis://127.0.0.1:6379/0"
+    assert settings.access == "open"
 
 
 def test_test_stack_shares_no_port_and_no_directory_with_the_default_one() -> None:
@@ -21,6 +22,13 @@ def test_test_stack_shares_no_port_and_no_directory_with_the_default_one() -> No
 
     assert not set(vars(default.ports).values()) & set(vars(test.ports).values())
     assert default.directory != test.directory
+
+
+def test_test_stack_is_closed_and_both_modes_can_be_chosen_for_every_stack() -> None:
+    assert load({}, stack=TEST_STACK).access == "closed"
+    for stack in (TEST_STACK, "mine"):
+        chosen = {mode: load({"DARKROOM_AUTH": mode}, stack=stack).access for mode in ("off", "required")}
+        assert chosen == {"off": "open", "required": "closed"}
 
 
 def test_every_port_can_be_changed_and_erlangs_ports_follow_amqp() -> None:
@@ -35,7 +43,14 @@ def test_every_port_can_be_changed_and_erlangs_ports_follow_amqp() -> None:
 
 
 def test_settings_can_be_restored_from_their_environment() -> None:
-    settings = load({"DARKROOM_STACK": "mine", "DARKROOM_REDIS_PORT": "7000", "DARKROOM_IN_FLIGHT": "3"})
+    settings = load(
+        {
+            "DARKROOM_STACK": "mine",
+            "DARKROOM_REDIS_PORT": "7000",
+            "DARKROOM_IN_FLIGHT": "3",
+            "DARKROOM_AUTH": "required",
+        }
+    )
 
     assert load(settings.environment()) == settings
 
@@ -54,6 +69,7 @@ def test_error_names_every_invalid_setting() -> None:
         "DARKROOM_REDIS_PORT": "no",
         "DARKROOM_EMULATOR": "aws",
         "DARKROOM_RUNNER": "podman",
+        "DARKROOM_AUTH": "maybe",
     }
 
     with pytest.raises(StackError) as error:
