@@ -12,6 +12,7 @@ variables; docs/configuration.md lists them.
 
 import argparse
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from localstack import keys
@@ -27,6 +29,9 @@ from localstack.services import compose, environments, logs, memory, native, pac
 from localstack.services.native import Service
 from localstack.services.processes import Registry, tail
 from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
+
+#: The file with `Settings.auth` of the running stack, in its directory.
+_ACCESS = "access"
 
 #: Seconds until the API must be healthy. The first request is a cold start.
 _API_TIMEOUT_S = 60.0
@@ -43,6 +48,7 @@ def up(settings: Settings) -> None:
         install(settings, in_containers=in_containers)
         print(f"Starting {settings.stack}", flush=True)
         _Start(settings, in_containers=in_containers).run()
+        (settings.directory / _ACCESS).write_text(settings.auth)
     _print_addresses(settings, time.monotonic() - started)
 
 
@@ -168,6 +174,17 @@ class _Start:
             raise StackError(problems.strip() or f"{action} ended with status {process.returncode}.")
 
 
+def with_kept_access(settings: Settings) -> Settings:
+    """The settings, with the access that the running stack has unless the caller chooses.
+
+    So no command that forgets the setting opens a stack that was closed.
+    """
+    stamp = settings.directory / _ACCESS
+    if os.environ.get("DARKROOM_AUTH") or not stamp.exists():
+        return settings
+    return replace(settings, auth=stamp.read_text())
+
+
 def down(settings: Settings) -> None:
     """Stops all services of this stack and deletes their data. Does nothing when nothing runs."""
     with _lock(settings):
@@ -269,7 +286,7 @@ def main() -> int:
     parser.add_argument("command", choices=commands)
     arguments = parser.parse_args()
     try:
-        succeeded = commands[arguments.command](load())
+        succeeded = commands[arguments.command](with_kept_access(load()))
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

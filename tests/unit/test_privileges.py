@@ -47,6 +47,12 @@ PREFIXES = {
     ("api.job_responses", "download_link"): "processed",
     ("api.idempotency", "reserve_ids"): "work",
     ("api.ledger_list", "LedgerScan"): "ledger",
+    ("darkroom.tenants.records", "_create"): "tenants",
+    ("darkroom.tenants.records", "_read"): "tenants",
+    ("darkroom.tenants.records", "_change"): "tenants",
+    ("darkroom.tenants.records", "_ids"): "tenants",
+    ("darkroom.tenants.records", "tenant_names"): "tenants",
+    ("darkroom.tenants.records", "write_quotas"): "tenants",
 }
 
 #: The settings that name secrets, and their environment variables.
@@ -80,7 +86,7 @@ def users_of(module: str, *names: str) -> dict[Node, set[str]]:
     found = {
         (user.name, definition): {name for where, name in mentioned if where == module and (not names or name in names)}
         for user in modules().values()
-        if user.name != module and not user.name.startswith("localstack")
+        if user.name != module and not user.name.startswith(("localstack", "tools"))
         for definition, mentioned in user.references.items()
     }
     return {node: mentioned for node, mentioned in found.items() if mentioned}
@@ -312,7 +318,7 @@ def services_signed_for(node: Node) -> set[str]:
 
 
 def test_requests_are_signed_only_with_the_credentials_of_one_module() -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    shipped = {name: module for name, module in modules().items() if not name.startswith(("localstack", "tools"))}
     signers = {name for name, module in shipped.items() if "botocore.auth" in module.imports}
     readers = {name for name, module in shipped.items() if ".get_credentials(" in ast.unparse(module.tree)}
 
@@ -324,7 +330,7 @@ def test_only_one_module_creates_clients() -> None:
     creators = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and "create_client" in ast.unparse(module.tree)
+        if not name.startswith(("localstack", "tools")) and "create_client" in ast.unparse(module.tree)
     }
 
     assert creators == {"darkroom.services.aws"}

@@ -1,7 +1,11 @@
 """The settings of the local stack, and the error when some are invalid."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from localstack import stack
 from localstack.errors import StackError
 from localstack.settings import TEST_STACK, load
 
@@ -89,3 +93,14 @@ def test_error_names_every_invalid_setting() -> None:
 def test_contradictory_settings_are_rejected(environment: dict[str, str], reason: str) -> None:
     with pytest.raises(StackError, match=reason):
         load(environment)
+
+
+def test_stack_stays_closed_until_somebody_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(load({}), root=tmp_path)
+    settings.directory.mkdir(parents=True)
+    (settings.directory / "access").write_text("required")
+    monkeypatch.delenv("DARKROOM_AUTH", raising=False)
+
+    assert stack.with_kept_access(settings).access == "closed"
+    monkeypatch.setenv("DARKROOM_AUTH", "off")
+    assert stack.with_kept_access(settings).access == "open"
