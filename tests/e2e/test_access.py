@@ -49,9 +49,7 @@ class Gateway:
         """What the function is told about access."""
         found: dict[str, Any] = self._functions.get_function_configuration(FunctionName=self._function)
         variables = found["Environment"]["Variables"] | {"DARKROOM_ACCESS": access}
-        self._functions.update_function_configuration(
-            FunctionName=self._function, Environment={"Variables": variables}
-        )
+        self._functions.update_function_configuration(FunctionName=self._function, Environment={"Variables": variables})
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ class Template(Resolver):
         shared = {key: value for key, value in self.function_defaults.items() if key not in ignored}
         own = self.functions[name]
         environments = [spec["Environment"]["Variables"] for spec in (shared, own) if "Environment" in spec]
-        return shared | own | {"Environment": {"Variables": dict(ChainMap(*reversed(environments)))}}
+        return {**shared, **own, "Environment": {"Variables": dict(ChainMap(*reversed(environments)))}}
 
     def of_type(self, kind: str) -> dict[str, Any]:
         """The properties of every resource of one type, by logical ID."""

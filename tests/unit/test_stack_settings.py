@@ -30,8 +30,8 @@ def test_test_stack_shares_no_port_and_no_directory_with_the_default_one() -> No
 
 def test_test_stack_is_closed_and_both_modes_can_be_chosen_for_every_stack() -> None:
     assert load({}, stack=TEST_STACK).access == "closed"
-    for stack in (TEST_STACK, "mine"):
-        chosen = {mode: load({"DARKROOM_AUTH": mode}, stack=stack).access for mode in ("off", "required")}
+    for name in (TEST_STACK, "mine"):
+        chosen = {mode: load({"DARKROOM_AUTH": mode}, stack=name).access for mode in ("off", "required")}
         assert chosen == {"off": "open", "required": "closed"}
 
 
