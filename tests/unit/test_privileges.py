@@ -63,6 +63,7 @@ CLIENTS = {
     ("functions.dispatch.invoker", "invoker"): "lambda",
     ("darkroom.jobs.settlement", "report"): "lambda",
     ("darkroom.services.aws", "secret"): "secretsmanager",
+    ("functions.authorize.stored", "_threads"): "s3",
 }
 
 #: The definitions that sign requests to AWS themselves, and the service that each signs for.

@@ -1,6 +1,7 @@
 """Every name in the template that the code, or another part of the template, must know."""
 
 import ast
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -73,11 +74,12 @@ def test_every_environment_variable_of_the_code_is_a_setting() -> None:
     """The handlers read the environment in one module; Lambda sets the others that it reads."""
     settings = variables_of(config.Settings, config.AuthorizerSettings)
     read = {
-        node.value
+        variable
         for name, module in modules().items()
         if name.startswith(("darkroom", "api", "functions"))
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("DARKROOM_")
+        for variable in re.findall(r"DARKROOM_[A-Z0-9_]*", node.value)
     }
 
     assert read <= settings | {config.ENVIRONMENT_PREFIX}
