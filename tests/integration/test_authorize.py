@@ -32,7 +32,7 @@ HOUR_S = 3600
 
 
 @pytest.fixture(autouse=True)
-def only_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_its_own_settings(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The function has the bucket and none of the settings of Redis and RabbitMQ."""
     for name in ("CACHE_URL", "BROKER_URL", "BROKER_SECRET_ARN", "CACHE_SECRET_ARN", "FUNCTION_PREFIX"):
         monkeypatch.delenv(f"DARKROOM_{name}", raising=False)

@@ -39,6 +39,14 @@ def test_event_of_an_operation_names_that_operation(operation: Operation) -> Non
     assert ids.parse_id(message.job_id) == message.job_id
 
 
+def test_authorize_event_has_a_malformed_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_BUCKET", "a-bucket")
+
+    answer = authorize(load("authorize"), None)
+
+    assert (answer["isAuthorized"], answer["context"]["denied"]) == (True, "credentials_invalid")
+
+
 def test_ingest_event_reports_one_upload() -> None:
     (key,) = events.uploaded_keys(load("ingest"))
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from api.main import app
 from darkroom import config
 from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, uploads
@@ -210,47 +209,6 @@ def test_mappings_consume_from_the_broker_that_the_functions_publish_to(template
         access = {entry["Type"]: entry["URI"] for entry in spec["SourceAccessConfigurations"]}
         assert access == {"BASIC_AUTH": variables["DARKROOM_BROKER_SECRET_ARN"], "VIRTUAL_HOST": "/"}
         assert spec["MaximumBatchingWindowInSeconds"] == 0
-
-
-def test_pages_of_no_other_site_may_use_the_service_unless_their_origins_are_listed() -> None:
-    closed, listed = new_network(), Template(AllowedOrigins="https://a.example,https://b.example:8443")
-    api, bucket = (listed.resources[name]["Properties"]["CorsConfiguration"] for name in ("HttpApi", "MediaBucket"))
-
-    assert api["AllowOrigins"] == bucket["CorsRules"][0]["AllowedOrigins"]
-    assert api["AllowOrigins"] == ["https://a.example", "https://b.example:8443"]
-    for name in ("HttpApi", "MediaBucket"):
-        assert "CorsConfiguration" not in closed.resources[name]["Properties"]
-
-
-@pytest.mark.parametrize(
-    ("origins", "accepted"),
-    [
-        ("", True),
-        ("*", True),
-        ("https://a.example", True),
-        ("https://a.example,http://localhost:3000", True),
-        ("https://a.example/", False),
-        ("https://a.example, https://b.example", False),
-        ("https://a.example,*", False),
-        ("https://*.example", False),
-        ("a.example", False),
-    ],
-)
-def test_list_of_origins_is_accepted_only_with_whole_origins(origins: str, accepted: bool) -> None:
-    pattern = new_network().raw["Parameters"]["AllowedOrigins"]["AllowedPattern"]
-
-    assert (re.fullmatch(pattern, origins) is not None) is accepted
-
-
-def test_browsers_may_send_every_header_and_method_that_the_api_accepts() -> None:
-    allowed = Template(AllowedOrigins="*").resources["HttpApi"]["Properties"]["CorsConfiguration"]
-    routes = [operation for path in app.openapi()["paths"].values() for operation in path.items()]
-    parameters = [parameter for _, route in routes for parameter in route.get("parameters", [])]
-    headers = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
-
-    assert headers
-    assert set(allowed["AllowHeaders"]) == headers | {"authorization", "content-type"}
-    assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 
 def test_every_parameter_has_a_description_a_label_and_one_group() -> None:

@@ -1,5 +1,6 @@
-"""Who reaches which route of the API that template.yaml describes, closed and open."""
+"""Who reaches which route of the API that template.yaml describes, closed and open, and from which web pages."""
 
+import re
 from typing import Any
 
 import pytest
@@ -118,3 +119,44 @@ def test_scopes_of_tokens_are_passed_on_as_the_function_reads_them() -> None:
 def test_output_warns_of_an_open_api_only() -> None:
     assert "Warning" not in new_network().outputs
     assert "The API is open." in Template(Access="open").outputs["Warning"]
+
+
+def test_pages_of_no_other_site_may_use_the_service_unless_their_origins_are_listed() -> None:
+    closed, listed = new_network(), Template(AllowedOrigins="https://a.example,https://b.example:8443")
+    api, bucket = (listed.resources[name]["Properties"]["CorsConfiguration"] for name in ("HttpApi", "MediaBucket"))
+
+    assert api["AllowOrigins"] == bucket["CorsRules"][0]["AllowedOrigins"]
+    assert api["AllowOrigins"] == ["https://a.example", "https://b.example:8443"]
+    for name in ("HttpApi", "MediaBucket"):
+        assert "CorsConfiguration" not in closed.resources[name]["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "accepted"),
+    [
+        ("", True),
+        ("*", True),
+        ("https://a.example", True),
+        ("https://a.example,http://localhost:3000", True),
+        ("https://a.example/", False),
+        ("https://a.example, https://b.example", False),
+        ("https://a.example,*", False),
+        ("https://*.example", False),
+        ("a.example", False),
+    ],
+)
+def test_list_of_origins_is_accepted_only_with_whole_origins(origins: str, accepted: bool) -> None:
+    pattern = new_network().raw["Parameters"]["AllowedOrigins"]["AllowedPattern"]
+
+    assert (re.fullmatch(pattern, origins) is not None) is accepted
+
+
+def test_browsers_may_send_every_header_and_method_that_the_api_accepts() -> None:
+    allowed = Template(AllowedOrigins="*").resources["HttpApi"]["Properties"]["CorsConfiguration"]
+    routes = [operation for path in app.openapi()["paths"].values() for operation in path.items()]
+    parameters = [parameter for _, route in routes for parameter in route.get("parameters", [])]
+    headers = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
+
+    assert headers
+    assert set(allowed["AllowHeaders"]) == headers | {"authorization", "content-type"}
+    assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
