@@ -68,6 +68,7 @@ def is_closed(address: str) -> bool:
         with urllib.request.urlopen(address + _GUARDED, timeout=_TIMEOUT_S):  # noqa: S310 - the user's own address
             return False
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 401:
             return True
         raise StackError(f"GET {address}{_GUARDED} failed: {error.code}") from error
