@@ -85,6 +85,9 @@ class Settings:
     in_flight: int
     #: The token of LocalStack; empty for MiniStack.
     auth_token: str
+    #: The template's parameters of the same names: whose tokens the closed API accepts; empty for nobody's.
+    jwt_issuer: str
+    jwt_audience: str
     #: The file to which MiniStack appends each AWS call of a function; empty to record none.
     record_calls: str
     root: Path = ROOT
@@ -176,6 +179,8 @@ class Settings:
             "DARKROOM_RUNNER": self.runner,
             "DARKROOM_MEMORY_CHECK": self.memory_check,
             "DARKROOM_AUTH": self.auth,
+            "DARKROOM_JWT_ISSUER": self.jwt_issuer,
+            "DARKROOM_JWT_AUDIENCE": self.jwt_audience,
             "DARKROOM_IN_FLIGHT": str(self.in_flight),
             "DARKROOM_RECORD_CALLS": self.record_calls,
         }
@@ -196,6 +201,8 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
         auth=_choice(environ, "DARKROOM_AUTH", _TEST_AUTH_MODES if name == TEST_STACK else AUTH_MODES, problems),
         in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
         auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
+        jwt_issuer=environ.get("DARKROOM_JWT_ISSUER", ""),
+        jwt_audience=environ.get("DARKROOM_JWT_AUDIENCE", ""),
         record_calls=environ.get("DARKROOM_RECORD_CALLS", ""),
     )
     if settings.emulator == "localstack" and not settings.auth_token:

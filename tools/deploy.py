@@ -162,7 +162,8 @@ def deploy(settings: Settings, name: str, given: dict[str, str], session: Any) -
     print(capacity_report(effective, quota), access_warning(effective), sep="\n", flush=True)
     argv = [str(settings.tools.parent / "sam"), "deploy", "--stack-name", name, "--region", region]
     if parameters:
-        argv += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
+        # Without quotes SAM refuses an empty value.
+        argv += ["--parameter-overrides", *(f'{key}="{value}"' for key, value in parameters.items())]
     if subprocess.run(argv, cwd=settings.root, check=False).returncode:
         raise StackError("sam deploy failed.")
     if stack_parameters(cloudformation, name) is not None:

@@ -108,6 +108,7 @@ def _deploy(settings: Settings, digest: str) -> None:
 
 
 def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[str]:
+    # Without quotes SAM refuses an empty value.
     return [
         *("--template-file", str(settings.build / artifacts.PACKED)),
         *("--config-file", str(settings.root / "samconfig.toml")),
@@ -117,7 +118,7 @@ def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[st
         "--no-confirm-changeset",
         "--no-fail-on-empty-changeset",
         "--no-progressbar",
-        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+        *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
     ]
 
 
@@ -133,6 +134,8 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
         "BrokerSecretArn": secret_arn,
         "CacheUrl": settings.cache_url(),
         "ImageInFlight": str(settings.in_flight),
+        "JwtAudience": settings.jwt_audience,
+        "JwtIssuer": settings.jwt_issuer,
         "KeyEnvironment": KEY_ENVIRONMENT,
         "VideoInFlight": str(min(settings.in_flight, cores)),
     }
