@@ -59,7 +59,7 @@ def verify(token: str, settings: AuthorizerSettings) -> Claims:
         raise CredentialsInvalidError("The credential is not an API key, and this deployment accepts no tokens.")
     audiences = [audience.strip() for audience in settings.jwt_audience.split(",") if audience.strip()]
     if not audiences:
-        raise ConfigurationError("DARKROOM_JWT_ISSUER is set without DARKROOM_JWT_AUDIENCE.")
+        raise ConfigurationError("An issuer of tokens is set without an audience.")
     defaults = _scopes_in(settings.jwt_default_scopes.replace(",", " ").split())
     try:
         claims = jwt.decode(
@@ -135,5 +135,5 @@ def _granted(claims: dict[str, Any]) -> list[Scope]:
 
 def _scopes_in(names: list[str]) -> list[Scope]:
     if not set(names) <= {Scope.READ, Scope.WRITE, Scope.ADMIN}:
-        raise ConfigurationError("DARKROOM_JWT_DEFAULT_SCOPES may have read, write and admin.")
+        raise ConfigurationError("The default scopes of tokens may be read, write and admin.")
     return sorted(map(Scope, names))

@@ -1,6 +1,8 @@
 """The authorizer with real documents in S3 and a real issuer: whom it lets in, and what it tells about the others."""
 
+import io
 import json
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,7 @@ from darkroom.contracts.tenants import (
     UploadLimits,
     UploadLink,
 )
+from darkroom.log import logger
 from darkroom.services import aws, s3
 from darkroom.tenants import api_keys, context, credentials, records
 from darkroom.tenants.api_keys import IssuedKey
@@ -346,21 +349,30 @@ def store_free_key() -> str:
 # Logs -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The log, as it is written to standard output."""
+    written = io.StringIO()
+    copier = logging.StreamHandler(written)
+    copier.setFormatter(logger().registered_formatter)
+    logger().addHandler(copier)
+    yield written
+    logging.getLogger(logger().service).removeHandler(copier)
+
+
 def test_each_decision_is_one_line_that_names_the_credential_and_never_has_it(
-    issuer: LocalIssuer, capsys: pytest.CaptureFixture[str]
+    issuer: LocalIssuer, log: io.StringIO
 ) -> None:
     store_tenant("acme")
     issued = store_key()
     _, link_token = store_link()
     texts = [issued.text, link_token, issuer.token(), issuer.token(name="another"), issued.text[:-1], "a,b"]
     texts.append(credentials.new_credential(Kind.API_KEY, "live", issued.key.key_id))
-    capsys.readouterr()
 
     for text in texts:
         answer(f"Bearer {text}")
 
-    written = capsys.readouterr()
-    lines = [json.loads(line) for line in written.out.splitlines()]
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [line["message"] for line in lines] == ["allowed"] * 3 + ["denied"] * 4
     assert lines[0]["tenant"] == "acme"
     assert lines[0]["credential"] == lines[6]["credential"] == issued.key.key_id
@@ -368,7 +380,7 @@ def test_each_decision_is_one_line_that_names_the_credential_and_never_has_it(
     assert lines[4]["address"] == "192.0.2.1"
     for text in texts[:5]:
         secret = text.rpartition("_")[2] if text.startswith("d") else text.rpartition(".")[2]
-        assert secret not in written.out + written.err
+        assert secret not in log.getvalue()
 
 
 def test_check_of_a_key_reads_four_documents_and_no_more() -> None:
