@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from darkroom import config
-from darkroom.contracts.tenants import Tenant, TenantStatus
+from darkroom.contracts.tenants import Principal, Scope, Tenant, TenantStatus
+from darkroom.errors import CredentialsRevokedError
 from darkroom.tenants import credentials, records
+from darkroom.tenants.context import from_context
 from darkroom.timestamps import utc_now
 from functions.authorize.app import handler as authorize
 from localstack.errors import StackError
@@ -39,33 +41,30 @@ def tenant() -> str:
     return name
 
 
-def context_of(key: str) -> dict[str, object]:
-    """What the authorizer says about a request with this key."""
+def principal_of(key: str) -> Principal:
+    """Whom the authorizer finds in a request with this key. Raises the AccessError for which it denies it."""
     answer = authorize({"version": "2.0", "headers": {"authorization": f"Bearer {key}"}}, None)
-    return dict(answer["context"])
+    return from_context(answer["context"])
 
 
 def test_first_key_is_printed_once_and_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     status = keys.main(["--stack", STACK, "create", "--tenant", "default", "--scope", "admin", "--name", "first"])
     (key,) = capsys.readouterr().out.split()
 
+    principal = principal_of(key)
     stored = records.read_api_key("default", credentials.parse(key, KEY_ENVIRONMENT).id)
 
     assert status == 0
-    assert context_of(key) | {"quotas": ""} == {
-        "tenant": "default",
-        "scopes": ["admin"],
-        "credential": credentials.parse(key, KEY_ENVIRONMENT).id,
-        "quotas": "",
-    }
+    assert (principal.tenant, principal.scopes) == ("default", [Scope.ADMIN])
+    assert principal.is_operator
     assert stored is not None
     assert (stored.name, key in stored.model_dump_json()) == ("first", False)
 
 
 def test_key_of_another_tenant_has_the_scopes_that_were_asked_for(tenant: str) -> None:
-    context = context_of(key_records.create(STACK, tenant, ["write", "read"], "laptop"))
+    principal = principal_of(key_records.create(STACK, tenant, ["write", "read"], "laptop"))
 
-    assert (context["tenant"], context["scopes"]) == (tenant, ["read", "write"])
+    assert (principal.tenant, principal.scopes) == (tenant, [Scope.READ, Scope.WRITE])
 
 
 @pytest.mark.parametrize("by", ["id", "text"])
@@ -74,7 +73,8 @@ def test_revoked_key_is_refused(tenant: str, by: str) -> None:
 
     key_records.revoke(STACK, credentials.parse(key, KEY_ENVIRONMENT).id if by == "id" else key)
 
-    assert context_of(key)["denied"] == "credentials_revoked"
+    with pytest.raises(CredentialsRevokedError):
+        principal_of(key)
 
 
 @pytest.mark.parametrize(
