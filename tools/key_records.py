@@ -20,7 +20,7 @@ def create(stack: str, tenant: str, scopes: Sequence[str], name: str) -> str:
     """Stores a new key and returns its text. Raises StackError, unless the stack, its bucket and the tenant exist."""
     with _bucket_of(stack) as environment:
         _require_active(tenant)
-        issued = api_keys.create(
+        issued = api_keys.create_key(
             tenant, environment, name=name, scopes=[Scope(scope) for scope in scopes], now_s=time.time()
         )
         if not records.create_api_key(issued.key):
