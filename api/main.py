@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from api import denials, problems
 from api.openapi import openapi_document
 from api.request_log import RequestLog
-from api.routers import files, health, jobs, operations, root, uploads
+from api.routers import files, health, jobs, operations, root, upload_links, uploads
 from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
 
@@ -35,6 +35,7 @@ _TAGS = [
     {"name": "files", "description": "Look up files."},
     {"name": "jobs", "description": "Start jobs, watch them and download their outputs."},
     {"name": "operations", "description": "Look up the operations and their parameters."},
+    {"name": "upload links", "description": "Let people without an API key upload files."},
     {"name": "health", "description": "Check the health of the service."},
 ]
 
@@ -63,7 +64,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    for resource in (root, uploads, files, jobs, operations, health):
+    for resource in (root, uploads, files, jobs, operations, upload_links, health):
         app.include_router(resource.router)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app

@@ -39,6 +39,10 @@ Reader = Annotated[Principal, Security(_principal, scopes=[Scope.READ])]
 Writer = Annotated[Principal, Security(_principal, scopes=[Scope.WRITE])]
 Admin = Annotated[Principal, Security(_principal, scopes=[Scope.ADMIN])]
 
+#: The same, which may also be an upload link. What it sees and may do is then limited further: see its `link_id`.
+ReaderOrLink = Annotated[Principal, Security(_principal, scopes=[Scope.READ, Scope.UPLOAD])]
+WriterOrLink = Annotated[Principal, Security(_principal, scopes=[Scope.WRITE, Scope.UPLOAD])]
+
 
 class GuardedRoute(APIRoute):
     """A route that refuses a request before its body is read. The class of every route that needs a scope."""
