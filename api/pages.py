@@ -1,29 +1,29 @@
-"""Pages of lists that S3 has in order: the names on a page, and the path of the next one."""
+"""The HTML pages of the API, and the hashes with which a Content-Security-Policy admits what they have inline."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import TypeVar
-from urllib.parse import urlencode
+import base64
+import hashlib
+import re
+from functools import lru_cache
+from pathlib import Path
 
-#: Requests to S3 at the same time.
-_THREADS = 8
+_FOLDER = Path(__file__).parent
+_INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
-_Read = TypeVar("_Read")
-
-
-def first_page(names: Iterable[str], limit: int) -> tuple[list[str], bool]:
-    """Up to `limit` names, and whether others follow."""
-    found = list(islice(names, limit + 1))
-    return found[:limit], len(found) > limit
+#: What no page needs.
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def next_path(path: str, page: Sequence[str], limit: int, *, follows: bool) -> str | None:
-    """The path of the page after this one, or None."""
-    return f"{path}?{urlencode({'limit': limit, 'after': page[-1]})}" if follows else None
+@lru_cache
+def read_page(name: str) -> str:
+    """The text of a page."""
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def read_all(read: Callable[[str], _Read | None], names: Sequence[str]) -> list[_Read]:
-    """What `read` returns for each name, in order, from parallel threads; without what does not exist."""
-    with ThreadPoolExecutor(_THREADS) as threads:
-        return [found for found in threads.map(read, names) if found is not None]
+@lru_cache
+def policy_of(name: str, **sources: str) -> str:
+    """The Content-Security-Policy of a page: its inline style and scripts, and other `sources` (`img="data:"`)."""
+    allowed = dict(sources)
+    for kind, text in _INLINE.findall(read_page(name)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        allowed[kind] = f"{allowed.get(kind, '')} 'sha256-{digest}'".lstrip()
+    return "; ".join([_POLICY, *(f"{kind}-src {text}" for kind, text in sorted(allowed.items()))])

@@ -94,9 +94,21 @@ def _identify(request: Request) -> Principal:
 
 
 def _authorizer_context(request: Request) -> dict[str, Any]:
-    found: Any = request.scope.get("aws.event")
-    for name in ("requestContext", "authorizer", "lambda"):
-        found = found.get(name) if isinstance(found, dict) else None
+    found = _from_gateway(request, "authorizer", "lambda")
     if not isinstance(found, dict) or not found:
         raise CredentialsMissingError("Send an API key or a token in the header Authorization: Bearer.")
+    return found
+
+
+def source_address(request: Request) -> str | None:
+    """The IP address that API Gateway got the request from, whatever its headers say; None without API Gateway."""
+    found = _from_gateway(request, "http", "sourceIp")
+    return found if isinstance(found, str) and found else None
+
+
+def _from_gateway(request: Request, *path: str) -> Any:
+    """A part of what API Gateway says about a request, or None."""
+    found: Any = request.scope.get("aws.event", {}).get("requestContext")
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
     return found

@@ -142,7 +142,10 @@ async def download_result(
     principal: ReaderOrLink,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
-    """Redirects to a presigned link to the output."""
+    """Redirects to a presigned link to the output.
+
+    The page at /docs cannot follow it, since its policy allows requests to this API only. There, open `download_url`.
+    """
     view = job_lookup.find_job_view(JobRef(principal.tenant, job_id), principal.link_id)
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
@@ -153,8 +156,7 @@ async def download_result(
         )
     if not s3.exists(outputs[output].key):
         raise ResultGoneError(f"The output of job {job_id} was removed after its retention period.")
-    headers = {"Location": job_responses.download_link(outputs[output]), "Cache-Control": "no-store"}
-    return Response(status_code=307, headers=headers)
+    return Response(status_code=307, headers={"Location": job_responses.download_link(outputs[output])})
 
 
 @router.get(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api import examples, file_records, pages
+from api import examples, file_records, listing
 from api.link_models import (
     IssuedUploadLink,
     UploadLinkDetails,
@@ -112,9 +112,9 @@ async def list_upload_links(
 
     Those that have expired or were revoked are listed until they are removed, which is days after.
     """
-    link_ids, follows = pages.first_page(records.link_ids(principal.tenant, after), limit)
-    found = pages.read_all(lambda link_id: records.read_link(principal.tenant, link_id), link_ids)
-    following = pages.next_path("/upload-links", link_ids, limit, follows=follows)
+    link_ids, follows = listing.first_page(records.link_ids(principal.tenant, after), limit)
+    found = listing.read_all(lambda link_id: records.read_link(principal.tenant, link_id), link_ids)
+    following = listing.next_path("/upload-links", link_ids, limit, follows=follows)
     return json_response(UploadLinkPage(links=[_summary(link) for link in found], next=following))
 
 

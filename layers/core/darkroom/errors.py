@@ -273,7 +273,7 @@ class TenantSuspendedError(AccessError):
 
 
 class TooManyFailuresError(AccessError):
-    """Too many requests from this address had credentials that are not valid."""
+    """Too many requests from this address had invalid credentials."""
 
     code = "too_many_failures"
     http_status = 429
