@@ -11,7 +11,7 @@ from darkroom.media.types import is_supported_type
 from darkroom.tenants.upload_links import EXPIRES_IN_MAX_S, EXPIRES_IN_S, MAX_FILES, LinkState
 
 #: Most media types that one link names.
-_MEDIA_TYPES_LIMIT = 50
+MEDIA_TYPES_LIMIT = 50
 
 
 def _require_supported(media_type: str) -> str:
@@ -44,7 +44,7 @@ class UploadLinkRequest(RequestBody):
     max_files: int = Field(1, ge=1, le=MAX_FILES, description="Most files that may be uploaded over the link's life.")
     media_types: list[_AllowedType] = Field(
         [],
-        max_length=_MEDIA_TYPES_LIMIT,
+        max_length=MEDIA_TYPES_LIMIT,
         description="Content-Types that are allowed: types such as `video/mp4`, and groups such as `image/*`. Default: "
         "every type that Darkroom reads.",
     )

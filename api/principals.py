@@ -21,7 +21,8 @@ from darkroom.tenants.context import from_context
 _BEARER = HTTPBearer(
     scheme_name="bearer",
     bearerFormat="API key or JWT",
-    description="An API key, or a token of the deployment's identity provider. A deployment that is open ignores it.",
+    description="An API key, a token of the deployment's identity provider, or the token of an upload link. A "
+    "deployment that is open ignores it.",
     auto_error=False,
 )
 

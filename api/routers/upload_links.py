@@ -38,7 +38,6 @@ from darkroom.errors import (
 from darkroom.jobs import uploads
 from darkroom.log import logger
 from darkroom.tenants import credentials, records, upload_links
-from darkroom.tenants.context import LIMITS_MAX_BYTES
 
 router = APIRouter(tags=["upload links"], route_class=GuardedRoute)
 
@@ -123,7 +122,7 @@ async def list_upload_links(
     response_model=UploadLinkDetails,
     summary="Get an upload link",
     response_description="The upload link.",
-    responses=problem_responses(StorageUnavailableError, UploadLinkNotFoundError),
+    responses=problem_responses(InvalidRequestError, StorageUnavailableError, UploadLinkNotFoundError),
 )
 async def get_upload_link(link_id: _LinkId, principal: Writer) -> Response:
     """Returns an upload link and the files for which it has issued forms, without its token."""
@@ -138,7 +137,9 @@ async def get_upload_link(link_id: _LinkId, principal: Writer) -> Response:
     response_model=UploadLinkDetails,
     summary="Revoke an upload link",
     response_description="The upload link was revoked.",
-    responses=problem_responses(ConcurrentChangeError, StorageUnavailableError, UploadLinkNotFoundError),
+    responses=problem_responses(
+        ConcurrentChangeError, InvalidRequestError, StorageUnavailableError, UploadLinkNotFoundError
+    ),
 )
 async def revoke_upload_link(link_id: _LinkId, principal: Writer) -> Response:
     """Revokes an upload link for good. It issues no form from now on, and its token is refused within a minute.
@@ -164,18 +165,12 @@ def _limits_of(tenant: str, body: UploadLinkRequest) -> UploadLimits:
     jobs = [(wanted.operation, without_defaults(wanted.params)) for wanted in body.jobs]
     attached = [AttachedJob(job_id=ids.new_id(), operation=operation, params=params) for operation, params in jobs]
     metadata_of(_NAME, attached, credentials.new_id(tenant))
-    limits = UploadLimits(
+    return UploadLimits(
         max_bytes=body.max_bytes,
         max_files=body.max_files,
         media_types=list(dict.fromkeys(body.media_types)),
         jobs=[{"operation": str(operation), "params": params} for operation, params in jobs],
     )
-    size_bytes = len(limits.model_dump_json().encode())
-    if size_bytes > LIMITS_MAX_BYTES:
-        raise InvalidRequestError(
-            f"The limits and jobs of the link take {size_bytes:,} bytes; {LIMITS_MAX_BYTES:,} are allowed."
-        )
-    return limits
 
 
 def _check_kinds(body: UploadLinkRequest) -> None:
