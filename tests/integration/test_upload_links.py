@@ -3,8 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote_plus
@@ -15,22 +16,25 @@ import pytest
 from api.main import app
 from darkroom import config, ids
 from darkroom.contracts.jobs import Job, JobRef, JobResult, Output, Status
-from darkroom.contracts.tenants import Principal, Quotas, Scope, UploadLink
+from darkroom.contracts.tenants import Principal, Quotas, Scope, Tenant, TenantStatus, UploadLink
 from darkroom.errors import CacheUnavailableError
 from darkroom.jobs import ledger, lifecycle, uploads
 from darkroom.services import s3
 from darkroom.services.redis.client import redis_client
 from darkroom.tenants import credentials, records
 from darkroom.tenants.context import to_context
+from darkroom.timeouts import BACKGROUND, use_timeouts
 from darkroom.timestamps import epoch_ms, iso_utc, utc_now
+from functions.authorize import app as authorize
 from functions.ingest import app as ingest
 from tests.integration.api_jobs import JPEG, MP4
 from tests.integration.conftest import BreakService
+from tests.integration.crash_injection import AFTER, BEFORE, CrashInjector, ProcessCrash, inject_crashes
 from tests.integration.test_api_uploads import submit
 from tests.support.gateway import Reply, acting_as, call
 
 TENANT, OTHER = "acme", "other"
-THUMBNAIL = {"operation": "thumbnail", "params": {"width": 100, "height": 100}}
+THUMBNAIL: dict[str, Any] = {"operation": "thumbnail", "params": {"width": 100, "height": 100}}
 
 
 @pytest.fixture(autouse=True)
@@ -483,3 +487,78 @@ def test_job_of_an_earlier_version_came_through_no_link() -> None:
     }
 
     assert Job.model_validate_json(json.dumps(job)).link_id is None
+
+
+# The token, as the authorizer checks it ----------------------------------------------------------------------------
+
+
+def with_token(token: str, method: str, target: str, **more: Any) -> Reply:
+    """A request whose credentials the authorizer checks, without API Gateway's cache."""
+    checked = authorize.handler({"headers": {"authorization": f"Bearer {token}"}, "requestContext": {}}, None)
+    use_timeouts(BACKGROUND)
+    return call(method, target, authorizer=checked["context"], **more)
+
+
+def test_token_is_good_for_its_link_until_it_is_revoked() -> None:
+    records.create_tenant(Tenant(name=TENANT, status=TenantStatus.ACTIVE, created_at=utc_now()))
+    created = create(jobs=[THUMBNAIL]).json
+    token, body = created["token"], {"name": "photo.jpg", "media_type": "image/jpeg"}
+
+    form = with_token(token, "POST", "/uploads", json_body=body)
+    assert form.status == 201
+    assert with_token(token, "GET", form.headers["location"]).json["link_id"] == created["link_id"]
+    assert with_token(token, "POST", "/uploads", json_body=body).json["code"] == "upload_link_exhausted"
+    for method, target in (("GET", "/jobs"), ("POST", "/upload-links"), ("DELETE", form.json["jobs"][0]["status_url"])):
+        assert with_token(token, method, target).json["code"] == "scope_missing"
+    of_another_tenant = token.replace(f"_{TENANT}-", f"_{OTHER}-")
+    assert with_token(of_another_tenant, "GET", form.headers["location"]).json["code"] == "credentials_invalid"
+
+    assert call("DELETE", f"/upload-links/{created['link_id']}").json["state"] == "revoked"
+
+    reply = with_token(token, "GET", form.headers["location"])
+    assert (reply.status, reply.json["code"]) == (401, "credentials_revoked")
+
+
+# Crashes -----------------------------------------------------------------------------------------------------------
+
+
+def crash_at(number: int, when: str, send: Callable[[], Reply]) -> CrashInjector:
+    """Sends a request, and crashes the process at its write `number`."""
+    injector = CrashInjector(number, when)
+    with inject_crashes(injector, lambda _arguments: None), suppress(ProcessCrash):
+        send()
+    return injector
+
+
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+def test_form_whose_request_crashed_is_issued_again_and_uses_one_file(when: str) -> None:
+    key = {"idempotency-key": "one"}
+    undisturbed = new_link()
+    writes = crash_at(0, when, lambda: request_form(undisturbed, headers=key)).writes
+    assert writes[-1] == f"PutObject {records.link_key(TENANT, undisturbed.link_id)}"
+    assert len(writes) >= 5
+
+    for number in range(1, len(writes) + 1):
+        link = new_link()
+        assert crash_at(number, when, lambda link=link: request_form(link, headers=key)).crashed_write
+        is_counted = when == AFTER and number == len(writes)
+        assert len(stored(link.link_id).file_ids) == int(is_counted), writes[number - 1]
+
+        form = request_form(link, headers=key).json
+
+        assert stored(link.link_id).file_ids == [form["file_id"]], writes[number - 1]
+        assert request_form(link).json["code"] == "upload_link_exhausted"
+        assert submit(form["upload"], JPEG) == 204
+        notify_ingest(form["file_id"])
+        assert through(link, "GET", form["jobs"][0]["status_url"]).json["waiting_for"] is None
+
+
+@pytest.mark.parametrize(("when", "links"), [(BEFORE, 0), (AFTER, 1)])
+def test_link_whose_creation_crashed_is_there_or_not(when: str, links: int) -> None:
+    injector = crash_at(1, when, lambda: create(jobs=[THUMBNAIL]))
+
+    assert len(injector.writes) == 1
+    listed = call("GET", "/upload-links").json["links"]
+    assert len(listed) == links
+    for link in listed:
+        assert call("DELETE", f"/upload-links/{link['link_id']}").json["state"] == "revoked"

@@ -129,16 +129,17 @@ def test_largest_limits_fit_into_the_context_of_the_authorizer() -> None:
     """The jobs take no more here than in the metadata of an upload."""
     types = sorted(MEDIA_TYPES, key=len)[-1:] * MEDIA_TYPES_LIMIT
     jobs = [{"operation": "watermark", "params": {"text": "x" * METADATA_LIMIT_BYTES}}]
+    limits = UploadLimits(max_bytes=10**15, max_files=upload_links.MAX_FILES, media_types=types, jobs=jobs)
     longest = "a" * 32
     principal = Principal(
         tenant=longest,
         scopes=[Scope.UPLOAD],
         credential=credentials.new_id(longest),
         quotas=Quotas(**dict.fromkeys(Quotas.model_fields, 10**15)),
-        limits=UploadLimits(max_bytes=10**15, max_files=upload_links.MAX_FILES, media_types=types, jobs=jobs),
+        limits=limits,
     )
 
-    assert len(principal.limits.model_dump_json()) <= LIMITS_MAX_BYTES
+    assert len(limits.model_dump_json()) <= LIMITS_MAX_BYTES
     assert sum(len(name) + len(text) for name, text in to_context(principal).items()) <= CONTEXT_MAX_BYTES
 
 
