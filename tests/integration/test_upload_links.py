@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote_plus
@@ -540,7 +541,7 @@ def test_form_whose_request_crashed_is_issued_again_and_uses_one_file(when: str)
 
     for number in range(1, len(writes) + 1):
         link = new_link()
-        assert crash_at(number, when, lambda link=link: request_form(link, headers=key)).crashed_write
+        assert crash_at(number, when, partial(request_form, link, headers=key)).crashed_write
         is_counted = when == AFTER and number == len(writes)
         assert len(stored(link.link_id).file_ids) == int(is_counted), writes[number - 1]
 
