@@ -33,7 +33,7 @@ def check_request(limits: UploadLimits, body: UploadRequest) -> None:
         raise UnsupportedMediaTypeError(f"This upload link accepts {allowed}, and not {media_type}.")
 
 
-def jobs_of(limits: UploadLimits) -> list[AttachedJobRequest]:
+def link_jobs(limits: UploadLimits) -> list[AttachedJobRequest]:
     """The jobs of a link. Raises InvalidRequestError if this version of the service no longer accepts one of them."""
     try:
         return [AttachedJobRequest.model_validate(job) for job in limits.jobs]

@@ -8,7 +8,7 @@ from darkroom.errors import InvalidRequestError
 from darkroom.jobs import uploads
 
 
-def metadata_of(name: str, jobs: list[AttachedJob], link_id: str | None) -> dict[str, str]:
+def checked_metadata(name: str, jobs: list[AttachedJob], link_id: str | None) -> dict[str, str]:
     """The metadata of an upload. Raises InvalidRequestError when S3 would not store as much."""
     metadata = uploads.metadata_of(name, jobs, link_id)
     size_bytes = sum(len(field) + len(text) for field, text in metadata.items())

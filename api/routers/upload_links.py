@@ -16,7 +16,7 @@ from api.link_models import (
 from api.openapi import problem_responses
 from api.principals import GuardedRoute, Writer
 from api.responses import json_response
-from api.upload_metadata import metadata_of, without_defaults
+from api.upload_metadata import checked_metadata, without_defaults
 from darkroom import ids
 from darkroom.config import settings
 from darkroom.contracts.base import MediaKind
@@ -78,7 +78,7 @@ async def create_upload_link(body: UploadLinkRequest, request: Request, principa
     if "idempotency-key" in request.headers:
         raise InvalidRequestError("This route takes no Idempotency-Key: the token of a link is returned only once.")
     limits = _limits_of(principal.tenant, body)
-    issued = upload_links.create(
+    issued = upload_links.issue_link(
         principal.tenant,
         settings().key_environment,
         limits=limits,
@@ -147,7 +147,7 @@ async def revoke_upload_link(link_id: _LinkId, principal: Writer) -> Response:
     A form that was issued before stays valid until it expires. Files and jobs stay as they are.
     """
     now_s = time.time()
-    link = records.change_link(principal.tenant, link_id, lambda link: upload_links.revoke(link, now_s=now_s))
+    link = records.change_link(principal.tenant, link_id, lambda link: upload_links.revoke_link(link, now_s=now_s))
     if link is None:
         raise UploadLinkNotFoundError(link_id)
     logger().info("upload link revoked", extra={"link_id": link.link_id})
@@ -164,7 +164,7 @@ def _limits_of(tenant: str, body: UploadLinkRequest) -> UploadLimits:
         file_records.check_overlay(tenant, wanted.params)
     jobs = [(wanted.operation, without_defaults(wanted.params)) for wanted in body.jobs]
     attached = [AttachedJob(job_id=ids.new_id(), operation=operation, params=params) for operation, params in jobs]
-    metadata_of(_NAME, attached, credentials.new_id(tenant))
+    checked_metadata(_NAME, attached, credentials.new_id(tenant))
     return UploadLimits(
         max_bytes=body.max_bytes,
         max_files=body.max_files,
@@ -186,7 +186,7 @@ def _check_kinds(body: UploadLinkRequest) -> None:
 def _summary(link: UploadLink) -> UploadLinkSummary:
     return UploadLinkSummary(
         link_id=link.link_id,
-        state=upload_links.state_at(link, time.time()),
+        state=upload_links.link_state(link, time.time()),
         created_at=link.created_at,
         expires_at=link.expires_at,
         revoked_at=link.revoked_at,

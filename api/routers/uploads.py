@@ -15,7 +15,7 @@ from api.principals import GuardedRoute, Writer, WriterOrLink
 from api.request_models import UploadRequest
 from api.response_models import FileDetails, PendingJob, UploadDetails, UploadForm
 from api.responses import json_response
-from api.upload_metadata import metadata_of, without_defaults
+from api.upload_metadata import checked_metadata, without_defaults
 from darkroom.config import settings
 from darkroom.contracts.base import MediaKind
 from darkroom.contracts.jobs import AttachedJob, Status
@@ -124,7 +124,7 @@ async def create_upload(
     max_bytes = _max_bytes(body.size_bytes, limits)
     if limits is not None:
         link_uploads.check_request(limits, body)
-    all_wanted = body.jobs if limits is None else link_uploads.jobs_of(limits)
+    all_wanted = body.jobs if limits is None else link_uploads.link_jobs(limits)
     for wanted in all_wanted:
         uploads.check_kind(wanted.operation, kind)
         file_records.check_overlay(tenant, wanted.params)
@@ -136,7 +136,7 @@ async def create_upload(
         AttachedJob(job_id=job_id, operation=wanted.operation, params=without_defaults(wanted.params))
         for job_id, wanted in zip(job_ids, all_wanted, strict=True)
     ]
-    metadata = metadata_of(body.name, jobs, principal.link_id)
+    metadata = checked_metadata(body.name, jobs, principal.link_id)
     expires_s = link_uploads.form_expiry_s(principal, file_id)
     form = s3.upload_form(
         uploads.key_of(tenant, file_id),

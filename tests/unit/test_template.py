@@ -218,7 +218,7 @@ def test_browsers_may_send_every_header_and_method_that_the_api_accepts(template
     headers = {parameter["name"].lower() for parameter in parameters if parameter["in"] == "header"}
 
     assert headers
-    assert set(allowed["AllowHeaders"]) == headers | {"content-type"}
+    assert set(allowed["AllowHeaders"]) == headers | {"authorization", "content-type"}
     assert set(allowed["AllowMethods"]) == {method.upper() for method, _ in routes}
 
 

@@ -25,17 +25,18 @@ from darkroom.tenants.credentials import Kind
 from darkroom.tenants.upload_links import LinkState
 from darkroom.timestamps import iso_utc
 from tests.support.gateway import Reply, call
+from tests.unit.test_principals import guarded, send
 
 NOW_S = 1_800_000_000.0
 
 
 def make(max_files: int = 2, **limits: Any) -> UploadLink:
     limited = UploadLimits(max_files=max_files, **limits)
-    return upload_links.create("acme", "live", limits=limited, expires_in_s=60, now_s=NOW_S).link
+    return upload_links.issue_link("acme", "live", limits=limited, expires_in_s=60, now_s=NOW_S).link
 
 
 def test_token_identifies_the_link_and_only_its_hash_is_stored() -> None:
-    issued = upload_links.create("acme", "live", limits=UploadLimits(), expires_in_s=60, now_s=NOW_S)
+    issued = upload_links.issue_link("acme", "live", limits=UploadLimits(), expires_in_s=60, now_s=NOW_S)
 
     parsed = credentials.parse(issued.token, "live")
 
@@ -49,7 +50,7 @@ def test_files_are_counted_up_to_the_limit() -> None:
     link = upload_links.add_file(upload_links.add_file(make(), "a", NOW_S), "b", NOW_S)
 
     assert link.file_ids == ["a", "b"]
-    assert upload_links.state_at(link, NOW_S) is LinkState.EXHAUSTED
+    assert upload_links.link_state(link, NOW_S) is LinkState.EXHAUSTED
     with pytest.raises(UploadLinkExhaustedError, match="for 2 files"):
         upload_links.add_file(link, "c", NOW_S)
 
@@ -72,7 +73,7 @@ def test_file_that_is_counted_already_is_not_counted_again() -> None:
 def test_link_that_is_not_valid_takes_no_file(after_s: float, is_revoked: bool, error: type[DarkroomError]) -> None:
     link = upload_links.add_file(make(), "a", NOW_S)
     if is_revoked:
-        link = upload_links.revoke(link, now_s=NOW_S)
+        link = upload_links.revoke_link(link, now_s=NOW_S)
 
     for file_id in ("a", "b"):
         with pytest.raises(error):
@@ -80,15 +81,15 @@ def test_link_that_is_not_valid_takes_no_file(after_s: float, is_revoked: bool, 
 
 
 def test_revoked_link_keeps_its_time_and_its_state() -> None:
-    link = upload_links.revoke(make(), now_s=NOW_S)
+    link = upload_links.revoke_link(make(), now_s=NOW_S)
 
-    assert upload_links.revoke(link, now_s=NOW_S + 30) == link
-    assert upload_links.state_at(link, NOW_S + 10**9) is LinkState.REVOKED
+    assert upload_links.revoke_link(link, now_s=NOW_S + 30) == link
+    assert upload_links.link_state(link, NOW_S + 10**9) is LinkState.REVOKED
 
 
 def test_link_is_active_until_the_moment_of_its_expiry() -> None:
-    assert upload_links.state_at(make(), NOW_S + 59.9) is LinkState.ACTIVE
-    assert upload_links.state_at(make(), NOW_S + 60) is LinkState.EXPIRED
+    assert upload_links.link_state(make(), NOW_S + 59.9) is LinkState.ACTIVE
+    assert upload_links.link_state(make(), NOW_S + 60) is LinkState.EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,19 @@ class TestRefused:
 
     def test_body_that_is_no_object(self) -> None:
         assert create(json.loads("[]")).status == 422
+
+
+@pytest.mark.usefixtures("closed_access")
+@pytest.mark.parametrize("name", [name for name, scopes in guarded() if Scope.UPLOAD not in scopes])
+def test_token_is_refused_on_every_other_route(name: str) -> None:
+    link = make()
+    token = Principal(
+        tenant="acme", scopes=[Scope.UPLOAD], credential=link.link_id, quotas=Quotas(), limits=link.limits
+    )
+
+    reply = send(name, to_context(token))
+
+    assert (reply.status, reply.json["code"]) == (403, "scope_missing")
 
 
 @pytest.mark.usefixtures("open_access")

@@ -37,7 +37,7 @@ class IssuedLink:
     token: str
 
 
-def create(tenant: str, environment: str, *, limits: UploadLimits, expires_in_s: int, now_s: float) -> IssuedLink:
+def issue_link(tenant: str, environment: str, *, limits: UploadLimits, expires_in_s: int, now_s: float) -> IssuedLink:
     """A new link."""
     link_id = credentials.new_id(tenant)
     token = credentials.new_credential(Kind.UPLOAD_LINK, environment, link_id)
@@ -52,12 +52,12 @@ def create(tenant: str, environment: str, *, limits: UploadLimits, expires_in_s:
     return IssuedLink(link, token)
 
 
-def revoke(link: UploadLink, *, now_s: float) -> UploadLink:
+def revoke_link(link: UploadLink, *, now_s: float) -> UploadLink:
     """The link, revoked. One that was revoked before keeps its time."""
     return link if link.revoked_at else link.model_copy(update={"revoked_at": iso_utc(now_s)})
 
 
-def state_at(link: UploadLink, now_s: float) -> LinkState:
+def link_state(link: UploadLink, now_s: float) -> LinkState:
     """What the link is good for at a time. A revoked link stays revoked after its expiry."""
     if link.revoked_at is not None:
         return LinkState.REVOKED
@@ -76,7 +76,7 @@ def add_file(link: UploadLink, file_id: str, now_s: float) -> UploadLink:
 
     Raises CredentialsRevokedError, CredentialsExpiredError, or UploadLinkExhaustedError when it has as many as it may.
     """
-    state = state_at(link, now_s)
+    state = link_state(link, now_s)
     if state is LinkState.REVOKED:
         raise CredentialsRevokedError("The upload link was revoked.")
     if state is LinkState.EXPIRED:
