@@ -54,7 +54,7 @@ def form_expiry_s(principal: Principal, file_id: str) -> int:
     if link is None:
         raise _gone()
     upload_links.add_file(link, file_id, now_s)
-    remaining_s = int(upload_links.remaining_s(link, now_s))
+    remaining_s = int(upload_links.lasts_s(link, now_s))
     if remaining_s < 1:
         raise CredentialsExpiredError("The upload link has expired.")
     return min(expiry_s, remaining_s)

@@ -61,12 +61,12 @@ def link_state(link: UploadLink, now_s: float) -> LinkState:
     """What the link is good for at a time. A revoked link stays revoked after its expiry."""
     if link.revoked_at is not None:
         return LinkState.REVOKED
-    if remaining_s(link, now_s) <= 0:
+    if lasts_s(link, now_s) <= 0:
         return LinkState.EXPIRED
     return LinkState.EXHAUSTED if len(link.file_ids) >= link.limits.max_files else LinkState.ACTIVE
 
 
-def remaining_s(link: UploadLink, now_s: float) -> float:
+def lasts_s(link: UploadLink, now_s: float) -> float:
     """Seconds until the link expires; not above 0 when it has."""
     return epoch_ms(link.expires_at) / 1000 - now_s
 
