@@ -164,7 +164,7 @@ def _limits_of(tenant: str, body: UploadLinkRequest) -> UploadLimits:
         file_records.check_overlay(tenant, wanted.params)
     jobs = [(wanted.operation, without_defaults(wanted.params)) for wanted in body.jobs]
     attached = [AttachedJob(job_id=ids.new_id(), operation=operation, params=params) for operation, params in jobs]
-    checked_metadata(_NAME, attached, credentials.new_id(tenant))
+    checked_metadata(_NAME, attached, credentials.new_credential_id(tenant))
     return UploadLimits(
         max_bytes=body.max_bytes,
         max_files=body.max_files,

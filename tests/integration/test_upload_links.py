@@ -49,7 +49,7 @@ def test_link_is_returned_with_its_token_once() -> None:
 def test_token_is_not_stored() -> None:
     link = create().json
 
-    [key] = s3.keys_after(records.links_prefix_of(TENANT))
+    [key] = s3.keys_after(records.links_prefix(TENANT))
 
     assert key == f"links/{TENANT}/{link['link_id']}.json"
     content = s3.get(key) or b""
@@ -71,7 +71,7 @@ def test_links_are_listed_in_pages() -> None:
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_link_of_another_tenant_is_like_one_that_does_not_exist(method: str) -> None:
     link_id = new_link().link_id
-    unknown = credentials.new_id(TENANT)
+    unknown = credentials.new_credential_id(TENANT)
 
     with acting_as(OTHER, Scope.WRITE):
         answers = [

@@ -21,7 +21,7 @@ from darkroom.jobs.uploads import METADATA_LIMIT_BYTES
 from darkroom.media.types import MEDIA_TYPES
 from darkroom.tenants import credentials, upload_links
 from darkroom.tenants.context import CONTEXT_MAX_BYTES, LIMITS_MAX_BYTES, to_context
-from darkroom.tenants.credentials import Kind
+from darkroom.tenants.credentials import CredentialKind
 from darkroom.tenants.upload_links import LinkState
 from darkroom.timestamps import iso_utc
 from tests.support.gateway import Reply, call
@@ -40,7 +40,7 @@ def test_token_identifies_the_link_and_only_its_hash_is_stored() -> None:
 
     parsed = credentials.parse(issued.token, "live")
 
-    assert (parsed.kind, parsed.tenant, parsed.id) == (Kind.UPLOAD_LINK, "acme", issued.link.link_id)
+    assert (parsed.kind, parsed.tenant, parsed.id) == (CredentialKind.UPLOAD_LINK, "acme", issued.link.link_id)
     assert parsed.sha256 == issued.link.hash
     assert issued.token not in issued.link.model_dump_json()
     assert issued.link.expires_at == iso_utc(NOW_S + 60)
@@ -135,7 +135,7 @@ def test_largest_limits_fit_into_the_context_of_the_authorizer() -> None:
     principal = Principal(
         tenant=longest,
         scopes=[Scope.UPLOAD],
-        credential=credentials.new_id(longest),
+        credential=credentials.new_credential_id(longest),
         quotas=Quotas(**dict.fromkeys(Quotas.model_fields, 10**15)),
         limits=limits,
     )

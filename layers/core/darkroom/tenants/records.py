@@ -42,32 +42,32 @@ _PAUSE_S = 0.2
 _Record = TypeVar("_Record", Tenant, Quotas, ApiKey, UploadLink)
 
 
-def prefix_of(tenant: str) -> str:
+def tenant_prefix(tenant: str) -> str:
     """The prefix of everything that is stored about a tenant."""
     return f"{TENANTS_PREFIX}{tenant}/"
 
 
 def tenant_key(tenant: str) -> str:
     """Key of the object that makes a tenant exist."""
-    return f"{prefix_of(tenant)}tenant.json"
+    return f"{tenant_prefix(tenant)}tenant.json"
 
 
 def quotas_key(tenant: str) -> str:
     """Key of the object with the quotas in which a tenant differs from the others."""
-    return f"{prefix_of(tenant)}quotas.json"
+    return f"{tenant_prefix(tenant)}quotas.json"
 
 
 def api_key_key(tenant: str, key_id: str) -> str:
     """Key of the object of an API key."""
-    return f"{prefix_of(tenant)}keys/{key_id}.json"
+    return f"{tenant_prefix(tenant)}keys/{key_id}.json"
 
 
 def link_key(tenant: str, link_id: str) -> str:
     """Key of the object of an upload link."""
-    return f"{links_prefix_of(tenant)}{link_id}.json"
+    return f"{links_prefix(tenant)}{link_id}.json"
 
 
-def links_prefix_of(tenant: str) -> str:
+def links_prefix(tenant: str) -> str:
     """The prefix of a tenant's upload links."""
     return f"{LINKS_PREFIX}{tenant}/"
 
@@ -114,7 +114,7 @@ def change_api_key(tenant: str, key_id: str, change: Callable[[ApiKey], ApiKey])
 
 def api_key_ids(tenant: str) -> Iterator[str]:
     """The ids of all keys of a tenant, revoked ones included, in order."""
-    yield from _ids(f"{prefix_of(tenant)}keys/")
+    yield from _ids(f"{tenant_prefix(tenant)}keys/")
 
 
 def create_link(link: UploadLink) -> bool:
@@ -136,7 +136,7 @@ def change_link(tenant: str, link_id: str, change: Callable[[UploadLink], Upload
 
 def link_ids(tenant: str, after: str = "") -> Iterator[str]:
     """The ids of a tenant's upload links after this one, expired and revoked ones included, in order."""
-    prefix = links_prefix_of(tenant)
+    prefix = links_prefix(tenant)
     for key in s3.keys_after(prefix, link_key(tenant, after) if after else ""):
         yield key.removeprefix(prefix).removesuffix(".json")
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from darkroom.contracts.tenants import UploadLimits, UploadLink
 from darkroom.errors import CredentialsExpiredError, CredentialsRevokedError, UploadLinkExhaustedError
 from darkroom.tenants import credentials
-from darkroom.tenants.credentials import Kind
+from darkroom.tenants.credentials import CredentialKind
 from darkroom.timestamps import epoch_ms, iso_utc
 
 #: Seconds for which a link is valid unless the request says otherwise, and the most that it may say.
@@ -39,8 +39,8 @@ class IssuedLink:
 
 def issue_link(tenant: str, environment: str, *, limits: UploadLimits, expires_in_s: int, now_s: float) -> IssuedLink:
     """A new link."""
-    link_id = credentials.new_id(tenant)
-    token = credentials.new_credential(Kind.UPLOAD_LINK, environment, link_id)
+    link_id = credentials.new_credential_id(tenant)
+    token = credentials.new_credential(CredentialKind.UPLOAD_LINK, environment, link_id)
     link = UploadLink(
         link_id=link_id,
         tenant=tenant,
