@@ -68,11 +68,10 @@ def count_file(principal: Principal, file_id: str) -> None:
     """
     if principal.link_id is None:
         return
-    now_s = time.time()
-    change = records.change_link(
-        principal.tenant, principal.link_id, lambda link: upload_links.add_file(link, file_id, now_s)
+    counted = records.change_link(
+        principal.tenant, principal.link_id, lambda link: upload_links.add_file(link, file_id, time.time())
     )
-    if change is None:
+    if counted is None:
         raise _gone()
 
 
