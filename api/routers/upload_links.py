@@ -162,14 +162,21 @@ def _limits_of(tenant: str, body: UploadLinkRequest) -> UploadLimits:
     _check_kinds(body)
     for wanted in body.jobs:
         file_records.check_overlay(tenant, wanted.params)
-    jobs = [(wanted.operation, without_defaults(wanted.params)) for wanted in body.jobs]
-    attached = [AttachedJob(job_id=ids.new_id(), operation=operation, params=params) for operation, params in jobs]
+    attached = [
+        AttachedJob(
+            job_id=ids.new_id(),
+            operation=wanted.operation,
+            params=without_defaults(wanted.params),
+            priority=wanted.priority,
+        )
+        for wanted in body.jobs
+    ]
     checked_metadata(_NAME, attached, credentials.new_credential_id(tenant))
     return UploadLimits(
         max_bytes=body.max_bytes,
         max_files=body.max_files,
         media_types=list(dict.fromkeys(body.media_types)),
-        jobs=[{"operation": str(operation), "params": params} for operation, params in jobs],
+        jobs=[job.model_dump(mode="json", exclude={"job_id"}) for job in attached],
     )
 
 

@@ -133,7 +133,12 @@ async def create_upload(
     reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(all_wanted), link_id=principal.link_id)
     file_id, *job_ids = reserved.identifiers
     jobs = [
-        AttachedJob(job_id=job_id, operation=wanted.operation, params=without_defaults(wanted.params))
+        AttachedJob(
+            job_id=job_id,
+            operation=wanted.operation,
+            params=without_defaults(wanted.params),
+            priority=wanted.priority,
+        )
         for job_id, wanted in zip(job_ids, all_wanted, strict=True)
     ]
     metadata = checked_metadata(body.name, jobs, principal.link_id)
@@ -152,8 +157,8 @@ async def create_upload(
     if jobs:
         open_index.add_upload(tenant, file_id)
     for job in jobs:
-        pending = job.to_job(file_id, tenant=tenant, traceparent=traceparent, link_id=principal.link_id)
-        views.await_upload(pending, expires_s=expires_s)
+        waiting = job.to_job(file_id, tenant=tenant, traceparent=traceparent, link_id=principal.link_id)
+        views.await_upload(waiting, expires_s=expires_s, quotas=principal.quotas)
     link_uploads.count_file(principal, file_id)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     details = UploadDetails(file_id=file_id, upload=upload, jobs=[_pending(job) for job in jobs])
