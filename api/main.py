@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 
 from api import denials, problems
 from api.openapi import openapi_document
+from api.preflight import Preflight
 from api.request_log import RequestLog
-from api.routers import files, health, jobs, operations, reference, root, uploads
+from api.routers import files, health, jobs, operations, reference, root, upload_links, uploads
 from api.security_headers import SecurityHeaders
 from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
@@ -35,6 +36,7 @@ _TAGS = [
     {"name": "files", "description": "Look up files."},
     {"name": "jobs", "description": "Start jobs, watch them and download their outputs."},
     {"name": "operations", "description": "Look up the operations and their parameters."},
+    {"name": "upload links", "description": "Let people without an API key upload files."},
     {"name": "health", "description": "Check the health of the service."},
 ]
 
@@ -45,6 +47,7 @@ _TEXT = ["text/", "application/json", "application/javascript", problems.MEDIA_T
 def create_app() -> FastAPI:
     """The app with all its routes."""
     app = FastAPI(
+        openapi_url=None,  # the router `reference` has it
         docs_url=None,
         redoc_url=None,
         title="Darkroom",
@@ -57,13 +60,14 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(Preflight)
     app.add_middleware(RequestLog)
     app.add_middleware(SecurityHeaders)  # around the log, which responds to unhandled exceptions
     app.add_exception_handler(AccessError, denials.on_access_error)
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    for resource in (root, reference, uploads, files, jobs, operations, health):
+    for resource in (root, reference, uploads, files, jobs, operations, upload_links, health):
         app.include_router(resource.router)
     app.mount("/docs-assets", reference.ReferenceFiles())
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

@@ -21,7 +21,8 @@ from darkroom.tenants.context import from_context
 _BEARER = HTTPBearer(
     scheme_name="bearer",
     bearerFormat="API key or JWT",
-    description="An API key, or a token of the deployment's identity provider. A deployment that is open ignores it.",
+    description="An API key, a token of the deployment's identity provider, or the token of an upload link. A "
+    "deployment that is open ignores it.",
     auto_error=False,
 )
 
@@ -39,6 +40,10 @@ Reader = Annotated[Principal, Security(_principal, scopes=[Scope.READ])]
 Writer = Annotated[Principal, Security(_principal, scopes=[Scope.WRITE])]
 Admin = Annotated[Principal, Security(_principal, scopes=[Scope.ADMIN])]
 
+#: The same, which may also be an upload link. What it sees and may do is then limited further: see its `link_id`.
+ReaderOrLink = Annotated[Principal, Security(_principal, scopes=[Scope.READ, Scope.UPLOAD])]
+WriterOrLink = Annotated[Principal, Security(_principal, scopes=[Scope.WRITE, Scope.UPLOAD])]
+
 
 class GuardedRoute(APIRoute):
     """A route that refuses a request before its body is read. The class of every route that needs a scope."""
@@ -55,6 +60,15 @@ class GuardedRoute(APIRoute):
             return await handle(request)
 
         return handle_guarded
+
+
+async def refuse_denied(request: Request) -> None:
+    """Refuses a request that the authorizer has denied: the dependency of routes that a deployment makes public or not.
+
+    They are public where API Gateway does not ask the authorizer about them. Raises what `from_context` raises.
+    """
+    if _from_gateway(request, "authorizer", "lambda") is not None and not settings().is_open:
+        _identify(request)
 
 
 def scopes_of(route: APIRoute) -> Sequence[str] | None:

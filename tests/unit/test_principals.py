@@ -26,13 +26,20 @@ PUBLIC = {
     "GET /health",
     "GET /docs",
     "GET /openapi.json",
-    "HEAD /openapi.json",
     "GET /docs-assets/{path}",
     "HEAD /docs-assets/{path}",
 }
 
-#: The scopes of the routes whose method does not tell them.
-OTHERS = {"GET /health/parts": [Scope.ADMIN]}
+#: The scopes of the routes whose method does not tell them. The token of an upload link has the scope `upload` only.
+OTHERS = {
+    "GET /health/parts": [Scope.ADMIN],
+    "GET /upload-links": [Scope.WRITE],
+    "GET /upload-links/{link_id}": [Scope.WRITE],
+    "POST /uploads": [Scope.WRITE, Scope.UPLOAD],
+    "GET /files/{file_id}": [Scope.READ, Scope.UPLOAD],
+    "GET /jobs/{job_id}": [Scope.READ, Scope.UPLOAD],
+    "GET /jobs/{job_id}/download": [Scope.READ, Scope.UPLOAD],
+}
 
 ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 
@@ -68,7 +75,7 @@ def guarded() -> list[tuple[str, list[str]]]:
 def send(name: str, authorizer: dict[str, Any] | None) -> Reply:
     """A request to a route, with a body that is no JSON and no form."""
     method, _, path = name.partition(" ")
-    target = path.replace("{job_id}", ID).replace("{file_id}", ID)
+    target = path.replace("{job_id}", ID).replace("{file_id}", ID).replace("{link_id}", "acme-7q2xk4mzt5ba")
     return call(method, target, body=b"{", headers={"content-type": "application/json"}, authorizer=authorizer)
 
 
@@ -137,6 +144,23 @@ def test_request_with_the_scope_is_carried_out() -> None:
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/docs-assets/swagger-ui.css"])
 def test_public_route_needs_no_credentials(path: str) -> None:
     assert call("GET", path).status == 200
+
+
+@pytest.mark.usefixtures("closed_access")
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_documentation_that_is_not_public_needs_credentials_of_any_scope(path: str) -> None:
+    denied = call("GET", path, authorizer=denial(CredentialsInvalidError()))
+
+    assert (denied.status, denied.json["code"]) == (401, "credentials_invalid")
+    assert call("GET", path, authorizer=to_context(principal(Scope.ADMIN))).status == 200
+
+
+@pytest.mark.usefixtures("closed_access")
+@pytest.mark.parametrize("path", ["/jobs", "/nowhere"])
+def test_preflight_request_succeeds_without_credentials(path: str) -> None:
+    reply = call("OPTIONS", path)
+
+    assert (reply.status, reply.body) == (204, b"")
 
 
 @pytest.mark.usefixtures("open_access")

@@ -25,8 +25,8 @@ S3_ACTIONS = {
     "generate_presigned_url": {"s3:GetObject"},
 }
 
-#: The prefix of the bucket that each caller of `darkroom.services.s3` uses.
-PREFIXES = {
+#: The prefixes of the bucket that each caller of `darkroom.services.s3` uses.
+PREFIXES: dict[Node, str | tuple[str, ...]] = {
     ("darkroom.jobs.ledger", "write_job"): "ledger",
     ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
@@ -36,6 +36,13 @@ PREFIXES = {
     ("darkroom.jobs.open_index", "remove"): "open",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
     ("darkroom.jobs.lifecycle", "clean_up"): "processed",
+    ("darkroom.tenants.records", "_create"): ("tenants", "links"),
+    ("darkroom.tenants.records", "_read"): ("tenants", "links"),
+    ("darkroom.tenants.records", "_change"): ("tenants", "links"),
+    ("darkroom.tenants.records", "_ids"): "tenants",
+    ("darkroom.tenants.records", "link_ids"): "links",
+    ("darkroom.tenants.records", "tenant_names"): "tenants",
+    ("darkroom.tenants.records", "write_quotas"): "tenants",
     ("darkroom.jobs.source", "StoredSource"): "uploads",
     ("functions.sweep.missed_uploads", "_has_arrived"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
@@ -57,6 +64,7 @@ CLIENTS = {
     ("functions.dispatch.invoker", "invoker"): "lambda",
     ("darkroom.jobs.settlement", "report"): "lambda",
     ("darkroom.services.aws", "secret"): "secretsmanager",
+    ("functions.authorize.stored", "_threads"): "s3",
 }
 
 #: The definitions that sign requests to AWS themselves, and the service that each signs for.
@@ -80,7 +88,7 @@ def users_of(module: str, *names: str) -> dict[Node, set[str]]:
     found = {
         (user.name, definition): {name for where, name in mentioned if where == module and (not names or name in names)}
         for user in modules().values()
-        if user.name != module and not user.name.startswith("localstack")
+        if user.name != module and not user.name.startswith(("localstack", "tools"))
         for definition, mentioned in user.references.items()
     }
     return {node: mentioned for node, mentioned in found.items() if mentioned}
@@ -128,12 +136,17 @@ def called(function: str, template: Template) -> set[Permission]:
     for node in reachable(entry_points(function)):
         for name in users_of_s3.get(node, set()):
             for method in S3_METHODS.get(name, set()):
-                found |= {(action, PREFIXES[node]) for action in S3_ACTIONS[method]}
+                found |= {(action, prefix) for action in S3_ACTIONS[method] for prefix in prefixes_of(node)}
         for setting in users_of_secrets.get(node, set()):
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
         if "lambda" in (CLIENTS.get(node), SIGNERS.get(node)):
             found |= {("lambda:InvokeFunction", arn_of(name)) for name in INVOKED[node[0]]}
     return found
+
+
+def prefixes_of(node: Node) -> tuple[str, ...]:
+    found = PREFIXES[node]
+    return (found,) if isinstance(found, str) else found
 
 
 def arn_of(name: str) -> str:
@@ -230,7 +243,7 @@ def test_role_has_the_policies_that_lambda_needs_for_a_network_or_a_queue(functi
     held = managed(role_of(function, template))
     mapped = {spec["FunctionName"] for spec in template.of_type("AWS::Lambda::EventSourceMapping").values()}
 
-    assert ("NetworkInterfacesPolicy" in held) == ("VpcConfig" in template.function_defaults)
+    assert ("NetworkInterfacesPolicy" in held) == ("VpcConfig" in template.complete_function(function))
     assert ("MappingPolicy" in held) == (f"<{function}>" in mapped)
 
 
@@ -271,7 +284,8 @@ def test_code_of_a_function_cannot_use_the_network_permissions_of_lambda() -> No
 
 def test_endpoints_allow_exactly_what_functions_call() -> None:
     template = new_network()
-    everything = set().union(*(called(function, template) for function in FUNCTIONS))
+    inside = [function for function in FUNCTIONS if "VpcConfig" in template.complete_function(function)]
+    everything = set().union(*(called(function, template) for function in inside))
     bucket = template.resources["MediaBucket"]["Properties"]["BucketName"]
     s3_endpoint = template.resources["S3Endpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
     secrets_endpoint = template.resources["SecretsManagerEndpoint"]["Properties"]["PolicyDocument"]["Statement"][0]
@@ -312,7 +326,7 @@ def services_signed_for(node: Node) -> set[str]:
 
 
 def test_requests_are_signed_only_with_the_credentials_of_one_module() -> None:
-    shipped = {name: module for name, module in modules().items() if not name.startswith("localstack")}
+    shipped = {name: module for name, module in modules().items() if not name.startswith(("localstack", "tools"))}
     signers = {name for name, module in shipped.items() if "botocore.auth" in module.imports}
     readers = {name for name, module in shipped.items() if ".get_credentials(" in ast.unparse(module.tree)}
 
@@ -324,7 +338,7 @@ def test_only_one_module_creates_clients() -> None:
     creators = {
         name
         for name, module in modules().items()
-        if not name.startswith("localstack") and "create_client" in ast.unparse(module.tree)
+        if not name.startswith(("localstack", "tools")) and "create_client" in ast.unparse(module.tree)
     }
 
     assert creators == {"darkroom.services.aws"}
