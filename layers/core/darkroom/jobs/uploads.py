@@ -29,7 +29,10 @@ _JOBS = TypeAdapter(list[AttachedJob], config=ConfigDict(defer_build=True))  # b
 
 @dataclass(frozen=True)
 class File:
-    """An uploaded file. When its bytes are rejected, `media` is None and `problem` is the reason."""
+    """An uploaded file. When its bytes are rejected, `media` is None and `problem` is the reason.
+
+    `written_s` is when it was stored, in seconds since 1970 on S3's clock.
+    """
 
     file_id: str
     name: str
@@ -37,6 +40,7 @@ class File:
     media: MediaType | None
     problem: MediaError | None
     jobs: list[AttachedJob]
+    written_s: int = 0
 
 
 def key_of(tenant: str, file_id: str) -> str:
@@ -84,6 +88,7 @@ def _file(file_id: str, head: s3.Head) -> File:
         media=media,
         problem=problem,
         jobs=_jobs_from(head.metadata),
+        written_s=head.written_s,
     )
 
 

@@ -43,7 +43,13 @@ def report_progress(
     return bool(
         run_script(
             "report_progress",
-            [keys.view_of(job.ref), keys.slots_of(operation), keys.OPEN_JOBS, keys.queued_jobs_of(operation)],
+            [
+                keys.view_of(job.ref),
+                keys.slots_of(operation),
+                keys.OPEN_JOBS,
+                keys.queued_jobs_of(operation),
+                keys.QUEUED_COUNTS,
+            ],
             [str(job.ref), attempt, run, f"{progress:.4f}", speed_text, lease_ms, deadlines.LEASE_GRACE_S * 1000],
         )
     )
@@ -82,4 +88,5 @@ def _keys(job: JobRef, operation: Operation) -> list[str]:
         keys.OPEN_JOBS,
         keys.freed_slots_of(operation),
         keys.queued_jobs_of(operation),
+        keys.QUEUED_COUNTS,
     ]

@@ -49,7 +49,7 @@ class View:
 
 
 def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bool = False) -> bool:
-    """Creates the view of an accepted job, queued. Returns whether it had none.
+    """Creates the view of an accepted job, queued, and counts the job. Returns whether it had none.
 
     `restored` means that Redis may have lost an earlier view, so that unknown runs of the job may be in flight.
     """
@@ -61,6 +61,9 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 keys.jobs_of(job.tenant),
                 keys.OPEN_JOBS,
                 keys.queued_jobs_of(job.operation),
+                keys.QUEUED_COUNTS,
+                keys.usage_of(job.tenant),
+                keys.CHANGED_USAGE,
             ],
             [
                 str(job.ref),
@@ -68,11 +71,12 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 keys.retention_s(),
                 int(due_in_s * 1000),
                 _oldest_listed_id(),
-                keys.ended_s(),
+                keys.listed_s(),
                 epoch_ms(job.created_at),
                 int(restored),
                 job.job_id,
                 ids.created_ms(job.job_id),
+                job.tenant,
             ],
         )
     )
@@ -80,7 +84,7 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
 
 def _oldest_listed_id() -> str:
     """Jobs with smaller ids are not in the list of a tenant's latest jobs."""
-    return ids.first_id(int((time.time() - keys.ended_s()) * 1000))
+    return ids.first_id(int((time.time() - keys.listed_s()) * 1000))
 
 
 def await_upload(job: Job, *, expires_s: int) -> None:
@@ -92,7 +96,7 @@ def await_upload(job: Job, *, expires_s: int) -> None:
 
 
 def finish(job: Job, result: JobResult) -> bool | None:
-    """Shows the result of a job, frees its slot and notifies the clients that wait for it.
+    """Shows the result of a job, counts its outputs, frees its slot and notifies the clients that wait for it.
 
     Returns whether the view changed, or None when the job has no view.
     """
@@ -108,6 +112,9 @@ def finish(job: Job, result: JobResult) -> bool | None:
         deadlines.LONGEST_RUN_S * 1000,
         deadlines.UNKNOWN_RUNS_S * 1000,
         deadlines.LEASE_GRACE_S * 1000,
+        job.tenant,
+        result.video_ms,
+        result.output_bytes,
     ]
     answer = run_script(
         "finish_job",
@@ -119,6 +126,9 @@ def finish(job: Job, result: JobResult) -> bool | None:
             keys.queued_jobs_of(job.operation),
             keys.end_channel_of(job.ref),
             keys.CLEANUPS,
+            keys.QUEUED_COUNTS,
+            keys.usage_of(job.tenant),
+            keys.CHANGED_USAGE,
         ],
         arguments,
     )

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, record_event, free_slot
+-- include: now, terminal, record_event, free_slot, queued
 --
 -- Moves a job from queued to running for one run. The attempt is the fencing token: each can be claimed once. A run that
 -- claims again, because it got no answer, owns the job already.
@@ -10,6 +10,7 @@ local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_o
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
+local queued_counts = KEYS[6] -- hash: how many queued jobs each tenant has
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -41,7 +42,7 @@ redis.call('HSET', view, 'status', 'running', 'attempt', attempt, 'run', run, 's
 redis.call('HDEL', view, 'progressed_ms', 'speed', 'awaits_upload')
 redis.call('EXPIRE', view, ttl_s)
 record_event(view, now_ms, 'claimed', attempt)
-redis.call('ZREM', queued_jobs, job)
+dequeue(queued_jobs, queued_counts, job)
 redis.call('ZADD', slots, leased_until_ms, slot_of(job, attempt))
 redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job)
 return {'claimed', job_json}

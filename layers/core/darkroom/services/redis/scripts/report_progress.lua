@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, record_event, free_slot
+-- include: now, terminal, record_event, free_slot, queued
 --
 -- Records a run's progress, which never decreases.
 -- Returns 0 when the run no longer owns the job: it has ended, or its attempt has, or another run of this or a later
@@ -12,6 +12,7 @@ local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
 local queued_jobs = KEYS[4]   -- sorted set: the operation's queued jobs by creation time
+local queued_counts = KEYS[5] -- hash: how many queued jobs each tenant has
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -32,7 +33,7 @@ if attempt > tonumber(last_attempt) then
     'leased_until_ms', leased_until_ms)
   redis.call('HDEL', view, 'progressed_ms', 'awaits_upload')
   record_event(view, now_ms, 'claimed', attempt)
-  redis.call('ZREM', queued_jobs, job)
+  dequeue(queued_jobs, queued_counts, job)
   redis.call('ZADD', slots, leased_until_ms, slot_of(job, attempt))
   redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job)
   last_progress = 0

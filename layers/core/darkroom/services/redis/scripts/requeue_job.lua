@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, record_event, free_slot
+-- include: now, record_event, free_slot, queued
 --
 -- Ends an attempt that failed: the job is queued again and its slot is free.
 -- Returns 1, 0 when the attempt is not the job's current one, or -1 when the job has no view.
@@ -9,6 +9,7 @@ local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_o
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
+local queued_counts = KEYS[6] -- hash: how many queued jobs each tenant has
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -36,7 +37,7 @@ redis.call('HSET', view, 'status', 'queued', 'attempt', attempt, 'progress', 0, 
 redis.call('HINCRBY', view, 'failed_attempts', uses_attempt)
 redis.call('HDEL', view, 'run')
 record_event(view, now_ms, 'attempt_failed', attempt)
-redis.call('ZADD', queued_jobs, created_ms, job)
+enqueue(queued_jobs, queued_counts, job, created_ms)
 redis.call('ZADD', open_jobs, now_ms + due_in_ms, job)
 free_slot(slots, freed_slots, job, attempt)
 return 1

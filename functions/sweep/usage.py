@@ -1,0 +1,215 @@
+"""Saves the usage of tenants in S3, and counts again what Redis has lost.
+
+After a loss, the usage of a tenant is what was saved last, without its latest part, and what S3 shows of the time since:
+jobs by a listing of the ledger, uploads by a listing of theirs, outputs and video by the results of ended jobs. Two
+rules keep anything from counting twice. A job counts when it enters the list of the tenant's latest jobs. What ended or
+was stored counts here if that was before Redis began to count, else with the change of state in Redis.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from darkroom import ids
+from darkroom.config import settings
+from darkroom.contracts.jobs import JobRef
+from darkroom.contracts.usage import UsageCheckpoint
+from darkroom.errors import InternalError
+from darkroom.jobs import ledger, uploads, usage
+from darkroom.log import logger
+from darkroom.services import s3
+from darkroom.services.redis import recounts
+from darkroom.services.redis.recounts import Amount
+from darkroom.services.redis.usage import SLOT_MS, Measure, Usage, measure
+from darkroom.timestamps import epoch_ms, iso_utc, month_of
+from functions.sweep.lookups import look_up
+
+#: Tenants that one pass handles at most, and those whose listings are read together.
+TENANTS_AT_ONCE = 2_000
+LISTINGS_AT_ONCE = 32
+
+#: Keys that are listed of one tenant before others have their turn.
+LISTED_KEYS = 1_000
+
+#: Seconds after which a result is in the ledger: between its time and its write lie one request and the skew of clocks.
+RECORDED_WITHIN_S = 60
+
+#: Seconds before a checkpoint from which what ended is counted again: Redis hears of it a moment later.
+ENDED_OVERLAP_S = 15 * 60
+
+#: Seconds beyond the life of an upload form for which its upload may take, until its jobs are accepted.
+UPLOADING_S = 3_600
+
+#: Seconds for which the totals of a month may still change after its end.
+LATE_S = 2 * 86_400
+
+
+def keep_usage(deadline: float) -> int:
+    """Saves the usage that has changed, and counts again what Redis has lost. Returns how many tenants were saved."""
+    recounts.list_tenants(usage.tenants())
+    tenants = recounts.changed_tenants(TENANTS_AT_ONCE)
+    incomplete = [tenant for tenant, complete in look_up(_save_if_complete, tenants, deadline) if not complete]
+    _recount(incomplete, deadline)
+    return len(tenants) - len(incomplete)
+
+
+def _save_if_complete(tenant: str) -> bool:
+    """Saves the usage of a tenant, unless it lacks what was before Redis began to count."""
+    current = measure(tenant)
+    if not current.is_complete:
+        return False
+    jobs_from_ms, ended_from_ms = _counted_again_from(current.now_ms)
+    checkpoint = UsageCheckpoint(
+        tenant=tenant,
+        as_of=iso_utc(current.now_ms / 1000),
+        totals=current.totals(),
+        settled=current.totals(jobs_from_ms, ended_from_ms),
+        jobs_from_ms=jobs_from_ms,
+        ended_from_ms=ended_from_ms,
+    )
+    oldest_month = month_of(current.now_ms - LATE_S * 1000)
+    for month in {current.month, *checkpoint.totals.months}:
+        if month >= oldest_month:
+            usage.save(checkpoint, month)
+    recounts.mark_saved(tenant, current, _unneeded(current, jobs_from_ms, ended_from_ms, oldest_month))
+    return True
+
+
+def _counted_again_from(now_ms: int) -> tuple[int, int]:
+    """From when on jobs, and what was stored or ended, would be counted again if Redis lost its data now."""
+    return (
+        _begin_of_slot(now_ms - 1000 * (settings().link_expiry_s + UPLOADING_S)),
+        _begin_of_slot(now_ms - 1000 * ENDED_OVERLAP_S),
+    )
+
+
+def _begin_of_slot(at_ms: int) -> int:
+    return at_ms // SLOT_MS * SLOT_MS
+
+
+def _unneeded(current: Usage, jobs_from_ms: int, ended_from_ms: int, oldest_month: str) -> list[str]:
+    """The fields that neither a quota nor a checkpoint needs any more."""
+    begins = {
+        Measure.JOBS: jobs_from_ms,
+        Measure.VIDEO: ended_from_ms,
+        Measure.BYTES: ended_from_ms,
+        Measure.FORMS: _begin_of_slot(current.now_ms),
+    }
+    slots = [f"{kind}@{slot}" for kind, begin in begins.items() for slot in current.slots(kind) if slot * SLOT_MS < begin]
+    months = [
+        f"{kind}:{month}"
+        for kind in (Measure.JOBS, Measure.VIDEO)
+        for month in current.periods(kind)
+        if month < oldest_month
+    ]
+    days = current.periods(Measure.BYTES) - set(current.stored_by_day)
+    return slots + months + [f"{Measure.BYTES}:{day}" for day in sorted(days)]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What a part of the listings of a tenant shows. `following` is the key after which the next one begins."""
+
+    tenant: str
+    position: str
+    following: str | None
+    job_ids: list[str]
+    uploads: list[Amount]
+    ended: list[JobRef]
+
+
+def _recount(tenants: Sequence[str], deadline: float) -> None:
+    """Reads the listings of tenants, page by page in turn, until the deadline."""
+    pending = list(tenants)
+    while pending and time.monotonic() < deadline:
+        batch, pending = pending[:LISTINGS_AT_ONCE], pending[LISTINGS_AT_ONCE:]
+        pages = [page for _, page in look_up(_read_page, batch, deadline) if page is not None]
+        ended = [ref for page in pages for ref in page.ended]
+        results = dict(look_up(_amounts_of, ended, deadline)) if ended else {}
+        for page in pages:
+            if all(ref in results for ref in page.ended) and _count(page, results):
+                pending.append(page.tenant)
+
+
+def _count(page: _Page, results: dict[JobRef, list[Amount]]) -> bool:
+    """Counts a page. Returns whether there is another one."""
+    current = measure(page.tenant)
+    since_ms, ended_from_ms = int(current.fields["since_ms"]), int(current.fields["ended_from_ms"])
+    found = [*page.uploads, *(amount for ref in page.ended for amount in results[ref])]
+    counted = recounts.count_page(
+        page.tenant,
+        position=page.position,
+        following=page.following,
+        job_ids=page.job_ids,
+        amounts=[amount for amount in found if ended_from_ms <= amount[1] < since_ms],
+    )
+    return counted and page.following is not None
+
+
+def _read_page(tenant: str) -> _Page | None:
+    """The next page of a tenant's listings; None while its recount has to wait."""
+    current = measure(tenant)
+    if "position" not in current.fields:
+        if not _begin(tenant, current):
+            return None
+        current = measure(tenant)
+    position, jobs_from_ms = current.fields["position"], int(current.fields["jobs_from_ms"])
+    listed, following = _list_after(tenant, position, jobs_from_ms)
+    prefix = ledger.prefix_of(tenant)
+    records = [(*each.key.removeprefix(prefix).split("/"), each) for each in listed if each.key.startswith(prefix)]
+    read_from_s = int(current.fields["ended_from_ms"]) / 1000 - RECORDED_WITHIN_S
+    return _Page(
+        tenant=tenant,
+        position=position,
+        following=following,
+        job_ids=[job_id for job_id, name, _ in records if name == ledger.JOB_FILE],
+        uploads=[
+            (Measure.BYTES, each.written_s * 1000, each.size_bytes)
+            for each in listed
+            if each.key.startswith(uploads.UPLOADS_PREFIX)
+        ],
+        ended=[
+            JobRef(tenant, job_id)
+            for job_id, name, each in records
+            if name == ledger.RESULT_FILE and each.written_s >= read_from_s
+        ],
+    )
+
+
+def _begin(tenant: str, current: Usage) -> bool:
+    """Begins the recount of a tenant from its latest checkpoint, or from when Redis began to count."""
+    month = current.month
+    previous = month_of(epoch_ms(f"{month}-01T00:00:00Z") - 1)
+    saved = usage.read(tenant, month) or usage.read(tenant, previous)
+    if saved is not None:
+        from_ms = saved.jobs_from_ms, saved.ended_from_ms
+    else:
+        from_ms = _counted_again_from(int(current.fields.get("since_ms", current.now_ms)))
+    position = f"{ledger.prefix_of(tenant)}{ids.first_id(from_ms[0])}"
+    return recounts.begin(tenant, saved, position=position, from_ms=from_ms, wait_s=RECORDED_WITHIN_S)
+
+
+def _list_after(tenant: str, position: str, jobs_from_ms: int) -> tuple[list[s3.ListedObject], str | None]:
+    """Objects of the ledger and then uploads, after a key, and the key after which the next ones begin, if any do."""
+    found: list[s3.ListedObject] = []
+    for prefix in (ledger.prefix_of(tenant), uploads.key_of(tenant, "")):
+        if position.startswith(prefix) or position < prefix:
+            start = position if position.startswith(prefix) else f"{prefix}{ids.first_id(jobs_from_ms)}"
+            for page in s3.pages_after(prefix, start):
+                found += page
+                if len(found) >= LISTED_KEYS:
+                    return found, found[-1].key
+    return found, None
+
+
+def _amounts_of(job: JobRef) -> list[Amount]:
+    """What a job produced. Nothing if this version cannot read its result."""
+    try:
+        result = ledger.read_result(job)
+    except InternalError as error:
+        logger().error("skipped unreadable record", extra={"job_id": job.job_id, "reason": error.message})
+        return []
+    if result is None:
+        return []
+    finished_ms = epoch_ms(result.finished_at)
+    return [(Measure.VIDEO, finished_ms, result.video_ms), (Measure.BYTES, finished_ms, result.output_bytes)]

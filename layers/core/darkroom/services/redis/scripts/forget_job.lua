@@ -1,0 +1,13 @@
+#!lua flags=allow-oom
+-- include: queued
+--
+-- Removes a job that does not exist, or has ended, from the open and the queued jobs.
+
+local open_jobs = KEYS[1]     -- sorted set by due time
+local queued_counts = KEYS[2] -- hash: how many queued jobs each tenant has
+
+local job = ARGV[1]           -- <tenant>/<job id>
+local queues = ARGV[2]        -- a list as JSON: the queued jobs of every operation
+
+redis.call('ZREM', open_jobs, job)
+for _, queued_jobs in ipairs(cjson.decode(queues)) do dequeue(queued_jobs, queued_counts, job) end
