@@ -1,9 +1,9 @@
 """Saves the usage of tenants in S3, and counts again what Redis has lost.
 
-After a loss, the usage of a tenant is what was saved last, without its latest part, and what S3 shows of the time since:
-jobs by a listing of the ledger, uploads by a listing of theirs, outputs and video by the results of ended jobs. Two
-rules keep anything from counting twice. A job counts when it enters the list of the tenant's latest jobs. What ended or
-was stored counts here if that was before Redis began to count, else with the change of state in Redis.
+After a loss, the usage of a tenant is what was saved last, without its latest part, and what S3 shows of the time
+since: jobs by a listing of the ledger, uploads by a listing of theirs, outputs and video by the results of ended jobs.
+Two rules keep anything from counting twice. A job counts when it enters the list of the tenant's latest jobs. What
+ended or was stored counts here if that was before Redis began to count, else with the change of state in Redis.
 """
 
 import time
@@ -95,7 +95,12 @@ def _unneeded(current: Usage, jobs_from_ms: int, ended_from_ms: int, oldest_mont
         Measure.BYTES: ended_from_ms,
         Measure.FORMS: _begin_of_slot(current.now_ms),
     }
-    slots = [f"{kind}@{slot}" for kind, begin in begins.items() for slot in current.slots(kind) if slot * SLOT_MS < begin]
+    slots = [
+        f"{kind}@{slot}"
+        for kind, begin_ms in begins.items()
+        for slot in current.slots(kind)
+        if slot * SLOT_MS < begin_ms
+    ]
     months = [
         f"{kind}:{month}"
         for kind in (Measure.JOBS, Measure.VIDEO)
@@ -133,8 +138,10 @@ def _recount(tenants: Sequence[str], deadline: float) -> None:
 
 def _count(page: _Page, results: dict[JobRef, list[Amount]]) -> bool:
     """Counts a page. Returns whether there is another one."""
-    current = measure(page.tenant)
-    since_ms, ended_from_ms = int(current.fields["since_ms"]), int(current.fields["ended_from_ms"])
+    fields = measure(page.tenant).fields
+    if fields.get("position") != page.position:
+        return False  # another pass has counted it, or Redis has lost its data again
+    since_ms, ended_from_ms = int(fields["since_ms"]), int(fields["ended_from_ms"])
     found = [*page.uploads, *(amount for ref in page.ended for amount in results[ref])]
     counted = recounts.count_page(
         page.tenant,
@@ -150,34 +157,38 @@ def _read_page(tenant: str) -> _Page | None:
     """The next page of a tenant's listings; None while its recount has to wait."""
     current = measure(tenant)
     if "position" not in current.fields:
-        if not _begin(tenant, current):
-            return None
+        _begin(tenant, current)
         current = measure(tenant)
+    if "position" not in current.fields:
+        return None
     position, jobs_from_ms = current.fields["position"], int(current.fields["jobs_from_ms"])
     listed, following = _list_after(tenant, position, jobs_from_ms)
-    prefix = ledger.prefix_of(tenant)
-    records = [(*each.key.removeprefix(prefix).split("/"), each) for each in listed if each.key.startswith(prefix)]
     read_from_s = int(current.fields["ended_from_ms"]) / 1000 - RECORDED_WITHIN_S
     return _Page(
         tenant=tenant,
         position=position,
         following=following,
-        job_ids=[job_id for job_id, name, _ in records if name == ledger.JOB_FILE],
+        job_ids=[_id_in(each.key) for each in listed if each.key.endswith(f"/{ledger.JOB_FILE}")],
         uploads=[
             (Measure.BYTES, each.written_s * 1000, each.size_bytes)
             for each in listed
             if each.key.startswith(uploads.UPLOADS_PREFIX)
         ],
         ended=[
-            JobRef(tenant, job_id)
-            for job_id, name, each in records
-            if name == ledger.RESULT_FILE and each.written_s >= read_from_s
+            JobRef(tenant, _id_in(each.key))
+            for each in listed
+            if each.key.endswith(f"/{ledger.RESULT_FILE}") and each.written_s >= read_from_s
         ],
     )
 
 
-def _begin(tenant: str, current: Usage) -> bool:
-    """Begins the recount of a tenant from its latest checkpoint, or from when Redis began to count."""
+def _id_in(key: str) -> str:
+    """The id in the key of a ledger's object."""
+    return key.split("/")[2]
+
+
+def _begin(tenant: str, current: Usage) -> None:
+    """Begins the recount of a tenant from its latest checkpoint, or from when Redis began to count, if it may begin."""
     month = current.month
     previous = month_of(epoch_ms(f"{month}-01T00:00:00Z") - 1)
     saved = usage.read(tenant, month) or usage.read(tenant, previous)
@@ -186,7 +197,7 @@ def _begin(tenant: str, current: Usage) -> bool:
     else:
         from_ms = _counted_again_from(int(current.fields.get("since_ms", current.now_ms)))
     position = f"{ledger.prefix_of(tenant)}{ids.first_id(from_ms[0])}"
-    return recounts.begin(tenant, saved, position=position, from_ms=from_ms, wait_s=RECORDED_WITHIN_S)
+    recounts.begin(tenant, saved, position=position, from_ms=from_ms, wait_s=RECORDED_WITHIN_S)
 
 
 def _list_after(tenant: str, position: str, jobs_from_ms: int) -> tuple[list[s3.ListedObject], str | None]:

@@ -18,9 +18,7 @@ def save_record(tenant: str, file_id: str, record: dict[str, Any]) -> None:
         redis_client().set(keys.file_of(tenant, file_id), json.dumps(record), ex=keys.ended_s())
 
 
-def expect_file(
-    tenant: str, file_id: str, record: dict[str, Any], *, expires_s: int, reserved_bytes: int = 0
-) -> None:
+def expect_file(tenant: str, file_id: str, record: dict[str, Any], *, expires_s: int, reserved_bytes: int = 0) -> None:
     """Stores the record of a file that is not uploaded yet. A record that exists stays as it is.
 
     `reserved_bytes` count as stored until the upload has arrived, or its form has expired.

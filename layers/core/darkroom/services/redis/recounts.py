@@ -45,19 +45,17 @@ def mark_saved(tenant: str, usage: Usage, unneeded: Sequence[str]) -> None:
 
 def begin(
     tenant: str, checkpoint: UsageCheckpoint | None, *, position: str, from_ms: tuple[int, int], wait_s: float
-) -> bool:
+) -> None:
     """Begins the recount of what a tenant used before Redis began to count, unless that was less than `wait_s` ago.
 
     The settled totals of the checkpoint count; jobs and the rest count again `from_ms` on. The listing begins after the
-    key `position`. Returns whether it began.
+    key `position`. One that has begun goes on.
     """
     settled = [] if checkpoint is None else _fields_of(checkpoint.settled)
-    return bool(
-        run_script(
-            "begin_recount",
-            [keys.usage_of(tenant), keys.CHANGED_USAGE],
-            [tenant, int(wait_s * 1000), json.dumps(settled), *from_ms, position],
-        )
+    run_script(
+        "begin_recount",
+        [keys.usage_of(tenant), keys.CHANGED_USAGE],
+        [tenant, int(wait_s * 1000), json.dumps(settled), *from_ms, position],
     )
 
 

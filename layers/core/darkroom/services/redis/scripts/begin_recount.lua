@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- include: now, usage
 --
--- Begins the recount of what a tenant used before Redis began to count, or lets it wait until `wait_ms` have passed.
--- Returns 1 if it began, else 0.
+-- Begins the recount of what a tenant used before Redis began to count, unless that was less than `wait_ms` ago, or
+-- the recount has begun. A tenant without usage begins to be counted.
 
 local usage = KEYS[1]         -- hash, see shared/usage.lua
 local changed = KEYS[2]       -- set: tenants whose usage is not saved
@@ -16,9 +16,8 @@ local position = ARGV[6]      -- the key after which the listing begins
 
 local since_ms, recounted, begun = unpack(redis.call('HMGET', usage, 'since_ms', 'recounted_from_ms', 'position'))
 if not since_ms then touch_usage(usage, changed, tenant) end
-if recounted or begun or not since_ms or now_ms - since_ms < tonumber(wait_ms) then return 0 end
+if recounted or begun or not since_ms or now_ms - since_ms < tonumber(wait_ms) then return end
 
 for _, entry in ipairs(cjson.decode(saved_totals)) do redis.call('HINCRBY', usage, entry[1], entry[2]) end
 redis.call('HSET', usage, 'position', position, 'jobs_from_ms', jobs_from_ms, 'ended_from_ms', ended_from_ms)
 touch_usage(usage, changed, tenant)
-return 1
