@@ -5,14 +5,15 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi_offline import FastAPIOffline
 from mangum import Mangum
 from starlette.exceptions import HTTPException
 
 from api import denials, problems
 from api.openapi import openapi_document
+from api.rate_limits import RateLimitHeaders
 from api.request_log import RequestLog
-from api.routers import files, health, jobs, operations, root, uploads
+from api.routers import files, health, jobs, operations, reference, root, uploads
+from api.security_headers import SecurityHeaders
 from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
 
@@ -43,11 +44,10 @@ _TEXT = ["text/", "application/json", "application/javascript", problems.MEDIA_T
 
 
 def create_app() -> FastAPI:
-    """The app with all its routes. The page at /docs loads its scripts from this app, from no other host."""
-    app: FastAPI = FastAPIOffline(
-        docs_url="/docs",
+    """The app with all its routes."""
+    app = FastAPI(
+        docs_url=None,
         redoc_url=None,
-        static_url="/docs-assets",
         title="Darkroom",
         summary="Processing of images, video and audio: upload a file, start a job, download the result.",
         description=_DESCRIPTION,
@@ -59,12 +59,15 @@ def create_app() -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestLog)
+    app.add_middleware(RateLimitHeaders)
+    app.add_middleware(SecurityHeaders)  # around the log, which responds to unhandled exceptions
     app.add_exception_handler(AccessError, denials.on_access_error)
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    for resource in (root, uploads, files, jobs, operations, health):
+    for resource in (root, reference, uploads, files, jobs, operations, health):
         app.include_router(resource.router)
+    app.mount("/docs-assets", reference.ReferenceFiles())
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app
 

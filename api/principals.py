@@ -12,6 +12,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 
+from api import quotas
 from darkroom.config import settings
 from darkroom.contracts.tenants import OPERATOR_TENANT, UNLIMITED, Principal, Scope
 from darkroom.errors import CredentialsMissingError, ScopeMissingError
@@ -71,7 +72,10 @@ def _declared_scopes(dependant: Dependant) -> Sequence[str] | None:
 
 
 def _require(request: Request, scopes: Sequence[str]) -> Principal:
-    """The principal, if it has one of the scopes. Raises AccessError or StorageUnavailableError."""
+    """The principal, if it has one of the scopes. Counts the request.
+
+    Raises AccessError, RequestQuotaError or StorageUnavailableError.
+    """
     principal = _identify(request)
     if not set(scopes) & set(principal.scopes):
         names = " or ".join(f"'{scope}'" for scope in scopes)
@@ -86,13 +90,26 @@ def _identify(request: Request) -> Principal:
         return known
     principal = _EVERYBODY if settings().is_open else from_context(_authorizer_context(request))
     state |= {"principal": principal, "tenant": principal.tenant, "credential": principal.credential}
+    quotas.take_request(state, principal)
     return principal
 
 
 def _authorizer_context(request: Request) -> dict[str, Any]:
-    found: Any = request.scope.get("aws.event")
-    for name in ("requestContext", "authorizer", "lambda"):
-        found = found.get(name) if isinstance(found, dict) else None
+    found = _from_gateway(request, "authorizer", "lambda")
     if not isinstance(found, dict) or not found:
         raise CredentialsMissingError("Send an API key or a token in the header Authorization: Bearer.")
+    return found
+
+
+def source_address(request: Request) -> str | None:
+    """The IP address that API Gateway got the request from, whatever its headers say; None without API Gateway."""
+    found = _from_gateway(request, "http", "sourceIp")
+    return found if isinstance(found, str) and found else None
+
+
+def _from_gateway(request: Request, *path: str) -> Any:
+    """A part of what API Gateway says about a request, or None."""
+    found: Any = request.scope.get("aws.event", {}).get("requestContext")
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
     return found

@@ -1,4 +1,7 @@
-"""One structured log line per request, and the response to unhandled exceptions."""
+"""One structured log line per request, and the response to unhandled exceptions.
+
+A line has no headers and no query, so no credentials: of these it has the public id.
+"""
 
 import time
 from typing import Any
@@ -59,4 +62,5 @@ def _line(scope: Scope) -> dict[str, Any]:
         "trace_id": trace_id(scope["state"]["traceparent"]),
     }
     known = scope.get("path_params", {}) | scope["state"]
-    return line | {name: known[name] for name in ("job_id", "file_id", "code") if name in known}
+    names = ("tenant", "credential", "job_id", "file_id", "code")
+    return line | {name: known[name] for name in names if name in known}

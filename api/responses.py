@@ -3,11 +3,8 @@
 from fastapi import Response
 from pydantic import BaseModel
 
-#: Jobs and files change, so a response is not cached.
-_HEADERS = {"Cache-Control": "no-store"}
-
 
 def json_response(body: BaseModel, status: int = 200, *, location: str | None = None) -> Response:
     """The model as JSON. `location` is the path of the resource that was created."""
-    headers = _HEADERS if location is None else _HEADERS | {"Location": location}
+    headers = None if location is None else {"Location": location}
     return Response(body.model_dump_json(), status, headers, "application/json")

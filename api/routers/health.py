@@ -1,4 +1,8 @@
-"""Health of the service and its dependencies."""
+"""Health of the service and its dependencies.
+
+`GET /health` needs no credentials, so that load balancers and monitors can ask. Where the deployment is closed, it
+tells strangers whether the service works and nothing about its parts.
+"""
 
 import asyncio
 import time
@@ -10,9 +14,9 @@ from pydantic import Field
 
 from api import examples
 from api.openapi import problem_responses
-from api.principals import GuardedRoute
+from api.principals import Admin, GuardedRoute
 from api.response_models import ResponseModel, with_example
-from api.responses import json_response
+from darkroom.config import settings
 from darkroom.jobs import ledger
 from darkroom.log import logger
 from darkroom.services import rabbitmq, s3
@@ -41,7 +45,11 @@ class Health(ResponseModel):
     model_config = with_example(examples.HEALTH)
 
     status: HealthStatus = Field(description="`ok` if every part is.")
-    parts: dict[str, PartHealth] = Field(description="The dependencies: `cache`, `broker` and `storage`.")
+    parts: dict[str, PartHealth] | None = Field(
+        None,
+        description="The dependencies: `cache`, `broker` and `storage`. `GET /health` leaves them out where the "
+        "deployment is closed.",
+    )
 
 
 def _check_cache() -> str:
@@ -62,22 +70,44 @@ _PARTS: dict[str, tuple[str, Callable[[], str | None]]] = {
 }
 
 
+_UNHEALTHY = {"model": Health, "description": "A part is down; `parts`, if present, shows which."}
+_PROBLEMS = problem_responses()
+
+
 @router.get(
     "/health",
     response_model=Health,
     summary="Check the health of the service",
     response_description="All parts are available.",
-    responses={
-        **problem_responses(public=True),
-        503: {"model": Health, "description": "A part is down; `parts` shows which."},
-    },
+    responses=problem_responses(public=True) | {503: _UNHEALTHY},
 )
 async def get_health() -> Response:
     """Checks the status cache, the message broker and the object store, and responds within a few seconds."""
+    health = await _examine()
+    return _respond(health if settings().is_open else Health(status=health.status))
+
+
+@router.get(
+    "/health/parts",
+    response_model=Health,
+    summary="Check the health of each part",
+    response_description="All parts are available.",
+    responses=_PROBLEMS | {503: _PROBLEMS[503] | _UNHEALTHY},
+)
+async def get_health_of_parts(_principal: Admin) -> Response:
+    """Like `GET /health`, and shows each part with its latency."""
+    return _respond(await _examine())
+
+
+def _respond(health: Health) -> Response:
+    status = 200 if health.status == "ok" else 503
+    return Response(health.model_dump_json(exclude_none=True), status, media_type="application/json")
+
+
+async def _examine() -> Health:
     parts = await asyncio.gather(*(_check(name, check) for name, check in _PARTS.values()))
     healthy = all(part.status == "ok" for part in parts)
-    health = Health(status="ok" if healthy else "down", parts=dict(zip(_PARTS, parts, strict=True)))
-    return json_response(health, 200 if healthy else 503)
+    return Health(status="ok" if healthy else "down", parts=dict(zip(_PARTS, parts, strict=True)))
 
 
 async def _check(name: str, check: Callable[[], str | None]) -> PartHealth:

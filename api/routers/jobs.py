@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api import back_pressure, examples, file_records, job_list, job_lookup, job_responses
+from api import admission, examples, file_records, job_list, job_lookup, job_responses
 from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
@@ -93,9 +93,9 @@ async def create_job(
     params = with_defaults(body.params)
     reserved = reserve_ids(tenant, idempotency_key, canonical_request("jobs", file_id, operation, params), 1)
     if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
+        admission.check(principal, [operation])
         record = file_records.find_file_record(tenant, file_id)
         file_records.check_inputs(tenant, operation, body.params, record)
-        back_pressure.check_capacity(operation)
     job = Job(
         job_id=reserved.identifiers[0],
         tenant=tenant,
@@ -142,7 +142,10 @@ async def download_result(
     principal: Reader,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
-    """Redirects to a presigned link to the output."""
+    """Redirects to a presigned link to the output.
+
+    The page at /docs cannot follow it, since its policy allows requests to this API only. There, open `download_url`.
+    """
     view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
@@ -153,8 +156,7 @@ async def download_result(
         )
     if not s3.exists(outputs[output].key):
         raise ResultGoneError(f"The output of job {job_id} was removed after its retention period.")
-    headers = {"Location": job_responses.download_link(outputs[output]), "Cache-Control": "no-store"}
-    return Response(status_code=307, headers=headers)
+    return Response(status_code=307, headers={"Location": job_responses.download_link(outputs[output])})
 
 
 @router.get(
@@ -252,7 +254,7 @@ async def retry_job(
     old = view.job
     reserved = reserve_ids(tenant, idempotency_key, canonical_request("retry", old.job_id), 1)
     if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
-        back_pressure.check_capacity(old.operation)
+        admission.check(principal, [old.operation])
         record = file_records.require_stored_file(tenant, old.source.file_id)
         file_records.check_inputs(tenant, old.operation, parse_params(old.operation, old.params), record)
     job = Job(

@@ -3,17 +3,15 @@
 Like /docs, it is not in the OpenAPI document, because it only leads to the documentation.
 """
 
-import base64
-import hashlib
 import re
 from functools import lru_cache
 from html import escape
-from pathlib import Path
 from string import Template
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from api.pages import policy_of, read_page
 from api.response_models import ResponseModel
 from api.responses import json_response
 from darkroom.contracts.operations import Operation
@@ -25,8 +23,7 @@ _SUMMARY = (
     "You upload a file, start a job such as a thumbnail or a smaller video, and download the result."
 )
 
-_PAGE = Path(__file__).parents[1] / "landing.html"
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+_PAGE = "landing.html"
 
 router = APIRouter()
 
@@ -68,26 +65,16 @@ def _quality(accept: str, media_type: str) -> float:
 
 
 def _page_response(root: str, url: str) -> Response:
-    page, style_hash = _page()
-    html = page.substitute(root=escape(root), url=escape(url))
-    headers = {
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": f"default-src 'none'; style-src '{style_hash}'; img-src data:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
+    html = _page().substitute(root=escape(root), url=escape(url))
+    headers = {"Content-Security-Policy": policy_of(_PAGE, img="data:")}
     return Response(html, headers=headers, media_type="text/html; charset=utf-8")
 
 
 @lru_cache(maxsize=1)
-def _page() -> tuple[Template, str]:
-    """The page, with only the addresses missing, and the hash of its style for the Content-Security-Policy."""
-    text = _PAGE.read_text()
-    style = _STYLE.findall(text)[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _page() -> Template:
+    """The page, with only the addresses missing."""
     operations = "\n".join(
         f"<dt><code>{operation}</code></dt><dd>{escape(operation.summary)}</dd>" for operation in Operation
     )
-    filled = Template(text).safe_substitute(summary=_SUMMARY, version=VERSION, operations=operations)
-    return Template(filled), f"sha256-{digest}"
+    filled = Template(read_page(_PAGE)).safe_substitute(summary=_SUMMARY, version=VERSION, operations=operations)
+    return Template(filled)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Response, UploadFile
 
-from api import back_pressure, file_records
+from api import admission, file_records, quotas
 from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import status_url
 from api.openapi import problem_responses
@@ -18,6 +18,7 @@ from api.responses import json_response
 from darkroom.config import settings
 from darkroom.contracts.base import MediaKind, Params
 from darkroom.contracts.jobs import AttachedJob, Status
+from darkroom.contracts.tenants import Quotas
 from darkroom.errors import (
     CacheFullError,
     CacheUnavailableError,
@@ -74,10 +75,14 @@ async def upload_file(
             f"The file has {len(content):,} bytes; this route accepts up to {limit_bytes:,}. "
             "Use POST /uploads, whose form accepts larger files."
         )
+    quotas.check_upload_size(principal.quotas, len(content))
     media = uploads.identify(content[:HEAD_BYTES], len(content), file.content_type)
     name = uploads.clean_name(file.filename or "")
     request = canonical_request("upload", name, media.name, hashlib.sha256(content).hexdigest())
-    [file_id] = reserve_ids(tenant, idempotency_key, request, 1).identifiers
+    reserved = reserve_ids(tenant, idempotency_key, request, 1)
+    [file_id] = reserved.identifiers
+    if not (reserved.repeated and s3.exists(uploads.key_of(tenant, file_id))):
+        admission.check(principal, size_bytes=len(content))
     s3.put(uploads.key_of(tenant, file_id), content, media_type=media.name, metadata=uploads.metadata_of(name, []))
     record = uploads.record_of(uploads.File(file_id, name, len(content), media, None, []))
     file_records.save_in_cache(tenant, record)
@@ -114,14 +119,15 @@ async def create_upload(
     """
     tenant = principal.tenant
     kind = _declared_kind(body.media_type)
-    max_bytes = _max_bytes(body.size_bytes)
+    max_bytes = _max_bytes(principal.quotas, body.size_bytes)
     for wanted in body.jobs:
         uploads.check_kind(wanted.operation, kind)
         file_records.check_overlay(tenant, wanted.params)
-        back_pressure.check_capacity(wanted.operation)
     request = canonical_request("uploads", body.model_dump(mode="json"))
     reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers
+    if not (reserved.repeated and file_records.is_known(tenant, file_id)):
+        admission.check(principal, [wanted.operation for wanted in body.jobs], size_bytes=max_bytes)
     jobs = [
         AttachedJob(job_id=job_id, operation=wanted.operation, params=_without_defaults(wanted.params))
         for job_id, wanted in zip(job_ids, body.jobs, strict=True)
@@ -139,7 +145,8 @@ async def create_upload(
     expires_at = iso_utc(time.time() + expires_s)
     expected = {"status": file_records.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
     record = {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}
-    files.expect_file(tenant, file_id, record, expires_s=expires_s)
+    reserved_bytes = 0 if principal.quotas.stored_bytes is None else max_bytes
+    files.expect_file(tenant, file_id, record, expires_s=expires_s, reserved_bytes=reserved_bytes)
     if jobs:
         open_index.add_upload(tenant, file_id)
     for job in jobs:
@@ -159,11 +166,12 @@ def _declared_kind(media_type: str) -> MediaKind:
     return MediaKind(group)
 
 
-def _max_bytes(size_bytes: int | None) -> int:
-    """The largest size that the form accepts: the declared size, or else the limit of the service."""
+def _max_bytes(limits: Quotas, size_bytes: int | None) -> int:
+    """The largest size that the form accepts: the declared size, or else the limit of the service or the tenant."""
     limit_bytes = settings().upload_max_bytes
     if size_bytes is None:
-        return limit_bytes
+        return min(limit_bytes, limits.upload_bytes or limit_bytes)
+    quotas.check_upload_size(limits, size_bytes)
     if size_bytes > limit_bytes:
         raise FileTooLargeError(f"The file has {size_bytes:,} bytes; the limit is {limit_bytes:,}.")
     return size_bytes

@@ -18,8 +18,8 @@ from darkroom.errors import InternalError
 from darkroom.jobs import ledger, uploads, usage
 from darkroom.log import logger
 from darkroom.services import s3
-from darkroom.services.redis import recounts
-from darkroom.services.redis.recounts import Amount
+from darkroom.services.redis import keys, recounts
+from darkroom.services.redis.recounts import EndedJob, StoredUpload
 from darkroom.services.redis.usage import SLOT_MS, Measure, Usage, measure
 from darkroom.timestamps import epoch_ms, iso_utc, month_of
 from functions.sweep.lookups import look_up
@@ -59,6 +59,9 @@ def _save_if_complete(tenant: str) -> bool:
     if not current.is_complete:
         return False
     jobs_from_ms, ended_from_ms = _counted_again_from(current.now_ms)
+    oldest = current.slots(Measure.OLDEST)
+    ended = [oldest[slot] for slot in oldest if slot * SLOT_MS >= ended_from_ms]
+    still_open = [slot * SLOT_MS for slot in current.slots(Measure.OPEN)]
     checkpoint = UsageCheckpoint(
         tenant=tenant,
         as_of=iso_utc(current.now_ms / 1000),
@@ -66,6 +69,7 @@ def _save_if_complete(tenant: str) -> bool:
         settled=current.totals(jobs_from_ms, ended_from_ms),
         jobs_from_ms=jobs_from_ms,
         ended_from_ms=ended_from_ms,
+        listed_from_ms=min([jobs_from_ms, *ended, *still_open]),
     )
     oldest_month = month_of(current.now_ms - LATE_S * 1000)
     for month in {current.month, *checkpoint.totals.months}:
@@ -93,6 +97,8 @@ def _unneeded(current: Usage, jobs_from_ms: int, ended_from_ms: int, oldest_mont
         Measure.JOBS: jobs_from_ms,
         Measure.VIDEO: ended_from_ms,
         Measure.BYTES: ended_from_ms,
+        Measure.OLDEST: ended_from_ms,
+        Measure.OPEN: _begin_of_slot(current.now_ms - 1000 * keys.retention_s()),
         Measure.FORMS: _begin_of_slot(current.now_ms),
     }
     slots = [
@@ -119,7 +125,7 @@ class _Page:
     position: str
     following: str | None
     job_ids: list[str]
-    uploads: list[Amount]
+    uploads: list[StoredUpload]
     ended: list[JobRef]
 
 
@@ -130,25 +136,26 @@ def _recount(tenants: Sequence[str], deadline: float) -> None:
         batch, pending = pending[:LISTINGS_AT_ONCE], pending[LISTINGS_AT_ONCE:]
         pages = [page for _, page in look_up(_read_page, batch, deadline) if page is not None]
         ended = [ref for page in pages for ref in page.ended]
-        results = dict(look_up(_amounts_of, ended, deadline)) if ended else {}
+        results = dict(look_up(_read_result, ended, deadline)) if ended else {}
         for page in pages:
             if all(ref in results for ref in page.ended) and _count(page, results):
                 pending.append(page.tenant)
 
 
-def _count(page: _Page, results: dict[JobRef, list[Amount]]) -> bool:
+def _count(page: _Page, results: dict[JobRef, EndedJob | None]) -> bool:
     """Counts a page. Returns whether there is another one."""
     fields = measure(page.tenant).fields
     if fields.get("position") != page.position:
         return False  # another pass has counted it, or Redis has lost its data again
     since_ms, ended_from_ms = int(fields["since_ms"]), int(fields["ended_from_ms"])
-    found = [*page.uploads, *(amount for ref in page.ended for amount in results[ref])]
+    ended = [job for ref in page.ended if (job := results[ref]) is not None]
     counted = recounts.count_page(
         page.tenant,
         position=page.position,
         following=page.following,
         job_ids=page.job_ids,
-        amounts=[amount for amount in found if ended_from_ms <= amount[1] < since_ms],
+        uploads=[upload for upload in page.uploads if ended_from_ms <= upload.written_ms < since_ms],
+        ended=[job for job in ended if ended_from_ms <= job.finished_ms < since_ms],
     )
     return counted and page.following is not None
 
@@ -168,9 +175,13 @@ def _read_page(tenant: str) -> _Page | None:
         tenant=tenant,
         position=position,
         following=following,
-        job_ids=[_id_in(each.key) for each in listed if each.key.endswith(f"/{ledger.JOB_FILE}")],
+        job_ids=[
+            _id_in(each.key)
+            for each in listed
+            if each.key.endswith(f"/{ledger.JOB_FILE}") and ids.created_ms(_id_in(each.key)) >= jobs_from_ms
+        ],
         uploads=[
-            (Measure.BYTES, each.written_s * 1000, each.size_bytes)
+            StoredUpload(each.written_s * 1000, each.size_bytes)
             for each in listed
             if each.key.startswith(uploads.UPLOADS_PREFIX)
         ],
@@ -193,10 +204,11 @@ def _begin(tenant: str, current: Usage) -> None:
     previous = month_of(epoch_ms(f"{month}-01T00:00:00Z") - 1)
     saved = usage.read(tenant, month) or usage.read(tenant, previous)
     if saved is not None:
-        from_ms = saved.jobs_from_ms, saved.ended_from_ms
+        from_ms, listed_from_ms = (saved.jobs_from_ms, saved.ended_from_ms), saved.listed_from_ms
     else:
         from_ms = _counted_again_from(int(current.fields.get("since_ms", current.now_ms)))
-    position = f"{ledger.prefix_of(tenant)}{ids.first_id(from_ms[0])}"
+        listed_from_ms = from_ms[0]
+    position = f"{ledger.prefix_of(tenant)}{ids.first_id(listed_from_ms)}"
     recounts.begin(tenant, saved, position=position, from_ms=from_ms, wait_s=RECORDED_WITHIN_S)
 
 
@@ -213,14 +225,13 @@ def _list_after(tenant: str, position: str, jobs_from_ms: int) -> tuple[list[s3.
     return found, None
 
 
-def _amounts_of(job: JobRef) -> list[Amount]:
-    """What a job produced. Nothing if this version cannot read its result."""
+def _read_result(job: JobRef) -> EndedJob | None:
+    """What a job produced. None if this version cannot read its result."""
     try:
         result = ledger.read_result(job)
     except InternalError as error:
         logger().error("skipped unreadable record", extra={"job_id": job.job_id, "reason": error.message})
-        return []
+        return None
     if result is None:
-        return []
-    finished_ms = epoch_ms(result.finished_at)
-    return [(Measure.VIDEO, finished_ms, result.video_ms), (Measure.BYTES, finished_ms, result.output_bytes)]
+        return None
+    return EndedJob(ids.created_ms(job.job_id), epoch_ms(result.finished_at), result.video_ms, result.output_bytes)

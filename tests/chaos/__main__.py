@@ -87,14 +87,13 @@ def main() -> int:
     parser.add_argument("--summary", type=Path, help="file for the number of problems by category, as JSON")
     options = parser.parse_args()
     report = run(options)
-    report.print()
     if options.summary:
         options.summary.write_text(json.dumps({title: len(found) for title, found in report.problems.items()}))
     return int(report.failed)
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Deploys a stack and runs one experiment on it."""
+    """Deploys a stack, runs one experiment on it and prints the report."""
     sys.path.append(str(ROOT / "layers" / "core"))  # for Darkroom's operations and its FFmpeg, imported on use
     mutation = MUTATIONS[options.mutation].changes if options.mutation else ()
     deployment = Deployment(quick=not options.as_shipped, mutation=mutation, port=options.port, name=options.name)
@@ -112,7 +111,9 @@ def run(options: argparse.Namespace) -> Report:
             from tests.media.make_clips import clip
 
             videos = [Clip(clip(name, Path(folder)).read_bytes(), width_px) for name, width_px in _VIDEOS.items()]
-            return Experiment(deployment, relays, options.seed, (videos[0], videos[1]), plan).run()
+            report = Experiment(deployment, relays, options.seed, (videos[0], videos[1]), plan).run()
+        report.print()
+        return report
     finally:
         if not options.keep:
             deployment.down()

@@ -186,8 +186,7 @@ class Experiment:
         lost, stuck, different = audit.compare_with_api(tracker, ledger)
         result.add(report.LOST, lost)
         result.add(report.STUCK, stuck)
-        with self._clients.connect() as http:
-            different += watching.list_problems(http, [job for job in tracker.all_jobs() if job.document])
+        different += watching.list_problems(self._clients.connect, [job for job in tracker.all_jobs() if job.document])
         result.add(report.CONTRADICTIONS, tracker.errors + different)
         result.add(report.DOUBLE, audit.double_results())
         result.add(report.OUTPUTS, audit.bad_outputs(ledger) + audit.mixed_sources(ledger, self._widths))

@@ -3,21 +3,21 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
 from darkroom import ids
 from darkroom.contracts.jobs import FileSource, Job, JobResult, Output, Status
 from darkroom.contracts.operations import Operation
-from darkroom.contracts.usage import UsageCheckpoint
-from darkroom.jobs import ingestion, ledger, lifecycle, uploads, usage
+from darkroom.jobs import ingestion, ledger, lifecycle, uploads
 from darkroom.services import s3
-from darkroom.services.redis import keys, recounts, views
+from darkroom.services.redis import keys, views
 from darkroom.services.redis.client import redis_client
-from darkroom.services.redis.usage import Usage, measure
+from darkroom.services.redis.usage import measure
 from darkroom.timestamps import day_of, epoch_ms, iso_utc, month_of
 from functions.sweep import usage as sweep_usage
 from tests.integration.conftest import PNG
@@ -130,17 +130,19 @@ class Load:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._open: list[Job] = []
-        self._everything: list[Callable[[], None]] = []
+        self._everything: list[Callable[[], object]] = []
 
-    def add(self, count: int, begin_ms: int, end_ms: int, *, uploaded: int = 0) -> None:
-        """Accepts jobs that were made between two times; two of three end."""
-        moments = sorted(self._random.uniform(begin_ms, end_ms) for _ in range(count))
-        jobs = [make_job(self._random.choice(TENANTS), int(moment)) for moment in moments]
-        self._do([lambda job=job: accept(job) for job in jobs])
+    def add(self, count: int, *, past_ms: int = 0, uploaded: int = 0) -> None:
+        """Accepts jobs that were made now, or lately if `past_ms` is given. Two of three end, soon after they were made."""
+        now_ms = int(time.time() * 1000)
+        jobs = [
+            make_job(self._random.choice(TENANTS), now_ms - self._random.randrange(past_ms + 1)) for _ in range(count)
+        ]
+        self._do([partial(accept, job) for job in jobs])
         self._open += jobs
-        self.end(2 * count // 3, soon=True)
+        self.end(2 * count // 3, soon=past_ms > 0)
         files = [(self._random.choice(TENANTS), ids.new_id(), self._random.randrange(2_000)) for _ in range(uploaded)]
-        self._do([lambda file=file: self._upload(*file) for file in files])
+        self._do([partial(self._upload, *file) for file in files])
 
     def end(self, count: int, *, soon: bool = False) -> None:
         """Ends jobs that are open: now, or within seconds after they were made."""
@@ -156,20 +158,17 @@ class Load:
             )
             for job in ending
         ]
-        self._do([lambda pair=pair: self._end(*pair) for pair in zip(ending, results, strict=True)])
+        self._do([partial(lifecycle.end, *pair) for pair in zip(ending, results, strict=True)])
 
     def repeat(self, count: int) -> None:
         """Does things again that happened before."""
         for again in self._random.sample(self._everything, count):
             again()
 
-    def _do(self, actions: Sequence[Callable[[], None]]) -> None:
+    def _do(self, actions: Sequence[Callable[[], object]]) -> None:
         self._everything += actions
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(lambda action: action(), actions))
-
-    def _end(self, job: Job, result: JobResult) -> None:
-        lifecycle.end(job, result)
 
     def _upload(self, tenant: str, file_id: str, extra: int) -> None:
         key = uploads.key_of(tenant, file_id)
@@ -179,28 +178,27 @@ class Load:
 
 
 @pytest.fixture
-def load() -> Iterator[Load]:
-    yield Load(seed=11)
+def load() -> Load:
+    return Load(seed=11)
 
 
 def test_usage_of_two_thousand_jobs_is_exact_although_redis_loses_its_data(load: Load) -> None:
-    now_ms = int(time.time() * 1000)
-    has_counted_since(now_ms - 24 * HOUR_MS, *TENANTS)
-    load.add(800, now_ms - 6 * HOUR_MS, now_ms, uploaded=40)
+    has_counted_since(int(time.time() * 1000) - 24 * HOUR_MS, *TENANTS)
+    load.add(800, past_ms=6 * HOUR_MS, uploaded=40)
     assert counted() == truth()
     keep_usage(1)
-    load.add(300, now_ms, int(time.time() * 1000), uploaded=20)  # not saved when Redis loses its data
+    load.add(300, uploaded=20)  # not saved when Redis loses its data
     assert counted() == truth()
 
     redis_client().flushdb()
 
-    load.add(400, int(time.time() * 1000) - 100, int(time.time() * 1000), uploaded=20)
+    load.add(400, uploaded=20)
     load.end(100)  # jobs of before and after the loss
     assert counted().jobs.total() <= 400, "what Redis lost is not known yet"
     keep_usage()
     assert counted() == truth()
 
-    load.add(500, int(time.time() * 1000) - 100, int(time.time() * 1000))
+    load.add(500)
     load.end(100)
     load.repeat(300)
     assert counted() == truth()

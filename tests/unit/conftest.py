@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from darkroom import config
+from darkroom.services.redis.client import redis_client
 from functions.watermark import fonts
 from tests.media.make_images import MEDIA
 from tests.support.settings import REQUIRED_SETTINGS
@@ -32,8 +33,11 @@ def closed_access(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _use_access(access: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in (REQUIRED_SETTINGS | {"DARKROOM_ACCESS": access}).items():
+    nowhere = "redis://127.0.0.1:9/0"  # not the Redis of a stack that runs
+    for name, value in (REQUIRED_SETTINGS | {"DARKROOM_ACCESS": access, "DARKROOM_CACHE_URL": nowhere}).items():
         monkeypatch.setenv(name, value)
     config.settings.cache_clear()
+    redis_client.cache_clear()
     yield
     config.settings.cache_clear()
+    redis_client.cache_clear()

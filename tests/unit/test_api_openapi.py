@@ -3,6 +3,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from pydantic import BaseModel, TypeAdapter
@@ -62,6 +63,7 @@ def test_every_documented_route_exists(document: dict[str, Any]) -> None:
         "POST /jobs/{job_id}/retry",
         "GET /operations",
         "GET /health",
+        "GET /health/parts",
     }
 
 
@@ -115,7 +117,8 @@ def test_every_error_is_a_problem_document_with_an_example(document: dict[str, A
         for status, answer in route["responses"].items():
             if int(status) < 400 or (name, status) == ("GET /health", "503"):
                 continue
-            assert set(answer["content"]) == {"application/problem+json"}, (name, status)
+            own = {"application/json"} if (name, status) == ("GET /health/parts", "503") else set()
+            assert set(answer["content"]) == {"application/problem+json"} | own, (name, status)
             content = answer["content"]["application/problem+json"]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
             for code, example in content["examples"].items():
@@ -206,8 +209,8 @@ def test_documentation_loads_nothing_from_another_host() -> None:
     assert b"://" not in page.body
     assert len(links) == 3
     for link in links:
-        assert call("GET", link).status == 200, link
-    assert b"url: '/openapi.json'" in page.body
+        assert call("GET", urljoin("/docs", link)).status == 200, link
+    assert b'url: "openapi.json"' in page.body
 
 
 def test_documentation_works_under_a_path_prefix() -> None:
@@ -215,12 +218,14 @@ def test_documentation_works_under_a_path_prefix() -> None:
     app.root_path = "/media"
     try:
         page = call("GET", "/media/docs").body.decode()
+        links = [urljoin("/media/docs", link) for link in re.findall(r"""(?:src|href)=["']([^"']+)""", page)]
+        statuses = {call("GET", link).status for link in links}
         servers = call("GET", "/media/openapi.json").json["servers"]
     finally:
         app.root_path = scope_root
 
-    assert 'src="/media/docs-assets/swagger-ui-bundle.js"' in page
-    assert "url: '/media/openapi.json'" in page
+    assert "/media/docs-assets/swagger-ui-bundle.js" in links
+    assert statuses == {200}
     assert servers == [{"url": "/media"}]
 
 
@@ -234,3 +239,17 @@ def test_images_are_sent_as_base64() -> None:
 
     assert answer["isBase64Encoded"] is True
     assert base64.b64decode(answer["body"]).startswith(b"\x89PNG")
+
+
+def test_every_route_declares_its_scope_or_that_it_is_public(document: dict[str, Any]) -> None:
+    scheme = document["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "API key or JWT")
+
+    for name, route in routes(document):
+        if name == "GET /health":
+            assert route["security"] == []
+            assert not {"401", "403"} & route["responses"].keys()
+            continue
+        [scopes] = [entry["bearer"] for entry in route["security"]]
+        assert f"Needs the scope `{scopes[0]}`." in route["description"], name
+        assert {"401", "403", "429"} <= route["responses"].keys(), name

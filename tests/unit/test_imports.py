@@ -25,7 +25,7 @@ LAYERS = {
         *("botocore_data", "aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
-        *("redis.memory", "redis.requests", "redis.usage", "redis.recounts"),
+        *("redis.memory", "redis.failures", "redis.requests", "redis.usage", "redis.recounts"),
     ],
     "tenants": ["credentials", "api_keys", "context", "records"],
     "jobs": [

@@ -25,12 +25,14 @@ PUBLIC = {
     "GET /",
     "GET /health",
     "GET /docs",
-    "GET /docs/oauth2-redirect",
     "GET /openapi.json",
     "HEAD /openapi.json",
     "GET /docs-assets/{path}",
     "HEAD /docs-assets/{path}",
 }
+
+#: The scopes of the routes whose method does not tell them.
+OTHERS = {"GET /health/parts": [Scope.ADMIN]}
 
 ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 
@@ -87,9 +89,9 @@ def test_route_without_a_scope_is_noticed() -> None:
 
 
 def test_every_route_needs_the_scope_of_its_method() -> None:
-    assert guarded()
+    assert dict(guarded()).keys() > OTHERS.keys()
     for name, scopes in guarded():
-        assert scopes == [Scope.READ if name.startswith("GET") else Scope.WRITE], name
+        assert scopes == OTHERS.get(name, [Scope.READ if name.startswith("GET") else Scope.WRITE]), name
 
 
 @pytest.mark.usefixtures("closed_access")

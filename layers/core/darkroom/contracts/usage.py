@@ -24,7 +24,8 @@ class UsageCheckpoint(Contract):
     """What a tenant used until a time: `usage/<tenant>/<month>.json`.
 
     `settled` are the totals without what is counted again after a loss of Redis: jobs with ids from `jobs_from_ms` on,
-    and what was stored or ended from `ended_from_ms` on. Both are milliseconds since 1970.
+    and what was stored or ended from `ended_from_ms` on. `listed_from_ms` is when the oldest job was made that ended
+    since, or was open at the time. All are milliseconds since 1970.
     """
 
     tenant: TenantName
@@ -33,3 +34,4 @@ class UsageCheckpoint(Contract):
     settled: UsageTotals
     jobs_from_ms: int
     ended_from_ms: int
+    listed_from_ms: int

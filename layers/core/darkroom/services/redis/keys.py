@@ -45,6 +45,9 @@ LISTED_USAGE = "darkroom:listed-usage"
 #: A set of slots expires after this time without a job; its members expire earlier, by their scores.
 SLOTS_TTL_S = _DAY_S
 
+#: Seconds in which the failed authentications of one address are counted together.
+FAILURES_TTL_S = 60
+
 #: Seconds that the mark of an ingested upload is kept beyond the life of the upload form.
 _INGESTION_EXTRA_S = 3600
 
@@ -130,6 +133,11 @@ def cursor_of(kind: str) -> str:
 def lookup_of(tenant: str, identifier: str, written_s: int) -> str:
     """String: marks an entry of the open index, written at a certain time, as looked up. See LOOKUP_TTL_S."""
     return f"darkroom:lookup:{tenant}:{identifier}:{written_s}"
+
+
+def failures_of(address: str) -> str:
+    """String: how many authentications from an address failed. It belongs to no tenant. See FAILURES_TTL_S."""
+    return f"darkroom:failures:{address}"
 
 
 def retention_s() -> int:

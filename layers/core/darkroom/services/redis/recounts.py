@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 from typing import cast
 
 from darkroom.contracts.usage import UsageCheckpoint, UsageTotals
@@ -10,8 +11,23 @@ from darkroom.services.redis.client import map_redis_errors, redis_client
 from darkroom.services.redis.script_runner import run_script
 from darkroom.services.redis.usage import Measure, Usage
 
-#: What was stored, and what jobs produced: a measure, the time in milliseconds since 1970, and the amount.
-Amount = tuple[Measure, int, int]
+
+@dataclass(frozen=True)
+class EndedJob:
+    """What a job produced. Its times are in milliseconds since 1970."""
+
+    created_ms: int
+    finished_ms: int
+    video_ms: int
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class StoredUpload:
+    """An upload that was stored at a time in milliseconds since 1970."""
+
+    written_ms: int
+    size_bytes: int
 
 
 def list_tenants(tenants: Iterable[str]) -> None:
@@ -69,7 +85,13 @@ def _fields_of(totals: UsageTotals) -> list[tuple[str, int]]:
 
 
 def count_page(
-    tenant: str, *, position: str, following: str | None, job_ids: Sequence[str], amounts: Sequence[Amount]
+    tenant: str,
+    *,
+    position: str,
+    following: str | None,
+    job_ids: Sequence[str],
+    uploads: Sequence[StoredUpload],
+    ended: Sequence[EndedJob],
 ) -> bool:
     """Counts the page of a listing that begins after the key `position`. Jobs that are counted already do not count.
 
@@ -80,6 +102,14 @@ def count_page(
         run_script(
             "recount_page",
             [keys.usage_of(tenant), keys.jobs_of(tenant), keys.CHANGED_USAGE],
-            [tenant, position, following or "", json.dumps(job_ids), json.dumps(amounts), keys.listed_s()],
+            [
+                tenant,
+                position,
+                following or "",
+                json.dumps(job_ids),
+                json.dumps([astuple(upload) for upload in uploads]),
+                json.dumps([astuple(job) for job in ended]),
+                keys.listed_s(),
+            ],
         )
     )

@@ -20,12 +20,17 @@ SLOT_MS = 15 * 60 * 1000
 
 
 class Measure(StrEnum):
-    """What is counted: jobs and milliseconds of video by month, stored bytes by day, and bytes of open upload forms."""
+    """What is counted: jobs and milliseconds of video by month, stored bytes by day, and bytes of open upload forms.
+
+    `open` and `oldest` show which jobs are open, and which have ended lately; see `scripts/shared/usage.lua`.
+    """
 
     JOBS = "jobs"
     VIDEO = "video_ms"
     BYTES = "bytes"
     FORMS = "forms"
+    OPEN = "open"
+    OLDEST = "oldest"
 
 
 @dataclass(frozen=True)

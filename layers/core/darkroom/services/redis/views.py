@@ -115,6 +115,7 @@ def finish(job: Job, result: JobResult) -> bool | None:
         job.tenant,
         result.video_ms,
         result.output_bytes,
+        ids.created_ms(job.job_id),
     ]
     answer = run_script(
         "finish_job",

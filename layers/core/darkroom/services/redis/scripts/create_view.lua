@@ -37,6 +37,7 @@ redis.call('EXPIRE', view, ttl_s)
 -- What Redis lost is counted again by sweep.
 touch_usage(usage, changed, tenant)
 local recounted_from_ms = tonumber(redis.call('HGET', usage, 'recounted_from_ms') or math.huge)
+count_open(usage, created_ms, 1)
 if restored == '0' or created_ms >= math.max(recounted_from_ms, created_ms_of(oldest_id)) then
   count_job(usage, jobs, job_id)
 end

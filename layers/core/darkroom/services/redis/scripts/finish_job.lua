@@ -29,6 +29,7 @@ local grace_ms = ARGV[11]
 local tenant = ARGV[12]
 local video_ms = tonumber(ARGV[13])
 local output_bytes = tonumber(ARGV[14])
+local created_ms = tonumber(ARGV[15])
 
 redis.call('ZREM', open_jobs, job)
 dequeue(queued_jobs, queued_counts, job)
@@ -56,13 +57,13 @@ if uploaded_ms ~= '' then record_event(view, uploaded_ms, 'uploaded', attempt) e
 record_event(view, finished_ms, final_status, attempt)
 redis.call('EXPIRE', view, ttl_s)
 
+count_open(usage, created_ms, -1)
 -- What ended before Redis began to count is counted by sweep. What ended longer ago than a view is kept was counted then.
 if video_ms + output_bytes > 0 then
   touch_usage(usage, changed, tenant)
   local since_ms = tonumber(redis.call('HGET', usage, 'since_ms'))
   if finished_ms >= math.max(since_ms, now_ms - ttl_s * 1000) then
-    add_usage(usage, 'video_ms', finished_ms, video_ms)
-    add_usage(usage, 'bytes', finished_ms, output_bytes)
+    count_outputs(usage, created_ms, finished_ms, video_ms, output_bytes)
   end
 end
 redis.call('PUBLISH', end_channel, final_status)

@@ -12,15 +12,17 @@ local tenant = ARGV[1]
 local expected = ARGV[2]      -- the key after which the page begins
 local following = ARGV[3]     -- the key after which the next one begins; '' after the last page
 local job_ids = ARGV[4]       -- a list as JSON
-local amounts = ARGV[5]       -- a list as JSON of [measure, milliseconds since 1970, amount]
-local list_ttl_s = ARGV[6]
+local uploads = ARGV[5]       -- a list as JSON of [time of the upload, bytes]
+local ended_jobs = ARGV[6]    -- a list as JSON of [time of the job's id, time of its end, milliseconds of video, bytes]
+local list_ttl_s = ARGV[7]
 
 if redis.call('HGET', usage, 'position') ~= expected then return 0 end
 
 touch_usage(usage, changed, tenant)
 for _, job_id in ipairs(cjson.decode(job_ids)) do count_job(usage, jobs, job_id) end
 redis.call('EXPIRE', jobs, list_ttl_s)
-for _, entry in ipairs(cjson.decode(amounts)) do add_usage(usage, entry[1], entry[2], entry[3]) end
+for _, upload in ipairs(cjson.decode(uploads)) do add_usage(usage, 'bytes', upload[1], upload[2]) end
+for _, ended in ipairs(cjson.decode(ended_jobs)) do count_outputs(usage, ended[1], ended[2], ended[3], ended[4]) end
 if following ~= '' then
   redis.call('HSET', usage, 'position', following)
 else

@@ -1,6 +1,8 @@
 -- What a tenant uses: a hash with the totals `jobs:<month>`, `video_ms:<month>` and `bytes:<day>`, in UTC, and of each
--- the part of every 15 minutes lately, as `jobs@<slot>`. `since_ms` is when Redis began to count, `changes` grows with
--- every change. `recounted_from_ms` is there once sweep has added what was before; see functions/sweep/usage.py.
+-- the part of every 15 minutes lately, as `jobs@<slot>`. `open@<slot>` is how many jobs are open that were made in it,
+-- `oldest@<slot>` when the oldest job was made that ended in it, and `forms@<slot>` what is reserved for forms that expire
+-- in it. `since_ms` is when Redis began to count, `changes` grows with every change. `recounted_from_ms` is there once
+-- sweep has added what was before; see functions/sweep/usage.py.
 local SLOT_MS = 900000
 local USAGE_TTL_S = 3456000
 
@@ -38,6 +40,22 @@ end
 -- When an id was made, in milliseconds since 1970: its first 48 bits.
 local function created_ms_of(id)
   return tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
+end
+
+-- Counts a job of a certain time as open, or with -1 as ended.
+local function count_open(usage, created_ms, change)
+  local field = 'open@' .. math.floor(created_ms / SLOT_MS)
+  local is_counted = change > 0 or redis.call('HEXISTS', usage, field) == 1
+  if is_counted and redis.call('HINCRBY', usage, field, change) <= 0 then redis.call('HDEL', usage, field) end
+end
+
+-- Counts what a job produced. The usage was touched.
+local function count_outputs(usage, created_ms, finished_ms, video_ms, output_bytes)
+  add_usage(usage, 'video_ms', finished_ms, video_ms)
+  add_usage(usage, 'bytes', finished_ms, output_bytes)
+  local field = 'oldest@' .. math.floor(finished_ms / SLOT_MS)
+  local oldest_ms = tonumber(redis.call('HGET', usage, field) or math.huge)
+  redis.call('HSET', usage, field, math.min(oldest_ms, created_ms))
 end
 
 -- Counts a job, unless the list of the tenant's latest jobs has it already. The usage was touched.
