@@ -1,5 +1,5 @@
 #!/bin/sh
-# Locks the packages of the layers and the API: writes every version and hash, for all platforms and Pythons, from the
+# Locks the packages of the layers, the API and the functions: writes every version and hash, for all platforms and Pythons, from the
 # `.in` files. Needs uv. With --upgrade it takes the newest versions, otherwise the locked ones stay.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,3 +20,8 @@ compile layers/ffmpeg/requirements.txt "$@" --no-deps layers/ffmpeg/requirements
 in_core=$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' layers/core/requirements.txt)
 # shellcheck disable=SC2086 # each word is an argument
 compile api/requirements.txt "$@" --constraint layers/core/requirements.txt $in_core api/requirements.in
+
+# The only function with packages of its own.
+# shellcheck disable=SC2086
+compile functions/authorize/requirements.txt "$@" --constraint layers/core/requirements.txt $in_core \
+    functions/authorize/requirements.in

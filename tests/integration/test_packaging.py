@@ -77,10 +77,13 @@ def layers(function: str) -> list[Path]:
 
 
 @cache
-def imported(function: str, runtime: Path) -> dict[str, Any]:
-    """Imports a handler in an interpreter that sees only the function's own packages. Returns what IMPORT prints."""
+def imported(function: str, runtime: Path, name: str | None = None) -> dict[str, Any]:
+    """Imports a handler in an interpreter that sees only the function's own packages. Returns what IMPORT prints.
+
+    `name` is another function of the artifact to import in place of the handler.
+    """
     paths = [BUILD / function, *(layer / "python" for layer in layers(function)), runtime]
-    code = IMPORT.format(paths=[str(path) for path in paths], handler=FUNCTIONS[function]["Handler"])
+    code = IMPORT.format(paths=[str(path) for path in paths], handler=name or FUNCTIONS[function]["Handler"])
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", code], env={}, capture_output=True, text=True, timeout=60, check=False
     )
@@ -98,11 +101,24 @@ def test_handler_can_be_imported_with_its_own_packages_and_no_environment(functi
     assert function in map(function_of, Operation) or not loaded & ENGINES
 
 
+def test_authorizer_has_cryptography_and_imports_it_for_tokens_only(runtime: Path) -> None:
+    for_keys = set(imported("AuthorizeFunction", runtime)["loaded"])
+    for_tokens = set(imported("AuthorizeFunction", runtime, "functions.authorize.tokens.verify")["loaded"])
+
+    assert not for_keys & {"jwt", "cryptography"}
+    assert {"jwt", "cryptography"} <= for_tokens
+
+
 @pytest.mark.parametrize("function", sorted(FUNCTIONS.keys() - {"ApiFunction"}))
 def test_artifact_contains_its_function_folder_and_nothing_else(function: str) -> None:
     folder = Path(*FUNCTIONS[function]["Handler"].split(".")[:2])
 
-    assert files_in(BUILD / function) == {folder / path for path in files_in(SOURCES / folder)}
+    sources = {path for path in files_in(SOURCES / folder) if path.stem != "requirements"}
+    built = files_in(BUILD / function)
+    if (SOURCES / folder / "requirements.txt").exists():
+        built = {path for path in built if path.parts[0] == "functions"}  # beside its own packages
+
+    assert built == {folder / path for path in sources}
 
 
 def files_in(folder: Path) -> set[Path]:

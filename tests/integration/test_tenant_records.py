@@ -185,3 +185,5 @@ def test_quotas_that_are_not_valid_are_logged_and_ignored(content: bytes, caplog
 
     with caplog.at_level(logging.ERROR):
         assert records.quotas_of("acme") == Quotas()
+
+    assert "ignored quotas that are not valid" in caplog.text

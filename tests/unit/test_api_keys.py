@@ -18,7 +18,7 @@ def make(expires_at: str | None = None, scopes: tuple[Scope, ...] = (Scope.READ,
 
 
 def is_accepted(key: ApiKey, text: str, now_s: float) -> bool:
-    return api_keys.accepts(key, credentials.sha256_of(text), now_s)
+    return api_keys.state_with(key, credentials.sha256_of(text), now_s) is KeyState.ACTIVE
 
 
 def test_new_key_is_active_and_accepts_its_own_text_only() -> None:
@@ -71,6 +71,14 @@ def test_rotated_key_accepts_both_texts_during_the_overlap() -> None:
     assert is_accepted(new.key, old.text, NOW_S + DAY_S - 1)
     assert not is_accepted(new.key, old.text, NOW_S + DAY_S)
     assert is_accepted(new.key, new.text, NOW_S + 10 * DAY_S)
+
+
+def test_text_that_was_replaced_is_told_from_one_that_never_was_the_keys() -> None:
+    old = make()
+    key = api_keys.rotate(old.key, "live", now_s=NOW_S).key
+
+    assert api_keys.state_with(key, credentials.sha256_of(old.text), NOW_S + DAY_S) is KeyState.REVOKED
+    assert api_keys.state_with(key, credentials.sha256_of(make().text), NOW_S) is None
 
 
 def test_rotation_without_overlap_refuses_the_old_text_at_once() -> None:

@@ -12,6 +12,7 @@ from darkroom.contracts.operations import Operation
 from darkroom.jobs import events, uploads
 from darkroom.services import rabbitmq
 from darkroom.tracing import continue_trace
+from functions.authorize.app import handler as authorize
 
 ROOT = Path(__file__).parents[2]
 EVENTS = ROOT / "tests" / "events"
@@ -26,7 +27,7 @@ def test_every_function_has_a_sample_event() -> None:
 
     missing = [name for name in functions if not (EVENTS / f"{name}.json").exists()]
 
-    assert len(functions) == 13
+    assert len(functions) == 14
     assert missing == []
 
 
@@ -36,6 +37,14 @@ def test_event_of_an_operation_names_that_operation(operation: Operation) -> Non
 
     assert message.operation is operation
     assert ids.parse_id(message.job_id) == message.job_id
+
+
+def test_authorize_event_has_a_malformed_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_BUCKET", "a-bucket")
+
+    answer = authorize(load("authorize"), None)
+
+    assert (answer["isAuthorized"], answer["context"]["denied"]) == (True, "credentials_invalid")
 
 
 def test_ingest_event_reports_one_upload() -> None:

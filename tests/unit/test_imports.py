@@ -57,6 +57,8 @@ ALLOWED_IMPORTERS = {
     "redis": {"darkroom.services.redis.client"},
     "aws_lambda_powertools": {"darkroom.log", "darkroom.metrics"},
     "mangum": {"api.main"},
+    "jwt": {"functions.authorize.tokens"},
+    "cryptography": set(),
     "pyvips": {
         "darkroom.images.color",
         "darkroom.images.vips",
@@ -156,13 +158,19 @@ def test_api_loads_no_media_engine_and_no_worker() -> None:
     assert not forbidden, f"the API must not load {names(forbidden)}: its function has no imaging layer"
 
 
-@pytest.mark.parametrize("name", ["ingest", "dispatch", "settle", "sweep", "topology"])
+@pytest.mark.parametrize("name", ["authorize", "ingest", "dispatch", "settle", "sweep", "topology"])
 def test_functions_around_the_operations_load_neither_engine_nor_web_framework(name: str) -> None:
     loaded = reachable_modules(f"functions.{name}.app")
 
     packages = third_party(loaded) & {"PIL", "pyvips", "fastapi", "starlette"}
     forbidden = (loaded & (MEDIA | {"darkroom.jobs.worker"})) | packages
     assert not forbidden, f"functions.{name}.app must not load {names(forbidden)}: its function has the core layer only"
+
+
+def test_authorizer_loads_neither_redis_nor_rabbitmq() -> None:
+    loaded = third_party(reachable_modules("functions.authorize.app"))
+
+    assert not loaded & {"pika", "redis"}, "the authorizer is outside the network"
 
 
 def third_party(loaded: set[str]) -> set[str]:

@@ -12,7 +12,7 @@ from tests.support.template import Template
 ROOT = Path(__file__).parents[2]
 
 #: The functions around the operations.
-AROUND = {"ingest", "dispatch", "settle", "sweep", "topology"}
+AROUND = {"authorize", "ingest", "dispatch", "settle", "sweep", "topology"}
 
 
 def camel(word: str) -> str:

@@ -43,7 +43,7 @@ def test_principal_is_read_as_it_was_written(principal: Principal) -> None:
     [
         CredentialsExpiredError(),
         TenantSuspendedError("The tenant is suspended."),
-        StorageUnavailableError("S3 is down."),
+        StorageUnavailableError(),
         IssuerUnavailableError(),
         InternalError(),
     ],
@@ -53,6 +53,13 @@ def test_denial_is_raised_as_the_same_error(error: DarkroomError) -> None:
         context.from_context(context.denial(error))
 
     assert raised.value.message == error.message
+
+
+def test_what_went_wrong_inside_is_not_told() -> None:
+    assert context.denial(InternalError("tenants/acme/keys/a.json cannot be read")) == {
+        "denied": "internal_error",
+        "reason": "An internal error occurred.",
+    }
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class AuthorizerSettings(StorageSettings):
     jwt_issuer: str = _setting("address of the OIDC issuer whose tokens are accepted; empty when there is none", "")
     jwt_audience: str = _setting("audience that tokens must have; several are separated by commas", "")
     jwt_tenant_claim: str = _setting("claim of a token that names the tenant", "tenant")
-    jwt_default_scopes: str = _setting("scopes of a token that has none, separated by spaces", "")
+    jwt_default_scopes: str = _setting("scopes of a token that has none, separated by commas", "")
 
 
 @dataclass(frozen=True)

@@ -102,15 +102,17 @@ def state_at(key: ApiKey, now_s: float) -> KeyState:
     return KeyState.EXPIRED if _has_ended(key.expires_at, now_s) else KeyState.ACTIVE
 
 
-def accepts(key: ApiKey, sha256: str, now_s: float) -> bool:
-    """Whether the credential with this hash is one of the key's, and not one whose overlap is over.
+def state_with(key: ApiKey, sha256: str, now_s: float) -> KeyState | None:
+    """What a credential with this hash is good for at a time; None when it is not the key's.
 
-    It takes the same time wherever the hashes differ, and whichever of them is equal. It says nothing about the state.
+    One that a rotation replaced is revoked when its overlap is over. The time that this takes depends neither on where
+    hashes differ nor on which of them is equal.
     """
-    equal = [
-        hmac.compare_digest(stored, sha256) and not _has_ended(until, now_s) for stored, until in key.hashes.items()
-    ]
-    return any(equal)
+    matches = [(until, hmac.compare_digest(stored, sha256)) for stored, until in key.hashes.items()]
+    found = [until for until, is_equal in matches if is_equal]
+    if not found:
+        return None
+    return KeyState.REVOKED if _has_ended(found[0], now_s) else state_at(key, now_s)
 
 
 _PAST = {KeyState.EXPIRED: "expired", KeyState.REVOKED: "been revoked"}

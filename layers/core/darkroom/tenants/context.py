@@ -45,8 +45,12 @@ def to_context(principal: Principal) -> dict[str, str]:
 
 
 def denial(error: DarkroomError) -> dict[str, str]:
-    """The context of a request that is refused."""
-    return {"denied": error.code, "reason": error.message}
+    """The context of a request that is refused.
+
+    What went wrong inside is for the logs, so the reason is then the general one.
+    """
+    reason = error.message if isinstance(error, AccessError) else type(error)().message
+    return {"denied": error.code, "reason": reason}
 
 
 def from_context(context: Mapping[str, Any]) -> Principal:
