@@ -56,7 +56,7 @@ def take_request(state: dict[str, Any], principal: Principal) -> None:
             retry_after_s=max(1, math.ceil(tokens.wait_s)),
         )
     limit = RateLimit("requests", quota, tokens.left, requests.BURST_S, math.ceil(tokens.full_s))
-    rate_limits.report(state, limit)
+    rate_limits.set_limit(state, limit)
 
 
 def check_jobs(quotas: Quotas, usage: Usage, operations: Sequence[Operation]) -> None:

@@ -46,7 +46,7 @@ def _parameter(name: str, value: int | None) -> str:
     return "" if value is None else f";{name}={value}"
 
 
-def report(state: dict[str, Any], limit: RateLimit) -> None:
+def set_limit(state: dict[str, Any], limit: RateLimit) -> None:
     """Adds a quota to the headers of the response to a request, or replaces it. `state` is that of the request."""
     state.setdefault(_STATE, {})[limit.name] = limit
 
@@ -61,7 +61,7 @@ def report_exceeded(state: dict[str, Any], error: QuotaExceededError) -> None:
         reset_s=error.retry_after_s,
         unit=error.unit,
     )
-    report(state, limit)
+    set_limit(state, limit)
 
 
 class RateLimitHeaders:

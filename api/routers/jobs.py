@@ -31,7 +31,11 @@ from darkroom.errors import (
     JobNotFoundError,
     JobNotRetryableError,
     MediaTypeMismatchError,
+    MonthlyJobsQuotaError,
+    MonthlyVideoQuotaError,
+    QueuedJobsQuotaError,
     ResultGoneError,
+    StorageQuotaError,
     StorageUnavailableError,
     TooManyJobsError,
     UnknownOperationError,
@@ -58,6 +62,8 @@ _UNFIT_FILE = (
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "The job was accepted.", "content": {"application/json": {"example": examples.QUEUED_JOB}}}
 }
+#: What refuses new jobs for what the tenant already uses.
+_QUOTAS = (MonthlyJobsQuotaError, MonthlyVideoQuotaError, QueuedJobsQuotaError, StorageQuotaError)
 _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnavailableError)
 
 
@@ -68,6 +74,7 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     summary="Start a job on a file",
     responses=_ACCEPTED
     | problem_responses(
+        *_QUOTAS,
         *_UNFIT_FILE,
         CacheFullError,
         CacheUnavailableError,
@@ -231,6 +238,7 @@ def _end(job: Job, result: JobResult) -> JobResult:
     responses=_ACCEPTED
     | problem_responses(
         *_LOOKUP,
+        *_QUOTAS,
         *_UNFIT_FILE,
         CacheFullError,
         IdempotencyKeyReusedError,

@@ -29,10 +29,15 @@ from darkroom.errors import (
     IdempotencyKeyReusedError,
     InvalidRequestError,
     MediaTypeMismatchError,
+    MonthlyJobsQuotaError,
+    MonthlyVideoQuotaError,
+    QueuedJobsQuotaError,
+    StorageQuotaError,
     StorageUnavailableError,
     TooManyJobsError,
     UnknownOperationError,
     UnsupportedMediaTypeError,
+    UploadQuotaError,
     WrongMediaKindError,
 )
 from darkroom.jobs import open_index, uploads
@@ -57,8 +62,10 @@ router = APIRouter(tags=["uploads"], route_class=GuardedRoute)
         IdempotencyKeyReusedError,
         InvalidRequestError,
         MediaTypeMismatchError,
+        StorageQuotaError,
         StorageUnavailableError,
         UnsupportedMediaTypeError,
+        UploadQuotaError,
     ),
 )
 async def upload_file(
@@ -103,10 +110,15 @@ async def upload_file(
         FileTooLargeError,
         IdempotencyKeyReusedError,
         InvalidRequestError,
+        MonthlyJobsQuotaError,
+        MonthlyVideoQuotaError,
+        QueuedJobsQuotaError,
+        StorageQuotaError,
         StorageUnavailableError,
         TooManyJobsError,
         UnknownOperationError,
         UnsupportedMediaTypeError,
+        UploadQuotaError,
         WrongMediaKindError,
     ),
 )

@@ -9,6 +9,7 @@ ended or was stored counts here if that was before Redis began to count, else wi
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from darkroom import ids
 from darkroom.config import settings
@@ -38,7 +39,7 @@ RECORDED_WITHIN_S = 60
 ENDED_OVERLAP_S = 15 * 60
 
 #: Seconds beyond the life of an upload form for which its upload may take, until its jobs are accepted.
-UPLOADING_S = 3_600
+LATE_UPLOAD_S = 3_600
 
 #: Seconds for which the totals of a month may still change after its end.
 LATE_S = 2 * 86_400
@@ -46,7 +47,7 @@ LATE_S = 2 * 86_400
 
 def keep_usage(deadline: float) -> int:
     """Saves the usage that has changed, and counts again what Redis has lost. Returns how many tenants were saved."""
-    recounts.list_tenants(usage.tenants())
+    recounts.list_tenants(usage.saved_tenants())
     tenants = recounts.changed_tenants(TENANTS_AT_ONCE)
     incomplete = [tenant for tenant, complete in look_up(_save_if_complete, tenants, deadline) if not complete]
     _recount(incomplete, deadline)
@@ -74,7 +75,7 @@ def _save_if_complete(tenant: str) -> bool:
     oldest_month = month_of(current.now_ms - LATE_S * 1000)
     for month in {current.month, *checkpoint.totals.months}:
         if month >= oldest_month:
-            usage.save(checkpoint, month)
+            usage.save_usage(checkpoint, month)
     recounts.mark_saved(tenant, current, _unneeded(current, jobs_from_ms, ended_from_ms, oldest_month))
     return True
 
@@ -82,7 +83,7 @@ def _save_if_complete(tenant: str) -> bool:
 def _counted_again_from(now_ms: int) -> tuple[int, int]:
     """From when on jobs, and what was stored or ended, would be counted again if Redis lost its data now."""
     return (
-        _begin_of_slot(now_ms - 1000 * (settings().link_expiry_s + UPLOADING_S)),
+        _begin_of_slot(now_ms - 1000 * (settings().link_expiry_s + LATE_UPLOAD_S)),
         _begin_of_slot(now_ms - 1000 * ENDED_OVERLAP_S),
     )
 
@@ -202,26 +203,25 @@ def _begin(tenant: str, current: Usage) -> None:
     """Begins the recount of a tenant from its latest checkpoint, or from when Redis began to count, if it may begin."""
     month = current.month
     previous = month_of(epoch_ms(f"{month}-01T00:00:00Z") - 1)
-    saved = usage.read(tenant, month) or usage.read(tenant, previous)
+    saved = usage.read_usage(tenant, month) or usage.read_usage(tenant, previous)
     if saved is not None:
         from_ms, listed_from_ms = (saved.jobs_from_ms, saved.ended_from_ms), saved.listed_from_ms
     else:
         from_ms = _counted_again_from(int(current.fields.get("since_ms", current.now_ms)))
         listed_from_ms = from_ms[0]
     position = f"{ledger.prefix_of(tenant)}{ids.first_id(listed_from_ms)}"
-    recounts.begin(tenant, saved, position=position, from_ms=from_ms, wait_s=RECORDED_WITHIN_S)
+    recounts.begin_recount(tenant, saved, position=position, from_ms=from_ms, wait_s=RECORDED_WITHIN_S)
 
 
 def _list_after(tenant: str, position: str, jobs_from_ms: int) -> tuple[list[s3.ListedObject], str | None]:
     """Objects of the ledger and then uploads, after a key, and the key after which the next ones begin, if any do."""
+    listings = [ledger.record_pages(tenant, position)] if position.startswith(ledger.LEDGER_PREFIX) else []
+    first_upload = uploads.key_of(tenant, ids.first_id(jobs_from_ms))
     found: list[s3.ListedObject] = []
-    for prefix in (ledger.prefix_of(tenant), uploads.key_of(tenant, "")):
-        if position.startswith(prefix) or position < prefix:
-            start = position if position.startswith(prefix) else f"{prefix}{ids.first_id(jobs_from_ms)}"
-            for page in s3.pages_after(prefix, start):
-                found += page
-                if len(found) >= LISTED_KEYS:
-                    return found, found[-1].key
+    for page in chain(*listings, uploads.file_pages(tenant, max(position, first_upload))):
+        found += page
+        if len(found) >= LISTED_KEYS:
+            return found, found[-1].key
     return found, None
 
 

@@ -285,6 +285,7 @@ def test_objects_of_every_prefix_expire() -> None:
             "processed/": int(retention),
             ledger.LEDGER_PREFIX: int(retention) + 1,
             "open/": int(retention) + 1,
+            "usage/": 400,
             "work/": 1,
         }
 

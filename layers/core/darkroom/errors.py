@@ -208,6 +208,8 @@ class QuotaExceededError(RequestError):
     http_status = 429
     #: The unit in which the quota counts, if it is none of requests.
     unit: ClassVar[str | None] = None
+    limit: int = 0
+    window_s: int | None = None
 
     def __init__(
         self, *message: str, limit: int = 0, window_s: int | None = None, retry_after_s: int | None = None

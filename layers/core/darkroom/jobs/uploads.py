@@ -1,6 +1,7 @@
 """Uploaded files: their keys, their types by their bytes, and the metadata that an upload carries."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -67,6 +68,11 @@ def clean_name(name: str) -> str:
     last = PurePath(name.replace("\\", "/")).name
     kept = "".join(character for character in last if character.isprintable()).strip(". ")
     return kept[-_NAME_LIMIT:] or "file"
+
+
+def file_pages(tenant: str, key: str) -> Iterator[list[s3.ListedObject]]:
+    """The files of a tenant whose keys come after `key`, in order, one page per request."""
+    yield from s3.pages_after(key_of(tenant, ""), key)
 
 
 def inspect(tenant: str, file_id: str) -> File | None:

@@ -14,20 +14,20 @@ from darkroom.services import s3
 USAGE_PREFIX = "usage/"
 
 
-def key_of(tenant: str, month: str) -> str:
+def usage_key(tenant: str, month: str) -> str:
     """Key of the usage of a tenant in a month, such as `2026-11`."""
     return f"{USAGE_PREFIX}{tenant}/{month}.json"
 
 
-def tenants() -> Iterator[str]:
+def saved_tenants() -> Iterator[str]:
     """The tenants that have any usage saved, in order."""
     for folder in s3.folders(USAGE_PREFIX):
         yield folder.removeprefix(USAGE_PREFIX).rstrip("/")
 
 
-def read(tenant: str, month: str) -> UsageCheckpoint | None:
+def read_usage(tenant: str, month: str) -> UsageCheckpoint | None:
     """What was saved last in a month, or None. Raises InternalError when it cannot be read."""
-    key = key_of(tenant, month)
+    key = usage_key(tenant, month)
     content = s3.get(key)
     try:
         return None if content is None else UsageCheckpoint.model_validate_json(content)
@@ -35,7 +35,7 @@ def read(tenant: str, month: str) -> UsageCheckpoint | None:
         raise InternalError(f"The usage {key} cannot be read.") from error
 
 
-def save(checkpoint: UsageCheckpoint, month: str) -> None:
+def save_usage(checkpoint: UsageCheckpoint, month: str) -> None:
     """Replaces what is saved for a month."""
-    key = key_of(checkpoint.tenant, month)
+    key = usage_key(checkpoint.tenant, month)
     s3.put(key, checkpoint.model_dump_json().encode(), media_type="application/json")

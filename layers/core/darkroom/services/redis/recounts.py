@@ -59,7 +59,7 @@ def mark_saved(tenant: str, usage: Usage, unneeded: Sequence[str]) -> None:
     )
 
 
-def begin(
+def begin_recount(
     tenant: str, checkpoint: UsageCheckpoint | None, *, position: str, from_ms: tuple[int, int], wait_s: float
 ) -> None:
     """Begins the recount of what a tenant used before Redis began to count, unless that was less than `wait_s` ago.
