@@ -77,13 +77,13 @@ class VideoUse(ResponseModel):
 class QuotaUses(ResponseModel):
     """Each quota with its use."""
 
-    requests: RequestUse = Field(description="Requests a second.")
-    queued_jobs: QueueUse = Field(description="Queued jobs.")
-    in_flight_jobs: InFlightUse = Field(description="Jobs in flight.")
-    upload_bytes: UploadUse = Field(description="The size of an upload.")
-    stored_bytes: StorageUse = Field(description="Stored bytes.")
-    monthly_jobs: JobUse = Field(description="Jobs of the month.")
-    monthly_video_minutes: VideoUse = Field(description="Minutes of video of the month.")
+    requests: RequestUse = Field(description="Requests of the last seconds.")
+    queued_jobs: QueueUse = Field(description="Jobs that wait for their run.")
+    in_flight_jobs: InFlightUse = Field(description="Jobs that run.")
+    upload_bytes: UploadUse = Field(description="Bytes of one upload.")
+    stored_bytes: StorageUse = Field(description="Bytes of uploads and outputs.")
+    monthly_jobs: JobUse = Field(description="Jobs that were accepted.")
+    monthly_video_minutes: VideoUse = Field(description="Video that was produced.")
 
 
 class UsageDetails(ResponseModel):

@@ -58,10 +58,8 @@ def report(count: int = JOBS) -> None:
     print(f"  ended, within DARKROOM_CACHE_ENDED_S        {ended_bytes:8,.0f} bytes")
     print(f"  its file, within DARKROOM_CACHE_ENDED_S     {file_bytes:8,.0f} bytes")
     print(f"  ended, later                                {left_bytes:8,.1f} bytes")
-    print(
-        f"Memory of Redis per tenant in use           {tenant_bytes:8,.0f} bytes, and per open upload form of a tenant"
-    )
-    print("with a quota of stored bytes about 150 bytes.")
+    print(f"  a tenant in use                             {tenant_bytes:8,.0f} bytes")
+    print(f"  an open form, where storage is limited      {form_bytes:8,.0f} bytes")
     print(f"A cache.t4g.micro takes {room_bytes / (ended_bytes + file_bytes):,.0f} jobs, each with a file of its own,")
     print(f"in DARKROOM_CACHE_ENDED_S, or {room_bytes / queued_bytes:,.0f} queued jobs.")
 

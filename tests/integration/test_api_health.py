@@ -1,4 +1,4 @@
-"""GET /health, with services that are available, that refuse connections and that do not respond."""
+"""The health of the service, with parts that are available, that refuse connections and that do not respond."""
 
 import socket
 import time
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from darkroom import config
+from darkroom.contracts.tenants import Scope
 from darkroom.services import aws
 from tests.integration.conftest import BreakService, forget_connections
-from tests.support.gateway import call
+from tests.support.gateway import acting_as, call
 
 SETTING = {
     "cache": ("DARKROOM_CACHE_URL", "redis://127.0.0.1:{}/1"),
@@ -35,6 +36,30 @@ def test_service_is_healthy_when_every_part_is_available() -> None:
         assert part["latency_ms"] > 0
         assert part["detail"].endswith(".")
     assert reply.headers["cache-control"] == "no-store"
+
+
+def test_closed_deployment_shows_strangers_only_whether_it_works(
+    break_service: BreakService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_ACCESS", "closed")
+    config.settings.cache_clear()
+
+    healthy = call("GET", "/health")
+    break_service("cache")
+    unhealthy = call("GET", "/health")
+
+    assert (healthy.status, healthy.json) == (200, {"status": "ok"})
+    assert (unhealthy.status, unhealthy.json) == (503, {"status": "down"})
+
+
+def test_parts_are_shown_to_admins() -> None:
+    with acting_as("acme", Scope.ADMIN):
+        parts = call("GET", "/health/parts")
+    with acting_as("acme", Scope.READ, Scope.WRITE):
+        refused = call("GET", "/health/parts")
+
+    assert (parts.status, set(parts.json["parts"])) == (200, {"cache", "broker", "storage"})
+    assert (refused.status, refused.json["code"]) == (403, "scope_missing")
 
 
 @pytest.mark.parametrize("part", SETTING)

@@ -236,6 +236,8 @@ def test_id_of_another_tenant_is_like_one_that_does_not_exist(make_job: MakeJob,
             of_another = watch.send(method, path, body, theirs.job_id, theirs.source.file_id)
 
             assert of_another.reply.status == 404, path
+            assert of_another.storage, path
+            assert of_another.cache, path
             assert of_another == unknown, path
         assert call("GET", "/jobs").json["jobs"] == []
     with acting_as(THEIRS):

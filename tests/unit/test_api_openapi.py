@@ -62,6 +62,7 @@ def test_every_documented_route_exists(document: dict[str, Any]) -> None:
         "GET /jobs/{job_id}/download",
         "POST /jobs/{job_id}/retry",
         "GET /operations",
+        "GET /usage",
         "GET /health",
         "GET /health/parts",
     }

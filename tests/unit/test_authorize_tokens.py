@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkroom.config import AuthorizerSettings
@@ -184,6 +184,7 @@ def test_malformed_token_is_refused(token: str, issuer: LocalIssuer) -> None:
 
 
 @given(token=st.from_regex(r"[A-Za-z0-9._~+/=-]*", fullmatch=True))
+@settings(deadline=None)  # other tests may need the processor
 def test_no_text_raises_another_error(token: str) -> None:
     nobody = LocalIssuer(url="http://127.0.0.1:9")
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkroom.contracts.tenants import TENANT_PATTERN
@@ -27,6 +27,7 @@ def with_checksum(text: str) -> str:
 
 
 @given(tenant=TENANTS, environment=ENVIRONMENTS, kind=st.sampled_from(Kind))
+@settings(deadline=None)  # other tests may need the processor
 def test_every_credential_that_is_made_is_parsed(tenant: str, environment: str, kind: Kind) -> None:
     identifier = credentials.new_id(tenant)
     text = credentials.new_credential(kind, environment, identifier)
@@ -40,12 +41,14 @@ def test_every_credential_that_is_made_is_parsed(tenant: str, environment: str, 
 
 
 @given(text=st.text() | st.from_regex(r"d[kl]_[a-z]+_[a-z-]+_[0-9A-Za-z]{40}"))
+@settings(deadline=None)  # other tests may need the processor
 def test_no_other_text_is_accepted_and_none_raises_another_error(text: str) -> None:
     with pytest.raises(CredentialsInvalidError):
         credentials.parse(text, "live")
 
 
 @given(data=st.data())
+@settings(deadline=None)  # other tests may need the processor
 def test_no_credential_with_one_character_changed_is_accepted(data: st.DataObject) -> None:
     text = new_key()
     where = data.draw(st.integers(0, len(text) - 1))
