@@ -97,7 +97,7 @@ class UsageDetails(ResponseModel):
         description="False for some minutes after the status cache lost its data, and after the first job of a tenant: "
         "then what was before may be missing."
     )
-    quotas: QuotaUses = Field(description="Each quota with its use.")
+    quotas: QuotaUses = Field(description="The quotas, each with its limit and its use.")
 
 
 @router.get(

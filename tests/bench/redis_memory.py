@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 from darkroom import config, ids
@@ -116,7 +117,7 @@ def _per_tenant(server: RedisServer) -> float:
     for number in range(TENANTS):
         tenant = f"tenant-{number}"
         slots = range(now_ms // SLOT_MS - 9, now_ms // SLOT_MS + 1)
-        amounts = {f"jobs@{slot}": 40 for slot in slots} | {f"open@{slot}": 3 for slot in slots}
+        amounts: dict[Any, Any] = {f"jobs@{slot}": 40 for slot in slots} | {f"open@{slot}": 3 for slot in slots}
         for measure in ("video_ms", "bytes", "oldest"):
             amounts |= {f"{measure}@{slot}": now_ms for slot in list(slots)[-2:]}
         amounts |= {f"bytes:{day_of(now_ms - 86_400_000 * age)}": 10**10 for age in range(8)}

@@ -1,30 +1,25 @@
 """Quotas of tenants, through the handler: what is refused, for how long, and what is counted in a real Redis and S3."""
 
-import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from darkroom import config, ids
-from darkroom.contracts.jobs import JobRef, JobResult, Output, Status
-from darkroom.contracts.tenants import UNLIMITED, Principal, Quotas, Scope
-from darkroom.jobs import ingestion, ledger, lifecycle, uploads
+from darkroom import config
+from darkroom.contracts.jobs import JobRef
+from darkroom.contracts.tenants import Quotas
+from darkroom.jobs import ingestion, ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.usage import SLOT_MS, measure
-from darkroom.tenants.context import to_context
-from darkroom.timestamps import next_month_ms, utc_now
+from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, MP4
+from tests.integration.quota_client import ACME, GIB, Client, end_of_month, refused, seconds_until
 from tests.integration.redis_jobs import claim
-from tests.support.gateway import Reply, call, multipart
-from tests.support.redis_server import RedisServer
-
-ACME = "acme"
-GIB = 1024**3
+from tests.integration.usage_jobs import HOUR_MS, has_counted_since
+from tests.support.gateway import Reply
 
 
 @pytest.fixture(autouse=True)
@@ -33,136 +28,9 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
     config.settings.cache_clear()
 
 
-class Client:
-    """A client of a tenant with these quotas."""
-
-    def __init__(self, tenant: str = ACME, quotas: Quotas = UNLIMITED, *scopes: Scope) -> None:
-        self.tenant = tenant
-        self._context = to_context(
-            Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=quotas)
-        )
-
-    def send(self, method: str, target: str, body: Any = None, **headers: str) -> Reply:
-        return call(method, target, json_body=body, headers=headers, authorizer=self._context)
-
-    def upload(self, content: bytes = JPEG, headers: dict[str, str] | None = None) -> Reply:
-        body, form = multipart({}, name="photo.jpg", media_type="image/jpeg", content=content)
-        return call("POST", "/upload", body=body, headers={**form, **(headers or {})}, authorizer=self._context)
-
-    def request_form(self, **more: Any) -> Reply:
-        headers = more.pop("headers", {})
-        return self.send("POST", "/uploads", {"name": "photo.jpg", "media_type": "image/jpeg", **more}, **headers)
-
-    def start(self, file_id: str, operation: str = "resize", **headers: str) -> Reply:
-        params = {"width": 100} if operation == "resize" else {}
-        return self.send("POST", "/jobs", {"file_id": file_id, "operation": operation, "params": params}, **headers)
-
-    def file(self, content: bytes = JPEG, media_type: str = "image/jpeg") -> str:
-        """A file that was ingested."""
-        file_id = ids.new_id()
-        metadata = uploads.metadata_of("file", [])
-        s3.put(uploads.key_of(self.tenant, file_id), content, media_type=media_type, metadata=metadata)
-        ingestion.ingest(self.tenant, file_id)
-        return file_id
-
-    def complete(self, job_id: str, *, size_bytes: int = 1, duration_s: float | None = None) -> None:
-        """Ends a job, as its run does."""
-        job = ledger.read_job(JobRef(self.tenant, job_id))
-        assert job is not None
-        output = Output(
-            name="x", key="x", media_type="video/mp4", size_bytes=size_bytes, sha256="0" * 64, duration_s=duration_s
-        )
-        result = JobResult(
-            job_id=job_id, status=Status.COMPLETED, attempt=1, run="run", finished_at=utc_now(), outputs=[output]
-        )
-        lifecycle.end(job, result)
-
-
-def refused(reply: Reply, code: str, status: int = 429) -> int | None:
-    """Checks that a request is refused for a quota. Returns after how many seconds it may be repeated."""
-    assert (reply.status, reply.json["code"]) == (status, code)
-    text = reply.headers.get("retry-after")
-    return None if text is None else int(text)
-
-
-def seconds_until(moment: datetime) -> float:
-    return (moment - datetime.now(UTC)).total_seconds()
-
-
-def end_of_month() -> datetime:
-    return datetime.fromtimestamp(next_month_ms(time.time() * 1000) / 1000, UTC)
-
-
-def test_requests_above_the_rate_are_refused_until_the_next_token() -> None:
-    client = Client(quotas=Quotas(requests_per_s=1))
-
-    answers = [client.send("GET", "/operations") for _ in range(10)]
-    over = client.send("GET", "/operations")
-
-    assert [answer.status for answer in answers] == [200] * 10
-    assert [answer.headers["ratelimit-policy"] for answer in answers] == ['"requests";q=10;w=10'] * 10
-    assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == [
-        f"r={left}" for left in range(9, -1, -1)
-    ]
-    assert answers[0].headers["ratelimit"] == '"requests";r=9;t=1'
-    assert refused(over, "quota_requests") == 1
-    assert over.headers["ratelimit-policy"] == '"requests";q=10;w=10'
-    assert over.headers["ratelimit"] == '"requests";r=0;t=1'
-    time.sleep(1.05)
-    assert client.send("GET", "/operations").status == 200
-    refused(client.send("GET", "/operations"), "quota_requests")
-
-
-def test_tenants_have_buckets_of_their_own() -> None:
-    quotas = Quotas(requests_per_s=1)
-    for _ in range(10):
-        Client("acme", quotas).send("GET", "/operations")
-
-    refused(Client("acme", quotas).send("GET", "/operations"), "quota_requests")
-    assert Client("umbra", quotas).send("GET", "/operations").status == 200
-
-
-def test_refusals_for_other_reasons_count_and_have_the_headers() -> None:
-    client = Client(ACME, Quotas(requests_per_s=1), Scope.WRITE)
-
-    missing_scope = client.send("GET", "/operations")
-    unknown_path = client.send("POST", "/jobs", {})
-
-    assert (missing_scope.status, missing_scope.headers["ratelimit"]) == (403, '"requests";r=9;t=1')
-    assert (unknown_path.status, unknown_path.headers["ratelimit"]) == (422, '"requests";r=8;t=2')
-
-
-def test_lower_quota_takes_effect_at_once_and_the_bucket_never_owes_more_than_it_holds() -> None:
-    for _ in range(200):
-        Client(quotas=Quotas(requests_per_s=20)).send("GET", "/operations")
-
-    wait_s = refused(Client(quotas=Quotas(requests_per_s=1)).send("GET", "/operations"), "quota_requests")
-
-    assert wait_s == 1
-
-
-def test_unlimited_tenant_gets_no_headers_and_costs_no_request_to_redis(own_redis: RedisServer) -> None:
-    Client().send("GET", "/operations")
-    before = own_redis.client().info("stats")["total_commands_processed"]
-
-    reply = Client().send("GET", "/operations")
-
-    assert reply.status == 200
-    assert not {"ratelimit", "ratelimit-policy"} & set(reply.headers)
-    assert own_redis.client().info("stats")["total_commands_processed"] - before == 1  # this one
-
-
-def test_without_redis_there_is_no_limit(own_redis: RedisServer) -> None:
-    client = Client(quotas=Quotas(requests_per_s=1, jobs_per_month=1))
-    file_id = client.file()
-    own_redis.signal(signal.SIGSTOP)
-
-    began = time.monotonic()
-    answers = [client.send("GET", "/operations") for _ in range(15)] + [client.start(file_id) for _ in range(2)]
-
-    assert [answer.status for answer in answers] == [200] * 15 + [202] * 2
-    assert time.monotonic() - began < 8  # it is tried again after some seconds only
-    own_redis.signal(signal.SIGCONT)
+@pytest.fixture(autouse=True)
+def counted_for_long() -> None:
+    has_counted_since(int(time.time() * 1000) - HOUR_MS, ACME)
 
 
 def test_queued_jobs_are_limited_and_those_that_run_or_have_ended_do_not_count() -> None:
@@ -320,46 +188,3 @@ def test_reservation_ends_with_its_form() -> None:
     redis_client().hset(keys.usage_of(ACME), f"forms@{past}", 600)
 
     assert measure(ACME).reserved_bytes == 0
-
-
-def test_usage_shows_each_quota_with_its_limit_and_its_use() -> None:
-    client = Client(quotas=Quotas())
-    video = client.file(MP4, "video/mp4")
-    running, _queued = (client.start(video, "video_compress").json["job_id"] for _ in range(2))
-    job = ledger.read_job(JobRef(ACME, running))
-    assert job is not None
-    claim(job)
-
-    usage = client.send("GET", "/usage").json
-
-    month_end = end_of_month().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    today = utc_now()[:10]
-    assert usage == {
-        "tenant": ACME,
-        "month": today[:7],
-        "is_complete": False,
-        "quotas": {
-            "requests": {"limit": 500, "used": usage["quotas"]["requests"]["used"], "window_s": 10},
-            "queued_jobs": {"limit": 2_000, "used": 1},
-            "in_flight_jobs": {"limit": None, "used": {"video_compress": 1}},
-            "upload_bytes": {"limit": None},
-            "stored_bytes": {
-                "limit": 100 * GIB,
-                "used": len(MP4),
-                "reserved": 0,
-                "by_day": {today: len(MP4)},
-            },
-            "monthly_jobs": {"limit": 100_000, "used": 2, "resets_at": month_end},
-            "monthly_video_minutes": {"limit": 10_000, "used": 0.0, "resets_at": month_end},
-        },
-    }
-    assert 1 <= usage["quotas"]["requests"]["used"] <= 3
-
-
-def test_usage_of_an_open_deployment_has_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DARKROOM_ACCESS", "open")
-    config.settings.cache_clear()
-
-    quotas = call("GET", "/usage").json["quotas"]
-
-    assert {name: quota["limit"] for name, quota in quotas.items()} == dict.fromkeys(quotas)
