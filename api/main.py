@@ -29,6 +29,9 @@ Darkroom processes images, video and audio in four steps.
 
 `GET /operations` describes the operations. Errors are problem documents (RFC 9457) with a stable `code`. Times are
 ISO 8601 in UTC. Identifiers are UUIDs of version 7.
+
+A tenant may have quotas. `GET /usage` shows them, and the headers `RateLimit-Policy` and `RateLimit` what is left. A
+request that exceeds one gets 429 with `Retry-After`, or 413 if time does not help.
 """
 
 _TAGS = [

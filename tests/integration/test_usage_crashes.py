@@ -8,6 +8,7 @@ import pytest
 from darkroom import ids
 from darkroom.jobs import lifecycle
 from darkroom.services.redis.client import redis_client
+from functions.sweep import recounting
 from functions.sweep import usage as sweep_usage
 from tests.integration.crash_injection import AFTER, BEFORE, CrashInjector, ProcessCrash, inject_crashes
 from tests.integration.simulation import new_deployment
@@ -25,8 +26,8 @@ from tests.integration.usage_jobs import (
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_usage, "RECORDED_WITHIN_S", 0)
-    monkeypatch.setattr(sweep_usage, "LISTED_KEYS", 3)
+    monkeypatch.setattr(recounting, "RECORDED_WITHIN_S", 0)
+    monkeypatch.setattr(recounting, "LISTED_KEYS", 3)
 
 
 def run(injector: CrashInjector, work: Callable[[], object]) -> None:

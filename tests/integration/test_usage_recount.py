@@ -6,16 +6,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import count
 
 import pytest
 
+from api import quotas
 from darkroom import ids
-from darkroom.contracts.jobs import Job
-from darkroom.jobs import ingestion, lifecycle, uploads
+from darkroom.contracts.jobs import Job, JobRef, JobResult
+from darkroom.contracts.operations import Operation
+from darkroom.contracts.tenants import Quotas
+from darkroom.errors import StorageUnavailableError
+from darkroom.jobs import ingestion, ledger, lifecycle, uploads
 from darkroom.services import s3
 from darkroom.services.redis.client import redis_client
-from darkroom.timestamps import month_of
-from functions.sweep import usage as sweep_usage
+from darkroom.services.redis.script_runner import SCRIPTS
+from darkroom.services.redis.usage import measure
+from darkroom.timestamps import day_of, month_of
+from functions.sweep import recounting
 from tests.integration.conftest import PNG
 from tests.integration.usage_jobs import (
     HOUR_MS,
@@ -36,7 +43,7 @@ THREADS = 16
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written late in these tests."""
-    monkeypatch.setattr(sweep_usage, "RECORDED_WITHIN_S", 0)
+    monkeypatch.setattr(recounting, "RECORDED_WITHIN_S", 0)
 
 
 class Load:
@@ -131,3 +138,66 @@ def test_usage_of_two_thousand_jobs_is_exact_although_redis_loses_its_data(load:
     keep_usage(3)
     assert counted() == load.truth()
     assert load.truth().jobs.total() == 2_000
+
+
+def test_recount_waits_for_results_that_cannot_be_read(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_counted_since(int(time.time() * 1000) - 24 * HOUR_MS, *TENANTS)
+    load.add(30)
+    keep_usage(1)
+    load.add(60)
+    redis_client().flushdb()
+    read_result, calls = ledger.read_result, count()
+
+    def fail_sometimes(job: JobRef) -> JobResult | None:
+        if next(calls) % 3 == 0:
+            raise StorageUnavailableError("The S3 request failed.")
+        return read_result(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "read_result", fail_sometimes)
+        keep_usage()
+    assert not all(measure(tenant).is_complete for tenant in TENANTS)
+    keep_usage()
+
+    assert all(measure(tenant).is_complete for tenant in TENANTS)
+    assert counted() == load.truth()
+
+
+def test_usage_that_lacks_what_was_before_is_not_saved_and_refuses_nothing_that_it_does_not_know(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recounting, "RECORDED_WITHIN_S", 60)
+    has_counted_since(int(time.time() * 1000) - 24 * HOUR_MS, *TENANTS)
+    load.add(30)
+    keep_usage(1)
+    saved = {key: s3.get(key) for key in s3.keys_after("usage/")}
+    redis_client().flushdb()
+    accept(make_job("acme", int(time.time() * 1000)))
+
+    keep_usage(3)
+
+    assert saved
+    assert {key: s3.get(key) for key in s3.keys_after("usage/")} == saved
+    assert (measure("acme").jobs, measure("acme").is_complete) == (1, False)
+    quotas.check_jobs(Quotas(jobs_per_month=2, video_minutes_per_month=1), measure("acme"), [Operation.VIDEO_COMPRESS])
+
+
+def test_tenant_without_changes_is_saved_once(load: Load) -> None:
+    has_counted_since(int(time.time() * 1000) - 24 * HOUR_MS, *TENANTS)
+    load.add(10)
+
+    assert keep_usage(1) == len(TENANTS)
+    assert keep_usage(1) == 0
+    load.end(1)
+    assert keep_usage(1) == 1
+
+
+def test_dates_in_scripts_are_those_of_utc() -> None:
+    parts = [(SCRIPTS / "shared" / f"{name}.lua").read_text() for name in ("now", "usage")]
+    script = "\n".join(
+        [*parts, "local dates = {} for i, ms in ipairs(ARGV) do dates[i] = date_of(ms) end return dates"]
+    )
+    days = [86_400_000 * day for day in range(0, 36_500, 7)]
+    moments = [moment for day in days for moment in (day, day + 86_399_999)]
+
+    assert redis_client().eval(script, 0, *moments) == [day_of(moment) for moment in moments]

@@ -2,7 +2,7 @@
 -- the part of every 15 minutes lately, as `jobs@<slot>`. `open@<slot>` is how many jobs are open that were made in it,
 -- `oldest@<slot>` when the oldest job was made that ended in it, and `forms@<slot>` what is reserved for forms that expire
 -- in it. `since_ms` is when Redis began to count, `changes` grows with every change. `recounted_from_ms` is there once
--- sweep has added what was before; see functions/sweep/usage.py.
+-- sweep has added what was before; see functions/sweep/recounting.py.
 local SLOT_MS = 900000
 local USAGE_TTL_S = 3456000
 
