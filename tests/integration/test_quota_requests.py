@@ -93,7 +93,7 @@ def test_without_redis_there_is_no_limit(own_redis: RedisServer) -> None:
     answers = [client.send("GET", "/operations") for _ in range(15)] + [client.start(file_id) for _ in range(2)]
 
     assert [answer.status for answer in answers] == [200] * 15 + [202] * 2
-    assert time.monotonic() - began < 8  # it is tried again after some seconds only
+    assert time.monotonic() - began < 15  # it is tried again after some seconds only: else each would take one
     own_redis.signal(signal.SIGCONT)
 
 
