@@ -58,7 +58,12 @@ def oldest_queued() -> dict[Operation, JobRef | None]:
 
 def forget(job: JobRef) -> None:
     """Removes a job that does not exist, or has ended, from the open and the queued jobs."""
-    queues = json.dumps([keys.queued_jobs_of(operation) for operation in Operation])
+    queues = json.dumps(
+        [
+            [keys.queued_jobs_of(operation), keys.ready_jobs_of(operation, job.tenant), keys.delayed_jobs_of(operation)]
+            for operation in Operation
+        ]
+    )
     run_script("forget_job", [keys.OPEN_JOBS, keys.QUEUED_COUNTS], [str(job), queues])
 
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, record_event, free_slot, usage, queued
+-- include: now, terminal, record_event, wake, free_slot, ready_jobs, usage, queued
 --
 -- Shows how a job ended, counts what it produced, frees the slots of its attempts and notifies the clients that wait.
 -- Returns 1, 0 when the view was terminal already, or -1 when the job has no view.
@@ -9,11 +9,14 @@ local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_o
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
-local end_channel = KEYS[6]   -- channel
-local cleanups = KEYS[7]      -- sorted set by due time
-local queued_counts = KEYS[8] -- hash: how many queued jobs each tenant has
-local usage = KEYS[9]         -- hash, see shared/usage.lua
-local changed = KEYS[10]      -- set: tenants whose usage is not saved
+local permits = KEYS[6]       -- hash: the message that got each slot which no run has claimed
+local ready = KEYS[7]         -- sorted set: tenants with jobs that may start, see make_ready
+local delayed = KEYS[8]       -- sorted set: jobs by the time from which they may start
+local end_channel = KEYS[9]   -- channel
+local cleanups = KEYS[10]     -- sorted set by due time
+local queued_counts = KEYS[11] -- hash: how many queued jobs each tenant has
+local usage = KEYS[12]        -- hash, see shared/usage.lua
+local changed = KEYS[13]      -- set: tenants whose usage is not saved
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local final_status = ARGV[2]
@@ -33,11 +36,12 @@ local created_ms = tonumber(ARGV[15])
 
 redis.call('ZREM', open_jobs, job)
 dequeue(queued_jobs, queued_counts, job)
+leave_queue(ready, delayed, job)
 
 local status, owner, leased_until_ms, restored, last_attempt, dispatched =
   unpack(redis.call('HMGET', view, 'status', 'run', 'leased_until_ms', 'restored', 'attempt', 'dispatched'))
 for _, each in ipairs({attempt, tonumber(last_attempt) or attempt, tonumber(dispatched) or attempt}) do
-  free_slot(slots, freed_slots, job, each)
+  free_slot(slots, freed_slots, permits, job, each)
 end
 if not status then return -1 end
 if TERMINAL[status] then return 0 end
@@ -52,7 +56,7 @@ end
 
 redis.call('HSET', view, 'status', final_status, 'result', result_json)
 redis.call('HDEL', view, 'run', 'awaits_upload', 'leased_until_ms', 'restored', 'dispatched', 'published_ms',
-  'progressed_ms', 'speed')
+  'progressed_ms', 'speed', 'turn', 'next_attempt')
 if uploaded_ms ~= '' then record_event(view, uploaded_ms, 'uploaded', attempt) end
 record_event(view, finished_ms, final_status, attempt)
 redis.call('EXPIRE', view, ttl_s)
