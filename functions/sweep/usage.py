@@ -13,7 +13,7 @@ TENANTS_AT_ONCE = 2_000
 
 def keep_usage(deadline: float) -> int:
     """Saves the usage that has changed, and counts again what Redis has lost. Returns how many tenants were saved."""
-    recounts.list_tenants(usage.saved_tenants())
+    recounts.list_saved_tenants(usage.saved_tenants())
     saved = look_up(_save_if_complete, recounts.changed_tenants(TENANTS_AT_ONCE), deadline)
     incomplete = [tenant for tenant, was_complete in saved if not was_complete]
     recount(incomplete, deadline)
@@ -28,5 +28,5 @@ def _save_if_complete(tenant: str) -> bool:
     checkpoint = checkpoints.make_checkpoint(tenant, current)
     for month in checkpoints.changing_months(current):
         usage.save_usage(checkpoint, month)
-    recounts.mark_saved(tenant, current, checkpoints.unneeded_fields(current))
+    recounts.mark_usage_saved(tenant, current, checkpoints.unneeded_fields(current))
     return True

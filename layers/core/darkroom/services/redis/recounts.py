@@ -30,7 +30,7 @@ class StoredUpload:
     size_bytes: int
 
 
-def list_tenants(tenants: Iterable[str]) -> None:
+def list_saved_tenants(tenants: Iterable[str]) -> None:
     """Makes these tenants' usage be saved, once after Redis lost its data, so that what it lost is counted again.
 
     `tenants` is not read at any other time.
@@ -50,7 +50,7 @@ def changed_tenants(limit: int) -> list[str]:
         return cast(list[str], redis_client().srandmember(keys.CHANGED_USAGE, limit))
 
 
-def mark_saved(tenant: str, usage: Usage, unneeded: Sequence[str]) -> None:
+def mark_usage_saved(tenant: str, usage: Usage, unneeded: Sequence[str]) -> None:
     """Records that a usage of a tenant is saved, and removes the fields that are `unneeded`."""
     run_script(
         "mark_usage_saved",
