@@ -9,15 +9,25 @@ from collections.abc import Sequence
 from api import back_pressure, quotas
 from darkroom.contracts.operations import Operation
 from darkroom.contracts.tenants import Principal
-from darkroom.errors import CacheFullError, CacheUnavailableError
+from darkroom.errors import CacheFullError, CacheUnavailableError, QuotaExceededError
 from darkroom.services.redis.usage import Usage, measure
 
 
 def check(principal: Principal, operations: Sequence[Operation] = (), *, size_bytes: int = 0) -> None:
     """Raises unless there is room for a job of each of the operations, and for an upload of `size_bytes`.
 
-    Raises TooManyJobsError or CacheFullError for the service, and QuotaExceededError for the tenant.
+    Raises TooManyJobsError or CacheFullError for the service, and QuotaExceededError for the tenant. Who has an upload
+    link is not told what the tenant uses.
     """
+    try:
+        _check(principal, operations, size_bytes)
+    except QuotaExceededError as error:
+        if principal.limits is None:
+            raise
+        raise type(error)(retry_after_s=error.retry_after_s) from error
+
+
+def _check(principal: Principal, operations: Sequence[Operation], size_bytes: int) -> None:
     usage = _measure(principal, operations, size_bytes)
     if usage is None:
         return

@@ -52,7 +52,9 @@ def set_limit(state: dict[str, Any], limit: RateLimit) -> None:
 
 
 def report_exceeded(state: dict[str, Any], error: QuotaExceededError) -> None:
-    """Adds the quota for which a request is refused. It is whole again when the request can be repeated."""
+    """Adds the quota for which a request is refused, if its limit may be told. `t` is when to repeat the request."""
+    if not error.limit:
+        return
     limit = RateLimit(
         name=error.code.removeprefix("quota_"),
         quota=error.limit,

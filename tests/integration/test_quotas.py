@@ -8,18 +8,19 @@ import pytest
 
 from darkroom import config
 from darkroom.contracts.jobs import JobRef
-from darkroom.contracts.tenants import Quotas
+from darkroom.contracts.tenants import Principal, Quotas, Scope, UploadLimits
 from darkroom.jobs import ingestion, ledger, uploads
 from darkroom.services import s3
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.usage import SLOT_MS, measure
+from darkroom.tenants.context import to_context
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import JPEG, MP4
 from tests.integration.quota_client import ACME, GIB, Client, end_of_month, refused, seconds_until
 from tests.integration.redis_jobs import claim
 from tests.integration.usage_jobs import HOUR_MS, has_counted_since
-from tests.support.gateway import Reply
+from tests.support.gateway import Reply, call
 
 
 @pytest.fixture(autouse=True)
@@ -188,3 +189,20 @@ def test_reservation_ends_with_its_form() -> None:
     redis_client().hset(keys.usage_of(ACME), f"forms@{past}", 600)
 
     assert measure(ACME).reserved_bytes == 0
+
+
+def test_who_has_an_upload_link_is_not_told_what_the_tenant_uses() -> None:
+    principal = Principal(
+        tenant=ACME,
+        scopes=[Scope.UPLOAD],
+        credential="acme-7q2xk4mzt5ba",
+        quotas=Quotas(stored_bytes=1_234_567, requests_per_s=None),
+        limits=UploadLimits(),
+    )
+    body = {"name": "photo.jpg", "media_type": "image/jpeg", "size_bytes": 1_234_568}
+
+    reply = call("POST", "/uploads", json_body=body, authorizer=to_context(principal))
+
+    assert refused(reply, "quota_stored_bytes") == config.settings().link_expiry_s
+    assert reply.json["detail"] == "The tenant has no storage left."
+    assert "1234567" not in str(reply.headers)

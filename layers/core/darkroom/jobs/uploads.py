@@ -32,7 +32,8 @@ _JOBS = TypeAdapter(list[AttachedJob], config=ConfigDict(defer_build=True))  # b
 class File:
     """An uploaded file. When its bytes are rejected, `media` is None and `problem` is the reason.
 
-    `written_s` is when it was stored, in seconds since 1970 on S3's clock.
+    `written_s` is when it was stored, in seconds since 1970 on S3's clock. `link_id` is the upload link through which
+    it came, if there is one.
     """
 
     file_id: str
@@ -42,6 +43,7 @@ class File:
     problem: MediaError | None
     jobs: list[AttachedJob]
     written_s: int = 0
+    link_id: str | None = None
 
 
 def key_of(tenant: str, file_id: str) -> str:
@@ -55,11 +57,13 @@ def parse_key(key: str) -> tuple[str, str]:
     return tenant, file_id
 
 
-def metadata_of(name: str, jobs: list[AttachedJob]) -> dict[str, str]:
-    """The name and the jobs of an upload as object metadata, which must be ASCII."""
+def metadata_of(name: str, jobs: list[AttachedJob], link_id: str | None = None) -> dict[str, str]:
+    """The name, the jobs and the upload link of an upload as object metadata, which must be ASCII."""
     metadata = {"name": quote(clean_name(name))}
     if jobs:
         metadata["jobs"] = json.dumps([job.model_dump(mode="json") for job in jobs], separators=(",", ":"))
+    if link_id is not None:
+        metadata["link"] = link_id
     return metadata
 
 
@@ -95,6 +99,7 @@ def _file(file_id: str, head: s3.Head) -> File:
         problem=problem,
         jobs=_jobs_from(head.metadata),
         written_s=head.written_s,
+        link_id=head.metadata.get("link"),
     )
 
 
@@ -122,6 +127,8 @@ def check_kind(operation: Operation, kind: MediaKind) -> None:
 def record_of(file: File) -> dict[str, Any]:
     """The record of a file, which Redis stores and `GET /files/{id}` returns."""
     record: dict[str, Any] = {"file_id": file.file_id, "name": file.name, "size_bytes": file.size_bytes}
+    if file.link_id is not None:
+        record["link_id"] = file.link_id
     if file.media is not None:
         return record | {"status": "ready", "media_type": file.media.name, "kind": file.media.kind}
     problem = file.problem
