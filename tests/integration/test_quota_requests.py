@@ -129,7 +129,7 @@ def test_usage_shows_each_quota_with_its_limit_and_its_use() -> None:
             "monthly_video_minutes": {"limit": 10_000, "used": 0.0, "resets_at": month_end},
         },
     }
-    assert 1 <= usage["quotas"]["requests"]["used"] <= 3
+    assert 0 <= usage["quotas"]["requests"]["used"] <= 3  # 50 a second come back
 
 
 def test_usage_of_an_open_deployment_has_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
