@@ -180,7 +180,8 @@ def test_link_issues_as_many_forms_as_it_may() -> None:
 
 def written() -> tuple[set[str], list[str]]:
     """The keys in Redis, without the bucket of requests, which expires when it is full, and the index in S3."""
-    names = {key for key in redis_client().keys() if not key.startswith("darkroom:requests:")}
+    redis: Any = redis_client()
+    names = {key for key in redis.scan_iter("*", count=1000) if not key.startswith("darkroom:requests:")}
     return names, list(s3.keys_after("open/"))
 
 
