@@ -49,6 +49,7 @@ class ListedObject:
     key: str
     written_s: int
     age_s: float
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -232,11 +233,12 @@ def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
                 yield entry["Key"]
 
 
-def folders(prefix: str) -> Iterator[str]:
-    """What keys that begin with `prefix` have up to and including their next `/`, in order."""
+def folders(prefix: str, after: str = "") -> Iterator[str]:
+    """What keys that begin with `prefix` have up to and including their next `/`, in order, after one of them."""
+    start_after = f"{after.removesuffix('/')}0" if after else ""  # `0` is the character that follows `/`
     with map_storage_errors():
         pages = aws.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/"):
+        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/", StartAfter=start_after):
             for entry in page.get("CommonPrefixes", []):
                 yield entry["Prefix"]
 
@@ -255,7 +257,7 @@ def pages_after(prefix: str, start_after: str = "") -> Iterator[list[ListedObjec
 
 def _listed(entry: dict[str, Any], now_s: float) -> ListedObject:
     written_s = entry["LastModified"].timestamp()
-    return ListedObject(entry["Key"], int(written_s), now_s - written_s)
+    return ListedObject(entry["Key"], int(written_s), now_s - written_s, entry["Size"])
 
 
 def _response_time_s(answer: dict[str, Any]) -> float:
