@@ -103,6 +103,7 @@ class _Removal:
             and self._remove(f"processed/{tenant}/")
             and self._remove(f"work/{tenant}/")
             and self._remove(f"work/idempotency/{tenant}/")
+            and self._remove(f"usage/{tenant}/")
             and self._remove(records.links_prefix(tenant))
             and self._remove(records.tenant_prefix(tenant), kept=records.tenant_key(tenant))
         )

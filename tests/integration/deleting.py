@@ -8,6 +8,7 @@ from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
 from darkroom.contracts.tenants import Quotas, Scope, Tenant, TenantStatus
 from darkroom.jobs import acceptance, lifecycle, open_index, uploads
+from darkroom.jobs.usage import usage_key
 from darkroom.services import s3
 from darkroom.services.redis import files, key_uses, keys, views
 from darkroom.services.redis.client import redis_client
@@ -46,7 +47,7 @@ def furnish(tenant: str, make_job: MakeJob) -> list[Job]:
     file_id = ids.new_id()
     s3.put(uploads.key_of(tenant, file_id), PNG, media_type="image/png", metadata=uploads.metadata_of("a.png", []))
     files.save_record(tenant, file_id, {"file_id": file_id})
-    files.mark_ingested(tenant, file_id)
+    files.mark_ingested(tenant, file_id, size_bytes=len(PNG), written_s=int(time.time()))
     completed, running, queued, awaited = (make_job(RESIZE, file_id, tenant=tenant) for _ in range(4))
     for job in (completed, running, queued):
         acceptance.accept(job)
@@ -56,6 +57,7 @@ def furnish(tenant: str, make_job: MakeJob) -> list[Job]:
     s3.put(f"{lifecycle.outputs_prefix(running)}run-1/half.png", PNG, media_type="image/png")
     open_index.add_upload(tenant, awaited.source.file_id)
     views.await_upload(awaited, expires_s=3600)
+    s3.put(usage_key(tenant, "2026-10"), b"{}", media_type="application/json")
     s3.put(f"work/idempotency/{tenant}/0123", b"{}", media_type="application/json")
     s3.put(f"work/{tenant}/{queued.job_id}/piece", b"piece", media_type="video/mp4")
     return [completed, running, queued, awaited]
@@ -72,22 +74,17 @@ def redis_of(tenant: str) -> set[str]:
     own = {key for key in redis.scan_iter("*", count=1000) if tenant in key.split(":")}
     shared = [keys.OPEN_JOBS, keys.CLEANUPS, keys.UNSAVED_KEY_USES]
     shared += [name(operation) for operation in Operation for name in SHARED]
-    permits = {
+    hashes = {
         f"{name} {member}"
-        for name in map(keys.permits_of, Operation)
+        for name in (keys.QUEUED_COUNTS, *map(keys.permits_of, Operation))
         for member in redis.hkeys(name)
         if member.split("/")[0] == tenant
     }
-    return (
-        own
-        | permits
-        | {
-            f"{name} {member}"
-            for name in shared
-            for member in redis.zrange(name, 0, -1)
-            if member.split("/")[0] == tenant
-        }
-    )
+    hashes |= {f"{name} {tenant}" for name in (keys.CHANGED_USAGE,) if redis.sismember(name, tenant)}
+    members = {
+        f"{name} {member}" for name in shared for member in redis.zrange(name, 0, -1) if member.split("/")[0] == tenant
+    }
+    return own | hashes | members
 
 
 def tombstones(jobs: list[Job]) -> set[str]:

@@ -33,13 +33,17 @@ _DELETE_BATCH = 1000
 
 @dataclass(frozen=True)
 class Head:
-    """The first bytes of an object and its attributes. `metadata` is the user metadata of the upload."""
+    """The first bytes of an object and its attributes. `metadata` is the user metadata of the upload.
+
+    `written_s` is when it was written, in seconds since 1970 on S3's clock.
+    """
 
     content: bytes
     size_bytes: int
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
     etag: str | None = None
+    written_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
         media_type=answer.get("ContentType", ""),
         metadata=dict(answer.get("Metadata", {})),
         etag=answer.get("ETag"),
+        written_s=int(answer["LastModified"].timestamp()) if "LastModified" in answer else 0,
     )
 
 

@@ -39,8 +39,8 @@ def forget_jobs(tenant: str, job_ids: Sequence[str]) -> int:
     known = 0
     for start in range(0, len(job_ids), _BATCH):
         known += run_script(
-            "forget_jobs",
-            [keys.jobs_of(tenant), keys.OPEN_JOBS, keys.CLEANUPS],
+            "forget_tenant_jobs",
+            [keys.jobs_of(tenant), keys.OPEN_JOBS, keys.CLEANUPS, keys.QUEUED_COUNTS],
             [
                 tenant,
                 json.dumps(list(job_ids[start : start + _BATCH])),
@@ -54,7 +54,8 @@ def forget_jobs(tenant: str, job_ids: Sequence[str]) -> int:
 
 def forget_files(tenant: str, file_ids: Sequence[str]) -> int:
     """Removes the records of files of a tenant. Returns how many keys that were."""
-    return _delete([key for each in file_ids for key in (keys.file_of(tenant, each), keys.ingestion_of(tenant, each))])
+    kinds = (keys.file_of, keys.ingestion_of, keys.form_of)
+    return _delete([key_of(tenant, file_id) for file_id in file_ids for key_of in kinds])
 
 
 def forget_lookups(entries: Sequence[Written]) -> int:
@@ -66,12 +67,15 @@ def forget_tenant(tenant: str) -> int:
     """Removes what belongs to a tenant and to none of its jobs or files. Returns how many keys that were."""
     with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
         pipe.zrem(keys.UNSAVED_KEY_USES, tenant)
+        pipe.srem(keys.CHANGED_USAGE, tenant)
+        pipe.hdel(keys.QUEUED_COUNTS, tenant)
         for operation in Operation:
             pipe.zrem(keys.ready_tenants_of(operation), tenant)
             pipe.zrem(keys.served_tenants_of(operation), tenant)
         pipe.execute()
+    kinds = (keys.jobs_of, keys.key_uses_of, keys.most_in_flight_of, keys.usage_of, keys.requests_of)
     ready = [keys.ready_jobs_of(operation, tenant) for operation in Operation]
-    return _delete([keys.jobs_of(tenant), keys.key_uses_of(tenant), keys.most_in_flight_of(tenant), *ready])
+    return _delete([*(key_of(tenant) for key_of in kinds), *ready])
 
 
 def _delete(names: Sequence[str]) -> int:

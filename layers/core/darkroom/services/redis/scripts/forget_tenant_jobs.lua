@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, wake, free_slot, ready_jobs, view_of
+-- include: now, terminal, wake, free_slot, ready_jobs, queued, view_of
 --
 -- Removes jobs of a deleted tenant from everything that lists them. The view of a job that has not ended is kept for
 -- `stop_s`, canceled: so its run stops, and a message of it starts none.
@@ -8,6 +8,7 @@
 local latest_jobs = KEYS[1]   -- sorted set: the tenant's latest jobs
 local open_jobs = KEYS[2]     -- sorted set by due time
 local cleanups = KEYS[3]      -- sorted set by due time
+local queued_counts = KEYS[4] -- hash: how many queued jobs each tenant has
 
 local tenant = ARGV[1]
 local job_ids = ARGV[2]       -- a list as JSON
@@ -27,7 +28,7 @@ for _, job_id in ipairs(cjson.decode(job_ids)) do
   redis.call('ZREM', cleanups, job)
   for _, names in ipairs(sets) do
     local queued_jobs, ready, delayed, slots, freed_slots, permits = unpack(names)
-    redis.call('ZREM', queued_jobs, job)
+    dequeue(queued_jobs, queued_counts, job)
     leave_queue(ready, delayed, job)
     if attempt then free_slot(slots, freed_slots, permits, job, attempt) end
     if dispatched then free_slot(slots, freed_slots, permits, job, dispatched) end
