@@ -86,6 +86,7 @@ JOB_PAGE: dict[str, Any] = {"jobs": [SUMMARY], "next": f"/jobs?limit=1&before={J
 QUEUED_JOB = _QUEUED_SUMMARY | {
     "params": {"width": 300, "height": 300, "format": "webp", "quality": 80},
     "source": {"type": "file", "file_id": FILE_ID},
+    "priority": "normal",
     "download_url": None,
     "outputs": [],
     "document": None,

@@ -26,6 +26,7 @@ def job_details(view: View, queue_position: int | None = None) -> JobDetails:
     return JobDetails(
         **_common(view),
         params=view.job.params,
+        priority=view.job.priority,
         source=view.job.source,
         download_url=outputs[0].download_url if outputs else None,
         outputs=outputs,

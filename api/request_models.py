@@ -16,6 +16,7 @@ from pydantic import (
 
 from api import examples
 from darkroom.contracts.base import Contract, Params
+from darkroom.contracts.jobs import Priority, is_normal
 from darkroom.contracts.operations import Operation
 
 #: Characters of a declared media type, parameters included.
@@ -44,6 +45,11 @@ class AttachedJobRequest(RequestBody):
     operation: Annotated[Operation, Strict(False)] = Field(description="The operation.")
     params: Annotated[SerializeAsAny[Params], BeforeValidator(_parse)] = Field(
         description="Parameters of the operation."
+    )
+    priority: Priority = Field(
+        "normal",
+        exclude_if=is_normal,
+        description="`batch` for a job that may wait: it starts when no normal job of the same operation is waiting.",
     )
 
     @model_validator(mode="before")

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples
 from darkroom.contracts.base import MediaKind, model_title
-from darkroom.contracts.jobs import Failure, FileSource, Status
+from darkroom.contracts.jobs import Failure, FileSource, Priority, Status
 from darkroom.contracts.operations import Operation
 
 
@@ -87,6 +87,9 @@ class JobDetails(JobSummary):
 
     params: dict[str, Any] = Field(description="Parameters of the operation, including defaults.")
     source: FileSource = Field(description="What the job processes.")
+    priority: Priority = Field(
+        description="`batch` if the job waits while normal jobs of the same operation are waiting, else `normal`."
+    )
     download_url: str | None = Field(
         None,
         description="Presigned link to the first output, valid for a limited time; every request returns a new one.",
@@ -99,7 +102,8 @@ class JobDetails(JobSummary):
     )
     queue_position: int | None = Field(
         None,
-        description="While the job is queued: its position among the queued jobs of its operation, counted from 1.",
+        description="While the job waits for its turn: its position among your waiting jobs of the same operation, "
+        "counted from 1. Null before a retry, and while the job is being started.",
     )
     errors: list[Failure] = Field([], description="Failures of earlier attempts, oldest first.")
     timeline: list[TimelineEntry] = Field([], description="Events in the life of the job, oldest first.")

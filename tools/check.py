@@ -166,6 +166,7 @@ class Checks:
             ("images", "tests.bench.images"),
             ("video", "tests.bench.video"),
             ("dispatch", "tests.bench.dispatch"),
+            ("fair share", "tests.bench.fairness"),
         ):
             self._step(f"bench: {name}", [self._python, "-m", module], PYTHONPATH=self._path)
 

@@ -17,6 +17,7 @@ from api.responses import json_response
 from darkroom import ids
 from darkroom.contracts.jobs import FileSource, Job, JobRef, JobResult, Status
 from darkroom.contracts.operations import Operation, parse_params, with_defaults
+from darkroom.contracts.tenants import Principal
 from darkroom.errors import (
     CacheFullError,
     CacheUnavailableError,
@@ -91,7 +92,7 @@ async def create_job(
     operation = body.operation
     file_id = ids.parse_id(body.file_id)
     params = with_defaults(body.params)
-    reserved = reserve_ids(tenant, idempotency_key, canonical_request("jobs", file_id, operation, params), 1)
+    reserved = reserve_ids(tenant, idempotency_key, _canonical(file_id, body, params), 1)
     if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
         record = file_records.find_file_record(tenant, file_id)
         file_records.check_inputs(tenant, operation, body.params, record)
@@ -104,8 +105,15 @@ async def create_job(
         source=FileSource(file_id=file_id),
         created_at=reserved.created_at,
         traceparent=traceparent,
+        priority=body.priority,
     )
-    return _accept(job, request)
+    return _accept(job, request, principal)
+
+
+def _canonical(file_id: str, body: JobRequest, params: dict[str, Any]) -> bytes:
+    # The normal priority is left out, so that the request is the same as one to a version that had no other.
+    more = () if body.priority == "normal" else (body.priority,)
+    return canonical_request("jobs", file_id, body.operation, params, *more)
 
 
 @router.get(
@@ -266,11 +274,13 @@ async def retry_job(
         created_at=reserved.created_at,
         traceparent=traceparent,
         retry_of=old.job_id,
+        priority=old.priority,
     )
-    return _accept(job, request)
+    return _accept(job, request, principal)
 
 
-def _accept(job: Job, request: Request) -> Response:
+def _accept(job: Job, request: Request, principal: Principal) -> Response:
     request.state.job_id = job.job_id
-    view = views.from_ledger(job, None) if acceptance.accept(job) else job_lookup.find_job_view(job.ref)
+    new = acceptance.accept(job, principal.quotas)
+    view = views.from_ledger(job, None) if new else job_lookup.find_job_view(job.ref)
     return json_response(job_details(view), 202, location=job_responses.status_url(job.job_id))

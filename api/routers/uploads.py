@@ -123,7 +123,12 @@ async def create_upload(
     reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(body.jobs))
     file_id, *job_ids = reserved.identifiers
     jobs = [
-        AttachedJob(job_id=job_id, operation=wanted.operation, params=_without_defaults(wanted.params))
+        AttachedJob(
+            job_id=job_id,
+            operation=wanted.operation,
+            params=_without_defaults(wanted.params),
+            priority=wanted.priority,
+        )
         for job_id, wanted in zip(job_ids, body.jobs, strict=True)
     ]
     metadata = uploads.metadata_of(body.name, jobs)
@@ -143,7 +148,8 @@ async def create_upload(
     if jobs:
         open_index.add_upload(tenant, file_id)
     for job in jobs:
-        views.await_upload(job.to_job(file_id, tenant=tenant, traceparent=traceparent), expires_s=expires_s)
+        waiting = job.to_job(file_id, tenant=tenant, traceparent=traceparent)
+        views.await_upload(waiting, expires_s=expires_s, quotas=principal.quotas)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     details = UploadDetails(file_id=file_id, upload=upload, jobs=[_pending(job) for job in jobs])
     return json_response(details, 201, location=f"/files/{file_id}")

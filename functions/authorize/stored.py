@@ -23,7 +23,7 @@ from darkroom.errors import (
 from darkroom.services import aws
 from darkroom.tenants import api_keys, records
 from darkroom.tenants.api_keys import KeyState
-from darkroom.tenants.credentials import Credential, Kind
+from darkroom.tenants.credentials import Credential, CredentialKind
 from darkroom.timestamps import epoch_ms
 
 #: Documents that one check reads.
@@ -39,7 +39,7 @@ def principal_of(credential: Credential, now_s: float) -> Principal:
     """
     with _threads() as threads:
         tenant = _Tenant.request(threads, credential.tenant)
-        if credential.kind is Kind.API_KEY:
+        if credential.kind is CredentialKind.API_KEY:
             key = threads.submit(records.read_api_key, credential.tenant, credential.id)
             return _principal_of_key(key.result(), credential, tenant, now_s)
         link = threads.submit(records.read_link, credential.tenant, credential.id)

@@ -1,5 +1,9 @@
 """Dispatch: starts one asynchronous run per message, within the operation's in-flight limit.
 
+A message is a permit to start one job of its operation. Redis decides which: the one whose turn it is, so that a tenant
+with thousands of jobs does not delay the job of another one, which came later. As long as there are as many messages as
+ready jobs, all are started.
+
 An event source mapping on RabbitMQ runs one environment, whatever the function's concurrency, so dispatch does not
 process the jobs itself. While no slot is free it waits: the back-pressure keeps the queue in the broker.
 """
@@ -18,7 +22,7 @@ from darkroom.jobs import events
 from darkroom.log import logger
 from darkroom.services import rabbitmq
 from darkroom.services.redis import slots
-from darkroom.services.redis.slots import Slot
+from darkroom.services.redis.slots import Slot, Turn
 from darkroom.tracing import continue_trace
 from functions.dispatch.invoker import Answer, Batch, Start, invoker
 
@@ -39,16 +43,17 @@ _STARTED, _REQUEUED, _DELAYED, _PARKED = "started", "requeued", "delayed", "park
 
 @dataclass
 class _Dispatch:
-    """One message of the batch. `slot` is None while Redis has not answered; `start` is how the calls have ended."""
+    """One message of the batch. `turn` is None while Redis has not answered; `start` is how the calls have ended."""
 
-    run: events.Invocation
-    slot: Slot | None = None
+    message: Message
+    traceparent: str
+    turn: Turn | None = None
     calls: Future[Start] | None = None
     start: Start | None = None
 
     @property
-    def message(self) -> Message:
-        return self.run.message
+    def slot(self) -> Slot | None:
+        return self.turn.slot if self.turn else None
 
 
 def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int]:
@@ -83,12 +88,12 @@ def _read(event: events.Event) -> tuple[list[_Dispatch], list[tuple[events.Deliv
             malformed.append((delivery, str(error)))
         else:
             traceparent = continue_trace(delivery.headers.get("traceparent"))
-            dispatches.append(_Dispatch(events.Invocation(message=message, traceparent=traceparent)))
+            dispatches.append(_Dispatch(message, traceparent))
     return dispatches, malformed
 
 
 def _start_all(dispatches: Sequence[_Dispatch], batch: Batch) -> None:
-    """Starts the runs in the order of their messages, each as soon as there is a slot for it, until the deadline."""
+    """Starts a run for each message, as soon as there is a job and a slot for it, until the deadline."""
     waiting = list(dispatches)
     while waiting and (remaining_s := batch.deadline - time.monotonic()) > 0:
         try:
@@ -104,14 +109,15 @@ def _start_all(dispatches: Sequence[_Dispatch], batch: Batch) -> None:
 
 
 def _start_where_free(operation: Operation, waiting: Sequence[_Dispatch], batch: Batch) -> None:
-    """Acquires slots for as many waiting messages of an operation as possible, and starts their runs."""
+    """Acquires slots with as many waiting messages of an operation as possible, and starts the runs."""
     mine = [dispatch for dispatch in waiting if dispatch.message.operation is operation]
     function = f"{settings().function_prefix}-{operation}"
-    acquired = slots.acquire([dispatch.message for dispatch in mine], operation, limit=_in_flight_limit(operation))
-    for dispatch, slot in zip(mine, acquired, strict=True):
-        dispatch.slot = slot
-        if slot in (Slot.ACQUIRED, Slot.HELD):
-            dispatch.calls = invoker().start(function, events.invocation_payload(dispatch.run), batch)
+    turns = slots.acquire([dispatch.message for dispatch in mine], operation, limit=_in_flight_limit(operation))
+    for dispatch, turn in zip(mine, turns, strict=True):
+        dispatch.turn = turn
+        if turn.start is not None:
+            run = events.Invocation(message=turn.start, traceparent=turn.traceparent or dispatch.traceparent)
+            dispatch.calls = invoker().start(function, events.invocation_payload(run), batch)
 
 
 def _in_flight_limit(operation: Operation) -> int:
@@ -120,35 +126,39 @@ def _in_flight_limit(operation: Operation) -> int:
 
 
 def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
-    """Releases the slots of runs that Lambda refused.
+    """Releases the slots of runs that Lambda refused. Their jobs are ready again, for any message.
 
     A run that it may have started keeps its slot until it claims the job, or the slot expires. So does one that an
     earlier delivery of the message acquired.
     """
     refused = [
-        dispatch.message
+        dispatch.turn.start
         for dispatch in dispatches
-        if dispatch.slot is Slot.ACQUIRED and dispatch.start and dispatch.start.answer is Answer.REFUSED
+        if dispatch.turn
+        and dispatch.turn.start
+        and dispatch.slot is Slot.ACQUIRED
+        and dispatch.start
+        and dispatch.start.answer is Answer.REFUSED
     ]
     try:
-        for message in refused:
-            slots.release(message.ref, message.operation, message.attempt)
+        for run in refused:
+            slots.release(run.ref, run.operation, run.attempt)
     except CacheUnavailableError as error:  # they expire
         logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
 
 
 def _complete(dispatch: _Dispatch) -> str:
-    """Requeues a message whose run was not started. Returns the outcome."""
+    """Requeues a message with which no run was started, unless no job was ready. Returns the outcome."""
     if dispatch.start and dispatch.start.answer is Answer.STARTED:
         return _STARTED
     if dispatch.slot in (Slot.STALE, Slot.ENDED):
         return dispatch.slot
-    message, traceparent = dispatch.message, dispatch.run.traceparent
+    message, traceparent = dispatch.message, dispatch.traceparent
     if dispatch.slot is Slot.FULL:
         rabbitmq.publish(message, traceparent)
         return _REQUEUED
-    if dispatch.start:
-        details = {"job_id": message.job_id, "calls": dispatch.start.calls, "reason": dispatch.start.reason}
+    if dispatch.start and dispatch.turn and dispatch.turn.start:
+        details = {"job_id": dispatch.turn.start.job_id, "calls": dispatch.start.calls, "reason": dispatch.start.reason}
         logger().warning("run not started", extra=details)
     rabbitmq.publish_delayed(message, traceparent, OUTAGE_DELAY_S)
     return _DELAYED

@@ -25,7 +25,8 @@ from functions.sweep.lookups import look_up
 #: Jobs that are handled together.
 BATCH = 500
 
-#: Seconds after which a queued job is published again although its queue is not empty.
+#: Seconds after which a queued job is published again although its queue is not empty, if it has fewer messages than
+#: jobs are queued.
 REPUBLISH_AFTER_S = 15 * 60
 
 _Answer = TypeVar("_Answer")
@@ -103,11 +104,12 @@ class _Recovery:
             raise self._queues.failure
 
     def _waits(self, view: View) -> bool:
-        """Whether the job's message is probably in its queue."""
-        if view.status is not Status.QUEUED or view.awaits_upload:
+        """Whether there is probably a message that will start the job: its own or, when its turn comes, any other."""
+        operation = view.job.operation
+        if view.status is not Status.QUEUED or view.awaits_upload or self._queues.depth(operation) == 0:
             return False
         waited_s = time.time() - view.published_ms / 1000
-        return waited_s < REPUBLISH_AFTER_S and self._queues.depth(view.job.operation) > 0
+        return waited_s < REPUBLISH_AFTER_S or not self._queues.take_missing(operation)
 
     def _can_act(self, view: View | None) -> bool:
         """Whether something can be done: a queued job can only be published."""
@@ -155,6 +157,7 @@ class _Queues:
     def __init__(self) -> None:
         self.failure: BrokerUnavailableError | None = None
         self._depths: dict[Operation, int] = {}
+        self._missing: dict[Operation, int] = {}
 
     def depth(self, operation: Operation) -> int:
         """Messages in the operation's queue when the pass began; 0 if it is unknown."""
@@ -164,6 +167,17 @@ class _Queues:
             except BrokerUnavailableError:
                 return 0
         return self._depths.get(operation, 0)
+
+    def take_missing(self, operation: Operation) -> bool:
+        """Whether a message is missing: fewer were in the queue than jobs are queued. Then it is missing no longer.
+
+        Every message can start any job of its operation. So one for each job that waits for long would only fill the
+        queue.
+        """
+        if operation not in self._missing:
+            self._missing[operation] = views.count_queued(operation) - self.depth(operation)
+        self._missing[operation] -= 1
+        return self._missing[operation] >= 0
 
     def publish_next_attempt(self, view: View) -> None:
         """Publishes the message for a job's next attempt. Raises BrokerUnavailableError."""

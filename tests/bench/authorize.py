@@ -79,7 +79,7 @@ def _documents() -> tuple[str, dict[str, bytes]]:
     from darkroom.tenants import api_keys, records
     from darkroom.timestamps import utc_now
 
-    issued = api_keys.create("acme", "live", name="a", scopes=[Scope.READ, Scope.WRITE], now_s=time.time())
+    issued = api_keys.create_key("acme", "live", name="a", scopes=[Scope.READ, Scope.WRITE], now_s=time.time())
     tenant = Tenant(name="acme", status=TenantStatus.ACTIVE, created_at=utc_now())
     return issued.text, {
         records.api_key_key("acme", issued.key.key_id): issued.key.model_dump_json().encode(),

@@ -21,7 +21,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.tracking import TERMINAL, Tracker
 
 #: Redis keys of jobs that still need work. At the end, all must be empty.
-OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*")
+OPEN_KEYS = ("open", "cleanups", "inflight:*", "queued:*", "ready:*", "delayed:*")
 
 #: The ledger of the tenant whose jobs the run starts.
 LEDGER_PREFIX = "ledger/default/"

@@ -21,16 +21,20 @@ def finish(job: Job, status: Status = Status.COMPLETED, run: str = "run-1", atte
     return views.finish(job, result_for(job, status, run, attempt))
 
 
-def requeue(job: Job, attempt: int = 1, run: str | None = "run-1", due_in_s: float = 60) -> bool | None:
-    return leases.requeue(job, attempt=attempt, run=run, failure=FAILURE, due_in_s=due_in_s)
+def requeue(job: Job, attempt: int = 1, run: str | None = "run-1", delay_s: float = 60) -> bool | None:
+    return leases.requeue(job, attempt=attempt, run=run, failure=FAILURE, delay_s=delay_s)
 
 
 def acquire(job: Job, attempt: int = 1, limit: int = 1, operation: Operation | None = None) -> slots.Slot:
-    """Acquires a slot for one attempt, of the job's operation unless another is given."""
+    """Acquires a slot with the message of an attempt, of the job's operation unless another is given."""
     message = Message(job_id=job.job_id, tenant=job.tenant, operation=job.operation, attempt=attempt)
-    (slot,) = slots.acquire([message], operation or job.operation, limit=limit)
-    return slot
+    (turn,) = slots.acquire([message], operation or job.operation, limit=limit)
+    return turn.slot
 
 
 def progress(job: Job, run: str, fraction: float, speed: float | None = None, attempt: int = 1) -> bool:
     return leases.report_progress(job, run, fraction, speed, attempt=attempt, lease_ms=60_000)
+
+
+def release(job: Job, attempt: int = 1) -> None:
+    slots.release(job.ref, job.operation, attempt)

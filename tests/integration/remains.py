@@ -3,17 +3,24 @@
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from darkroom import config
 from darkroom.contracts.jobs import JobRef, JobResult, Status
+from darkroom.contracts.operations import Operation
 from darkroom.jobs import ledger, open_index, uploads
 from darkroom.jobs.open_index import Kind
 from darkroom.services import aws, s3
 from darkroom.services.redis import keys, slots
 from darkroom.services.redis.client import redis_client
 
-#: Sorted sets whose scores are times, in milliseconds since 1970.
-TIMED_SETS = (keys.OPEN_JOBS, keys.CLEANUPS)
+#: Sorted sets whose scores are times, in milliseconds since 1970, and which are empty when no job is open.
+TIMED_SETS = (
+    keys.OPEN_JOBS,
+    keys.CLEANUPS,
+    *map(keys.delayed_jobs_of, Operation),
+    *map(keys.ready_tenants_of, Operation),
+)
 
 
 def entries_left() -> list[str]:
@@ -28,12 +35,17 @@ def entries_left() -> list[str]:
 
 def leftovers() -> list[str]:
     """Slots, entries of timed sets and of the open index, and directories, which no job may leave behind."""
-    redis = redis_client()
+    redis: Any = redis_client()
     wrong = [f"still in the index: {entry}" for entry in entries_left()]
     wrong += [f"{count} slots of {operation} are taken" for operation, count in slots.in_flight().items() if count]
     for key in TIMED_SETS:
         if redis.exists(key):
             wrong.append(f"still in {key}: {redis.zrange(key, 0, -1, withscores=True)}")
+    for operation in Operation:
+        ready = redis.keys(keys.ready_jobs_of(operation, "*"))
+        wrong += [f"still there: {key}" for key in [*ready, *redis.keys(keys.permits_of(operation))]]
+        if redis.exists(keys.queued_jobs_of(operation)):
+            wrong.append(f"still queued: {redis.zrange(keys.queued_jobs_of(operation), 0, -1)}")
     wrong += [f"left the directory {path}" for path in Path(tempfile.gettempdir()).glob("darkroom-*")]
     return wrong
 

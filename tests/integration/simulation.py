@@ -231,10 +231,11 @@ class Simulation:
         """Moves every time in Redis back by `ms`, as if this time had passed."""
         redis: Any = redis_client()
         slots_prefix, views_prefix = keys.slots_of(RESIZE).removesuffix(RESIZE), keys.VIEW_PREFIX
+        timed = {*TIMED_SETS, keys.served_tenants_of(RESIZE)}
         for key in redis.scan_iter(f"{LOOKUPS}*", count=1000):
             redis.delete(key)  # they expire
         for key in redis.scan_iter("*", count=1000):
-            if key in TIMED_SETS or key.startswith(slots_prefix):
+            if key in timed or key.startswith(slots_prefix):
                 for member in redis.zrange(key, 0, -1):
                     redis.zincrby(key, -ms, member)
             elif key.startswith(views_prefix) and redis.hexists(key, "published_ms"):

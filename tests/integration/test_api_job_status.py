@@ -45,7 +45,7 @@ def test_running_job_shows_attempt_progress_and_earlier_failures(upload: Upload)
     job_id = start(upload(JPEG)).json["job_id"]
     failure = Failure(code="worker_died", message="It crashed.")
     leases.claim(ref_of(job_id), Operation.RESIZE, attempt=1, run="a", lease_ms=1000)
-    leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, due_in_s=1)
+    leases.requeue(accepted(job_id), attempt=1, run="a", failure=failure, delay_s=1)
     leases.claim(ref_of(job_id), Operation.RESIZE, attempt=2, run="b", lease_ms=60_000)
     time.sleep(0.3)
     leases.report_progress(accepted(job_id), "b", 0.25, 7.5, attempt=2, lease_ms=60_000)

@@ -1,4 +1,7 @@
-"""The authorizer with real documents in S3 and a real issuer: whom it lets in, and what it tells about the others."""
+"""The authorizer with real documents in S3 and a real issuer: whom it lets in, and what it tells about the others.
+
+Longer than 350 lines: keys, links and tokens are checked against the same tenants, and refused in the same way.
+"""
 
 import io
 import json
@@ -24,7 +27,7 @@ from darkroom.log import logger
 from darkroom.services import aws, s3
 from darkroom.tenants import api_keys, context, credentials, records
 from darkroom.tenants.api_keys import IssuedKey
-from darkroom.tenants.credentials import Kind
+from darkroom.tenants.credentials import CredentialKind
 from darkroom.timestamps import iso_utc, utc_now
 from functions.authorize import tokens
 from functions.authorize.app import handler
@@ -69,7 +72,7 @@ def store_tenant(name: str, status: TenantStatus = TenantStatus.ACTIVE) -> Tenan
 
 
 def store_key(tenant: str = "acme", expires_at: str | None = None) -> IssuedKey:
-    issued = api_keys.create(
+    issued = api_keys.create_key(
         tenant, "live", name="a", scopes=[Scope.READ, Scope.WRITE], now_s=time.time() - HOUR_S, expires_at=expires_at
     )
     records.create_api_key(issued.key)
@@ -77,8 +80,8 @@ def store_key(tenant: str = "acme", expires_at: str | None = None) -> IssuedKey:
 
 
 def store_link(expires_at: str | None = None, revoked_at: str | None = None) -> tuple[UploadLink, str]:
-    link_id = credentials.new_id("acme")
-    text = credentials.new_credential(Kind.UPLOAD_LINK, "live", link_id)
+    link_id = credentials.new_credential_id("acme")
+    text = credentials.new_credential(CredentialKind.UPLOAD_LINK, "live", link_id)
     link = UploadLink(
         link_id=link_id,
         tenant="acme",
@@ -157,9 +160,9 @@ def test_operator_needs_no_document_of_its_own() -> None:
 @pytest.mark.usefixtures("acme")
 def test_unknown_key_and_wrong_secret_are_refused_alike() -> None:
     known = store_key()
-    unknown = api_keys.create("acme", "live", name="a", scopes=[Scope.READ], now_s=time.time())
-    wrong = credentials.new_credential(Kind.API_KEY, "live", known.key.key_id)
-    elsewhere = credentials.new_credential(Kind.API_KEY, "live", credentials.new_id("nobody"))
+    unknown = api_keys.create_key("acme", "live", name="a", scopes=[Scope.READ], now_s=time.time())
+    wrong = credentials.new_credential(CredentialKind.API_KEY, "live", known.key.key_id)
+    elsewhere = credentials.new_credential(CredentialKind.API_KEY, "live", credentials.new_credential_id("nobody"))
 
     answers = [answer(f"Bearer {text}") for text in (unknown.text, wrong, elsewhere)]
 
@@ -171,8 +174,12 @@ def test_link_token_is_no_key_and_no_key_is_a_link_token() -> None:
     issued = store_key()
     _, token = store_link()
 
-    assert code(credentials.new_credential(Kind.UPLOAD_LINK, "live", issued.key.key_id)) == "credentials_invalid"
-    assert code(credentials.new_credential(Kind.API_KEY, "live", token.split("_")[2])) == "credentials_invalid"
+    assert (
+        code(credentials.new_credential(CredentialKind.UPLOAD_LINK, "live", issued.key.key_id)) == "credentials_invalid"
+    )
+    assert (
+        code(credentials.new_credential(CredentialKind.API_KEY, "live", token.split("_")[2])) == "credentials_invalid"
+    )
 
 
 @pytest.mark.usefixtures("acme")
@@ -191,7 +198,7 @@ def test_key_is_refused_once_it_is_revoked() -> None:
     change(issued.key, revoked_at=utc_now())
 
     assert code(issued.text) == "credentials_revoked"
-    assert code(credentials.new_credential(Kind.API_KEY, "live", issued.key.key_id)) == "credentials_invalid"
+    assert code(credentials.new_credential(CredentialKind.API_KEY, "live", issued.key.key_id)) == "credentials_invalid"
 
 
 @pytest.mark.usefixtures("acme")
@@ -222,7 +229,7 @@ def test_key_of_a_tenant_that_is_not_active_is_refused(status: TenantStatus | No
     issued = store_key()
 
     assert code(issued.text) == refusal
-    wrong = credentials.new_credential(Kind.API_KEY, "live", issued.key.key_id)
+    wrong = credentials.new_credential(CredentialKind.API_KEY, "live", issued.key.key_id)
     assert code(wrong) == "credentials_invalid", "what is wrong with a tenant is for its own keys"
 
 
@@ -235,8 +242,8 @@ def test_document_of_a_key_that_is_not_valid_lets_nobody_in() -> None:
 
 
 def test_malformed_key_costs_no_request(break_service: BreakService) -> None:
-    good = api_keys.create("acme", "live", name="a", scopes=[Scope.READ], now_s=time.time()).text
-    foreign = api_keys.create("acme", "test", name="a", scopes=[Scope.READ], now_s=time.time()).text
+    good = api_keys.create_key("acme", "live", name="a", scopes=[Scope.READ], now_s=time.time()).text
+    foreign = api_keys.create_key("acme", "test", name="a", scopes=[Scope.READ], now_s=time.time()).text
     break_service("storage")
 
     assert code(good) == "storage_unavailable"
@@ -296,7 +303,7 @@ def test_upload_link_ends() -> None:
 
     assert code(expired) == "credentials_expired"
     assert code(revoked) == "credentials_revoked"
-    assert code(credentials.new_credential(Kind.UPLOAD_LINK, "live", link.link_id)) == "credentials_invalid"
+    assert code(credentials.new_credential(CredentialKind.UPLOAD_LINK, "live", link.link_id)) == "credentials_invalid"
 
 
 # Tokens ---------------------------------------------------------------------------------------------------------------
@@ -343,7 +350,7 @@ def test_settings_that_are_not_valid_let_nobody_in(issuer: LocalIssuer, monkeypa
 
 
 def store_free_key() -> str:
-    return api_keys.create("acme", "live", name="a", scopes=[Scope.READ], now_s=time.time()).text
+    return api_keys.create_key("acme", "live", name="a", scopes=[Scope.READ], now_s=time.time()).text
 
 
 # Logs -----------------------------------------------------------------------------------------------------------------
@@ -367,7 +374,7 @@ def test_each_decision_is_one_line_that_names_the_credential_and_never_has_it(
     issued = store_key()
     _, link_token = store_link()
     texts = [issued.text, link_token, issuer.token(), issuer.token(name="another"), issued.text[:-1], "a,b"]
-    texts.append(credentials.new_credential(Kind.API_KEY, "live", issued.key.key_id))
+    texts.append(credentials.new_credential(CredentialKind.API_KEY, "live", issued.key.key_id))
 
     for text in texts:
         answer(f"Bearer {text}")

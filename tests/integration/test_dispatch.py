@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from darkroom import config
 from darkroom.contracts.jobs import Job
 from darkroom.contracts.operations import Operation
+from darkroom.contracts.tenants import UNLIMITED
 from darkroom.jobs import lifecycle
 from darkroom.services import aws, rabbitmq
 from darkroom.services.redis import slots, views
@@ -95,20 +96,61 @@ def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     config.settings.cache_clear()
 
 
-def test_each_message_starts_one_run_with_its_trace(
+def test_each_message_starts_one_run_with_the_trace_of_the_job_or_of_the_message_if_redis_does_not_know_the_job(
     make_job: MakeJob, operation_function: str, invoked_with: InvokedWith
 ) -> None:
     jobs = [make_job(), make_job()]
-    for job in jobs:
-        views.create(job)
+    views.create(jobs[1])
     header = {"traceparent": {"bytes": list(jobs[0].traceparent.encode())}}
 
     outcomes = app.handler(batch(*map(body_of, jobs), headers=header), LambdaContext())
 
     assert outcomes == {"started": 2}
     assert invoked_with(jobs[0])["message"]["job_id"] == jobs[0].job_id
-    assert invoked_with(jobs[1])["traceparent"] == jobs[0].traceparent
+    assert invoked_with(jobs[0])["traceparent"] == jobs[0].traceparent
+    assert invoked_with(jobs[1])["traceparent"] == jobs[1].traceparent
     assert slots.in_flight()[RESIZE] == 2
+
+
+def test_message_starts_the_job_whose_turn_it_is_with_the_trace_of_that_job(
+    make_job: MakeJob, operation_function: str, invoked_with: InvokedWith
+) -> None:
+    flood = [make_job(tenant="flood") for _ in range(3)]
+    quiet = make_job(tenant="quiet")
+    for job in (*flood, quiet):
+        views.create(job)
+
+    assert app.handler(batch(*map(body_of, flood[:2])), LambdaContext()) == {"started": 2}
+
+    assert invoked_with(quiet)["traceparent"] == quiet.traceparent
+    assert invoked_with(flood[0])["message"]["job_id"] == flood[0].job_id
+    assert slots.in_flight()[RESIZE] == 2
+
+
+def test_first_job_of_a_quiet_tenant_starts_although_all_messages_wait_for_the_limit_of_another(
+    make_job: MakeJob, operation_function: str, invoked_with: InvokedWith
+) -> None:
+    limited = [make_job(tenant="limited") for _ in range(3)]
+    for job in limited:
+        views.create(job, quotas=UNLIMITED.model_copy(update={"in_flight_jobs": 1}))
+    came: list[Job] = []
+
+    def come() -> None:
+        came.append(make_job(tenant="quiet"))
+        views.create(came[0])
+
+    coming = threading.Timer(0.3, come)
+    coming.start()
+
+    outcomes = app.handler(batch(*map(body_of, limited)), almost_over(3))
+
+    coming.join()
+    assert outcomes == {"started": 2, "requeued": 1}
+    assert invoked_with(came[0])
+    view = views.fetch(came[0].ref)
+    assert view is not None
+    at_ms = {event.event: event.at_ms for event in view.timeline}
+    assert at_ms["dispatched"] - at_ms["accepted"] < 1000 * app.SLOT_WAIT_S / 2  # it did not wait for the next attempt
 
 
 def test_message_of_an_ended_job_starts_nothing(make_job: MakeJob) -> None:

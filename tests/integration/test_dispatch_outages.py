@@ -271,6 +271,7 @@ def test_batch_that_can_be_neither_started_nor_requeued_is_delivered_again(
     with Worker(stub, jobs) as worker:
         wait_until(lambda: len(worker.claimed) == 1)
         stub.decide = accept
-        assert app.handler(batch(*map(body_of, jobs)), LambdaContext()) == {"ended": 1, "started": 1}
+        # The message of the ended job starts the other one, which leaves nothing to do for its own message.
+        assert app.handler(batch(*map(body_of, jobs)), LambdaContext()) == {"started": 1, "stale": 1}
     assert set(worker.claimed.values()) == {1}
     assert set(worker.claimed) == {job.job_id for job in jobs}

@@ -89,7 +89,7 @@ def test_next_attempt_starts_without_the_speed_of_the_last(make_job: MakeJob) ->
     progress(job, "run-1", 0.6)
     assert view_of(job.job_id).speed is None
 
-    requeue(job, due_in_s=1)
+    requeue(job, delay_s=1)
     claim(job, attempt=2, run="run-2")
 
     view = view_of(job.job_id)
@@ -159,7 +159,7 @@ def test_terminal_job_never_changes_again(make_job: MakeJob) -> None:
     assert finish(job)
 
     assert not finish(job, Status.FAILED)
-    assert not requeue(job, run=None, due_in_s=1)
+    assert not requeue(job, run=None, delay_s=1)
     assert claim(job, attempt=2).outcome == "ended"
 
     assert view_of(job.job_id).status is Status.COMPLETED

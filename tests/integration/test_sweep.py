@@ -44,6 +44,26 @@ def test_queued_job_whose_queue_is_not_empty_is_not_published_again(make_job: Ma
     assert open_jobs.due(10) == []
 
 
+def test_jobs_that_wait_for_long_get_as_many_messages_as_are_missing(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more for each of them would only fill the queue, since every message can start any of them."""
+    jobs = [make_job() for _ in range(5)]
+    for job in jobs:
+        accept_without_publishing(job)
+    for job in jobs[:3]:
+        rabbitmq.publish(lifecycle.first_message(job), job.traceparent)
+    wait_until(lambda: rabbitmq.depth(jobs[0].operation) == 3)
+    monkeypatch.setattr(recovery, "REPUBLISH_AFTER_S", -1)
+
+    assert sweep()["recovered"] == 2
+    wait_until(lambda: rabbitmq.depth(jobs[0].operation) == 5)
+    open_jobs.make_queued_due_now()
+    assert sweep()["recovered"] == 0
+
+    assert open_jobs.due(10) == []
+
+
 def test_queued_job_that_was_canceled_in_the_ledger_only_is_not_published_again(make_job: MakeJob, take: Take) -> None:
     job = make_job()
     accept_without_publishing(job)

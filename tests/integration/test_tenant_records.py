@@ -29,7 +29,7 @@ def make_tenant(name: str = "acme") -> Tenant:
 
 
 def make_key(tenant: str = "acme") -> ApiKey:
-    return api_keys.create(tenant, "live", name="Website", scopes=[Scope.READ], now_s=NOW_S).key
+    return api_keys.create_key(tenant, "live", name="Website", scopes=[Scope.READ], now_s=NOW_S).key
 
 
 def put(key: str, document: object) -> None:
@@ -68,7 +68,7 @@ def test_keys_and_links_of_a_tenant_are_listed_apart() -> None:
     for key in keys:
         records.create_api_key(key)
     link = UploadLink(
-        link_id=credentials.new_id("acme"),
+        link_id=credentials.new_credential_id("acme"),
         tenant="acme",
         hash="0" * 64,
         limits=UploadLimits(),

@@ -88,7 +88,7 @@ def test_view_keeps_the_latest_errors_and_a_bounded_timeline_of_a_long_outage(ac
     for attempt in range(1, 300):
         leases.claim(accepted.ref, RESIZE, attempt=attempt, run="a", lease_ms=1000)
         leases.requeue(
-            accepted, attempt=attempt, run="a", failure=Failure(code=f"{attempt}", message="."), due_in_s=1, outage=True
+            accepted, attempt=attempt, run="a", failure=Failure(code=f"{attempt}", message="."), delay_s=1, outage=True
         )
 
     view = view_of(accepted.job_id)

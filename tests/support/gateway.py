@@ -25,9 +25,10 @@ _acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
 
 
 @contextmanager
-def acting_as(tenant: str, *scopes: Scope) -> Iterator[None]:
+def acting_as(tenant: str, *scopes: Scope, quotas: Quotas | None = None) -> Iterator[None]:
     """The deployment is closed, and requests are made on behalf of this tenant, by default with all scopes."""
-    principal = Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=Quotas())
+    limits = quotas or Quotas()
+    principal = Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=limits)
     token = _acting.set(to_context(principal))
     try:
         with patch.dict(os.environ, DARKROOM_ACCESS="closed"):

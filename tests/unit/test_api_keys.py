@@ -14,7 +14,7 @@ DAY_S = 24 * HOUR_S
 
 
 def make(expires_at: str | None = None, scopes: tuple[Scope, ...] = (Scope.READ,)) -> IssuedKey:
-    return api_keys.create("acme", "live", name="Website", scopes=scopes, now_s=NOW_S, expires_at=expires_at)
+    return api_keys.create_key("acme", "live", name="Website", scopes=scopes, now_s=NOW_S, expires_at=expires_at)
 
 
 def is_accepted(key: ApiKey, text: str, now_s: float) -> bool:

@@ -177,7 +177,7 @@ def test_every_operation_can_be_attached_to_an_upload(document: dict[str, Any], 
     jobs = document["components"]["schemas"]["UploadRequest"]["properties"]["jobs"]
     job = resolve(document, resolve(document, jobs["items"]["$ref"])["discriminator"]["mapping"][operation])
 
-    assert set(job["properties"]) == {"operation", "params"}
+    assert set(job["properties"]) == {"operation", "params", "priority"}
 
 
 @pytest.mark.parametrize("operation", Operation)

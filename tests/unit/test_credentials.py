@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from darkroom.contracts.tenants import TENANT_PATTERN
 from darkroom.errors import CredentialsInvalidError
 from darkroom.tenants import credentials
-from darkroom.tenants.credentials import CREDENTIAL_MAX_CHARS, Kind
+from darkroom.tenants.credentials import CREDENTIAL_MAX_CHARS, CredentialKind
 
 ROOT = Path(__file__).parents[2]
 TENANTS = st.from_regex(TENANT_PATTERN, fullmatch=True).filter(lambda name: "\n" not in name)
@@ -19,17 +19,17 @@ KEY = "dk_live_acme-aaaaaaaaaaaa_" + "x" * 34
 
 
 def new_key(tenant: str = "acme", environment: str = "live") -> str:
-    return credentials.new_credential(Kind.API_KEY, environment, credentials.new_id(tenant))
+    return credentials.new_credential(CredentialKind.API_KEY, environment, credentials.new_credential_id(tenant))
 
 
 def with_checksum(text: str) -> str:
     return text + credentials._checksum(text)
 
 
-@given(tenant=TENANTS, environment=ENVIRONMENTS, kind=st.sampled_from(Kind))
+@given(tenant=TENANTS, environment=ENVIRONMENTS, kind=st.sampled_from(CredentialKind))
 @settings(deadline=None)  # other tests may need the processor
-def test_every_credential_that_is_made_is_parsed(tenant: str, environment: str, kind: Kind) -> None:
-    identifier = credentials.new_id(tenant)
+def test_every_credential_that_is_made_is_parsed(tenant: str, environment: str, kind: CredentialKind) -> None:
+    identifier = credentials.new_credential_id(tenant)
     text = credentials.new_credential(kind, environment, identifier)
 
     parsed = credentials.parse(text, environment)
@@ -118,7 +118,9 @@ def test_id_belongs_to_the_tenant_that_it_names(identifier: str, *, is_own: bool
 
 def test_documented_expression_of_a_secret_scanner_finds_every_credential_in_a_text() -> None:
     expression = re.compile(documented_expression())
-    texts = [credentials.new_credential(kind, "live", credentials.new_id("acme-eu")) for kind in Kind]
+    texts = [
+        credentials.new_credential(kind, "live", credentials.new_credential_id("acme-eu")) for kind in CredentialKind
+    ]
 
     found = [match.group() for match in expression.finditer(f"KEY={texts[0]}\n'{texts[1]}'; dk_live_acme_short")]
 

@@ -51,7 +51,7 @@ def test_scripts_that_let_running_jobs_proceed_run_when_the_memory_is_full_and_t
     flags = {name: read_script(name).partition("\n")[0].partition("#!lua")[2].strip() for name in NAMES}
 
     allowed = {name for name, text in flags.items() if text == "flags=allow-oom"}
-    of_runs = {"acquire_slots", "claim_job", "finish_job", "report_progress", "requeue_job"}
+    of_runs = {"acquire_slots", "claim_job", "finish_job", "release_slot", "report_progress", "requeue_job"}
     assert allowed == of_runs | {"make_queued_due_now", "move_cursor", "postpone_jobs", "record_pass"}
     for name in ("create_view", "await_upload", "count_failure"):
         # With no flags in its first line, Redis refuses the script before its first command.

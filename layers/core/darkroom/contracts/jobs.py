@@ -16,6 +16,15 @@ from darkroom.timestamps import utc_now
 MAX_ATTEMPTS = 5
 
 
+#: Which of a tenant's jobs start first. A `batch` job waits while the tenant has normal ones of its operation waiting.
+Priority = Literal["normal", "batch"]
+
+
+def is_normal(priority: Priority) -> bool:
+    """Whether it is the priority of jobs that name none. It is not stored."""
+    return priority == "normal"
+
+
 class Status(StrEnum):
     """Status of a job. `completed`, `failed` and `canceled` are final."""
 
@@ -66,6 +75,7 @@ class Job(Contract):
     created_at: str
     traceparent: str
     retry_of: str | None = None
+    priority: Priority = Field("normal", exclude_if=is_normal)
 
     @property
     def ref(self) -> JobRef:
@@ -113,7 +123,10 @@ class JobResult(Contract):
 
 
 class Message(Contract):
-    """A message in RabbitMQ, which starts an attempt (counted from 1). Duplicates are harmless: it holds no state."""
+    """A message in RabbitMQ: a permit to start a job of its operation, the one whose turn it is.
+
+    It names an attempt (counted from 1) of the job that brought it. Duplicates are harmless: it holds no state.
+    """
 
     job_id: str
     tenant: str
@@ -144,6 +157,7 @@ class AttachedJob(Contract):
     job_id: str
     operation: Operation
     params: dict[str, Any]
+    priority: Priority = Field("normal", exclude_if=is_normal)
 
     def to_job(self, file_id: str, *, tenant: str, traceparent: str) -> Job:
         """The job, now that its file is known."""
@@ -158,4 +172,5 @@ class AttachedJob(Contract):
             source=FileSource(file_id=file_id),
             created_at=utc_now(),
             traceparent=traceparent,
+            priority=self.priority,
         )

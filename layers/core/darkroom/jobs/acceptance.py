@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from darkroom import metrics
 from darkroom.contracts.jobs import Job, JobResult
+from darkroom.contracts.tenants import Quotas
 from darkroom.errors import BrokerUnavailableError, DarkroomError, ServiceError
 from darkroom.jobs import ledger, lifecycle, open_index
 from darkroom.log import logger
@@ -16,15 +17,16 @@ from darkroom.services import rabbitmq
 from darkroom.services.redis import deadlines, open_jobs, views
 
 
-def accept(job: Job) -> bool:
+def accept(job: Job, quotas: Quotas | None = None) -> bool:
     """Writes the job to the ledger, creates its view and publishes its message. Returns True if the job is new.
 
     Once this returns, the job will end. Without Redis or the broker it is accepted too: sweep completes the rest.
+    `quotas` are those of the tenant, if they are known.
     """
     new = _record(job)
     result = None if new else ledger.read_result(job.ref)
     with _defer_to_sweep(job):
-        lifecycle.update_view(job, result, due_in_s=deadlines.START_WITHIN_S, restored=not new)
+        lifecycle.update_view(job, result, due_in_s=deadlines.START_WITHIN_S, restored=not new, quotas=quotas)
     if result is None:
         with _defer_to_sweep(job):
             _publish_first(job)
@@ -46,7 +48,7 @@ def accept_ended(job: Job, result: JobResult) -> JobResult:
     """
     new = _record(job)
     with _defer_to_sweep(job):
-        views.create(job, restored=not new)
+        views.create(job, restored=not new, ready=False)
     winning_result = ledger.write_result(job.ref, result)
     with _defer_to_sweep(job):
         lifecycle.show_result(job, winning_result, is_new=winning_result == result)

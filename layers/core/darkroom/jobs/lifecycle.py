@@ -7,6 +7,7 @@ sweep completes it.
 from darkroom import metrics
 from darkroom.contracts.jobs import Failure, Job, JobResult, Message, Status
 from darkroom.contracts.operations import Operation
+from darkroom.contracts.tenants import Quotas
 from darkroom.errors import ConfigurationError, DarkroomError
 from darkroom.jobs import ledger
 from darkroom.services import s3
@@ -101,12 +102,15 @@ def outputs_prefix(job: Job) -> str:
     return f"processed/{job.tenant}/{job.job_id}/"
 
 
-def update_view(job: Job, result: JobResult | None, *, due_in_s: float, restored: bool) -> bool:
+def update_view(
+    job: Job, result: JobResult | None, *, due_in_s: float, restored: bool, quotas: Quotas | None = None
+) -> bool:
     """Creates the view of a job that has none, and shows its result if it has ended. Returns whether it changed.
 
     `restored` means that Redis may have lost an earlier view, so that unknown runs of the job may be in flight.
+    `quotas` are those of the tenant, if they are known.
     """
-    changed = views.create(job, due_in_s=due_in_s, restored=restored)
+    changed = views.create(job, due_in_s=due_in_s, restored=restored, quotas=quotas)
     if result is not None:
         changed = bool(views.finish(job, result)) or changed
     return changed

@@ -8,7 +8,7 @@ from darkroom.contracts.jobs import MAX_ATTEMPTS, Failure, Job, Status
 from darkroom.errors import ServiceError
 from darkroom.jobs import ledger, lifecycle
 from darkroom.services import rabbitmq
-from darkroom.services.redis import deadlines, leases, open_jobs, views
+from darkroom.services.redis import leases, open_jobs, views
 from darkroom.services.redis.views import View
 from darkroom.timestamps import epoch_ms
 
@@ -26,11 +26,10 @@ def retry(job: Job, failure: Failure, *, outage: bool, attempt: int, run: str | 
         lifecycle.end(job, lifecycle.failed_result(job, failure, attempt=attempt, run=run or lifecycle.NO_RUN))
         return
     delay_s = rabbitmq.retry_delay_s(attempt)
-    due_in_s = delay_s + deadlines.START_WITHIN_S
-    requeued = leases.requeue(job, attempt=attempt, run=run, failure=failure, outage=outage, due_in_s=due_in_s)
+    requeued = leases.requeue(job, attempt=attempt, run=run, failure=failure, outage=outage, delay_s=delay_s)
     if requeued is None:
         lifecycle.restore(job, ledger.read_result(job.ref))
-        requeued = leases.requeue(job, attempt=attempt, run=None, failure=failure, outage=outage, due_in_s=due_in_s)
+        requeued = leases.requeue(job, attempt=attempt, run=None, failure=failure, outage=outage, delay_s=delay_s)
     if not requeued:
         return
     metrics.count("retried", job.operation, code=failure.code)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from darkroom.contracts.tenants import ApiKey, Scope
 from darkroom.errors import InvalidRequestError, KeyNotActiveError
 from darkroom.tenants import credentials
-from darkroom.tenants.credentials import Kind
+from darkroom.tenants.credentials import CredentialKind
 from darkroom.timestamps import epoch_ms, iso_utc
 
 #: Seconds for which the old secret of a rotated key is accepted unless the request says otherwise.
@@ -40,7 +40,7 @@ class IssuedKey:
     text: str
 
 
-def create(
+def create_key(
     tenant: str, environment: str, *, name: str, scopes: Sequence[Scope], now_s: float, expires_at: str | None = None
 ) -> IssuedKey:
     """A new key. Raises InvalidRequestError when it would expire at once or may do nothing."""
@@ -50,8 +50,8 @@ def create(
         raise InvalidRequestError("The scope 'upload' is that of upload links; a key that uploads needs 'write'.")
     if expires_at is not None and _is_past(expires_at, now_s):
         raise InvalidRequestError("A key cannot expire in the past.")
-    key_id = credentials.new_id(tenant)
-    text = credentials.new_credential(Kind.API_KEY, environment, key_id)
+    key_id = credentials.new_credential_id(tenant)
+    text = credentials.new_credential(CredentialKind.API_KEY, environment, key_id)
     key = ApiKey(
         key_id=key_id,
         tenant=tenant,
@@ -81,7 +81,7 @@ def rotate(key: ApiKey, environment: str, *, now_s: float, overlap_s: float = OV
         raise InvalidRequestError(
             f"Key {key.key_id} was rotated {MAX_SECRETS - 1} times within its overlap. Rotate it with an overlap of 0."
         )
-    text = credentials.new_credential(Kind.API_KEY, environment, key.key_id)
+    text = credentials.new_credential(CredentialKind.API_KEY, environment, key.key_id)
     return IssuedKey(key.model_copy(update={"hashes": kept | {credentials.sha256_of(text): None}}), text)
 
 

@@ -39,7 +39,7 @@ _CREDENTIAL = re.compile(
 )
 
 
-class Kind(StrEnum):
+class CredentialKind(StrEnum):
     """Kind of a credential. The value is its prefix."""
 
     API_KEY = "dk"
@@ -50,18 +50,18 @@ class Kind(StrEnum):
 class Credential:
     """A well-formed credential, without its secret. `sha256` is that of the whole text, in hexadecimal."""
 
-    kind: Kind
+    kind: CredentialKind
     tenant: str
     id: str
     sha256: str
 
 
-def new_id(tenant: str) -> str:
+def new_credential_id(tenant: str) -> str:
     """A new id for a key or an upload link of `tenant`."""
     return f"{tenant}-{_random(_BASE32, _ID_CHARS)}"
 
 
-def new_credential(kind: Kind, environment: str, identifier: str) -> str:
+def new_credential(kind: CredentialKind, environment: str, identifier: str) -> str:
     """A new credential with the id `identifier`, to be shown once and never stored."""
     unsigned = f"{kind}_{environment}_{identifier}_{_random(_BASE62, _RANDOM_CHARS)}"
     return unsigned + _checksum(unsigned)
@@ -77,12 +77,12 @@ def parse(text: str, environment: str) -> Credential:
         raise CredentialsInvalidError("The credential is malformed. Check that it was copied completely.")
     if match["environment"] != environment:
         raise CredentialsInvalidError(f"The credential is of another deployment: this one's are of '{environment}'.")
-    return Credential(Kind(match["prefix"]), match["tenant"], match["id"], sha256_of(text))
+    return Credential(CredentialKind(match["prefix"]), match["tenant"], match["id"], sha256_of(text))
 
 
 def is_credential(text: str) -> bool:
     """Whether `text` claims, by its prefix, to be an API key or an upload-link token."""
-    return text.startswith(tuple(f"{kind}_" for kind in Kind))
+    return text.startswith(tuple(f"{kind}_" for kind in CredentialKind))
 
 
 def is_id_of(tenant: str, identifier: str) -> bool:

@@ -31,29 +31,29 @@ _CHANGE_ATTEMPTS = 5
 _Record = TypeVar("_Record", Tenant, Quotas, ApiKey, UploadLink)
 
 
-def prefix_of(tenant: str) -> str:
+def tenant_prefix(tenant: str) -> str:
     """The prefix of everything that is stored about a tenant."""
     return f"{TENANTS_PREFIX}{tenant}/"
 
 
 def tenant_key(tenant: str) -> str:
     """Key of the object that makes a tenant exist."""
-    return f"{prefix_of(tenant)}tenant.json"
+    return f"{tenant_prefix(tenant)}tenant.json"
 
 
 def quotas_key(tenant: str) -> str:
     """Key of the object with the quotas in which a tenant differs from the others."""
-    return f"{prefix_of(tenant)}quotas.json"
+    return f"{tenant_prefix(tenant)}quotas.json"
 
 
 def api_key_key(tenant: str, key_id: str) -> str:
     """Key of the object of an API key."""
-    return f"{prefix_of(tenant)}keys/{key_id}.json"
+    return f"{tenant_prefix(tenant)}keys/{key_id}.json"
 
 
 def link_key(tenant: str, link_id: str) -> str:
     """Key of the object of an upload link."""
-    return f"{prefix_of(tenant)}links/{link_id}.json"
+    return f"{tenant_prefix(tenant)}links/{link_id}.json"
 
 
 def create_tenant(tenant: Tenant) -> bool:
@@ -98,7 +98,7 @@ def change_api_key(tenant: str, key_id: str, change: Callable[[ApiKey], ApiKey])
 
 def api_key_ids(tenant: str) -> Iterator[str]:
     """The ids of all keys of a tenant, revoked ones included, in order."""
-    yield from _ids(f"{prefix_of(tenant)}keys/")
+    yield from _ids(f"{tenant_prefix(tenant)}keys/")
 
 
 def create_link(link: UploadLink) -> bool:
@@ -119,7 +119,7 @@ def change_link(tenant: str, link_id: str, change: Callable[[UploadLink], Upload
 
 def link_ids(tenant: str) -> Iterator[str]:
     """The ids of all upload links of a tenant, revoked ones included, in order."""
-    yield from _ids(f"{prefix_of(tenant)}links/")
+    yield from _ids(f"{tenant_prefix(tenant)}links/")
 
 
 def read_quotas(key: str) -> Quotas | None:

@@ -33,6 +33,9 @@ LOOKUP_TTL_S = _DAY_S
 #: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
 
+#: The beginning of the keys of `most_in_flight_of`, to which a script adds the tenant.
+MOST_IN_FLIGHT_PREFIX = "darkroom:limit:"
+
 #: A set of slots expires after this time without a job; its members expire earlier, by their scores.
 SLOTS_TTL_S = _DAY_S
 
@@ -72,6 +75,45 @@ def queued_jobs_of(operation: Operation) -> str:
     return f"darkroom:queued:{operation}"
 
 
+def ready_tenants_of(operation: Operation) -> str:
+    """Sorted set: the tenants of `ready_jobs_of`, by the time at which each was served last (milliseconds since 1970).
+
+    Bounded: a tenant leaves it with its last ready job.
+    """
+    return f"darkroom:ready:{operation}"
+
+
+def ready_jobs_of(operation: Operation, tenant: str) -> str:
+    """Sorted set: a tenant's queued jobs of an operation that may start now, by their turn.
+
+    Bounded: a job leaves it when it gets a slot or ends. `scripts/shared/ready_jobs.lua` makes the same key.
+    """
+    return f"{ready_tenants_of(operation)}:{tenant}"
+
+
+def served_tenants_of(operation: Operation) -> str:
+    """Sorted set: tenants by the time at which they were served last. Members, and the set, expire after 1 h."""
+    return f"darkroom:served:{operation}"
+
+
+def delayed_jobs_of(operation: Operation) -> str:
+    """Sorted set: queued jobs that may not start yet, by the time from which they may (milliseconds since 1970).
+
+    Bounded: a job leaves it at that time, or when it starts or ends.
+    """
+    return f"darkroom:delayed:{operation}"
+
+
+def permits_of(operation: Operation) -> str:
+    """Hash: for each slot that no run has claimed, the message that got it. Expires like `slots_of`."""
+    return f"darkroom:permits:{operation}"
+
+
+def most_in_flight_of(tenant: str) -> str:
+    """String: how many jobs of one operation a tenant may have in flight. Expires after the retention."""
+    return f"{MOST_IN_FLIGHT_PREFIX}{tenant}"
+
+
 def slots_of(operation: Operation) -> str:
     """Sorted set: the attempts that hold a slot of an operation, by the time at which it expires; see SLOTS_TTL_S."""
     return f"darkroom:inflight:{operation}"
@@ -83,7 +125,10 @@ def slot_of(job: JobRef, attempt: int) -> str:
 
 
 def freed_slots_of(operation: Operation) -> str:
-    """List on which dispatchers block: one entry per freed slot. At most 100 entries; expires after 60 s."""
+    """List on which dispatchers block: one entry per freed slot, and per tenant whose jobs become ready.
+
+    At most 100 entries; expires after 60 s.
+    """
     return f"darkroom:freed:{operation}"
 
 

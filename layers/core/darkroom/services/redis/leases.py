@@ -43,16 +43,18 @@ def report_progress(
     return bool(
         run_script(
             "report_progress",
-            [keys.view_of(job.ref), keys.slots_of(operation), keys.OPEN_JOBS, keys.queued_jobs_of(operation)],
+            _keys(job.ref, operation),
             [str(job.ref), attempt, run, f"{progress:.4f}", speed_text, lease_ms, deadlines.LEASE_GRACE_S * 1000],
         )
     )
 
 
 def requeue(
-    job: Job, *, attempt: int, run: str | None, failure: Failure, due_in_s: float, outage: bool = False
+    job: Job, *, attempt: int, run: str | None, failure: Failure, delay_s: float, outage: bool = False
 ) -> bool | None:
     """Ends a failed attempt: the job is queued again, the failure is recorded, the slot is free.
+
+    The job may start after `delay_s`, or as soon as the message of its next attempt arrives.
 
     The attempt counts as failed unless an `outage` ended it. `run` is None when the run is known to be dead. Then the
     attempt alone is the fencing token, and an attempt that died before its claim counts as made. Returns whether the
@@ -66,10 +68,11 @@ def requeue(
             attempt,
             run or "",
             failure.model_dump_json(),
-            int(due_in_s * 1000),
+            int((delay_s + deadlines.START_WITHIN_S) * 1000),
             int(not outage),
             KEPT_ERRORS,
             ids.created_ms(job.job_id),
+            int(delay_s * 1000),
         ],
     )
     return None if answer == -1 else bool(answer)
@@ -82,4 +85,7 @@ def _keys(job: JobRef, operation: Operation) -> list[str]:
         keys.OPEN_JOBS,
         keys.freed_slots_of(operation),
         keys.queued_jobs_of(operation),
+        keys.permits_of(operation),
+        keys.ready_tenants_of(operation),
+        keys.delayed_jobs_of(operation),
     ]

@@ -62,6 +62,8 @@ def forget(job: JobRef) -> None:
         pipe.zrem(keys.OPEN_JOBS, str(job))
         for operation in Operation:
             pipe.zrem(keys.queued_jobs_of(operation), str(job))
+            pipe.zrem(keys.ready_jobs_of(operation, job.tenant), str(job))
+            pipe.zrem(keys.delayed_jobs_of(operation), str(job))
         pipe.execute()
 
 

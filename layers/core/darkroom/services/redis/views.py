@@ -8,6 +8,7 @@ from typing import cast
 from darkroom import ids
 from darkroom.contracts.jobs import Failure, Job, JobRef, JobResult, Status
 from darkroom.contracts.operations import Operation
+from darkroom.contracts.tenants import Quotas
 from darkroom.errors import InternalError
 from darkroom.log import logger
 from darkroom.services.redis import deadlines, keys
@@ -48,11 +49,21 @@ class View:
     result: JobResult | None = None
 
 
-def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bool = False) -> bool:
+def create(
+    job: Job,
+    *,
+    due_in_s: float = deadlines.START_WITHIN_S,
+    restored: bool = False,
+    ready: bool = True,
+    quotas: Quotas | None = None,
+) -> bool:
     """Creates the view of an accepted job, queued. Returns whether it had none.
 
-    `restored` means that Redis may have lost an earlier view, so that unknown runs of the job may be in flight.
+    `restored` means that Redis may have lost an earlier view, so that unknown runs of the job may be in flight. Such a
+    job, and one that is not `ready`, starts after `due_in_s`, or when its message arrives. `quotas` are those of the
+    tenant, if they are known.
     """
+    delay_s = due_in_s if restored or not ready else 0
     return bool(
         run_script(
             "create_view",
@@ -61,6 +72,11 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 keys.jobs_of(job.tenant),
                 keys.OPEN_JOBS,
                 keys.queued_jobs_of(job.operation),
+                keys.ready_tenants_of(job.operation),
+                keys.served_tenants_of(job.operation),
+                keys.delayed_jobs_of(job.operation),
+                keys.freed_slots_of(job.operation),
+                keys.most_in_flight_of(job.tenant),
             ],
             [
                 str(job.ref),
@@ -73,9 +89,17 @@ def create(job: Job, *, due_in_s: float = deadlines.START_WITHIN_S, restored: bo
                 int(restored),
                 job.job_id,
                 ids.created_ms(job.job_id),
+                job.priority,
+                int(delay_s * 1000),
+                _in_flight_limit(quotas),
             ],
         )
     )
+
+
+def _in_flight_limit(quotas: Quotas | None) -> Argument:
+    """The limit as scripts expect it."""
+    return "" if quotas is None else quotas.in_flight_jobs or 0
 
 
 def _oldest_listed_id() -> str:
@@ -83,12 +107,16 @@ def _oldest_listed_id() -> str:
     return ids.first_id(int((time.time() - keys.ended_s()) * 1000))
 
 
-def await_upload(job: Job, *, expires_s: int) -> None:
+def await_upload(job: Job, *, expires_s: int, quotas: Quotas | None = None) -> None:
     """Creates the view of a job that starts when its upload arrives, so that clients can look it up before.
 
-    A view that exists stays as it is.
+    A view that exists stays as it is. `quotas` are those of the tenant, if they are known.
     """
-    run_script("await_upload", [keys.view_of(job.ref)], [job.model_dump_json(exclude_none=True), expires_s])
+    run_script(
+        "await_upload",
+        [keys.view_of(job.ref), keys.most_in_flight_of(job.tenant)],
+        [job.model_dump_json(exclude_none=True), expires_s, _in_flight_limit(quotas), keys.retention_s()],
+    )
 
 
 def finish(job: Job, result: JobResult) -> bool | None:
@@ -117,6 +145,9 @@ def finish(job: Job, result: JobResult) -> bool | None:
             keys.OPEN_JOBS,
             keys.freed_slots_of(job.operation),
             keys.queued_jobs_of(job.operation),
+            keys.permits_of(job.operation),
+            keys.ready_tenants_of(job.operation),
+            keys.delayed_jobs_of(job.operation),
             keys.end_channel_of(job.ref),
             keys.CLEANUPS,
         ],
@@ -210,9 +241,9 @@ def count_queued(operation: Operation) -> int:
 
 
 def position_in_queue(job: JobRef, operation: Operation) -> int | None:
-    """The place of a job among the operation's queued jobs, counted from 1; None if it is queued no longer."""
+    """The place of a job among its tenant's ready jobs of the operation, counted from 1; None if it is not ready."""
     with map_redis_errors():
-        rank = cast(int | None, redis_client().zrank(keys.queued_jobs_of(operation), str(job)))
+        rank = cast(int | None, redis_client().zrank(keys.ready_jobs_of(operation, job.tenant), str(job)))
     return None if rank is None else rank + 1
 
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, record_event, free_slot
+-- include: now, terminal, record_event, wake, free_slot, ready_jobs
 --
 -- Records a run's progress, which never decreases.
 -- Returns 0 when the run no longer owns the job: it has ended, or its attempt has, or another run of this or a later
@@ -11,7 +11,11 @@
 local view = KEYS[1]          -- hash
 local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_of
 local open_jobs = KEYS[3]     -- sorted set by due time
-local queued_jobs = KEYS[4]   -- sorted set: the operation's queued jobs by creation time
+local freed_slots = KEYS[4]   -- list
+local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
+local permits = KEYS[6]       -- hash: the message that got each slot which no run has claimed
+local ready = KEYS[7]         -- sorted set: tenants with jobs that may start, see make_ready
+local delayed = KEYS[8]       -- sorted set: jobs by the time from which they may start
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -33,6 +37,8 @@ if attempt > tonumber(last_attempt) then
   redis.call('HDEL', view, 'progressed_ms', 'awaits_upload')
   record_event(view, now_ms, 'claimed', attempt)
   redis.call('ZREM', queued_jobs, job)
+  leave_queue(ready, delayed, job)
+  redis.call('HDEL', permits, slot_of(job, attempt))
   redis.call('ZADD', slots, leased_until_ms, slot_of(job, attempt))
   redis.call('ZADD', open_jobs, leased_until_ms + grace_ms, job)
   last_progress = 0

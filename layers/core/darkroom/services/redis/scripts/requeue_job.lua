@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- include: now, record_event, free_slot
+-- include: now, record_event, wake, free_slot, ready_jobs
 --
--- Ends an attempt that failed: the job is queued again and its slot is free.
+-- Ends an attempt that failed: the job is queued again, with a delay, and its slot is free.
 -- Returns 1, 0 when the attempt is not the job's current one, or -1 when the job has no view.
 
 local view = KEYS[1]          -- hash
@@ -9,6 +9,9 @@ local slots = KEYS[2]         -- sorted set: attempts by expiry time, see slot_o
 local open_jobs = KEYS[3]     -- sorted set by due time
 local freed_slots = KEYS[4]   -- list
 local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by creation time
+local permits = KEYS[6]       -- hash: the message that got each slot which no run has claimed
+local ready = KEYS[7]         -- sorted set: tenants with jobs that may start, see make_ready
+local delayed = KEYS[8]       -- sorted set: jobs by the time from which they may start
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -18,6 +21,7 @@ local due_in_ms = ARGV[5]
 local uses_attempt = ARGV[6]  -- '0' after an outage
 local kept_errors = tonumber(ARGV[7])
 local created_ms = ARGV[8]
+local delay_ms = ARGV[9]
 
 local status, last_attempt, owner, errors = unpack(redis.call('HMGET', view, 'status', 'attempt', 'run', 'errors'))
 if not status then return -1 end
@@ -37,6 +41,7 @@ redis.call('HINCRBY', view, 'failed_attempts', uses_attempt)
 redis.call('HDEL', view, 'run')
 record_event(view, now_ms, 'attempt_failed', attempt)
 redis.call('ZADD', queued_jobs, created_ms, job)
+delay(ready, delayed, job, now_ms + delay_ms)
 redis.call('ZADD', open_jobs, now_ms + due_in_ms, job)
-free_slot(slots, freed_slots, job, attempt)
+free_slot(slots, freed_slots, permits, job, attempt)
 return 1

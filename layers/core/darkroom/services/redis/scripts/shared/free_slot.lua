@@ -4,12 +4,8 @@ local function slot_of(job, attempt)
   return job .. ':' .. attempt
 end
 
--- Frees the slot of an attempt, if it has one, and unblocks one dispatcher that waits on the list `freed_slots`.
--- The list keeps at most 100 entries, for 60 s: a dispatcher tries to acquire a slot before it waits.
-local function free_slot(slots, freed_slots, job, attempt)
-  if redis.call('ZREM', slots, slot_of(job, attempt)) == 1 then
-    redis.call('LPUSH', freed_slots, 1)
-    redis.call('LTRIM', freed_slots, 0, 99)
-    redis.call('EXPIRE', freed_slots, 60)
-  end
+-- Frees the slot of an attempt, if it has one, and unblocks one dispatcher. Includes `wake`.
+local function free_slot(slots, freed_slots, permits, job, attempt)
+  redis.call('HDEL', permits, slot_of(job, attempt))
+  if redis.call('ZREM', slots, slot_of(job, attempt)) == 1 then wake_dispatcher(freed_slots) end
 end
