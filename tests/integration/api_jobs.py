@@ -29,9 +29,7 @@ def accepted(job_id: str, tenant: str = TENANT) -> Job:
     return job
 
 
-def complete(
-    job_id: str, *names: str, document: dict[str, Any] | None = None, tenant: str = TENANT
-) -> JobResult:
+def complete(job_id: str, *names: str, document: dict[str, Any] | None = None, tenant: str = TENANT) -> JobResult:
     """Ends a job as its run does, with outputs of these names. Returns the result that won."""
     outputs = []
     for name in names:

@@ -56,7 +56,7 @@ class Watch:
 
 
 def stored_of(tenant: str, server: RedisServer) -> dict[str, Any]:
-    """What S3 and Redis have of a tenant: the objects with ETag and time, and the keys and members with their content."""
+    """What S3 and Redis have of a tenant: objects with ETag and time, keys and members with content."""
     names = re.compile(rf"(?<![a-z0-9-]){re.escape(tenant)}(?![a-z0-9-])")
     pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=config.settings().bucket)
     objects = [entry for page in pages for entry in page.get("Contents", [])]

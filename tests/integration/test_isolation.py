@@ -6,7 +6,7 @@ number of requests to S3 and commands of Redis. docs/security.md has the table o
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -151,8 +151,9 @@ def forget_idempotency_keys(*tenants: str) -> None:
 
 
 def test_nothing_of_another_tenant_can_be_seen_or_changed(world: World) -> None:
-    before, observed = world.stored(), defaultdict[tuple[str, str], defaultdict[str, set[str]]](
-        lambda: defaultdict(set)
+    before, observed = (
+        world.stored(),
+        defaultdict[tuple[str, str], defaultdict[str, set[str]]](lambda: defaultdict(set)),
     )
     assert any(key.startswith("s3 ledger/") for key in before)
     assert any(key.startswith("redis darkroom:job:") for key in before)
@@ -162,7 +163,9 @@ def test_nothing_of_another_tenant_can_be_seen_or_changed(world: World) -> None:
             try:
                 observed[name, parameter][column] |= attack(world, sender, name, parameter)
             except AssertionError as error:
-                raise AssertionError(f"{name}, {parameter}, scopes {sender.scopes} of {sender.tenant}: {error}") from error
+                raise AssertionError(
+                    f"{name}, {parameter}, scopes {sender.scopes} of {sender.tenant}: {error}"
+                ) from error
         forget_idempotency_keys(OURS, OPERATOR_TENANT)
         assert world.stored() == before, f"{name}, {parameter}: something of the other tenant has changed"
     for name, route in ROUTES.items():
@@ -171,7 +174,11 @@ def test_nothing_of_another_tenant_can_be_seen_or_changed(world: World) -> None:
                 reply = world.send(sender, name)
                 assert_nothing_of(world.theirs, reply)
                 observed[name, "—"][column_of(sender, route)].add(
-                    "public" if not route.scopes else f"{reply.reply.status}" if reply.reply.status == 403 else "200, own things only"
+                    "public"
+                    if not route.scopes
+                    else f"{reply.reply.status}"
+                    if reply.reply.status == 403
+                    else "200, own things only"
                 )
     assert world.stored() == before
     assert_table(observed)
@@ -198,7 +205,7 @@ def _label(parameter: str) -> str:
 def test_tenant_can_use_what_is_its_own(world: World) -> None:
     """Otherwise the other test would pass with ids that nobody can use."""
     owner = principal(THEIRS, *KEY_SCOPES)
-    for name, parameter in sorted(TARGETS, key=lambda target: ("GET POST PATCH PUT DELETE".index(target[0].split()[0]))):
+    for name, parameter in sorted(TARGETS, key=lambda target: "GET POST PATCH PUT DELETE".index(target[0].split()[0])):
         for value in world.theirs.ids[ROUTES[name].ids[parameter]]:
             status = world.send(owner, name, parameter, value).reply.status
             assert status not in (401, 403, 404), (name, parameter, value, status)
@@ -240,7 +247,20 @@ def test_malformed_id_leads_nowhere(world: World) -> None:
     assert world.stored() == before
 
 
-NO_TENANTS = ["..", "*", "", "acme/", "/acme", "acme-labs/../acme", "ACME", "acme:", "acme\n", "a" * 33, "-acme", "äcme"]
+NO_TENANTS = [
+    "..",
+    "*",
+    "",
+    "acme/",
+    "/acme",
+    "acme-labs/../acme",
+    "ACME",
+    "acme:",
+    "acme\n",
+    "a" * 33,
+    "-acme",
+    "äcme",
+]
 
 
 def test_malformed_tenant_has_no_access(world: World) -> None:

@@ -49,7 +49,7 @@ def application() -> FastAPI:
 
 LISTED = {
     "GET /things/{thing_id}": Route((Scope.READ,), {"path thing_id": Names.FILE, "query of": Names.JOB}),
-    "POST /things": Route((Scope.READ,), texts=frozenset({"body name", "body media_type", "body jobs.params"})),
+    "POST /things": Route((Scope.READ,), texts=frozenset({"body name", "body media_type"})),
 }
 
 
@@ -64,8 +64,8 @@ LISTED = {
             "GET /things/{thing_id} has the parameter query of",
         ),
         (
-            {"POST /things": Route((Scope.READ,), texts=frozenset({"body name", "body media_type"}))},
-            "POST /things has the parameter body jobs.params",
+            {"POST /things": Route((Scope.READ,), texts=frozenset({"body name"}))},
+            "POST /things has the parameter body media_type",
         ),
         (
             {"POST /things": Route((Scope.WRITE,), texts=LISTED["POST /things"].texts)},
