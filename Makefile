@@ -19,7 +19,7 @@ AWS    := SAM_CLI_TELEMETRY=0 PYTHONPATH=layers/core:. .darkroom/venv/bin/python
 NAME   ?= darkroom
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status demo test lint format unit integration e2e hostile chaos mutations permissions coverage bench deploy undeploy clean
+.PHONY: help up down logs status key demo test lint format unit integration e2e hostile chaos mutations permissions coverage bench deploy undeploy clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,8 +33,12 @@ down: ## stop the local stack and delete its data
 logs: ## follow the logs of all services and functions
 	@$(STACK) logs
 
-status: ## show which services run, and the health of the API
+status: ## show which services run, the health of the API, and whether it needs a key
 	@$(STACK) status
+
+key: ## make an API key of the local stack: make key [TENANT=default] [SCOPES="read write admin"] [NAME=mine]
+	@$(PYTHON) -m localstack.keys $(if $(TENANT),--tenant $(TENANT)) $(if $(SCOPES),--scopes "$(SCOPES)") \
+		$(if $(filter command,$(firstword $(origin NAME))),--name "$(NAME)")
 
 demo: up ## process sample media with every operation and save the results in results/
 	@$(PYTHON) -m localstack.demo

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from api import denials, problems
 from api.openapi import openapi_document
+from api.preflight import Preflight
 from api.request_log import RequestLog
 from api.routers import files, health, jobs, operations, reference, root, uploads
 from api.security_headers import SecurityHeaders
@@ -45,6 +46,7 @@ _TEXT = ["text/", "application/json", "application/javascript", problems.MEDIA_T
 def create_app() -> FastAPI:
     """The app with all its routes."""
     app = FastAPI(
+        openapi_url=None,  # the router `reference` has it
         docs_url=None,
         redoc_url=None,
         title="Darkroom",
@@ -57,6 +59,7 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(Preflight)
     app.add_middleware(RequestLog)
     app.add_middleware(SecurityHeaders)  # around the log, which responds to unhandled exceptions
     app.add_exception_handler(AccessError, denials.on_access_error)

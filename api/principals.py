@@ -57,6 +57,15 @@ class GuardedRoute(APIRoute):
         return handle_guarded
 
 
+async def refuse_denied(request: Request) -> None:
+    """Refuses a request that the authorizer has denied: the dependency of routes that a deployment makes public or not.
+
+    They are public where API Gateway does not ask the authorizer about them. Raises what `from_context` raises.
+    """
+    if _from_gateway(request, "authorizer", "lambda") is not None and not settings().is_open:
+        _identify(request)
+
+
 def scopes_of(route: APIRoute) -> Sequence[str] | None:
     """The scopes of which a route needs one. None if it needs none: it is public."""
     return _declared_scopes(route.dependant)

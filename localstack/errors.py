@@ -8,3 +8,7 @@ class StackError(Exception):
 def last_lines(output: str, count: int) -> str:
     """The end of a program's output, indented, for an error message."""
     return "\n".join(f"    {line}" for line in output.splitlines()[-count:])
+
+
+class NoResponseError(StackError):
+    """The API does not respond."""

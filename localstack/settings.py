@@ -22,6 +22,9 @@ ACCESS_KEY = "test"
 BROKER_USER = "darkroom"
 BROKER_PASSWORD = "darkroom"  # noqa: S105
 
+#: The name of every local stack in its API keys.
+KEY_ENVIRONMENT = "local"
+
 #: Functions use the first virtual host and Redis database. Each process of the integration tests uses another one.
 VIRTUAL_HOSTS = ("/", "tests", "tests-2")
 CACHE_DATABASES = (0, 1, 2)
@@ -32,6 +35,10 @@ DEFAULT_STACK = "darkroom"
 EMULATORS = ("ministack", "localstack")
 RUNNERS = ("auto", "native", "compose")
 MEMORY_CHECKS = ("on", "off")
+
+#: Whether the API needs credentials. Tests run on a stack that does, as it does on AWS.
+AUTH_MODES = ("off", "required")
+_TEST_AUTH_MODES = ("required", "off")
 
 #: The directory of the recorded calls of test stacks, in `Settings.home`: one file per stack.
 CALLS = "calls"
@@ -69,14 +76,18 @@ class Settings:
 
     stack: str
     ports: Ports
-    #: One of EMULATORS, RUNNERS and MEMORY_CHECKS each.
+    #: One of EMULATORS, RUNNERS, MEMORY_CHECKS and AUTH_MODES each.
     emulator: str
     runner: str
     memory_check: str
+    auth: str
     #: Jobs in flight for each image operation; for video and audio at most one per processor.
     in_flight: int
     #: The token of LocalStack; empty for MiniStack.
     auth_token: str
+    #: The template's parameters of the same names: whose tokens the closed API accepts; empty for nobody's.
+    jwt_issuer: str
+    jwt_audience: str
     #: The file to which MiniStack appends each AWS call of a function; empty to record none.
     record_calls: str
     root: Path = ROOT
@@ -105,6 +116,11 @@ class Settings:
     def build(self) -> Path:
         """The output directory of `sam build`."""
         return self.home / "build"
+
+    @property
+    def access(self) -> str:
+        """The template's parameter `Access`."""
+        return "closed" if self.auth == "required" else "open"
 
     @property
     def service_host(self) -> str:
@@ -162,6 +178,9 @@ class Settings:
             "DARKROOM_EMULATOR": self.emulator,
             "DARKROOM_RUNNER": self.runner,
             "DARKROOM_MEMORY_CHECK": self.memory_check,
+            "DARKROOM_AUTH": self.auth,
+            "DARKROOM_JWT_ISSUER": self.jwt_issuer,
+            "DARKROOM_JWT_AUDIENCE": self.jwt_audience,
             "DARKROOM_IN_FLIGHT": str(self.in_flight),
             "DARKROOM_RECORD_CALLS": self.record_calls,
         }
@@ -179,8 +198,11 @@ def load(environ: Mapping[str, str] = os.environ, *, stack: str = "") -> Setting
         emulator=_choice(environ, "DARKROOM_EMULATOR", EMULATORS, problems),
         runner=_choice(environ, "DARKROOM_RUNNER", RUNNERS, problems),
         memory_check=_choice(environ, "DARKROOM_MEMORY_CHECK", MEMORY_CHECKS, problems),
+        auth=_choice(environ, "DARKROOM_AUTH", _TEST_AUTH_MODES if name == TEST_STACK else AUTH_MODES, problems),
         in_flight=_number(environ, "DARKROOM_IN_FLIGHT", os.cpu_count() or 2, 1000, problems),
         auth_token=environ.get("LOCALSTACK_AUTH_TOKEN", ""),
+        jwt_issuer=environ.get("DARKROOM_JWT_ISSUER", ""),
+        jwt_audience=environ.get("DARKROOM_JWT_AUDIENCE", ""),
         record_calls=environ.get("DARKROOM_RECORD_CALLS", ""),
     )
     if settings.emulator == "localstack" and not settings.auth_token:

@@ -3,7 +3,7 @@
     up      starts RabbitMQ, Redis and the AWS emulator, builds and deploys template.yaml, and starts the event source
             mapping and the gateway; services that already run with the same settings are not restarted
     down    stops all services and deletes their data
-    status  shows which services run, and the health of the API
+    status  shows which services run, the health of the API, and whether it needs credentials
     logs    follows the logs of all services and functions
 
 RabbitMQ and Redis run as containers if a Docker engine runs, otherwise as processes. Settings are environment
@@ -12,6 +12,7 @@ variables; docs/configuration.md lists them.
 
 import argparse
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -19,13 +20,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
+from localstack import keys
 from localstack.errors import StackError
 from localstack.services import compose, environments, logs, memory, native, packages, ports, readiness
 from localstack.services.native import Service
 from localstack.services.processes import Registry, tail
 from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
+
+#: The file with `Settings.auth` of the running stack, in its directory.
+_ACCESS = "access"
 
 #: Seconds until the API must be healthy. The first request is a cold start.
 _API_TIMEOUT_S = 60.0
@@ -42,6 +48,7 @@ def up(settings: Settings) -> None:
         install(settings, in_containers=in_containers)
         print(f"Starting {settings.stack}", flush=True)
         _Start(settings, in_containers=in_containers).run()
+        (settings.directory / _ACCESS).write_text(settings.auth)
     _print_addresses(settings, time.monotonic() - started)
 
 
@@ -167,6 +174,17 @@ class _Start:
             raise StackError(problems.strip() or f"{action} ended with status {process.returncode}.")
 
 
+def with_kept_access(settings: Settings) -> Settings:
+    """The settings, with the access that the running stack has unless the caller chooses.
+
+    So no command that forgets the setting opens a stack that was closed.
+    """
+    stamp = settings.directory / _ACCESS
+    if os.environ.get("DARKROOM_AUTH") or not stamp.exists():
+        return settings
+    return replace(settings, auth=stamp.read_text())
+
+
 def down(settings: Settings) -> None:
     """Stops all services of this stack and deletes their data. Does nothing when nothing runs."""
     with _lock(settings):
@@ -201,6 +219,7 @@ def status(settings: Settings) -> bool:
         print(f"{name:10} {state}")
     if healthy:
         print(f"{'API':10} {_health(settings)}")
+        print(f"{'access':10} {_access(settings)}")
     return healthy
 
 
@@ -212,11 +231,31 @@ def _health(settings: Settings) -> str:
     return f"healthy, at {settings.api_url}"
 
 
+def _access(settings: Settings) -> str:
+    """Who may use the API, as it answers itself."""
+    try:
+        return _access_text(settings, is_closed=keys.is_closed(settings.api_url))
+    except StackError as error:
+        return f"unknown: {error}"
+
+
+def _access_text(settings: Settings, *, is_closed: bool) -> str:
+    if is_closed:
+        return f"closed: requests need an API key; make key{_suffix(settings)} makes one"
+    return f"open to everybody on this machine; make up{_suffix(settings)} DARKROOM_AUTH=required closes it"
+
+
+def _suffix(settings: Settings) -> str:
+    """What commands on this stack need."""
+    return "" if settings.stack == DEFAULT_STACK else f" DARKROOM_STACK={settings.stack}"
+
+
 def _print_addresses(settings: Settings, seconds: float) -> None:
-    suffix = "" if settings.stack == DEFAULT_STACK else f" DARKROOM_STACK={settings.stack}"
+    suffix = _suffix(settings)
     print(
         f"{settings.stack} is up after {seconds:.1f} s.\n"
         f"  API       {settings.api_url}   documentation: {settings.api_url}/docs\n"
+        f"  access    {_access_text(settings, is_closed=settings.access == 'closed')}\n"
         f"  AWS       {settings.endpoint_url}   (access key and secret: test)\n"
         f"  RabbitMQ  {settings.broker_url()}   (user and password: {BROKER_USER})\n"
         f"  Redis     {settings.cache_url()}\n"
@@ -247,7 +286,7 @@ def main() -> int:
     parser.add_argument("command", choices=commands)
     arguments = parser.parse_args()
     try:
-        succeeded = commands[arguments.command](load())
+        succeeded = commands[arguments.command](with_kept_access(load()))
     except StackError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -181,7 +181,9 @@ class Checks:
         self._measured("unit", "unit tests", *_PARALLEL)
 
     def _chaos(self) -> None:
-        self._step("chaos", [self._python, "-m", "tests.chaos", *self._options])
+        # Open unless the caller says otherwise, so that all tests together cover both modes.
+        chosen = os.environ.get("DARKROOM_AUTH", "")
+        self._step("chaos", [self._python, "-m", "tests.chaos", *self._options], DARKROOM_AUTH=chosen)
 
     def _integration(self) -> None:
         # Each process has a virtual host and a Redis database of its own; the functions use the first.

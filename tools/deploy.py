@@ -18,7 +18,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localstack.errors import StackError
-from localstack.settings import ROOT, Settings, load
+from localstack.settings import DEFAULT_STACK, ROOT, Settings, load
 from tools import capacity
 
 #: The longest name of a bucket. Ours is <stack>-<account>-<region>.
@@ -26,7 +26,7 @@ _LONGEST_BUCKET = 63
 _ACCOUNT_DIGITS = 12
 
 _IN_FLIGHT = ("ImageInFlight", "VideoInFlight")
-_RESERVED = ("ApiConcurrency", "IngestConcurrency", "SettleConcurrency")
+_RESERVED = ("ApiConcurrency", "AuthorizeConcurrency", "IngestConcurrency", "SettleConcurrency")
 
 
 class _Loader(yaml.SafeLoader):
@@ -111,6 +111,28 @@ def capacity_report(effective: Mapping[str, str], quota: int) -> str:
     )
 
 
+def access_warning(effective: Mapping[str, str]) -> str:
+    """What an operator must know about an API that is open; empty for one that is closed."""
+    if effective["Access"] != "open":
+        return ""
+    return (
+        "\nWARNING: Access=open. Everybody who knows the URL can upload files and run jobs, at your expense, and see\n"
+        "those of everybody else. Keys and tokens are ignored. Access=closed, the default, asks for a key.\n"
+    )
+
+
+def next_step(effective: Mapping[str, str], name: str) -> str:
+    """What to do after the deployment: make the first key, or close the API."""
+    if warning := access_warning(effective):
+        return warning
+    stack = "" if name == DEFAULT_STACK else f"--stack {name} "
+    return (
+        "\nThe API is closed: every request needs an API key or a token. This makes the first key:\n"
+        f"  python3 -m tools.keys {stack}create --tenant default --scope admin --name first\n"
+        "Its scope lets it make other keys and tenants, and nothing else; docs/access.md describes both."
+    )
+
+
 def limit_broker_logs(cloudformation: Any, logs: Any, name: str, days: int) -> None:
     """Deletes old lines of the new broker's log groups, which Amazon MQ creates without a limit."""
     resources = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
@@ -137,14 +159,16 @@ def deploy(settings: Settings, name: str, given: dict[str, str], session: Any) -
     quota = session.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     parameters = chosen_parameters(given, deployed, quota)
     effective = template_defaults() | (deployed or {}) | parameters
-    print(capacity_report(effective, quota), flush=True)
+    print(capacity_report(effective, quota), access_warning(effective), sep="\n", flush=True)
     argv = [str(settings.tools.parent / "sam"), "deploy", "--stack-name", name, "--region", region]
     if parameters:
-        argv += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
+        # Without quotes SAM refuses an empty value.
+        argv += ["--parameter-overrides", *(f'{key}="{value}"' for key, value in parameters.items())]
     if subprocess.run(argv, cwd=settings.root, check=False).returncode:
         raise StackError("sam deploy failed.")
     if stack_parameters(cloudformation, name) is not None:
         limit_broker_logs(cloudformation, session.client("logs"), name, int(effective["LogRetentionDays"]))
+        print(next_step(effective, name))
 
 
 def main() -> int:

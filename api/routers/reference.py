@@ -1,20 +1,22 @@
-"""The interactive reference at /docs: Swagger UI, which loads everything from this API and from no other host.
+"""The reference: the OpenAPI document, and Swagger UI at /docs, which loads everything from this API.
 
-Like the root, it is not in the OpenAPI document.
+Like the root, they are not in the document. They are public unless the deployment asks for credentials there, too.
 """
 
 from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.pages import policy_of, read_page
+from api.principals import refuse_denied
 
 _PAGE = "docs.html"
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False, dependencies=[Depends(refuse_denied)])
 
 
 class ReferenceFiles(StaticFiles):
@@ -30,7 +32,14 @@ class ReferenceFiles(StaticFiles):
         return response
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/openapi.json")
+async def get_openapi(request: Request) -> Response:
+    """The OpenAPI document, with the path under which the API is, if it is not the root."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    return JSONResponse(request.app.openapi() | ({"servers": [{"url": root}]} if root else {}))
+
+
+@router.get("/docs")
 async def get_reference() -> Response:
     """The page. Its addresses are relative, so that it works under any path."""
     policy = policy_of(_PAGE, connect="'self'", img="'self' data:", script="'self'", style="'self'")

@@ -50,12 +50,16 @@ class Resolver:
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
-        """The value of every output, by name."""
-        return {name: self.value(output["Value"]) for name, output in self.raw.get("Outputs", {}).items()}
+        """The value of every output that there is, by name."""
+        outputs = self.raw.get("Outputs", {})
+        return {name: self.value(output["Value"]) for name, output in outputs.items() if self._applies(output)}
 
     def is_created(self, resource: str) -> bool:
         """Whether the condition of a resource holds; without one it always does."""
-        condition = self.raw["Resources"][resource].get("Condition")
+        return self._applies(self.raw["Resources"][resource])
+
+    def _applies(self, definition: Mapping[str, Any]) -> bool:
+        condition = definition.get("Condition")
         return condition is None or self.holds(condition)
 
     def holds(self, condition: str) -> bool:

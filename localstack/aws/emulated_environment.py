@@ -16,7 +16,7 @@ LOCK = "alive"
 #: The temporary directory in an environment's directory.
 TEMPORARY = "tmp"
 
-#: Packages of the emulator that botocore imports when it finds them. Lambda does not have them.
+#: Packages of the emulator that botocore imports when it finds them. Lambda does not have them, a function may.
 _EMULATORS_OWN = ("OpenSSL", "awscrt", "cryptography")
 
 _open: list[int] = []
@@ -25,16 +25,18 @@ _open: list[int] = []
 def use_layer(directory: str) -> None:
     """Puts the layer that is unpacked in this directory on the import path, and its other files where layers are."""
     if not _open:
-        _open.append(_begin(Path(os.environ["LAMBDA_TASK_ROOT"]).parent))
+        _open.append(_begin(Path(os.environ["LAMBDA_TASK_ROOT"])))
     sys.path.insert(0, f"{directory}/python")
     layers = os.environ.get("_LAMBDA_LAYERS_DIRS", "")
     os.environ["_LAMBDA_LAYERS_DIRS"] = f"{layers}{os.pathsep}{directory}" if layers else directory
 
 
-def _begin(environment: Path) -> int:
+def _begin(code: Path) -> int:
     """Sets up this process as on Lambda. Returns the descriptor of the lock, which the kernel releases at its end."""
+    environment = code.parent
     sys.dont_write_bytecode = True  # layers are read-only
-    sys.modules |= dict.fromkeys(_EMULATORS_OWN)  # type: ignore[arg-type]  # None: an import of it fails
+    missing = [name for name in _EMULATORS_OWN if not (code / name).exists()]
+    sys.modules |= dict.fromkeys(missing)  # type: ignore[arg-type]  # None: an import of it fails
     temporary = environment / TEMPORARY
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)

@@ -1,5 +1,8 @@
 """Runs MiniStack, ends idle environments soon, and records the calls of AWS that roles make if it is told to.
 
+MiniStack keeps the CORS settings of a template under the names of CloudFormation and looks for those of the API, so it
+would refuse every preflight request. The names are changed here.
+
 MiniStack looks for idle environments every 30 s, in which a burst leaves many of 60 MB each. They are looked for more
 often here.
 
@@ -19,6 +22,7 @@ from typing import Any
 
 from ministack import app as server
 from ministack.core import iam_evaluator, lambda_runtime
+from ministack.services import apigateway
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,6 +44,8 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         iam_evaluator.enforce = _recorded(iam_evaluator.enforce)
         server.app = _written(server.app, path)
+    apigateway._cors_response_headers = _with_names_of_the_api(apigateway._cors_response_headers)
+    apigateway._cors_preflight_response = _with_names_of_the_api(apigateway._cors_preflight_response)
     threading.Thread(target=_keep_reaping, daemon=True).start()
     server.main()
 
@@ -48,6 +54,15 @@ def _keep_reaping() -> None:
     while True:
         time.sleep(_REAP_INTERVAL_S)
         lambda_runtime.reap_idle_workers()
+
+
+def _with_names_of_the_api(respond: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
+    """Wraps a function of the settings of CORS and an origin: `AllowOrigins` becomes `allowOrigins`."""
+
+    def respond_to(settings: dict[str, Any], origin: str) -> Any:
+        return respond({name[:1].lower() + name[1:]: value for name, value in settings.items()}, origin)
+
+    return respond_to
 
 
 def _recorded(enforce: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ from localstack.aws.clients import create_client
 from localstack.errors import StackError
 from localstack.services.native import own_environment
 from localstack.services.processes import tail
-from localstack.settings import BROKER_PASSWORD, BROKER_USER, Settings, load
+from localstack.settings import BROKER_PASSWORD, BROKER_USER, KEY_ENVIRONMENT, Settings, load
 
 #: The files that a build and its archives depend on.
 _SOURCES = (
@@ -108,6 +108,7 @@ def _deploy(settings: Settings, digest: str) -> None:
 
 
 def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[str]:
+    # Without quotes SAM refuses an empty value.
     return [
         *("--template-file", str(settings.build / artifacts.PACKED)),
         *("--config-file", str(settings.root / "samconfig.toml")),
@@ -117,7 +118,7 @@ def _deploy_arguments(settings: Settings, parameters: dict[str, str]) -> list[st
         "--no-confirm-changeset",
         "--no-fail-on-empty-changeset",
         "--no-progressbar",
-        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+        *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
     ]
 
 
@@ -125,13 +126,17 @@ def _parameters(settings: Settings, secret_arn: str) -> dict[str, str]:
     # Without RuntimeVersion: MiniStack runs functions on its own Python, whatever their runtime is.
     cores = os.cpu_count() or 2
     return {
-        "Access": "open",
+        "Access": settings.access,
+        "AllowedOrigins": "*",
         "Architecture": "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64",
         "BrokerArn": settings.broker_arn,
         "BrokerUrl": settings.broker_url(),
         "BrokerSecretArn": secret_arn,
         "CacheUrl": settings.cache_url(),
         "ImageInFlight": str(settings.in_flight),
+        "JwtAudience": settings.jwt_audience,
+        "JwtIssuer": settings.jwt_issuer,
+        "KeyEnvironment": KEY_ENVIRONMENT,
         "VideoInFlight": str(min(settings.in_flight, cores)),
     }
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from localstack import keys
 from localstack.demo import contact_sheet, engines, jobs, report, terminal
-from localstack.demo.api_client import Client, NoResponseError
-from localstack.errors import StackError
+from localstack.demo.api_client import Client
+from localstack.errors import NoResponseError, StackError
 from localstack.settings import ROOT, Settings, load
 
 
@@ -21,14 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m localstack.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--api", help="address of the API; default: the local stack's")
+    parser.add_argument("--api", help=f"address of the API, which may need a key in {keys.VARIABLE}; default: local")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="default: results/ in this checkout")
     options = parser.parse_args(arguments)
     try:
         settings = load()
         for engine, version in engines.versions(settings).items():
             print(f"  {engine:<10} {version}")
-        return run(settings, Client(options.api or settings.api_url), options.results)
+        address = (options.api or settings.api_url).rstrip("/")
+        with keys.temporary(settings, address, "demo") as key:
+            return run(settings, Client(address, key), options.results)
     except KeyboardInterrupt:
         return 130
     except NoResponseError as error:
@@ -55,7 +58,8 @@ def run(settings: Settings, api: Client, folder: Path) -> int:
 
 
 def _print_links(api: Client, finished: Sequence[jobs.Finished]) -> None:
-    print("\nDownload links; each redirects to a presigned URL:")
+    key = " They need a key." if api.has_key else ""
+    print(f"\nDownload links; each redirects to a presigned URL.{key}")
     for job in finished:
         if job.completed:
             print(f"  {job.submitted.operation:<16} {api.address}/jobs/{job.submitted.job_id}/download")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from localstack import keys
 from localstack.settings import Settings, load
 from tests.bench import baseline, comparison, import_times, overhead, workloads
 from tests.bench.darkroom_service import DarkroomService
@@ -47,7 +48,8 @@ def measure_service(
 ) -> None:
     """Measures the service over HTTP, beside the baseline if wanted."""
     with ExitStack() as stack:
-        services: list[comparison.Service] = [DarkroomService(settings, files)]
+        key = stack.enter_context(keys.temporary(settings, settings.api_url, "bench"))
+        services: list[comparison.Service] = [DarkroomService(settings, files, key)]
         if with_baseline:
             services.append(stack.enter_context(baseline.running(settings, files)))
         comparison.compare(selected, services, rounds)

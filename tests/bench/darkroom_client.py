@@ -15,15 +15,16 @@ TIMEOUT_S = 300
 
 
 class DarkroomClient:
-    """The API at `url`, over at most `connections` connections."""
+    """The API at `url`, over at most `connections` connections. `headers` are sent to it with every request."""
 
-    def __init__(self, url: str, connections: int) -> None:
+    def __init__(self, url: str, connections: int, headers: dict[str, str]) -> None:
         self._url = url
+        self._headers = headers
         self._pool = urllib3.PoolManager(maxsize=connections, block=True, retries=False, timeout=40)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Returns the JSON of a successful response; fails on any other."""
-        response = self._pool.request(method, self._url + path, json=body)
+        response = self._pool.request(method, self._url + path, json=body, headers=self._headers)
         assert response.status < 300, f"{method} {path}: {response.status} {response.data[:500]!r}"
         return json.loads(response.data)
 

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from localstack import keys
 from localstack.settings import Settings
 from tests.bench import cpu_time
 from tests.bench.darkroom_client import DarkroomClient
@@ -14,12 +15,12 @@ SUBMITTERS = 4
 
 
 class DarkroomService:
-    """The deployed service, with the workloads' files uploaded."""
+    """The deployed service, with the workloads' files uploaded. A closed one needs an API key."""
 
     name = "Darkroom"
 
-    def __init__(self, settings: Settings, inputs: dict[str, Path]) -> None:
-        self._client = DarkroomClient(settings.api_url, SUBMITTERS)
+    def __init__(self, settings: Settings, inputs: dict[str, Path], key: str) -> None:
+        self._client = DarkroomClient(settings.api_url, SUBMITTERS, keys.headers(key))
         self._processes = cpu_time.StackProcesses(settings)
         self._files = {name: self._client.upload(path, MEDIA_TYPES[name]) for name, path in inputs.items()}
 

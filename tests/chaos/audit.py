@@ -184,7 +184,8 @@ class Audit:
     def compare_with_api(self, tracker: Tracker, ledger: Ledger) -> tuple[list[str], list[str], list[str]]:
         """Jobs that are lost, jobs that are stuck, and jobs whose status differs between the API and the ledger."""
         lost, stuck, different = [], [], []
-        with httpx.Client(base_url=self._deployment.settings.api_url, timeout=40) as http:
+        address, headers = self._deployment.settings.api_url, self._deployment.headers
+        with httpx.Client(base_url=address, headers=headers, timeout=40) as http:
             for job in tracker.all_jobs():
                 response = http.get(f"/jobs/{job.job_id}")
                 if response.status_code == 404 or job.job_id not in ledger:

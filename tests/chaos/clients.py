@@ -72,13 +72,21 @@ class Form:
 class Clients:
     """Submits jobs of some of KINDS.
 
-    `clips` are two different videos of one media type; `form_life_s` is how long a form is valid.
+    `headers` are sent with every request. `clips` are two different videos of one media type; `form_life_s` is how long
+    a form is valid.
     """
 
     def __init__(
-        self, api_url: str, seed: int, clips: tuple[Clip, Clip], form_life_s: float, kinds: tuple[str, ...]
+        self,
+        api_url: str,
+        headers: dict[str, str],
+        seed: int,
+        clips: tuple[Clip, Clip],
+        form_life_s: float,
+        kinds: tuple[str, ...],
     ) -> None:
         self._api_url = api_url
+        self._headers = headers
         self._seed = seed
         self._clips = clips
         self._form_life_s = form_life_s
@@ -102,7 +110,7 @@ class Clients:
 
     def connect(self) -> RecordedClient:
         """A connection to the API."""
-        return RecordedClient(self.traffic, self._api_url)
+        return RecordedClient(self.traffic, self._api_url, self._headers)
 
     def submit(self, count: int, per_s: float) -> None:
         """Submits `count` jobs, at most `per_s` a second, from several clients at a time."""

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from localstack import keys
 from localstack.aws import layer_store
 from localstack.services import native, readiness
 from localstack.services.processes import MARK
@@ -92,12 +93,16 @@ class Deployment(CopiedStack):
         super().__init__(name, port, self._change, environment)
         self.relay_ports = {relay: port + offset for relay, offset in RELAY_OFFSETS.items()}
         self.standby_port = port + _STANDBY_OFFSET
+        #: What every request to the API carries: an API key if the stack is closed.
+        self.headers: dict[str, str] = {}
         self._clock = self.sources.with_name(f"{name}-clock")
 
     def up(self) -> None:
         """Starts the stack, with a new recording of its AWS calls."""
         self._calls.unlink(missing_ok=True)
         super().up()
+        if self.settings.access == "closed":
+            self.headers = keys.headers(keys.create(self.settings, "chaos"))
 
     def calls(self) -> list[dict[str, Any]]:
         """The AWS calls of the stack's functions since it was started."""

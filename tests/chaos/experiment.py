@@ -74,7 +74,9 @@ class Experiment:
         self._lambda = create_client(deployment.settings, "lambda", config)
         self._logs = create_client(deployment.settings, "logs", config)
         self._audit = Audit(deployment, s3)
-        self._clients = Clients(deployment.settings.api_url, seed, clips, deployment.form_life_s, plan.kinds)
+        self._clients = Clients(
+            deployment.settings.api_url, deployment.headers, seed, clips, deployment.form_life_s, plan.kinds
+        )
         self._widths = {len(clip.content): clip.width_px for clip in clips}
         self._watcher = Watcher(self._clients, seed)
         prober = Prober(self._clients, random.Random(seed + 1))
@@ -113,9 +115,9 @@ class Experiment:
 
     def _warm_up(self) -> None:
         """Starts environments of the API at the same time, so that the first clients do not measure that."""
-        url = f"{self._deployment.settings.api_url}/jobs?limit=1"
+        url, headers = f"{self._deployment.settings.api_url}/jobs?limit=1", self._deployment.headers
         with ThreadPoolExecutor(_WARM_ENVIRONMENTS) as threads:
-            list(threads.map(lambda _: httpx.get(url, timeout=60), range(_WARM_ENVIRONMENTS)))
+            list(threads.map(lambda _: httpx.get(url, headers=headers, timeout=60), range(_WARM_ENVIRONMENTS)))
 
     def _inject_faults(self, submitting: threading.Thread) -> None:
         """Causes faults of every kind in shuffled order, repeatedly, while there are jobs that they can affect."""

@@ -88,8 +88,8 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 class RecordedClient(httpx.Client):
     """A client of the API whose requests are recorded."""
 
-    def __init__(self, traffic: Traffic, base_url: str) -> None:
-        super().__init__(base_url=base_url, timeout=40)
+    def __init__(self, traffic: Traffic, base_url: str, headers: dict[str, str]) -> None:
+        super().__init__(base_url=base_url, headers=headers, timeout=40)
         self._traffic = traffic
 
     def request(self, method: str, url: Any, **options: Any) -> httpx.Response:

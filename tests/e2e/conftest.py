@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from localstack import keys
+from localstack.settings import load
+
 MEDIA = Path(__file__).parents[1] / "media"
 CLIP = MEDIA / "bigbuckbunny.mp4"
 TERMINAL = {"completed", "failed", "canceled"}
@@ -20,11 +23,12 @@ Params = dict[str, Any]
 
 
 class Service:
-    """A client of Darkroom."""
+    """A client of Darkroom. `key` is an API key; an API that is open needs none."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
         self.url = url
-        self.http = httpx.Client(base_url=url, timeout=40)
+        self.key = key
+        self.http = httpx.Client(base_url=url, headers=keys.headers(key), timeout=40)
 
     def upload(self, content: bytes, name: str, media_type: str | None = None) -> httpx.Response:
         part = (name, content) if media_type is None else (name, content, media_type)
@@ -85,9 +89,10 @@ class Service:
 def service() -> Iterator[Service]:
     url = os.environ.get("DARKROOM_API_URL")
     assert url, "`make test` deploys a stack; without it, set DARKROOM_API_URL to the API of a running one"
-    service = Service(url)
-    yield service
-    service.http.close()
+    with keys.temporary(load(), url, "e2e") as key:
+        service = Service(url, key)
+        yield service
+        service.http.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
+from localstack import keys
 from localstack.settings import ROOT, load
 from tests.e2e.conftest import MEDIA, Service
 from tests.support.copied_stack import CopiedStack
@@ -34,9 +35,10 @@ def extended_service() -> Iterator[Service]:
     stack = CopiedStack("darkroom-new-operation", load().ports.api + PORT_DISTANCE, add_operation)
     try:
         stack.up()
-        service = Service(stack.settings.api_url)
-        yield service
-        service.http.close()
+        with keys.temporary(stack.settings, stack.settings.api_url, "e2e") as key:
+            service = Service(stack.settings.api_url, key)
+            yield service
+            service.http.close()
     finally:
         stack.down()
 

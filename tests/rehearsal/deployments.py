@@ -15,9 +15,13 @@ OPTIONS = {
     "AvailabilityZoneA": "eu-central-1b",
     "AvailabilityZoneB": "eu-central-1c",
     "ApiConcurrency": "20",
+    "AuthorizeConcurrency": "5",
     "IngestConcurrency": "5",
     "SettleConcurrency": "5",
     "AlarmEmail": "operator@example.com",
+    "AllowedOrigins": "https://app.example.com,https://www.example.com",
+    "JwtIssuer": "https://issuer.example.com/",
+    "JwtAudience": "darkroom",
     "Tracing": "Active",
 }
 
@@ -30,6 +34,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
     "on existing services": EXISTING,
     "on existing services in a private network": EXISTING_IN_NETWORK,
     "on a cache without a password": EXISTING | {"CacheSecretArn": ""},
+    "open, without public documentation": EXISTING | {"Access": "open", "PublicDocs": "false"},
 }
 
 

@@ -59,6 +59,7 @@ class CopiedStack:
         self._environment = {
             "DARKROOM_STACK": name,
             "DARKROOM_RUNNER": "native",
+            "DARKROOM_AUTH": os.environ.get("DARKROOM_AUTH", ""),
             **{f"DARKROOM_{port}_PORT": str(api_port + offset) for port, offset in _PORT_OFFSETS.items()},
             **(environment or {}),
         }

@@ -18,14 +18,14 @@ def resolved(template: Template) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
-        "Resources": {name: _resource(resource, template) for name, resource in template.resources.items()},
+        "Resources": {name: _resource(name, template) for name in template.resources},
     }
 
 
-def _resource(resource: dict[str, Any], template: Template) -> dict[str, Any]:
-    kept = {key: value for key, value in resource.items() if key != "Condition"}
-    if resource["Type"] == _FUNCTION:
-        kept["Properties"] = template.function_defaults | resource["Properties"]
+def _resource(name: str, template: Template) -> dict[str, Any]:
+    kept = {key: value for key, value in template.resources[name].items() if key not in ("Condition", "IgnoreGlobals")}
+    if kept["Type"] == _FUNCTION:
+        kept["Properties"] = template.complete_function(name)
     return kept
 
 

@@ -5,6 +5,7 @@ that is a list `<Resource.Attribute.0>`.
 """
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -83,6 +84,14 @@ class Template(Resolver):
         """The properties that all functions share."""
         return dict(self.value(self.raw["Globals"]["Function"]))
 
+    def complete_function(self, name: str) -> dict[str, Any]:
+        """The properties of a function with those that all share, except for what it ignores of them."""
+        ignored = self.resources[name].get("IgnoreGlobals", [])
+        shared = {key: value for key, value in self.function_defaults.items() if key not in ignored}
+        own = self.functions[name]
+        environments = [spec["Environment"]["Variables"] for spec in (shared, own) if "Environment" in spec]
+        return {**shared, **own, "Environment": {"Variables": dict(ChainMap(*reversed(environments)))}}
+
     def of_type(self, kind: str) -> dict[str, Any]:
         """The properties of every resource of one type, by logical ID."""
         return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
@@ -125,6 +134,11 @@ def deployable(template: Template) -> dict[str, Any]:
         name: {key: value for key, value in resource.items() if key != "Condition"}
         for name, resource in template.resources.items()
     }
+    for resource in resources.values():
+        if "IgnoreGlobals" in resource:  # SAM refuses the name of a property that is left out
+            resource["IgnoreGlobals"] = [
+                name for name in resource["IgnoreGlobals"] if name in template.function_defaults
+            ]
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",

@@ -4,7 +4,7 @@ import pytest
 
 from darkroom.contracts.operations import Operation
 from localstack.errors import StackError
-from tools import capacity, deploy
+from tools import capacity, deploy, keys
 from tools.capacity import InFlight
 
 
@@ -78,9 +78,30 @@ def test_longest_accepted_name_makes_the_longest_possible_bucket(region: str) ->
 
 
 def test_unknown_parameters_are_refused() -> None:
-    assert deploy.parse_parameters(["RetentionDays=30", "AllowedOrigin=https://a.example/?x=y"]) == {
+    assert deploy.parse_parameters(["RetentionDays=30", "AllowedOrigins=https://a.example,https://b.example?x=y"]) == {
         "RetentionDays": "30",
-        "AllowedOrigin": "https://a.example/?x=y",
+        "AllowedOrigins": "https://a.example,https://b.example?x=y",
     }
     with pytest.raises(StackError, match="no parameter Retention"):
         deploy.parse_parameters(["Retention=30"])
+
+
+def test_open_deployment_is_warned_of_and_a_closed_one_gets_the_command_for_its_first_key() -> None:
+    opened = DEFAULTS | {"Access": "open"}
+
+    assert deploy.access_warning(DEFAULTS) == ""
+    assert deploy.access_warning(opened).startswith("\nWARNING: Access=open.")
+    assert deploy.next_step(opened, "darkroom") == deploy.access_warning(opened)
+    assert deploy.next_step(DEFAULTS, "darkroom").splitlines()[2].split() == [
+        *("python3", "-m", "tools.keys", "create", "--tenant", "default", "--scope", "admin", "--name", "first")
+    ]
+    assert "tools.keys --stack media create " in deploy.next_step(DEFAULTS, "media")
+
+
+def test_printed_command_for_the_first_key_is_one_that_the_tool_accepts() -> None:
+    words = deploy.next_step(DEFAULTS, "media").splitlines()[2].split()
+
+    options = keys.parser().parse_args(words[3:])
+
+    assert (options.stack, options.command, options.tenant) == ("media", "create", "default")
+    assert (options.scope, options.name) == (["admin"], "first")

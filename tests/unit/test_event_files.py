@@ -79,3 +79,13 @@ def test_api_event_requests_the_operations() -> None:
 
     assert response["statusCode"] == 200
     assert len(json.loads(response["body"])["operations"]) == len(Operation)
+
+
+def test_authorize_event_has_a_key_whose_checksum_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_BUCKET", "unused")
+    monkeypatch.setenv("DARKROOM_KEY_ENVIRONMENT", "local")
+
+    answer = authorize(load("authorize"), None)
+
+    assert answer["isAuthorized"] is True
+    assert answer["context"]["denied"] == "credentials_invalid"

@@ -25,7 +25,6 @@ PUBLIC = {
     "GET /health",
     "GET /docs",
     "GET /openapi.json",
-    "HEAD /openapi.json",
     "GET /docs-assets/{path}",
     "HEAD /docs-assets/{path}",
 }
@@ -126,6 +125,23 @@ def test_request_with_the_scope_is_carried_out() -> None:
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/docs-assets/swagger-ui.css"])
 def test_public_route_needs_no_credentials(path: str) -> None:
     assert call("GET", path).status == 200
+
+
+@pytest.mark.usefixtures("closed_access")
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_documentation_that_is_not_public_needs_credentials_of_any_scope(path: str) -> None:
+    denied = call("GET", path, authorizer=denial(CredentialsInvalidError()))
+
+    assert (denied.status, denied.json["code"]) == (401, "credentials_invalid")
+    assert call("GET", path, authorizer=to_context(principal(Scope.ADMIN))).status == 200
+
+
+@pytest.mark.usefixtures("closed_access")
+@pytest.mark.parametrize("path", ["/jobs", "/nowhere"])
+def test_preflight_request_succeeds_without_credentials(path: str) -> None:
+    reply = call("OPTIONS", path)
+
+    assert (reply.status, reply.body) == (204, b"")
 
 
 @pytest.mark.usefixtures("open_access")

@@ -289,7 +289,12 @@ def test_variables_of_the_local_stack_are_described() -> None:
 
 
 def test_variables_of_functions_that_no_parameter_sets_are_described_with_their_defaults() -> None:
-    set_by_template = Template().function_defaults["Environment"]["Variables"]
+    template = Template()
+    set_by_template = {
+        name
+        for function in template.functions
+        for name in template.complete_function(function)["Environment"]["Variables"]
+    }
     for name, field in Settings.__dataclass_fields__.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable not in set_by_template:

@@ -30,6 +30,7 @@ Resources:
 #: What MiniStack's worker does with the layers of an environment (core/lambda_runtime.py, _PYTHON_WORKER_SCRIPT).
 WORKER = """
 import os, site, sys
+sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
 for layer in os.environ["_LAMBDA_LAYERS_DIRS"].split(os.pathsep):
     sys.path.insert(0, os.path.join(layer, "python"))
     for version in os.listdir(os.path.join(layer, "python", "lib")):
@@ -72,10 +73,13 @@ def stored(settings: Settings) -> set[str]:
 
 @contextmanager
 def environment(
-    build: Path, directory: Path, packages: Path = Path()
+    build: Path, directory: Path, packages: Path = Path(), own: str = ""
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """A process that starts as an emulated environment does: it, and what WORKER prints."""
-    (directory / "code").mkdir(parents=True)
+    """A process that starts as an emulated environment does: it, and what WORKER prints.
+
+    `packages` are those of the emulator, `own` is one that comes with the function.
+    """
+    (directory / "code" / own).mkdir(parents=True)
     layer = directory / "layer_0"
     with zipfile.ZipFile(build / "Layer.zip") as archive:
         archive.extractall(layer)
@@ -119,6 +123,12 @@ def test_packages_of_the_emulator_cannot_be_imported(settings: Settings, tmp_pat
         (tmp_path / f"{name}.py").write_text("")
     with environment(build(settings, "one"), tmp_path / "ministack-lambda-a", tmp_path) as (_, (_, _, _, *found)):
         assert found == ["json"]
+
+
+def test_package_that_comes_with_a_function_can_be_imported(settings: Settings, tmp_path: Path) -> None:
+    directory = tmp_path / "ministack-lambda-a"
+    with environment(build(settings, "one"), directory, own="cryptography") as (_, (_, _, _, *found)):
+        assert found == ["cryptography", "json"]
 
 
 def test_files_of_an_environment_go_when_it_is_killed_and_not_before(settings: Settings, tmp_path: Path) -> None:

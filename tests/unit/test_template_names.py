@@ -1,6 +1,7 @@
 """Every name in the template that the code, or another part of the template, must know."""
 
 import ast
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -53,16 +54,16 @@ def test_every_handler_is_a_function_of_the_code(template: dict[str, Any]) -> No
 
 
 def test_every_function_gets_valid_settings_and_no_unknown_variable(template: dict[str, Any]) -> None:
-    settings = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
-
     for name, function in of_type(template, "AWS::Lambda::Function").items():
+        kind = config.AuthorizerSettings if name == "AuthorizeFunction" else config.Settings
         variables = function["Environment"]["Variables"]
-        assert variables.keys() <= settings | POWERTOOLS, name
+        assert variables.keys() <= variables_of(kind) | POWERTOOLS, name
         assert variables["POWERTOOLS_SERVICE_NAME"] == STACK
-        config.load(
-            {variable: value if isinstance(value, str) else "1" for variable, value in variables.items()},
-            config.Settings,
-        )
+        config.load({variable: value if isinstance(value, str) else "1" for variable, value in variables.items()}, kind)
+
+
+def variables_of(*kinds: type[config.StorageSettings]) -> set[str]:
+    return {config.ENVIRONMENT_PREFIX + name.upper() for kind in kinds for name in kind.__dataclass_fields__}
 
 
 def test_powertools_reads_its_variables() -> None:
@@ -71,13 +72,14 @@ def test_powertools_reads_its_variables() -> None:
 
 def test_every_environment_variable_of_the_code_is_a_setting() -> None:
     """The handlers read the environment in one module; Lambda sets the others that it reads."""
-    settings = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.__dataclass_fields__}
+    settings = variables_of(config.Settings, config.AuthorizerSettings)
     read = {
-        node.value
+        variable
         for name, module in modules().items()
         if name.startswith(("darkroom", "api", "functions"))
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("DARKROOM_")
+        for variable in re.findall(r"DARKROOM_[A-Z0-9_]*", node.value)
     }
 
     assert read <= settings | {config.ENVIRONMENT_PREFIX}
