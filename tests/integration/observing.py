@@ -7,6 +7,7 @@ from typing import Any
 from darkroom import config
 from darkroom.services import aws
 from tests.support.gateway import Reply, call
+from tests.support.redis_content import content_of
 from tests.support.redis_server import RedisServer
 
 #: Makes the responses to equal requests equal.
@@ -65,23 +66,7 @@ def stored_of(tenant: str, server: RedisServer) -> dict[str, Any]:
     }
     cache = server.client()
     for key in sorted(cache.scan_iter()):
-        for name, value in _content(cache, key):
+        for name, value in content_of(cache, key):
             if names.search(f"{key} {name}"):
                 found[f"redis {key} {name}"] = value
     return found
-
-
-def _content(cache: Any, key: str) -> list[tuple[str, Any]]:
-    match cache.type(key):
-        case "string":
-            return [("", cache.get(key))]
-        case "hash":
-            return sorted(cache.hgetall(key).items())
-        case "zset":
-            return list(cache.zrange(key, 0, -1, withscores=True))
-        case "set":
-            return [(member, None) for member in sorted(cache.smembers(key))]
-        case "list":
-            return [(item, number) for number, item in enumerate(cache.lrange(key, 0, -1))]
-        case kind:
-            raise AssertionError(f"{key} is a {kind}: nobody has said how to read it")

@@ -66,7 +66,6 @@ ROUTES: dict[str, Route] = {
     "GET /health": Route(),
     "GET /openapi.json": Route(),
     "HEAD /docs-assets/{path}": Route(texts=frozenset({"path path"})),
-    "HEAD /openapi.json": Route(),
     "GET /health/parts": Route(_ADMIN),
     "GET /operations": Route(_READ),
     "POST /upload": Route(_WRITE, IDEMPOTENCY, frozenset({"body file"}), body=FILE_FORM),

@@ -23,7 +23,7 @@ def differences(application: FastAPI, table: Mapping[str, Route]) -> set[str]:
         route, entry = routes[name], table[name]
         scopes = scopes_of(route) or () if isinstance(route, APIRoute) else ()
         if sorted(scopes) != sorted(entry.scopes):
-            found.add(f"{name} needs one of the scopes {sorted(scopes)}")
+            found.add(f"{name} needs one of the scopes {', '.join(sorted(scopes))}")
         known = entry.ids.keys() | entry.texts
         found |= {f"{name} has the parameter {text}" for text in texts[name] - known}
         found |= {f"{name} has no parameter {text}" for text in known - texts[name]}
@@ -69,7 +69,7 @@ LISTED = {
         ),
         (
             {"POST /things": Route((Scope.WRITE,), texts=LISTED["POST /things"].texts)},
-            "POST /things needs one of the scopes ['read']",
+            "POST /things needs one of the scopes read",
         ),
         (
             {"POST /things": Route((Scope.READ,), texts=LISTED["POST /things"].texts | {"body gone"})},
