@@ -37,7 +37,7 @@ def file_name(tenant: str) -> str:
 def possess(tenant: str) -> Possessions:
     """Gives a tenant jobs in every state, files, a form, idempotency keys, an API key and all documents."""
     records.create_tenant(Tenant(name=tenant, status=TenantStatus.ACTIVE, created_at=utc_now()))
-    key = api_keys.create(tenant, "live", name="Website", scopes=[Scope.READ], now_s=0).key
+    key = api_keys.create_key(tenant, "live", name="Website", scopes=[Scope.READ], now_s=0).key
     records.create_api_key(key)
     order = f"order of {tenant}"
     with acting_as(tenant):
@@ -65,7 +65,7 @@ def possess(tenant: str) -> Possessions:
         tenant,
         {
             Names.JOB: jobs,
-            Names.OLDER_THAN: jobs,
+            Names.JOB_POSITION: jobs,
             Names.FILE: [stored, awaiting["file_id"]],
             Names.IDEMPOTENCY_KEY: [f"{order} 0"],
         },

@@ -17,13 +17,18 @@ class Names(StrEnum):
 
     JOB = "job"
     FILE = "file"
-    OLDER_THAN = "position in a list"
+    JOB_POSITION = "position in a list of jobs"
     IDEMPOTENCY_KEY = "idempotency key"
 
     @property
     def is_looked_up(self) -> bool:
         """Whether a request fails if what is named does not exist."""
-        return self not in (Names.OLDER_THAN, Names.IDEMPOTENCY_KEY)
+        return not self.is_position and self is not Names.IDEMPOTENCY_KEY
+
+    @property
+    def is_position(self) -> bool:
+        """Whether it names a place in a list, where something need not be."""
+        return self in (Names.JOB_POSITION,)
 
 
 #: The body of a request with a file in a form.
@@ -76,7 +81,7 @@ ROUTES: dict[str, Route] = {
         body={"name": "a.png", "media_type": "image/png", "jobs": [_WATERMARK]},
     ),
     "GET /files/{file_id}": Route(_READ, {"path file_id": Names.FILE}),
-    "GET /jobs": Route(_READ, {"query before": Names.OLDER_THAN}, query="before={before}"),
+    "GET /jobs": Route(_READ, {"query before": Names.JOB_POSITION}, query="before={before}"),
     "POST /jobs": Route(
         _WRITE,
         IDEMPOTENCY | {"body file_id": Names.FILE, "body params.image_file_id": Names.FILE},
