@@ -18,6 +18,7 @@ FILE: dict[str, Any] = {
     "kind": "image",
     "error": None,
     "expires_at": None,
+    "link_id": None,
 }
 
 UPLOAD_REQUEST: dict[str, Any] = {
@@ -69,6 +70,7 @@ _QUEUED_SUMMARY: dict[str, Any] = {
     "result_path": None,
     "error": None,
     "retry_of": None,
+    "link_id": None,
     "status_url": f"/jobs/{JOB_ID}",
 }
 
@@ -122,6 +124,39 @@ JOB = (
         ],
     }
 )
+
+LINK_ID = "acme-7q2xk4mzt5ba"
+
+UPLOAD_LINK_REQUEST: dict[str, Any] = {
+    "expires_in_s": 3600,
+    "max_bytes": 20_000_000,
+    "max_files": 5,
+    "media_types": ["image/*"],
+    "jobs": [{"operation": "thumbnail", "params": {"width": 300, "height": 300, "format": "webp"}}],
+}
+
+UPLOAD_LINK_SUMMARY: dict[str, Any] = {
+    "link_id": LINK_ID,
+    "state": "active",
+    "created_at": "2026-03-01T09:30:00.000Z",
+    "expires_at": "2026-03-01T10:30:00.000Z",
+    "revoked_at": None,
+    "max_bytes": 20_000_000,
+    "max_files": 5,
+    "files_used": 1,
+    "media_types": ["image/*"],
+    "jobs": [{"operation": "thumbnail", "params": {"width": 300, "height": 300, "format": "webp"}}],
+}
+
+UPLOAD_LINK = UPLOAD_LINK_SUMMARY | {"file_ids": [FILE_ID]}
+
+#: The secret is left out, so that no scanner takes it for one.
+ISSUED_UPLOAD_LINK = UPLOAD_LINK | {"files_used": 0, "file_ids": [], "token": f"dl_live_{LINK_ID}_…"}
+
+UPLOAD_LINK_PAGE: dict[str, Any] = {
+    "links": [UPLOAD_LINK_SUMMARY],
+    "next": f"/upload-links?limit=1&after={LINK_ID}",
+}
 
 HEALTH: dict[str, Any] = {
     "status": "ok",

@@ -24,8 +24,8 @@ REJECTED = "rejected"
 _MEDIA_ERRORS = {error.code: error for error in MediaError.__subclasses__()}
 
 
-def find_file_record(tenant: str, file_id: str) -> dict[str, Any]:
-    """The record of a file. Raises FileNotFoundInStoreError.
+def find_file_record(tenant: str, file_id: str, link_id: str | None = None) -> dict[str, Any]:
+    """The record of a file. Raises FileNotFoundInStoreError, also if it did not come through the link `link_id`.
 
     S3 is read for a file that Redis still expects: it may have arrived although its event was not processed yet.
     """
@@ -37,7 +37,7 @@ def find_file_record(tenant: str, file_id: str) -> dict[str, Any]:
         failure = error  # only Redis knows a file that has a form and is not in S3 yet
     if record is None or record["status"] == AWAITING:
         record = _read_from_store(tenant, file_id) or record
-    if record is None:
+    if record is None or link_id not in (None, record.get("link_id")):
         raise failure
     return record
 

@@ -29,11 +29,11 @@ class Reservation(Contract):
     repeated: bool = Field(False, exclude=True)
 
 
-def reserve_ids(tenant: str, key: str | None, request: bytes, count: int) -> Reservation:
+def reserve_ids(tenant: str, key: str | None, request: bytes, count: int, *, link_id: str | None = None) -> Reservation:
     """`count` new identifiers, or those of the tenant's first request with this key.
 
-    `request` is the request in canonical form. Raises IdempotencyKeyReusedError if the key was used before with a
-    different one.
+    Keys that are sent with an upload link are neither those of the tenant nor those of another link. `request` is the
+    request in canonical form. Raises IdempotencyKeyReusedError if the key was used before with a different one.
     """
     reservation = Reservation(
         fingerprint=hashlib.sha256(request).hexdigest(),
@@ -42,7 +42,7 @@ def reserve_ids(tenant: str, key: str | None, request: bytes, count: int) -> Res
     )
     if key is None:
         return reservation
-    object_key = _object_key(tenant, key)
+    object_key = _object_key(tenant, key, link_id)
     if s3.put_once(object_key, reservation.model_dump_json().encode(), media_type="application/json"):
         return reservation
     first = s3.get(object_key)
@@ -56,8 +56,9 @@ def reserve_ids(tenant: str, key: str | None, request: bytes, count: int) -> Res
     return reserved.model_copy(update={"repeated": True})
 
 
-def _object_key(tenant: str, key: str) -> str:
-    return f"{IDEMPOTENCY_PREFIX}{tenant}/{hashlib.sha256(key.encode()).hexdigest()}"
+def _object_key(tenant: str, key: str, link_id: str | None) -> str:
+    folder = tenant if link_id is None else f"{tenant}/{link_id}"
+    return f"{IDEMPOTENCY_PREFIX}{folder}/{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def canonical_request(route: str, *parts: object) -> bytes:

@@ -62,6 +62,7 @@ def _common(view: View) -> dict[str, Any]:
         "result_path": result.outputs[0].key if result and result.outputs else None,
         "error": result.error if result else None,
         "retry_of": job.retry_of,
+        "link_id": job.link_id,
         "status_url": status_url(job.job_id),
     }
 

@@ -12,7 +12,7 @@ from api import denials, problems
 from api.openapi import openapi_document
 from api.preflight import Preflight
 from api.request_log import RequestLog
-from api.routers import files, health, jobs, operations, reference, root, uploads
+from api.routers import files, health, jobs, operations, reference, root, upload_links, uploads
 from api.security_headers import SecurityHeaders
 from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
@@ -36,6 +36,7 @@ _TAGS = [
     {"name": "files", "description": "Look up files."},
     {"name": "jobs", "description": "Start jobs, watch them and download their outputs."},
     {"name": "operations", "description": "Look up the operations and their parameters."},
+    {"name": "upload links", "description": "Let people without an API key upload files."},
     {"name": "health", "description": "Check the health of the service."},
 ]
 
@@ -66,7 +67,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    for resource in (root, reference, uploads, files, jobs, operations, health):
+    for resource in (root, reference, uploads, files, jobs, operations, upload_links, health):
         app.include_router(resource.router)
     app.mount("/docs-assets", reference.ReferenceFiles())
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

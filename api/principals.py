@@ -21,7 +21,8 @@ from darkroom.tenants.context import from_context
 _BEARER = HTTPBearer(
     scheme_name="bearer",
     bearerFormat="API key or JWT",
-    description="An API key, or a token of the deployment's identity provider. A deployment that is open ignores it.",
+    description="An API key, a token of the deployment's identity provider, or the token of an upload link. A "
+    "deployment that is open ignores it.",
     auto_error=False,
 )
 
@@ -38,6 +39,10 @@ async def _principal(
 Reader = Annotated[Principal, Security(_principal, scopes=[Scope.READ])]
 Writer = Annotated[Principal, Security(_principal, scopes=[Scope.WRITE])]
 Admin = Annotated[Principal, Security(_principal, scopes=[Scope.ADMIN])]
+
+#: The same, which may also be an upload link. What it sees and may do is then limited further: see its `link_id`.
+ReaderOrLink = Annotated[Principal, Security(_principal, scopes=[Scope.READ, Scope.UPLOAD])]
+WriterOrLink = Annotated[Principal, Security(_principal, scopes=[Scope.WRITE, Scope.UPLOAD])]
 
 
 class GuardedRoute(APIRoute):

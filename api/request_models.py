@@ -24,7 +24,7 @@ _MEDIA_TYPE_LIMIT = 127
 
 #: Most jobs of one upload, because checking each may take a request to Redis and one to S3. The metadata of an upload
 #: holds fewer.
-_JOBS_LIMIT = 25
+JOBS_LIMIT = 25
 
 
 class RequestBody(Contract):
@@ -90,7 +90,7 @@ class UploadRequest(RequestBody):
         "accepts files up to the service's limit.",
     )
     jobs: list[AttachedJobRequest] = Field(
-        [], max_length=_JOBS_LIMIT, description="Jobs to start as soon as the file has arrived."
+        [], max_length=JOBS_LIMIT, description="Jobs to start as soon as the file has arrived."
     )
 
 

@@ -77,6 +77,7 @@ class JobSummary(ResponseModel):
     result_path: str | None = Field(None, description="Key of the first output in the bucket.")
     error: Failure | None = Field(None, description="Why the job failed.")
     retry_of: str | None = Field(None, description="Identifier of the job that this one retries.")
+    link_id: str | None = Field(None, description="Identifier of the upload link that the job came through.")
     status_url: str = Field(description="Path of this job's `GET /jobs/{job_id}`.")
 
 
@@ -137,6 +138,7 @@ class FileDetails(ResponseModel):
     )
     error: Failure | None = Field(None, description="Why the file was rejected.")
     expires_at: str | None = Field(None, description="While the upload is awaited: when its form expires.")
+    link_id: str | None = Field(None, description="Identifier of the upload link that the file came through.")
 
 
 class UploadForm(ResponseModel):

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from api import file_records
 from api.openapi import problem_responses
 from api.parameters import FileIdInPath
-from api.principals import GuardedRoute, Reader
+from api.principals import GuardedRoute, ReaderOrLink
 from api.response_models import FileDetails
 from api.responses import json_response
 from darkroom.errors import CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError
@@ -22,6 +22,6 @@ router = APIRouter(tags=["files"], route_class=GuardedRoute)
         CacheUnavailableError, FileNotFoundInStoreError, InvalidIdError, StorageUnavailableError
     ),
 )
-async def get_file(file_id: FileIdInPath, principal: Reader) -> Response:
+async def get_file(file_id: FileIdInPath, principal: ReaderOrLink) -> Response:
     """Returns the status of a file: still awaited, ready with its media type, or rejected with the reason."""
-    return json_response(FileDetails(**file_records.find_file_record(principal.tenant, file_id)))
+    return json_response(FileDetails(**file_records.find_file_record(principal.tenant, file_id, principal.link_id)))

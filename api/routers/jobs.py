@@ -10,7 +10,7 @@ from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, JobIdInPath, Traceparent
-from api.principals import GuardedRoute, Reader, Writer
+from api.principals import GuardedRoute, Reader, ReaderOrLink, Writer
 from api.request_models import JobRequest, job_examples
 from api.response_models import JobDetails, JobPage
 from api.responses import json_response
@@ -125,13 +125,13 @@ def _canonical(file_id: str, body: JobRequest, params: dict[str, Any]) -> bytes:
 )
 async def get_job(
     job_id: JobIdInPath,
-    principal: Reader,
+    principal: ReaderOrLink,
     wait: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for the job to end before responding.")
     ] = 0,
 ) -> Response:
     """Returns a job. With `wait`, responds as soon as the job has ended, at the latest after that many seconds."""
-    found = job_lookup.find_job(JobRef(principal.tenant, job_id), wait)
+    found = job_lookup.find_job(JobRef(principal.tenant, job_id), wait, principal.link_id)
     return json_response(job_details(found.view, found.queue_position))
 
 
@@ -147,14 +147,14 @@ async def get_job(
 )
 async def download_result(
     job_id: JobIdInPath,
-    principal: Reader,
+    principal: ReaderOrLink,
     output: Annotated[int, Query(ge=0, description="Index of the output in `outputs`, counted from 0.")] = 0,
 ) -> Response:
     """Redirects to a presigned link to the output.
 
     The page at /docs cannot follow it, since its policy allows requests to this API only. There, open `download_url`.
     """
-    view = job_lookup.find_job_view(JobRef(principal.tenant, job_id))
+    view = job_lookup.find_job_view(JobRef(principal.tenant, job_id), principal.link_id)
     if view.status is not Status.COMPLETED or view.result is None:
         raise JobNotCompletedError(f"Job {job_id} is {view.status}: it has no output to download.")
     outputs = view.result.outputs

@@ -2,25 +2,28 @@
 
 import hashlib
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, File, Response, UploadFile
 
-from api import back_pressure, file_records
+from api import back_pressure, file_records, link_uploads
 from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import status_url
 from api.openapi import problem_responses
 from api.parameters import IdempotencyKey, Traceparent
-from api.principals import GuardedRoute, Writer
+from api.principals import GuardedRoute, Writer, WriterOrLink
 from api.request_models import UploadRequest
 from api.response_models import FileDetails, PendingJob, UploadDetails, UploadForm
 from api.responses import json_response
+from api.upload_metadata import checked_metadata, without_defaults
 from darkroom.config import settings
-from darkroom.contracts.base import MediaKind, Params
+from darkroom.contracts.base import MediaKind
 from darkroom.contracts.jobs import AttachedJob, Status
+from darkroom.contracts.tenants import UploadLimits
 from darkroom.errors import (
     CacheFullError,
     CacheUnavailableError,
+    ConcurrentChangeError,
     EmptyFileError,
     FileNotFoundInStoreError,
     FileNotUploadedError,
@@ -32,6 +35,7 @@ from darkroom.errors import (
     TooManyJobsError,
     UnknownOperationError,
     UnsupportedMediaTypeError,
+    UploadLinkExhaustedError,
     WrongMediaKindError,
 )
 from darkroom.jobs import open_index, uploads
@@ -93,6 +97,7 @@ async def upload_file(
     responses=problem_responses(
         CacheFullError,
         CacheUnavailableError,
+        ConcurrentChangeError,
         FileNotFoundInStoreError,
         FileNotUploadedError,
         FileTooLargeError,
@@ -102,38 +107,42 @@ async def upload_file(
         TooManyJobsError,
         UnknownOperationError,
         UnsupportedMediaTypeError,
+        UploadLinkExhaustedError,
         WrongMediaKindError,
     ),
 )
 async def create_upload(
-    body: UploadRequest, principal: Writer, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
+    body: UploadRequest, principal: WriterOrLink, traceparent: Traceparent, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Returns a presigned form that uploads a file of up to `max_bytes` directly to the object store.
 
     The `jobs` start as soon as the file has arrived. Their parameters are validated now, the file when it arrives.
+    With the token of an upload link, the limits and the jobs of the link apply, and the request must have no `jobs`.
     """
-    tenant = principal.tenant
+    tenant, limits = principal.tenant, principal.limits
     kind = _declared_kind(body.media_type)
-    max_bytes = _max_bytes(body.size_bytes)
-    for wanted in body.jobs:
+    max_bytes = _max_bytes(body.size_bytes, limits)
+    if limits is not None:
+        link_uploads.check_request(limits, body)
+    all_wanted = body.jobs if limits is None else link_uploads.link_jobs(limits)
+    for wanted in all_wanted:
         uploads.check_kind(wanted.operation, kind)
         file_records.check_overlay(tenant, wanted.params)
         back_pressure.check_capacity(wanted.operation)
     request = canonical_request("uploads", body.model_dump(mode="json"))
-    reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(body.jobs))
+    reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(all_wanted), link_id=principal.link_id)
     file_id, *job_ids = reserved.identifiers
     jobs = [
         AttachedJob(
             job_id=job_id,
             operation=wanted.operation,
-            params=_without_defaults(wanted.params),
+            params=without_defaults(wanted.params),
             priority=wanted.priority,
         )
-        for job_id, wanted in zip(job_ids, body.jobs, strict=True)
+        for job_id, wanted in zip(job_ids, all_wanted, strict=True)
     ]
-    metadata = uploads.metadata_of(body.name, jobs)
-    _check_metadata(metadata)
-    expires_s = settings().link_expiry_s
+    metadata = checked_metadata(body.name, jobs, principal.link_id)
+    expires_s = link_uploads.form_expiry_s(principal, file_id)
     form = s3.upload_form(
         uploads.key_of(tenant, file_id),
         media_type=body.media_type,
@@ -143,13 +152,14 @@ async def create_upload(
     )
     expires_at = iso_utc(time.time() + expires_s)
     expected = {"status": file_records.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
-    record = {"file_id": file_id, "name": uploads.clean_name(body.name), **expected}
+    record = {"file_id": file_id, "name": uploads.clean_name(body.name), "link_id": principal.link_id, **expected}
     files.expect_file(tenant, file_id, record, expires_s=expires_s)
     if jobs:
         open_index.add_upload(tenant, file_id)
     for job in jobs:
-        waiting = job.to_job(file_id, tenant=tenant, traceparent=traceparent)
+        waiting = job.to_job(file_id, tenant=tenant, traceparent=traceparent, link_id=principal.link_id)
         views.await_upload(waiting, expires_s=expires_s, quotas=principal.quotas)
+    link_uploads.count_file(principal, file_id)
     upload = UploadForm(url=form["url"], fields=form["fields"], expires_at=expires_at, max_bytes=max_bytes)
     details = UploadDetails(file_id=file_id, upload=upload, jobs=[_pending(job) for job in jobs])
     return json_response(details, 201, location=f"/files/{file_id}")
@@ -165,27 +175,16 @@ def _declared_kind(media_type: str) -> MediaKind:
     return MediaKind(group)
 
 
-def _max_bytes(size_bytes: int | None) -> int:
-    """The largest size that the form accepts: the declared size, or else the limit of the service."""
+def _max_bytes(size_bytes: int | None, limits: UploadLimits | None) -> int:
+    """The largest size that the form accepts: the declared size, or else the limit of the service or of the link."""
     limit_bytes = settings().upload_max_bytes
+    if limits is not None and limits.max_bytes is not None:
+        limit_bytes = min(limit_bytes, limits.max_bytes)
     if size_bytes is None:
         return limit_bytes
     if size_bytes > limit_bytes:
         raise FileTooLargeError(f"The file has {size_bytes:,} bytes; the limit is {limit_bytes:,}.")
     return size_bytes
-
-
-def _check_metadata(metadata: dict[str, str]) -> None:
-    size_bytes = sum(len(name) + len(value) for name, value in metadata.items())
-    if size_bytes > uploads.METADATA_LIMIT_BYTES:
-        raise InvalidRequestError(
-            f"The name and the jobs take {size_bytes:,} bytes; an upload can hold {uploads.METADATA_LIMIT_BYTES:,}. "
-            "Attach fewer jobs, and start the others with POST /jobs when the file has arrived."
-        )
-
-
-def _without_defaults(params: Params) -> dict[str, Any]:
-    return params.model_dump(mode="json", exclude_defaults=True)
 
 
 def _pending(job: AttachedJob) -> PendingJob:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkroom import ids
-from darkroom.contracts.tenants import Scope, Tenant, TenantStatus
-from darkroom.tenants import api_keys, records
+from darkroom.contracts.tenants import UNLIMITED, Principal, Scope, Tenant, TenantStatus
+from darkroom.tenants import api_keys, credentials, records
+from darkroom.tenants.context import to_context
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import complete, fail
 from tests.integration.conftest import PNG
@@ -35,7 +36,7 @@ def file_name(tenant: str) -> str:
 
 
 def possess(tenant: str) -> Possessions:
-    """Gives a tenant jobs in every state, files, a form, idempotency keys, an API key and all documents."""
+    """Gives a tenant jobs in every state, files, forms, idempotency keys, an upload link, an API key and all documents."""
     records.create_tenant(Tenant(name=tenant, status=TenantStatus.ACTIVE, created_at=utc_now()))
     key = api_keys.create_key(tenant, "live", name="Website", scopes=[Scope.READ], now_s=0).key
     records.create_api_key(key)
@@ -58,15 +59,22 @@ def possess(tenant: str) -> Possessions:
         )
         fail(failed, tenant)
         complete(completed, "a.webp", tenant=tenant)
+        link = _made(call("POST", "/upload-links", json_body={"jobs": [_RESIZE], "max_files": 100}))
+        through = {"name": file_name(tenant), "media_type": "image/png"}
+        given = _made(
+            call("POST", "/uploads", json_body=through, authorizer=to_context(link_of(tenant, link["link_id"])))
+        )
         for job_id in (failed, completed, queued):
             assert call("GET", f"/jobs/{job_id}").status == 200
-    jobs = [failed, completed, queued, awaiting["jobs"][0]["job_id"]]
+    jobs = [failed, completed, queued, awaiting["jobs"][0]["job_id"], given["jobs"][0]["job_id"]]
     return Possessions(
         tenant,
         {
             Names.JOB: jobs,
             Names.JOB_POSITION: jobs,
-            Names.FILE: [stored, awaiting["file_id"]],
+            Names.FILE: [stored, awaiting["file_id"], given["file_id"]],
+            Names.LINK: [link["link_id"]],
+            Names.LINK_POSITION: [link["link_id"]],
             Names.IDEMPOTENCY_KEY: [f"{order} 0"],
         },
     )
@@ -74,7 +82,18 @@ def possess(tenant: str) -> Possessions:
 
 def unknown(kind: Names, like: str) -> str:
     """A value that names nothing; an id is of the same time as the other one."""
-    return "order-0815" if kind is Names.IDEMPOTENCY_KEY else ids.new_id(ids.created_ms(like))
+    if kind is Names.IDEMPOTENCY_KEY:
+        return "order-0815"
+    if kind in (Names.LINK, Names.LINK_POSITION):
+        return credentials.new_credential_id(like.rpartition("-")[0])
+    return ids.new_id(ids.created_ms(like))
+
+
+def link_of(tenant: str, link_id: str) -> Principal:
+    """Who has the token of an upload link."""
+    link = records.read_link(tenant, link_id)
+    assert link is not None
+    return Principal(tenant=tenant, scopes=[Scope.UPLOAD], credential=link_id, quotas=UNLIMITED, limits=link.limits)
 
 
 def _made(reply: Reply) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def test_small_file_is_stored_and_described() -> None:
         "kind": "image",
         "error": None,
         "expires_at": None,
+        "link_id": None,
     }
     assert s3.get(upload_key(file["file_id"])) == JPEG
     assert call("GET", reply.headers["location"]).json == file

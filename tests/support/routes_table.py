@@ -17,7 +17,9 @@ class Names(StrEnum):
 
     JOB = "job"
     FILE = "file"
+    LINK = "upload link"
     JOB_POSITION = "position in a list of jobs"
+    LINK_POSITION = "position in a list of upload links"
     IDEMPOTENCY_KEY = "idempotency key"
 
     @property
@@ -28,7 +30,7 @@ class Names(StrEnum):
     @property
     def is_position(self) -> bool:
         """Whether it names a place in a list, where something need not be."""
-        return self in (Names.JOB_POSITION,)
+        return self in (Names.JOB_POSITION, Names.LINK_POSITION)
 
 
 #: The body of a request with a file in a form.
@@ -61,8 +63,10 @@ class Route:
 
 
 _READ, _WRITE, _ADMIN = (Scope.READ,), (Scope.WRITE,), (Scope.ADMIN,)
+_READ_OR_LINK, _WRITE_OR_LINK = (*_READ, Scope.UPLOAD), (*_WRITE, Scope.UPLOAD)
 _WATERMARK = {"operation": "watermark", "params": {"image_file_id": "{image_file_id}"}}
 _JOB = {"path job_id": Names.JOB}
+_LINK = {"path link_id": Names.LINK}
 
 ROUTES: dict[str, Route] = {
     "GET /": Route(),
@@ -75,12 +79,12 @@ ROUTES: dict[str, Route] = {
     "GET /operations": Route(_READ),
     "POST /upload": Route(_WRITE, IDEMPOTENCY, frozenset({"body file"}), body=FILE_FORM),
     "POST /uploads": Route(
-        _WRITE,
+        _WRITE_OR_LINK,
         IDEMPOTENCY | {"body jobs.params.image_file_id": Names.FILE},
         TRACE | {"body name", "body media_type"} | params_texts("jobs."),
         body={"name": "a.png", "media_type": "image/png", "jobs": [_WATERMARK]},
     ),
-    "GET /files/{file_id}": Route(_READ, {"path file_id": Names.FILE}),
+    "GET /files/{file_id}": Route(_READ_OR_LINK, {"path file_id": Names.FILE}),
     "GET /jobs": Route(_READ, {"query before": Names.JOB_POSITION}, query="before={before}"),
     "POST /jobs": Route(
         _WRITE,
@@ -88,8 +92,17 @@ ROUTES: dict[str, Route] = {
         TRACE | params_texts(""),
         body={"file_id": "{file_id}"} | _WATERMARK,
     ),
-    "GET /jobs/{job_id}": Route(_READ, _JOB, query="wait=0.1"),
+    "GET /jobs/{job_id}": Route(_READ_OR_LINK, _JOB, query="wait=0.1"),
     "DELETE /jobs/{job_id}": Route(_WRITE, _JOB),
-    "GET /jobs/{job_id}/download": Route(_READ, _JOB),
+    "GET /jobs/{job_id}/download": Route(_READ_OR_LINK, _JOB),
     "POST /jobs/{job_id}/retry": Route(_WRITE, _JOB | IDEMPOTENCY, TRACE),
+    "POST /upload-links": Route(
+        _WRITE,
+        {"body jobs.params.image_file_id": Names.FILE},
+        frozenset({"body media_types"}) | params_texts("jobs."),
+        body={"jobs": [_WATERMARK]},
+    ),
+    "GET /upload-links": Route(_WRITE, {"query after": Names.LINK_POSITION}, query="after={after}"),
+    "GET /upload-links/{link_id}": Route(_WRITE, _LINK),
+    "DELETE /upload-links/{link_id}": Route(_WRITE, _LINK),
 }

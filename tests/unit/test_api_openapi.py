@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from api import examples, response_models
+from api import examples, link_models, response_models
 from api.main import app, handler
 from api.problems import Problem
 from api.request_models import JobRequest, UploadRequest
@@ -17,6 +17,9 @@ from darkroom.contracts.operations import Operation
 from tests.support.gateway import call, context, event
 
 pytestmark = pytest.mark.usefixtures("open_access")
+
+#: Models of what clients send, which may leave fields out.
+REQUESTS = (UploadRequest, link_models.UploadLinkRequest)
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -62,6 +65,10 @@ def test_every_documented_route_exists(document: dict[str, Any]) -> None:
         "GET /jobs/{job_id}/download",
         "POST /jobs/{job_id}/retry",
         "GET /operations",
+        "POST /upload-links",
+        "GET /upload-links",
+        "GET /upload-links/{link_id}",
+        "DELETE /upload-links/{link_id}",
         "GET /health",
         "GET /health/parts",
     }
@@ -101,15 +108,20 @@ def test_every_success_has_a_described_model_and_an_example(document: dict[str, 
         (response_models.JobDetails, examples.JOB),
         (response_models.JobDetails, examples.QUEUED_JOB),
         (response_models.JobPage, examples.JOB_PAGE),
+        (link_models.UploadLinkSummary, examples.UPLOAD_LINK_SUMMARY),
+        (link_models.UploadLinkDetails, examples.UPLOAD_LINK),
+        (link_models.IssuedUploadLink, examples.ISSUED_UPLOAD_LINK),
+        (link_models.UploadLinkPage, examples.UPLOAD_LINK_PAGE),
         (Health, examples.HEALTH),
         (UploadRequest, examples.UPLOAD_REQUEST),
+        (link_models.UploadLinkRequest, examples.UPLOAD_LINK_REQUEST),
     ],
 )
 def test_example_is_a_valid_and_complete_response(model: type[BaseModel], example: dict[str, Any]) -> None:
     given = model.model_validate_json(json.dumps(example)).model_dump(mode="json", exclude_unset=True)
 
     assert given == example
-    assert model is UploadRequest or set(example) == set(model.model_fields)
+    assert model in REQUESTS or set(example) == set(model.model_fields)
 
 
 def test_every_error_is_a_problem_document_with_an_example(document: dict[str, Any]) -> None:
@@ -250,6 +262,7 @@ def test_every_route_declares_its_scope_or_that_it_is_public(document: dict[str,
             assert route["security"] == []
             assert not {"401", "403"} & route["responses"].keys()
             continue
-        [scopes] = [entry["bearer"] for entry in route["security"]]
-        assert f"Needs the scope `{scopes[0]}`." in route["description"], name
+        scopes = [scope for entry in route["security"] for scope in entry["bearer"]]
+        assert len(scopes) == len(route["security"]), f"{name}: one of the scopes is enough"
+        assert f"Needs the scope {' or '.join(f'`{scope}`' for scope in scopes)}." in route["description"], name
         assert {"401", "403", "429"} <= route["responses"].keys(), name

@@ -27,7 +27,7 @@ LAYERS = {
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
         *("redis.memory", "redis.failures"),
     ],
-    "tenants": ["credentials", "api_keys", "context", "records"],
+    "tenants": ["credentials", "api_keys", "upload_links", "context", "records"],
     "jobs": [
         *("workdir", "events", "uploads", "source", "ledger", "open_index", "lifecycle", "acceptance", "retries"),
         *("settlement", "ingestion", "worker"),

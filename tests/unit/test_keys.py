@@ -104,6 +104,7 @@ def test_the_builders_are_found() -> None:
         "darkroom.jobs.worker._run_prefix",
         "darkroom.tenants.records.api_key_key",
         "darkroom.tenants.records.link_key",
+        "darkroom.tenants.records.links_prefix",
         "darkroom.tenants.records.tenant_prefix",
         "darkroom.tenants.records.quotas_key",
         "darkroom.tenants.records.tenant_key",

@@ -29,8 +29,16 @@ PUBLIC = {
     "HEAD /docs-assets/{path}",
 }
 
-#: The scopes of the routes whose method does not tell them.
-OTHERS = {"GET /health/parts": [Scope.ADMIN]}
+#: The scopes of the routes whose method does not tell them. The token of an upload link has the scope `upload` only.
+OTHERS = {
+    "GET /health/parts": [Scope.ADMIN],
+    "GET /upload-links": [Scope.WRITE],
+    "GET /upload-links/{link_id}": [Scope.WRITE],
+    "POST /uploads": [Scope.WRITE, Scope.UPLOAD],
+    "GET /files/{file_id}": [Scope.READ, Scope.UPLOAD],
+    "GET /jobs/{job_id}": [Scope.READ, Scope.UPLOAD],
+    "GET /jobs/{job_id}/download": [Scope.READ, Scope.UPLOAD],
+}
 
 ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 
@@ -56,7 +64,7 @@ def guarded() -> list[tuple[str, list[str]]]:
 def send(name: str, authorizer: dict[str, Any] | None) -> Reply:
     """A request to a route, with a body that is no JSON and no form."""
     method, _, path = name.partition(" ")
-    target = path.replace("{job_id}", ID).replace("{file_id}", ID)
+    target = path.replace("{job_id}", ID).replace("{file_id}", ID).replace("{link_id}", "acme-7q2xk4mzt5ba")
     return call(method, target, body=b"{", headers={"content-type": "application/json"}, authorizer=authorizer)
 
 

@@ -25,8 +25,8 @@ S3_ACTIONS = {
     "generate_presigned_url": {"s3:GetObject"},
 }
 
-#: The prefix of the bucket that each caller of `darkroom.services.s3` uses.
-PREFIXES = {
+#: The prefixes of the bucket that each caller of `darkroom.services.s3` uses.
+PREFIXES: dict[Node, str | tuple[str, ...]] = {
     ("darkroom.jobs.ledger", "write_job"): "ledger",
     ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
@@ -36,6 +36,13 @@ PREFIXES = {
     ("darkroom.jobs.open_index", "remove"): "open",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
     ("darkroom.jobs.lifecycle", "clean_up"): "processed",
+    ("darkroom.tenants.records", "_create"): ("tenants", "links"),
+    ("darkroom.tenants.records", "_read"): ("tenants", "links"),
+    ("darkroom.tenants.records", "_change"): ("tenants", "links"),
+    ("darkroom.tenants.records", "_ids"): "tenants",
+    ("darkroom.tenants.records", "link_ids"): "links",
+    ("darkroom.tenants.records", "tenant_names"): "tenants",
+    ("darkroom.tenants.records", "write_quotas"): "tenants",
     ("darkroom.jobs.source", "StoredSource"): "uploads",
     ("functions.sweep.missed_uploads", "_has_arrived"): "uploads",
     ("darkroom.jobs.worker", "_upload"): "processed",
@@ -47,12 +54,6 @@ PREFIXES = {
     ("api.job_responses", "download_link"): "processed",
     ("api.idempotency", "reserve_ids"): "work",
     ("api.ledger_list", "LedgerScan"): "ledger",
-    ("darkroom.tenants.records", "_create"): "tenants",
-    ("darkroom.tenants.records", "_read"): "tenants",
-    ("darkroom.tenants.records", "_change"): "tenants",
-    ("darkroom.tenants.records", "_ids"): "tenants",
-    ("darkroom.tenants.records", "tenant_names"): "tenants",
-    ("darkroom.tenants.records", "write_quotas"): "tenants",
 }
 
 #: The settings that name secrets, and their environment variables.
@@ -135,12 +136,17 @@ def called(function: str, template: Template) -> set[Permission]:
     for node in reachable(entry_points(function)):
         for name in users_of_s3.get(node, set()):
             for method in S3_METHODS.get(name, set()):
-                found |= {(action, PREFIXES[node]) for action in S3_ACTIONS[method]}
+                found |= {(action, prefix) for action in S3_ACTIONS[method] for prefix in prefixes_of(node)}
         for setting in users_of_secrets.get(node, set()):
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
         if "lambda" in (CLIENTS.get(node), SIGNERS.get(node)):
             found |= {("lambda:InvokeFunction", arn_of(name)) for name in INVOKED[node[0]]}
     return found
+
+
+def prefixes_of(node: Node) -> tuple[str, ...]:
+    found = PREFIXES[node]
+    return (found,) if isinstance(found, str) else found
 
 
 def arn_of(name: str) -> str:

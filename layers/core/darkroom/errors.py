@@ -17,6 +17,9 @@ DarkroomError
 │   ├── FileTooLargeError           413  file_too_large
 │   ├── KeyNotActiveError           409  key_not_active
 │   ├── ConcurrentChangeError       409  concurrent_change
+│   ├── UploadLinkNotFoundError     404  upload_link_not_found
+│   ├── UploadLinkExhaustedError    403  upload_link_exhausted
+│   ├── DeploymentOpenError         409  deployment_open
 │   └── AccessError                 who sends the request, or what they may do
 │       ├── CredentialsMissingError     401  credentials_missing
 │       ├── CredentialsInvalidError     401  credentials_invalid
@@ -192,6 +195,30 @@ class ConcurrentChangeError(RequestError):
     """Somebody else changed the same at the same time. Look at it again, then repeat the request."""
 
     code = "concurrent_change"
+    http_status = 409
+
+
+class UploadLinkNotFoundError(RequestError):
+    """The upload link does not exist."""
+
+    code = "upload_link_not_found"
+    http_status = 404
+
+    def __init__(self, link_id: str) -> None:
+        super().__init__(f"Upload link {link_id[:64]} does not exist, or it was removed after its expiry.")
+
+
+class UploadLinkExhaustedError(RequestError):
+    """The upload link accepts no more files."""
+
+    code = "upload_link_exhausted"
+    http_status = 403
+
+
+class DeploymentOpenError(RequestError):
+    """The deployment is open to everybody."""
+
+    code = "deployment_open"
     http_status = 409
 
 

@@ -65,7 +65,7 @@ class FileSource(Contract):
 
 
 class Job(Contract):
-    """An accepted job: `job.json` in the ledger. Never changes."""
+    """An accepted job: `job.json` in the ledger. Never changes. `link_id` is the upload link that it came through."""
 
     job_id: str
     tenant: str
@@ -75,6 +75,7 @@ class Job(Contract):
     created_at: str
     traceparent: str
     retry_of: str | None = None
+    link_id: str | None = None
     priority: Priority = Field("normal", exclude_if=is_normal)
 
     @property
@@ -159,8 +160,8 @@ class AttachedJob(Contract):
     params: dict[str, Any]
     priority: Priority = Field("normal", exclude_if=is_normal)
 
-    def to_job(self, file_id: str, *, tenant: str, traceparent: str) -> Job:
-        """The job, now that its file is known."""
+    def to_job(self, file_id: str, *, tenant: str, traceparent: str, link_id: str | None = None) -> Job:
+        """The job, now that its file is known. `link_id` is the upload link of the file, if it has one."""
         params = self.params
         with contextlib.suppress(InvalidRequestError):  # they were valid once; if they no longer are, the run fails
             params = with_defaults(parse_params(self.operation, params))
@@ -172,5 +173,6 @@ class AttachedJob(Contract):
             source=FileSource(file_id=file_id),
             created_at=utc_now(),
             traceparent=traceparent,
+            link_id=link_id,
             priority=self.priority,
         )

@@ -102,7 +102,10 @@ class ApiKey(Contract):
 
 
 class UploadLimits(Contract):
-    """What an upload link allows. Every file gets the same jobs."""
+    """What an upload link allows, which never changes. Every file gets the same jobs.
+
+    `media_types` are types such as `video/mp4` and groups such as `image/*`; none means that all are allowed.
+    """
 
     max_bytes: int | None = None
     max_files: int = 1
@@ -111,7 +114,11 @@ class UploadLimits(Contract):
 
 
 class UploadLink(Contract):
-    """An upload link as it is stored: `tenants/<tenant>/links/<link_id>.json`, with the SHA-256 of its token."""
+    """An upload link as it is stored: `links/<tenant>/<link_id>.json`, with the SHA-256 of its token.
+
+    `file_ids` are the files for which it has issued a form, in that order. They count against its limit, so they are
+    stored in the same object: it is replaced on the condition that nobody else has changed it.
+    """
 
     link_id: str
     tenant: TenantName
@@ -120,6 +127,7 @@ class UploadLink(Contract):
     created_at: Timestamp
     expires_at: Timestamp
     revoked_at: Timestamp | None = None
+    file_ids: list[str] = Field(default_factory=list)
 
 
 class Principal(Contract):
@@ -139,3 +147,8 @@ class Principal(Contract):
     def is_operator(self) -> bool:
         """Whether it may manage all tenants."""
         return self.tenant == OPERATOR_TENANT and Scope.ADMIN in self.scopes
+
+    @property
+    def link_id(self) -> str | None:
+        """The id of the upload link, if it is one: it then sees only the files and jobs that came through the link."""
+        return None if self.limits is None else self.credential

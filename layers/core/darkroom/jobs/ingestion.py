@@ -24,7 +24,8 @@ def ingest(tenant: str, file_id: str) -> int:
         logger().info("ignored an upload that no longer exists", extra={"file_id": file_id})
         return 0
     for attached in file.jobs:
-        _accept(attached.to_job(file_id, tenant=tenant, traceparent=new_traceparent()), file)
+        job = attached.to_job(file_id, tenant=tenant, traceparent=new_traceparent(), link_id=file.link_id)
+        _accept(job, file)
     try:
         files.save_record(tenant, file_id, uploads.record_of(file))
         files.mark_ingested(tenant, file_id)  # last, so that sweep repeats an ingestion that was interrupted

@@ -29,7 +29,10 @@ _JOBS = TypeAdapter(list[AttachedJob], config=ConfigDict(defer_build=True))  # b
 
 @dataclass(frozen=True)
 class File:
-    """An uploaded file. When its bytes are rejected, `media` is None and `problem` is the reason."""
+    """An uploaded file. When its bytes are rejected, `media` is None and `problem` is the reason.
+
+    `link_id` is the upload link through which it came, if there is one.
+    """
 
     file_id: str
     name: str
@@ -37,6 +40,7 @@ class File:
     media: MediaType | None
     problem: MediaError | None
     jobs: list[AttachedJob]
+    link_id: str | None = None
 
 
 def key_of(tenant: str, file_id: str) -> str:
@@ -50,11 +54,13 @@ def parse_key(key: str) -> tuple[str, str]:
     return tenant, file_id
 
 
-def metadata_of(name: str, jobs: list[AttachedJob]) -> dict[str, str]:
-    """The name and the jobs of an upload as object metadata, which must be ASCII."""
+def metadata_of(name: str, jobs: list[AttachedJob], link_id: str | None = None) -> dict[str, str]:
+    """The name, the jobs and the upload link of an upload as object metadata, which must be ASCII."""
     metadata = {"name": quote(clean_name(name))}
     if jobs:
         metadata["jobs"] = json.dumps([job.model_dump(mode="json") for job in jobs], separators=(",", ":"))
+    if link_id is not None:
+        metadata["link"] = link_id
     return metadata
 
 
@@ -84,6 +90,7 @@ def _file(file_id: str, head: s3.Head) -> File:
         media=media,
         problem=problem,
         jobs=_jobs_from(head.metadata),
+        link_id=head.metadata.get("link"),
     )
 
 
@@ -111,6 +118,8 @@ def check_kind(operation: Operation, kind: MediaKind) -> None:
 def record_of(file: File) -> dict[str, Any]:
     """The record of a file, which Redis stores and `GET /files/{id}` returns."""
     record: dict[str, Any] = {"file_id": file.file_id, "name": file.name, "size_bytes": file.size_bytes}
+    if file.link_id is not None:
+        record["link_id"] = file.link_id
     if file.media is not None:
         return record | {"status": "ready", "media_type": file.media.name, "kind": file.media.kind}
     problem = file.problem

@@ -22,6 +22,7 @@ from darkroom.services import aws
 _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 _EMPTY = "InvalidRange"
 _EXISTS = frozenset({"PreconditionFailed", "412"})
+_CONFLICT = frozenset({"ConditionalRequestConflict"})
 
 #: The largest object that one PUT can write: 5 GiB.
 PUT_MAX_BYTES = 5 * 1024**3
@@ -109,14 +110,14 @@ def put_once(key: str, content: bytes, *, media_type: str) -> bool:
 def replace(key: str, content: bytes, *, media_type: str, etag: str) -> bool:
     """Writes `content` if the object still is the version `etag`, atomically. Returns True if this call wrote it.
 
-    Two writes at the same time may conflict. That raises StorageUnavailableError, and a retry shows which one won.
+    False can also mean that S3 refused it because of another write at the same time: read the object again.
     AWS also requires the permission to read the object.
     """
     with map_storage_errors():
         try:
             aws.client("s3").put_object(Bucket=bucket(), Key=key, Body=content, ContentType=media_type, IfMatch=etag)
         except ClientError as error:
-            if _code(error) in _EXISTS | _MISSING:
+            if _code(error) in _EXISTS | _MISSING | _CONFLICT:
                 return False
             raise
     return True

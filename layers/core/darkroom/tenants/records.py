@@ -1,14 +1,18 @@
-"""What is stored about tenants: JSON documents in S3 under `tenants/`.
+"""What is stored about tenants: JSON documents in S3.
 
     tenants/quotas.json                     the quotas of every tenant that has no others
     tenants/<tenant>/tenant.json            the tenant
     tenants/<tenant>/quotas.json            the quotas in which it differs
     tenants/<tenant>/keys/<key id>.json     an API key, with the hash of its text
-    tenants/<tenant>/links/<link id>.json   an upload link, with the hash of its token
+    links/<tenant>/<link id>.json           an upload link, with the hash of its token
+
+Links have a prefix of their own, because they expire: a rule of the bucket removes them.
 
 A document is created by a conditional write, and changed on the condition that nobody else has changed it meanwhile.
 """
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -22,11 +26,18 @@ from darkroom.services import s3
 from darkroom.tenants import credentials
 
 TENANTS_PREFIX = "tenants/"
+LINKS_PREFIX = "links/"
 DEFAULT_QUOTAS_KEY = f"{TENANTS_PREFIX}quotas.json"
 _JSON = "application/json"
 
 #: How often a change is attempted again when another one came first.
 _CHANGE_ATTEMPTS = 5
+
+#: The same for upload links, which many uploads may change at the same time. With each attempt one of them succeeds.
+_LINK_CHANGE_ATTEMPTS = 40
+
+#: The longest pause between two attempts, in seconds; a random part of it, so that the same do not meet again.
+_PAUSE_S = 0.2
 
 _Record = TypeVar("_Record", Tenant, Quotas, ApiKey, UploadLink)
 
@@ -53,7 +64,12 @@ def api_key_key(tenant: str, key_id: str) -> str:
 
 def link_key(tenant: str, link_id: str) -> str:
     """Key of the object of an upload link."""
-    return f"{tenant_prefix(tenant)}links/{link_id}.json"
+    return f"{links_prefix(tenant)}{link_id}.json"
+
+
+def links_prefix(tenant: str) -> str:
+    """The prefix of a tenant's upload links."""
+    return f"{LINKS_PREFIX}{tenant}/"
 
 
 def create_tenant(tenant: Tenant) -> bool:
@@ -114,12 +130,15 @@ def read_link(tenant: str, link_id: str) -> UploadLink | None:
 def change_link(tenant: str, link_id: str, change: Callable[[UploadLink], UploadLink]) -> UploadLink | None:
     """As `change_tenant`, for an upload link of this tenant."""
     is_possible = credentials.is_id_of(tenant, link_id)
-    return _change(UploadLink, link_key(tenant, link_id), change) if is_possible else None
+    key = link_key(tenant, link_id)
+    return _change(UploadLink, key, change, _LINK_CHANGE_ATTEMPTS) if is_possible else None
 
 
-def link_ids(tenant: str) -> Iterator[str]:
-    """The ids of all upload links of a tenant, revoked ones included, in order."""
-    yield from _ids(f"{tenant_prefix(tenant)}links/")
+def link_ids(tenant: str, after: str = "") -> Iterator[str]:
+    """The ids of a tenant's upload links after this one, expired and revoked ones included, in order."""
+    prefix = links_prefix(tenant)
+    for key in s3.keys_after(prefix, link_key(tenant, after) if after else ""):
+        yield key.removeprefix(prefix).removesuffix(".json")
 
 
 def read_quotas(key: str) -> Quotas | None:
@@ -164,8 +183,12 @@ def _read(kind: type[_Record], key: str) -> _Record | None:
     return None if content is None else _decode(kind, key, content)
 
 
-def _change(kind: type[_Record], key: str, change: Callable[[_Record], _Record]) -> _Record | None:
-    for _ in range(_CHANGE_ATTEMPTS):
+def _change(
+    kind: type[_Record], key: str, change: Callable[[_Record], _Record], attempts: int = _CHANGE_ATTEMPTS
+) -> _Record | None:
+    for attempt in range(attempts):
+        if attempt > 1:
+            time.sleep(random.uniform(0, min(_PAUSE_S, 0.01 * 2**attempt)))  # noqa: S311 - not for a secret
         version = s3.get_version(key)
         if version is None:
             return None
