@@ -19,7 +19,7 @@ from darkroom.timeouts import Timeouts, use_timeouts
 from functions.sweep import leftovers, load, missed_uploads, reconciling, recovery
 
 #: Limits of a request, shorter than those of other functions: a step may begin one just before its deadline.
-TIMEOUTS = Timeouts(connect_s=1, storage_read_s=4, storage_attempts=2, cache_s=4, broker_s=5, pause_s=0)
+PASS_TIMEOUTS = Timeouts(connect_s=1, storage_read_s=4, storage_attempts=2, cache_s=4, broker_s=5, pause_s=0)
 
 #: Milliseconds before Lambda stops this function at which it stops itself: the longest request to S3, and a margin.
 RESERVE_MS = 12_000
@@ -55,7 +55,7 @@ STEPS = (
 
 def handler(_event: object, context: events.LambdaContext) -> dict[str, Any]:
     """One pass. Returns how much each step did, and the names of the steps that failed or had no time."""
-    use_timeouts(TIMEOUTS)
+    use_timeouts(PASS_TIMEOUTS)
     end = time.monotonic() + (context.get_remaining_time_in_millis() - RESERVE_MS) / 1000
     done: dict[str, Any] = {}
     failed: list[str] = []

@@ -120,7 +120,7 @@ def test_no_step_begins_to_read_s3_when_the_time_is_over(monkeypatch: pytest.Mon
 
 
 def test_longest_request_to_s3_fits_in_the_reserve() -> None:
-    limits = app.TIMEOUTS
+    limits = app.PASS_TIMEOUTS
     backoff_s = 1.0  # botocore's longest before a second attempt
 
     longest_s = limits.storage_attempts * (limits.connect_s + limits.storage_read_s) + backoff_s
