@@ -36,7 +36,7 @@ def file_name(tenant: str) -> str:
 
 
 def possess(tenant: str) -> Possessions:
-    """Gives a tenant jobs in every state, files, forms, idempotency keys, an upload link, an API key and all documents."""
+    """Gives a tenant jobs in every state, files, forms, idempotency keys, an upload link, and an API key."""
     records.create_tenant(Tenant(name=tenant, status=TenantStatus.ACTIVE, created_at=utc_now()))
     key = api_keys.create_key(tenant, "live", name="Website", scopes=[Scope.READ], now_s=0).key
     records.create_api_key(key)
