@@ -53,7 +53,7 @@ def cache_of(settings: Settings) -> Places:
 
 def bucket_of(settings: Settings) -> Places:
     with closing(create_client(settings, "s3")) as s3, closing(create_client(settings, "cloudformation")) as stacks:
-        found = stacks.describe_stack_resource(StackName=settings.stack, LogicalResourceId="Bucket")
+        found = stacks.describe_stack_resource(StackName=settings.stack, LogicalResourceId="MediaBucket")
         bucket = found["StackResourceDetail"]["PhysicalResourceId"]
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             for entry in page.get("Contents", []):
@@ -69,6 +69,14 @@ def places_of(settings: Settings) -> Places:
     yield from bucket_of(settings)
 
 
+def _link_token(service: Service) -> str:
+    """The token of an upload link. An API that is open issues none, so there it is one that nobody knows."""
+    answer = service.http.post("/upload-links", json={"media_types": ["image/*"]})
+    return (
+        str(answer.json()["token"]) if answer.status_code == 201 else f"dl_local_default-abcdefghij23_{'un1ssued' * 5}"
+    )
+
+
 @pytest.fixture
 def secrets(service: Service, used_secrets: list[Secret]) -> list[Secret]:
     """Those of the other tests, and credentials in every place where a client may put them, good and bad."""
@@ -77,15 +85,23 @@ def secrets(service: Service, used_secrets: list[Secret]) -> list[Secret]:
         base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (b'{"alg":"RS256"}', b'{"sub":"user-1"}')
     ]
     token = ".".join([*encoded, "s1gn4tur3" * 5])
+    link = _link_token(service)
     wrong = f"{good.rpartition('_')[0]}_{'wr0ng' * 8}"
     password = "c0rrect-h0rse-battery"
     basic = f"Basic {base64.b64encode(f'user:{password}'.encode()).decode()}"
     with httpx.Client(base_url=service.url, timeout=40) as client:
-        for credential in (f"Bearer {good}", f"Bearer {token}", f"Bearer {wrong}", basic, password):
+        for credential in (f"Bearer {good}", f"Bearer {link}", f"Bearer {token}", f"Bearer {wrong}", basic, password):
             for method, path in (("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/nowhere"), ("GET", "/health/parts")):
                 client.request(method, path, headers={"authorization": credential})
+        form = {"name": "a.jpg", "media_type": "image/jpeg"}
+        client.post("/uploads", json=form, headers={"authorization": f"Bearer {link}"})
     keys.revoke(load(), good)
-    own = [Secret("the token", token), Secret("the wrong key", wrong), Secret("the password of a client", password)]
+    own = [
+        Secret("the token", token),
+        Secret("the wrong key", wrong),
+        Secret("the token of the link", link),
+        Secret("the password of a client", password),
+    ]
     return [*used_secrets, *own, *([Secret("the key", service.key)] if service.key else [])]
 
 
@@ -97,3 +113,6 @@ def test_no_secret_is_in_a_log_in_the_cache_or_in_the_bucket(service: Service, s
     for part in ("emulator", "mapping", "-api", "-resize", "Redis, darkroom:", "S3, ledger/", "S3, tenants/"):
         assert part in names, f"{part} was not searched: {names}"
     assert not find(secrets, places)
+    if service.key:
+        public_id = Secret("the id of the key", service.key.split("_")[2])
+        assert any("-api has" in found for found in find([public_id], places)), "the search finds nothing"

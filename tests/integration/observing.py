@@ -53,7 +53,7 @@ class Watch:
         """Sends a request, as `call` does."""
         storage, cache = self._storage, self._commands()
         reply = call(method, target, headers={"traceparent": _TRACE} | (headers or {}), **more)
-        return Observed(reply, self._storage - storage, self._commands() - cache)
+        return Observed(reply, self._storage - storage, self._commands() - cache - 1)  # without the count itself
 
 
 def stored_of(tenant: str, server: RedisServer) -> dict[str, Any]:
