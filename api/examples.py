@@ -166,3 +166,23 @@ HEALTH: dict[str, Any] = {
         "storage": {"status": "ok", "detail": "The object store is available.", "latency_ms": 4.2},
     },
 }
+
+USAGE: dict[str, Any] = {
+    "tenant": "acme",
+    "month": "2026-03",
+    "is_complete": True,
+    "quotas": {
+        "requests": {"limit": 500, "used": 3, "window_s": 10},
+        "queued_jobs": {"limit": 2_000, "used": 12},
+        "in_flight_jobs": {"limit": None, "used": {"thumbnail": 4}},
+        "upload_bytes": {"limit": None},
+        "stored_bytes": {
+            "limit": 107_374_182_400,
+            "used": 23_817_044_123,
+            "reserved": 2_417_663,
+            "by_day": {"2026-02-28": 21_350_000_000, "2026-03-01": 2_464_626_460},
+        },
+        "monthly_jobs": {"limit": 100_000, "used": 1_204, "resets_at": "2026-04-01T00:00:00.000Z"},
+        "monthly_video_minutes": {"limit": 10_000, "used": 318.52, "resets_at": "2026-04-01T00:00:00.000Z"},
+    },
+}

@@ -79,7 +79,7 @@ def test_each_tenant_reads_its_own_files(twins: Twins) -> None:
     for _ in ("from S3", "from Redis"):
         assert file_records.find_file_record(OURS, file_id)["name"] == "ours.png"
         assert file_records.find_file_record(THEIRS, file_id)["name"] == "theirs.png"
-    files.mark_ingested(OURS, file_id)
+    files.mark_ingested(OURS, file_id, size_bytes=1, written_s=0)
     for tenant in (OURS, THEIRS):
         open_index.add_upload(tenant, file_id)
 

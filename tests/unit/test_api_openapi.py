@@ -65,6 +65,7 @@ def test_every_documented_route_exists(document: dict[str, Any]) -> None:
         "GET /jobs/{job_id}/download",
         "POST /jobs/{job_id}/retry",
         "GET /operations",
+        "GET /usage",
         "POST /upload-links",
         "GET /upload-links",
         "GET /upload-links/{link_id}",

@@ -20,6 +20,13 @@ DarkroomError
 │   ├── UploadLinkNotFoundError     404  upload_link_not_found
 │   ├── UploadLinkExhaustedError    403  upload_link_exhausted
 │   ├── DeploymentOpenError         409  deployment_open
+│   ├── QuotaExceededError          a quota of the tenant is used up
+│   │   ├── RequestQuotaError           429  quota_requests
+│   │   ├── QueuedJobsQuotaError        429  quota_queued_jobs
+│   │   ├── UploadQuotaError            413  quota_upload_bytes
+│   │   ├── StorageQuotaError           429  quota_stored_bytes
+│   │   ├── MonthlyJobsQuotaError       429  quota_monthly_jobs
+│   │   └── MonthlyVideoQuotaError      429  quota_monthly_video_minutes
 │   └── AccessError                 who sends the request, or what they may do
 │       ├── CredentialsMissingError     401  credentials_missing
 │       ├── CredentialsInvalidError     401  credentials_invalid
@@ -196,6 +203,67 @@ class ConcurrentChangeError(RequestError):
 
     code = "concurrent_change"
     http_status = 409
+
+
+class QuotaExceededError(RequestError):
+    """A quota of the tenant is used up."""
+
+    http_status = 429
+    #: The unit in which the quota counts, if it is none of requests.
+    unit: ClassVar[str | None] = None
+    limit: int = 0
+    window_s: int | None = None
+
+    def __init__(
+        self, *message: str, limit: int = 0, window_s: int | None = None, retry_after_s: int | None = None
+    ) -> None:
+        """`limit` is what the tenant may use, in `window_s` seconds if the quota is renewed after them."""
+        super().__init__(*message)
+        self.limit = limit
+        self.window_s = window_s
+        self.retry_after_s = retry_after_s
+
+
+class RequestQuotaError(QuotaExceededError):
+    """The tenant sends too many requests."""
+
+    code = "quota_requests"
+
+
+class QueuedJobsQuotaError(QuotaExceededError):
+    """The tenant has too many queued jobs."""
+
+    code = "quota_queued_jobs"
+    unit = "jobs"
+
+
+class UploadQuotaError(QuotaExceededError):
+    """The file is larger than the tenant may upload."""
+
+    code = "quota_upload_bytes"
+    http_status = 413
+    unit = "content-bytes"
+
+
+class StorageQuotaError(QuotaExceededError):
+    """The tenant has no storage left."""
+
+    code = "quota_stored_bytes"
+    unit = "content-bytes"
+
+
+class MonthlyJobsQuotaError(QuotaExceededError):
+    """The tenant has no jobs left in this month."""
+
+    code = "quota_monthly_jobs"
+    unit = "jobs"
+
+
+class MonthlyVideoQuotaError(QuotaExceededError):
+    """The tenant has no minutes of video left in this month."""
+
+    code = "quota_monthly_video_minutes"
+    unit = "minutes"
 
 
 class UploadLinkNotFoundError(RequestError):

@@ -28,7 +28,8 @@ def ingest(tenant: str, file_id: str) -> int:
         _accept(job, file)
     try:
         files.save_record(tenant, file_id, uploads.record_of(file))
-        files.mark_ingested(tenant, file_id)  # last, so that sweep repeats an ingestion that was interrupted
+        # Last, so that sweep repeats an ingestion that was interrupted.
+        files.mark_ingested(tenant, file_id, size_bytes=file.size_bytes, written_s=file.written_s)
     except CacheUnavailableError as error:
         logger().warning("file record not saved", extra={"file_id": file_id, "reason": error.message})
     logger().info("upload ingested", extra={"file_id": file_id, "jobs": len(file.jobs)})
