@@ -74,7 +74,7 @@ def possess(tenant: str) -> Possessions:
             Names.JOB_POSITION: jobs,
             Names.FILE: [stored, awaiting["file_id"], given["file_id"]],
             Names.LINK: [link["link_id"]],
-            Names.LINK_POSITION: [link["link_id"]],
+            Names.LINK_POSITION: [f"{tenant}-{'2' * 12}", link["link_id"]],
             Names.IDEMPOTENCY_KEY: [f"{order} 0"],
         },
     )

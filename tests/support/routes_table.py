@@ -77,6 +77,7 @@ ROUTES: dict[str, Route] = {
     "HEAD /docs-assets/{path}": Route(texts=frozenset({"path path"})),
     "GET /health/parts": Route(_ADMIN),
     "GET /operations": Route(_READ),
+    "GET /usage": Route(_READ),
     "POST /upload": Route(_WRITE, IDEMPOTENCY, frozenset({"body file"}), body=FILE_FORM),
     "POST /uploads": Route(
         _WRITE_OR_LINK,
