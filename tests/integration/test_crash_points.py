@@ -149,6 +149,13 @@ def message_is_delivered_twice(simulation: Simulation) -> list[str]:
     return [job.job_id] if accepted else []
 
 
+def each_message_starts_the_job_of_the_other_one(simulation: Simulation) -> list[str]:
+    jobs = [simulation.new_job(priority="batch"), simulation.new_job()]
+    accepted = [job.job_id for job in jobs if simulation.accept(job)]
+    simulation.run_until_idle()
+    return accepted
+
+
 def redis_loses_its_data_during_the_run(simulation: Simulation) -> list[str]:
     job = simulation.new_job()
 
@@ -207,6 +214,7 @@ SCENARIOS = [
     job_is_canceled_while_queued,
     job_is_canceled_during_its_run,
     message_is_delivered_twice,
+    each_message_starts_the_job_of_the_other_one,
     redis_loses_its_data_during_the_run,
     redis_loses_its_data_before_the_run,
     message_is_lost,
