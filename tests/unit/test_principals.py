@@ -1,12 +1,10 @@
 """Who may use which route: every route needs one scope or is public, and refuses a request before it reads the body."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.routing import BaseRoute, Mount
+from fastapi.routing import APIRoute
 
 from api.main import app
 from api.principals import GuardedRoute, Reader, scopes_of
@@ -19,6 +17,7 @@ from darkroom.errors import (
 )
 from darkroom.tenants.context import denial, to_context
 from tests.support.gateway import Reply, call
+from tests.support.routes import served
 
 #: Everything that may be used without credentials.
 PUBLIC = {
@@ -46,16 +45,6 @@ ID = "019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 
 def principal(*scopes: Scope) -> Principal:
     return Principal(tenant="acme", scopes=list(scopes), credential="acme-k3y", quotas=Quotas())
-
-
-def served(application: FastAPI) -> Iterator[tuple[str, BaseRoute]]:
-    """Every route, as method and path."""
-    for found in iter_route_contexts(application.routes):
-        route = found.original_route
-        if isinstance(route, Mount):
-            yield from ((f"{method} {route.path}/{{path}}", route) for method in ("GET", "HEAD"))
-        else:
-            yield from ((f"{method} {found.path}", route) for method in sorted(found.methods or {"?"}))
 
 
 def unguarded(application: FastAPI) -> set[str]:
