@@ -7,6 +7,8 @@ tells strangers whether the service works and nothing about its parts.
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -27,6 +29,9 @@ router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 #: Seconds that a dependency has to respond. All are checked at the same time.
 TIMEOUT_S = 2.0
+
+#: Seconds for which strangers get the result of one check again, since a check opens a connection to the broker.
+REMEMBERED_S = 2.0
 
 HealthStatus = Literal["ok", "down"]
 
@@ -83,8 +88,7 @@ _PROBLEMS = problem_responses()
 )
 async def get_health() -> Response:
     """Checks the status cache, the message broker and the object store, and responds within a few seconds."""
-    health = await _examine()
-    return _respond(health if settings().is_open else Health(status=health.status))
+    return _respond(await _examine() if settings().is_open else Health(status=await _status_for_strangers()))
 
 
 @router.get(
@@ -97,6 +101,27 @@ async def get_health() -> Response:
 async def get_health_of_parts(_principal: Admin) -> Response:
     """Like `GET /health`, and shows each part with its latency."""
     return _respond(await _examine())
+
+
+@dataclass
+class _Recent:
+    """The status that was found last, and until when it is told (seconds, monotonic)."""
+
+    status: HealthStatus = "down"
+    until_s: float = 0.0
+
+
+@lru_cache(maxsize=1)
+def _recent() -> _Recent:
+    return _Recent()
+
+
+async def _status_for_strangers() -> HealthStatus:
+    recent = _recent()
+    if time.monotonic() >= recent.until_s:
+        recent.status = (await _examine()).status
+        recent.until_s = time.monotonic() + REMEMBERED_S
+    return recent.status
 
 
 def _respond(health: Health) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.routers import health
 from darkroom import config
 from darkroom.contracts.tenants import Scope
 from darkroom.services import aws
@@ -17,6 +18,11 @@ SETTING = {
     "broker": ("DARKROOM_BROKER_URL", "amqp://127.0.0.1:{}/%2F"),
     "storage": ("AWS_ENDPOINT_URL", "http://127.0.0.1:{}"),
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    health._recent.cache_clear()
 
 
 @pytest.fixture
@@ -46,10 +52,30 @@ def test_closed_deployment_shows_strangers_only_whether_it_works(
 
     healthy = call("GET", "/health")
     break_service("cache")
+    time.sleep(health.REMEMBERED_S)
     unhealthy = call("GET", "/health")
 
     assert (healthy.status, healthy.json) == (200, {"status": "ok"})
     assert (unhealthy.status, unhealthy.json) == (503, {"status": "down"})
+
+
+def test_strangers_cannot_make_a_closed_deployment_connect_to_the_broker_with_each_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aws.secret(config.settings().broker_secret_arn)  # known already, as in a warm environment
+    monkeypatch.setenv("DARKROOM_ACCESS", "closed")
+    monkeypatch.setattr(health, "REMEMBERED_S", 60)
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        broker.settimeout(1)
+        monkeypatch.setenv("DARKROOM_BROKER_URL", f"amqp://127.0.0.1:{broker.getsockname()[1]}/%2F")
+        forget_connections()
+
+        replies = [call("GET", "/health") for _ in range(3)]
+
+        broker.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            broker.accept()
+    assert [(reply.status, reply.json) for reply in replies] == [(503, {"status": "down"})] * 3
 
 
 def test_parts_are_shown_to_admins() -> None:
