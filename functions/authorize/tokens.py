@@ -118,8 +118,8 @@ def _tenant_in(claims: dict[str, Any], name: str) -> str:
 
 def _subject_in(claims: dict[str, Any]) -> str:
     subject = str(claims["sub"])
-    if len(subject) > SUBJECT_MAX_CHARS:
-        raise CredentialsInvalidError(f"The subject of the token has more than {SUBJECT_MAX_CHARS} characters.")
+    if not 0 < len(subject) <= SUBJECT_MAX_CHARS or not subject.isprintable():
+        raise CredentialsInvalidError(f"The subject of the token is not 1 to {SUBJECT_MAX_CHARS} printable characters.")
     return subject
 
 

@@ -233,6 +233,9 @@ def test_claims_that_are_needed(claim: str, issuer: LocalIssuer) -> None:
         {"exp": "soon"},
         {"exp": True},
         {"sub": "x" * 256},
+        {"sub": ""},
+        {"sub": "user\n1"},
+        {"sub": "\ud800"},
     ],
 )
 def test_claims_that_are_changed(claims: dict[str, Any], issuer: LocalIssuer) -> None:
