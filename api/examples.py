@@ -138,6 +138,7 @@ UPLOAD_LINK_REQUEST: dict[str, Any] = {
 UPLOAD_LINK_SUMMARY: dict[str, Any] = {
     "link_id": LINK_ID,
     "state": "active",
+    "created_by": "acme-m3v6hd2wqz7c",
     "created_at": "2026-03-01T09:30:00.000Z",
     "expires_at": "2026-03-01T10:30:00.000Z",
     "revoked_at": None,

@@ -63,6 +63,10 @@ class UploadLinkSummary(ResponseModel):
         description="`active`: it issues forms. `exhausted`: it has issued as many as it may, and still shows its "
         "files and jobs. `expired` and `revoked`: its token is refused."
     )
+    created_by: str = Field(
+        description="Who created the link: the id of an API key, or the subject of a token. It outlives a key that "
+        "is revoked."
+    )
     created_at: str = Field(description="When the link was created.")
     expires_at: str = Field(description="When the link expires.")
     revoked_at: str | None = Field(None, description="When the link was revoked.")

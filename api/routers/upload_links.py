@@ -82,6 +82,7 @@ async def create_upload_link(body: UploadLinkRequest, request: Request, principa
         principal.tenant,
         settings().key_environment,
         limits=limits,
+        created_by=principal.credential,
         expires_in_s=body.expires_in_s,
         now_s=time.time(),
     )
@@ -194,6 +195,7 @@ def _summary(link: UploadLink) -> UploadLinkSummary:
     return UploadLinkSummary(
         link_id=link.link_id,
         state=upload_links.link_state(link, time.time()),
+        created_by=link.created_by,
         created_at=link.created_at,
         expires_at=link.expires_at,
         revoked_at=link.revoked_at,

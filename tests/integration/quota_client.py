@@ -24,7 +24,12 @@ class Client:
     def __init__(self, tenant: str = ACME, quotas: Quotas = UNLIMITED, *scopes: Scope) -> None:
         self.tenant = tenant
         self._context = to_context(
-            Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=quotas)
+            Principal(
+                tenant=tenant,
+                scopes=list(scopes or (Scope.READ, Scope.WRITE, Scope.ADMIN)),
+                credential=f"{tenant}-key",
+                quotas=quotas,
+            )
         )
 
     def send(self, method: str, target: str, body: Any = None, **headers: str) -> Reply:

@@ -87,6 +87,7 @@ def store_link(expires_at: str | None = None, revoked_at: str | None = None) -> 
         tenant="acme",
         hash=credentials.sha256_of(text),
         limits=UploadLimits(max_bytes=1000, media_types=["image/png"]),
+        created_by="acme-key",
         created_at=utc_now(),
         expires_at=expires_at or iso_utc(time.time() + HOUR_S),
         revoked_at=revoked_at,

@@ -72,6 +72,7 @@ def test_keys_and_links_of_a_tenant_are_listed_apart() -> None:
         tenant="acme",
         hash="0" * 64,
         limits=UploadLimits(),
+        created_by="acme-key",
         created_at=utc_now(),
         expires_at=utc_now(),
     )

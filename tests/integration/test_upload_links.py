@@ -43,6 +43,7 @@ def test_link_is_returned_with_its_token_once() -> None:
     assert (shown["state"], shown["files_used"], shown["file_ids"]) == ("active", 0, [])
     assert (shown["max_bytes"], shown["max_files"], shown["media_types"]) == (1000, 3, ["image/*"])
     assert shown["jobs"] == [THUMBNAIL]
+    assert shown["created_by"] == f"{TENANT}-key"
     assert epoch_ms(shown["expires_at"]) - epoch_ms(shown["created_at"]) == 60_000
 
 

@@ -26,9 +26,14 @@ _acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
 
 @contextmanager
 def acting_as(tenant: str, *scopes: Scope, quotas: Quotas | None = None) -> Iterator[None]:
-    """The deployment is closed, and requests are made on behalf of this tenant, by default with all scopes."""
+    """The deployment is closed, and requests are made on behalf of this tenant, by default with all scopes of a key."""
     limits = quotas or UNLIMITED
-    principal = Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=limits)
+    principal = Principal(
+        tenant=tenant,
+        scopes=list(scopes or (Scope.READ, Scope.WRITE, Scope.ADMIN)),
+        credential=f"{tenant}-key",
+        quotas=limits,
+    )
     token = _acting.set(to_context(principal))
     try:
         with patch.dict(os.environ, DARKROOM_ACCESS="closed"):

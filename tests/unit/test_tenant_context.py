@@ -93,6 +93,18 @@ def test_incomplete_context_gives_no_access(name: str) -> None:
         context.from_context(written)
 
 
+@pytest.mark.parametrize("scopes", ["upload", "read upload"])
+def test_upload_link_without_limits_gives_no_access(scopes: str) -> None:
+    with pytest.raises(InternalError):
+        context.from_context(context.to_context(KEY) | {"scopes": scopes})
+
+
+@pytest.mark.parametrize("scopes", ["", "read", "upload write"])
+def test_limits_of_an_upload_link_go_with_no_other_scope(scopes: str) -> None:
+    with pytest.raises(InternalError):
+        context.from_context(context.to_context(LINK) | {"scopes": scopes})
+
+
 def test_context_that_api_gateway_would_refuse_is_not_written() -> None:
     limits = UploadLimits(jobs=[{"operation": "resize", "params": {"text": "x" * context.CONTEXT_MAX_BYTES}}])
 

@@ -22,7 +22,7 @@ from darkroom.media.types import MEDIA_TYPES
 from darkroom.tenants import credentials, upload_links
 from darkroom.tenants.context import CONTEXT_MAX_BYTES, LIMITS_MAX_BYTES, to_context
 from darkroom.tenants.credentials import CredentialKind
-from darkroom.tenants.upload_links import LinkState
+from darkroom.tenants.upload_links import IssuedLink, LinkState
 from darkroom.timestamps import iso_utc
 from tests.support.gateway import Reply, call
 from tests.unit.test_principals import guarded, send
@@ -32,11 +32,15 @@ NOW_S = 1_800_000_000.0
 
 def make(max_files: int = 2, **limits: Any) -> UploadLink:
     limited = UploadLimits(max_files=max_files, **limits)
-    return upload_links.issue_link("acme", "live", limits=limited, expires_in_s=60, now_s=NOW_S).link
+    return issue(limited).link
+
+
+def issue(limits: UploadLimits) -> IssuedLink:
+    return upload_links.issue_link("acme", "live", limits=limits, created_by="acme-key", expires_in_s=60, now_s=NOW_S)
 
 
 def test_token_identifies_the_link_and_only_its_hash_is_stored() -> None:
-    issued = upload_links.issue_link("acme", "live", limits=UploadLimits(), expires_in_s=60, now_s=NOW_S)
+    issued = issue(UploadLimits())
 
     parsed = credentials.parse(issued.token, "live")
 

@@ -1,9 +1,9 @@
 """Tenants, what identifies them (API keys, upload links, tokens), what they may do (scopes) and how much (quotas)."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from darkroom.contracts.base import Contract
 from darkroom.timestamps import has_offset
@@ -137,14 +137,16 @@ class UploadLimits(Contract):
 class UploadLink(Contract):
     """An upload link as it is stored: `links/<tenant>/<link_id>.json`, with the SHA-256 of its token.
 
-    `file_ids` are the files for which it has issued a form, in that order. They count against its limit, so they are
-    stored in the same object: it is replaced on the condition that nobody else has changed it.
+    `created_by` is the credential of the principal that created it. `file_ids` are the files for which it has issued a
+    form, in that order. They count against its limit, so they are stored in the same object: it is replaced on the
+    condition that nobody else has changed it.
     """
 
     link_id: str
     tenant: TenantName
     hash: str
     limits: UploadLimits
+    created_by: str
     created_at: Timestamp
     expires_at: Timestamp
     revoked_at: Timestamp | None = None
@@ -155,7 +157,7 @@ class Principal(Contract):
     """Who sends a request, as the authorizer found out.
 
     `credential` is the id of the API key or the upload link, or the subject of the token; `default` when the
-    deployment is open. `limits` are those of an upload link.
+    deployment is open. `limits` are those of an upload link, which has the scope `upload` and no other.
     """
 
     tenant: TenantName
@@ -163,6 +165,14 @@ class Principal(Contract):
     credential: str
     quotas: Quotas
     limits: UploadLimits | None = None
+
+    @model_validator(mode="after")
+    def _require_limits_of_links(self) -> Self:
+        """Without its limits, an upload link would see everything of the tenant."""
+        is_link = self.limits is not None
+        if is_link != (Scope.UPLOAD in self.scopes) or (is_link and len(self.scopes) > 1):
+            raise ValueError("Input should have the scope upload alone and limits, or neither")
+        return self
 
     @property
     def is_operator(self) -> bool:

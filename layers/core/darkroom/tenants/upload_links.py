@@ -37,7 +37,9 @@ class IssuedLink:
     token: str
 
 
-def issue_link(tenant: str, environment: str, *, limits: UploadLimits, expires_in_s: int, now_s: float) -> IssuedLink:
+def issue_link(
+    tenant: str, environment: str, *, limits: UploadLimits, created_by: str, expires_in_s: int, now_s: float
+) -> IssuedLink:
     """A new link."""
     link_id = credentials.new_credential_id(tenant)
     token = credentials.new_credential(CredentialKind.UPLOAD_LINK, environment, link_id)
@@ -46,6 +48,7 @@ def issue_link(tenant: str, environment: str, *, limits: UploadLimits, expires_i
         tenant=tenant,
         hash=credentials.sha256_of(token),
         limits=limits,
+        created_by=created_by,
         created_at=iso_utc(now_s),
         expires_at=iso_utc(now_s + expires_in_s),
     )
