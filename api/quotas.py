@@ -31,32 +31,44 @@ from darkroom.timestamps import epoch_ms, next_month_ms
 #: Seconds after which a tenant whose jobs are all queued may try again.
 QUEUE_RETRY_S = 5
 
+#: The part of a tenant's requests that one upload link may send. Strangers have it, so the rest is kept from them.
+LINK_SHARE = 0.5
+
 _MINUTE_MS = 60_000
 
 
 def take_request(state: dict[str, Any], principal: Principal) -> None:
-    """Counts a request. Raises RequestQuotaError if the tenant sends too many. `state` is that of the request.
+    """Counts a request. Raises RequestQuotaError if the tenant, or an upload link, sends too many.
 
-    Without Redis there is no limit but that of API Gateway.
+    `state` is that of the request. Without Redis there is no limit but that of API Gateway.
     """
     rate = principal.quotas.requests_per_s
     if rate is None:
         return
     try:
-        tokens = requests.take(principal.tenant, rate=rate)
+        if principal.link_id is None:
+            limit = _take_token(principal.tenant, rate)
+        else:  # its own first, so that a request too many costs the tenant none
+            limit = _take_token(principal.tenant, math.ceil(rate * LINK_SHARE), principal.link_id)
+            _take_token(principal.tenant, rate)
     except CacheUnavailableError as error:
         logger().warning("request not counted", extra={"reason": error.message})
         return
+    rate_limits.set_limit(state, limit)
+
+
+def _take_token(tenant: str, rate: int, link_id: str | None = None) -> RateLimit:
+    tokens = requests.take(tenant, rate=rate, link_id=link_id)
     quota = rate * requests.BURST_S
     if not tokens.taken:
+        who = f"The tenant {tenant}" if link_id is None else "An upload link"
         raise RequestQuotaError(
-            f"The tenant {principal.tenant} may send {rate:,} requests a second, and {quota:,} at once.",
+            f"{who} may send {rate:,} requests a second, and {quota:,} at once.",
             limit=quota,
             window_s=requests.BURST_S,
             retry_after_s=max(1, math.ceil(tokens.wait_s)),
         )
-    limit = RateLimit("requests", quota, tokens.left, requests.BURST_S, math.ceil(tokens.full_s))
-    rate_limits.set_limit(state, limit)
+    return RateLimit("requests", quota, tokens.left, requests.BURST_S, math.ceil(tokens.full_s))
 
 
 def check_jobs(quotas: Quotas, usage: Usage, operations: Sequence[Operation]) -> None:

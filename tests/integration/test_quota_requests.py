@@ -7,10 +7,11 @@ import pytest
 
 from darkroom import config
 from darkroom.contracts.jobs import JobRef
-from darkroom.contracts.tenants import Quotas, Scope
+from darkroom.contracts.tenants import Principal, Quotas, Scope, UploadLimits
 from darkroom.jobs import ledger
 from darkroom.services.redis import keys
 from darkroom.services.redis.client import redis_client
+from darkroom.tenants.context import to_context
 from darkroom.timestamps import utc_now
 from tests.integration.api_jobs import MP4
 from tests.integration.quota_client import ACME, GIB, Client, end_of_month, refused
@@ -18,6 +19,8 @@ from tests.integration.redis_jobs import claim
 from tests.integration.usage_jobs import HOUR_MS, has_counted_since
 from tests.support.gateway import call
 from tests.support.redis_server import RedisServer
+
+UNKNOWN_FILE = "/files/019ab0c4-7f3a-7c21-9d54-3f1b8e6a2c07"
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +56,28 @@ def test_tenants_have_buckets_of_their_own() -> None:
 
     refused(Client("acme", quotas).send("GET", "/operations"), "quota_requests")
     assert Client("umbra", quotas).send("GET", "/operations").status == 200
+
+
+def test_upload_link_may_send_half_of_the_requests_and_then_leaves_the_others_to_the_tenant() -> None:
+    link = Principal(
+        tenant=ACME,
+        scopes=[Scope.UPLOAD],
+        credential="acme-7q2xk4mzt5ba",
+        quotas=Quotas(requests_per_s=2),
+        limits=UploadLimits(),
+    )
+    counted = call("GET", UNKNOWN_FILE, authorizer=to_context(link))
+    of_tenant = redis_client().get(keys.requests_of(ACME))
+    seconds, micros = redis_client().time()
+    redis_client().set(keys.requests_of(ACME, link.link_id), (seconds + 3_600) * 1_000_000 + micros)  # empty
+
+    over = call("GET", UNKNOWN_FILE, authorizer=to_context(link))
+
+    assert (counted.status, counted.headers["ratelimit"]) == (404, '"requests";r=9;t=1')
+    assert of_tenant is not None
+    refused(over, "quota_requests")
+    assert redis_client().get(keys.requests_of(ACME)) in (None, of_tenant)  # None when it is full again
+    assert Client(ACME, link.quotas).send("GET", "/operations").headers["ratelimit"].startswith('"requests";r=1')
 
 
 def test_refusals_for_other_reasons_count_and_have_the_headers() -> None:

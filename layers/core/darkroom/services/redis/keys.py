@@ -176,9 +176,9 @@ def usage_of(tenant: str) -> str:
     return f"darkroom:usage:{tenant}"
 
 
-def requests_of(tenant: str) -> str:
-    """String: the token bucket of a tenant's requests. Expires when it is full, after 10 s without a request."""
-    return f"darkroom:requests:{tenant}"
+def requests_of(tenant: str, link_id: str | None = None) -> str:
+    """String: the token bucket of a tenant's requests, or of an upload link's. Expires when it is full, after 10 s."""
+    return f"darkroom:requests:{tenant}" if link_id is None else f"darkroom:requests:{tenant}:{link_id}"
 
 
 def cursor_of(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The rate of a tenant's requests: a token bucket."""
+"""The rate of the requests of a tenant, or of an upload link: a token bucket."""
 
 import math
 from dataclasses import dataclass
@@ -26,9 +26,13 @@ class Tokens:
     full_s: float
 
 
-def take(tenant: str, *, rate: int) -> Tokens:
-    """Takes a token for a request of a tenant that may make `rate` requests a second. Raises CacheUnavailableError."""
-    taken, left, wait_us, full_us = run_script("take_request", [keys.requests_of(tenant)], [rate, rate * BURST_S])
+def take(tenant: str, *, rate: int, link_id: str | None = None) -> Tokens:
+    """Takes a token for a request of a tenant, or of an upload link of it, that may make `rate` requests a second.
+
+    Raises CacheUnavailableError.
+    """
+    bucket = keys.requests_of(tenant, link_id)
+    taken, left, wait_us, full_us = run_script("take_request", [bucket], [rate, rate * BURST_S])
     return Tokens(bool(taken), left, wait_us / _SECOND_US, full_us / _SECOND_US)
 
 

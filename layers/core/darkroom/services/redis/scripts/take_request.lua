@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Takes a token from the bucket of a tenant, which has room for `capacity` of them and gets `rate` a second.
--- Returns 1 or 0 if there was none, the tokens that are left, and the microseconds until the next token and until the
--- bucket is full.
+-- Takes a token from the bucket of a tenant or an upload link, which has room for `capacity` of them and gets `rate` a
+-- second. Returns 1 or 0 if there was none, the tokens that are left, and the microseconds until the next token and
+-- until the bucket is full.
 
 local bucket = KEYS[1]        -- string: when the bucket is full, in microseconds since 1970
 
