@@ -8,6 +8,7 @@ import pytest
 from darkroom.contracts.tenants import OPERATOR_TENANT, Scope
 from darkroom.tenants import records
 from tests.integration.tenant_routes import OPERATOR_ROUTES, code_of, create
+from tests.integration.tenant_routes import as_operator as as_operator
 from tests.support.gateway import Reply, acting_as, call
 
 

@@ -16,13 +16,14 @@ from darkroom.timestamps import epoch_ms
 from functions.sweep import key_uses as saving
 from tests.integration.conftest import BreakService
 from tests.integration.sweeping import sweep
+from tests.integration.tenant_routes import as_operator as as_operator
 from tests.support.gateway import acting_as, call
 
 UNKNOWN = "acme-aaaaaaaaaaaa"
 
 
 @pytest.fixture(autouse=True)
-def tenant() -> None:
+def tenant(as_operator: None) -> None:
     assert call("POST", "/tenants", json_body={"name": "acme"}).status == 201
     noting._noted.cache_clear()
 

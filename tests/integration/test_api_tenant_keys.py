@@ -14,6 +14,7 @@ from darkroom.services import s3
 from darkroom.tenants import credentials, records
 from darkroom.timestamps import epoch_ms, iso_utc
 from functions.authorize import stored
+from tests.integration.tenant_routes import as_operator as as_operator
 from tests.integration.tenant_routes import code_of
 from tests.support.gateway import Reply, acting_as, call
 
@@ -21,7 +22,7 @@ UNKNOWN = "acme-aaaaaaaaaaaa"
 
 
 @pytest.fixture(autouse=True)
-def tenants() -> None:
+def tenants(as_operator: None) -> None:
     for name in ("acme", "acme-2"):
         assert call("POST", "/tenants", json_body={"name": name}).status == 201
     noting._noted.cache_clear()

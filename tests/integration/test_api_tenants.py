@@ -11,6 +11,7 @@ from darkroom.services import s3
 from darkroom.tenants import deletions, records
 from darkroom.timestamps import utc_now
 from tests.integration.tenant_routes import OPERATOR_ROUTES, code_of, create
+from tests.integration.tenant_routes import as_operator as as_operator
 from tests.support.gateway import acting_as, call
 
 #: Names that no tenant can have.

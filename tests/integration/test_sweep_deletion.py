@@ -29,6 +29,7 @@ from tests.integration.deleting import (
     tombstones,
 )
 from tests.integration.sweeping import aged_entries, sweep
+from tests.integration.tenant_routes import as_operator as as_operator
 from tests.support.gateway import call
 
 

@@ -120,7 +120,7 @@ class TestClosed:
 
     def test_request_without_the_scope_is_refused(self, name: str) -> None:
         needed = dict(guarded())[name]
-        others = principal(*(scope for scope in Scope if scope not in needed))
+        others = principal(*({Scope.READ, Scope.WRITE, Scope.ADMIN} - set(needed)))
 
         reply = send(name, to_context(others))
 
@@ -165,6 +165,16 @@ def test_open_deployment_needs_no_credentials_and_ignores_those_that_are_sent() 
     denied = denial(CredentialsInvalidError())
 
     assert call("GET", "/operations").status == call("GET", "/operations", authorizer=denied).status == 200
+
+
+@pytest.mark.usefixtures("open_access")
+@pytest.mark.parametrize("name", [name for name, scopes in guarded() if scopes == [Scope.ADMIN]])
+def test_open_deployment_has_no_admins(name: str) -> None:
+    """A key that a stranger made would still be valid after the deployment was closed."""
+    reply = send(name, to_context(principal(Scope.ADMIN)))
+
+    assert (reply.status, reply.json["code"]) == (403, "scope_missing")
+    assert "while the deployment is open" in reply.json["detail"]
 
 
 @pytest.mark.usefixtures("closed_access")
