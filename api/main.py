@@ -13,7 +13,19 @@ from api.openapi import openapi_document
 from api.preflight import Preflight
 from api.rate_limits import RateLimitHeaders
 from api.request_log import RequestLog
-from api.routers import files, health, jobs, operations, reference, root, upload_links, uploads, usage
+from api.routers import (
+    files,
+    health,
+    jobs,
+    keys,
+    operations,
+    reference,
+    root,
+    tenants,
+    upload_links,
+    uploads,
+    usage,
+)
 from api.security_headers import SecurityHeaders
 from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
@@ -42,6 +54,8 @@ _TAGS = [
     {"name": "operations", "description": "Look up the operations and their parameters."},
     {"name": "upload links", "description": "Let people without an API key upload files."},
     {"name": "usage", "description": "Look up quotas and how much of them is used."},
+    {"name": "tenants", "description": "Manage tenants and their quotas. For admins."},
+    {"name": "keys", "description": "Manage the API keys of a tenant. For admins."},
     {"name": "health", "description": "Check the health of the service."},
 ]
 
@@ -73,7 +87,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    for resource in (root, reference, uploads, files, jobs, operations, upload_links, usage, health):
+    for resource in (root, reference, uploads, files, jobs, operations, upload_links, usage, tenants, keys, health):
         app.include_router(resource.router)
     app.mount("/docs-assets", reference.ReferenceFiles())
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from api import quotas
+from api import key_uses, quotas
 from darkroom.config import settings
 from darkroom.contracts.tenants import OPERATOR_TENANT, UNLIMITED, Principal, Scope
 from darkroom.errors import CredentialsMissingError, ScopeMissingError
@@ -102,7 +102,11 @@ def _identify(request: Request) -> Principal:
     known: Principal | None = state.get("principal")
     if known is not None:
         return known
-    principal = _EVERYBODY if settings().is_open else from_context(_authorizer_context(request))
+    if settings().is_open:
+        principal = _EVERYBODY
+    else:
+        principal = from_context(_authorizer_context(request))
+        key_uses.note_use(principal)
     state |= {"principal": principal, "tenant": principal.tenant, "credential": principal.credential}
     quotas.take_request(state, principal)
     return principal

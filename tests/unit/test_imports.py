@@ -25,9 +25,10 @@ LAYERS = {
         *("botocore_data", "aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
-        *("redis.memory", "redis.failures", "redis.requests", "redis.usage", "redis.recounts"),
+        *("redis.memory", "redis.failures", "redis.requests", "redis.usage", "redis.recounts", "redis.key_uses"),
+        *("redis.tenants",),
     ],
-    "tenants": ["credentials", "api_keys", "upload_links", "context", "records"],
+    "tenants": ["credentials", "api_keys", "upload_links", "context", "records", "deletions", "key_uses"],
     "jobs": [
         *("workdir", "events", "uploads", "source", "ledger", "open_index", "lifecycle", "acceptance", "retries"),
         *("settlement", "ingestion", "usage", "worker"),

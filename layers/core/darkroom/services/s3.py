@@ -238,11 +238,12 @@ def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
                 yield entry["Key"]
 
 
-def folders(prefix: str) -> Iterator[str]:
-    """What keys that begin with `prefix` have up to and including their next `/`, in order."""
+def folders(prefix: str, after: str = "") -> Iterator[str]:
+    """What keys that begin with `prefix` have up to and including their next `/`, in order, after one of them."""
+    start_after = f"{after.removesuffix('/')}0" if after else ""  # `0` is the character that follows `/`
     with map_storage_errors():
         pages = aws.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/"):
+        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/", StartAfter=start_after):
             for entry in page.get("CommonPrefixes", []):
                 yield entry["Prefix"]
 

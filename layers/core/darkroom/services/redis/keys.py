@@ -33,6 +33,13 @@ LOOKUP_TTL_S = _DAY_S
 #: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
 
+#: Sorted set of the tenants with uses of API keys that are not saved in S3, by the time of the first of them.
+#: Bounded: a tenant leaves it when they are saved.
+UNSAVED_KEY_USES = "darkroom:unsaved-key-uses"
+
+#: The uses of a tenant's keys expire after this time without one, in seconds. They are saved much earlier.
+KEY_USES_TTL_S = _DAY_S
+
 #: Hash: how many queued jobs each tenant has, of all operations. Bounded: a tenant without queued jobs is not in it.
 QUEUED_COUNTS = "darkroom:queued-counts"
 
@@ -149,6 +156,11 @@ def file_of(tenant: str, file_id: str) -> str:
 def ingestion_of(tenant: str, file_id: str) -> str:
     """String: marks an upload as ingested. Expires after `ingestion_ttl_s`."""
     return f"darkroom:ingested:{tenant}:{file_id}"
+
+
+def key_uses_of(tenant: str) -> str:
+    """Hash: when each API key of a tenant was last used, in seconds since 1970. See KEY_USES_TTL_S."""
+    return f"darkroom:key-uses:{tenant}"
 
 
 def form_of(tenant: str, file_id: str) -> str:
