@@ -5,15 +5,18 @@ from pydantic import Field
 
 from api import examples
 from api.openapi import problem_responses
-from api.principals import GuardedRoute, Reader
+from api.parameters import TenantInPath
+from api.principals import Admin, GuardedRoute, Reader
 from api.response_models import ResponseModel, with_example
 from api.responses import json_response
+from api.tenant_access import find_tenant
 from darkroom.contracts.operations import Operation
 from darkroom.contracts.tenants import Quotas
-from darkroom.errors import CacheUnavailableError
+from darkroom.errors import CacheUnavailableError, InvalidRequestError, StorageUnavailableError, TenantNotFoundError
 from darkroom.services.redis import requests, slots
 from darkroom.services.redis.requests import BURST_S
 from darkroom.services.redis.usage import measure
+from darkroom.tenants import records
 from darkroom.timestamps import iso_utc, next_month_ms
 
 router = APIRouter(tags=["usage"], route_class=GuardedRoute)
@@ -110,6 +113,21 @@ class UsageDetails(ResponseModel):
 async def get_usage(principal: Reader) -> Response:
     """Returns each quota of the tenant with its limit and its use."""
     return json_response(describe_usage(principal.tenant, principal.quotas))
+
+
+@router.get(
+    "/tenants/{tenant}/usage",
+    response_model=UsageDetails,
+    summary="Look up the quotas of a tenant",
+    response_description="The quotas and their use.",
+    responses=problem_responses(
+        CacheUnavailableError, InvalidRequestError, StorageUnavailableError, TenantNotFoundError
+    ),
+)
+async def get_usage_of_tenant(tenant: TenantInPath, principal: Admin) -> Response:
+    """Returns each quota of a tenant with its limit and its use. An admin of another tenant can get only its own."""
+    find_tenant(principal, tenant)
+    return json_response(describe_usage(tenant, records.quotas_of(tenant)))
 
 
 def describe_usage(tenant: str, quotas: Quotas) -> UsageDetails:

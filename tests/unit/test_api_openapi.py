@@ -74,6 +74,7 @@ def test_every_documented_route_exists(document: dict[str, Any]) -> None:
         "GET /tenants",
         "GET /tenants/{tenant}",
         "DELETE /tenants/{tenant}",
+        "GET /tenants/{tenant}/usage",
         "PUT /tenants/{tenant}/quotas",
         "POST /tenants/{tenant}/suspend",
         "POST /tenants/{tenant}/resume",

@@ -104,6 +104,7 @@ def test_the_builders_are_found() -> None:
         "darkroom.jobs.uploads.key_of",
         "darkroom.jobs.usage.usage_key",
         "darkroom.jobs.worker._run_prefix",
+        "darkroom.tenants.key_uses._key",
         "darkroom.tenants.records.api_key_key",
         "darkroom.tenants.records.link_key",
         "darkroom.tenants.records.links_prefix",
