@@ -89,7 +89,7 @@ def unknown(kind: Names, like: str) -> str:
     if kind is Names.IDEMPOTENCY_KEY:
         return "order-0815"
     if kind in (Names.TENANT, Names.TENANT_POSITION):
-        return f"{like}-2"
+        return f"{like[:-1]}z"
     if kind in (Names.LINK, Names.LINK_POSITION, Names.KEY, Names.KEY_POSITION):
         return credentials.new_credential_id(like.rpartition("-")[0])
     return ids.new_id(ids.created_ms(like))

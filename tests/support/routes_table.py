@@ -116,6 +116,7 @@ ROUTES: dict[str, Route] = {
     "GET /tenants": Route(_ADMIN, {"query after": Names.TENANT_POSITION}, query="after={after}"),
     "POST /tenants": Route(_ADMIN, {"body name": Names.TENANT}, frozenset({"body title"}), body={"name": "{name}"}),
     "GET /tenants/{tenant}": Route(_ADMIN, _TENANT),
+    "GET /tenants/{tenant}/usage": Route(_ADMIN, _TENANT),
     "PUT /tenants/{tenant}/quotas": Route(_ADMIN, _TENANT, body={"queued_jobs": 5}),
     "POST /tenants/{tenant}/suspend": Route(_ADMIN, _TENANT),
     "POST /tenants/{tenant}/resume": Route(_ADMIN, _TENANT),
