@@ -2,22 +2,16 @@
 
 from darkroom.config import settings
 from darkroom.contracts.operations import Operation
-from darkroom.errors import CacheFullError, CacheUnavailableError, TooManyJobsError
-from darkroom.services.redis import memory, views
+from darkroom.errors import TooManyJobsError
+from darkroom.services.redis import memory
 
 
-def check_capacity(operation: Operation) -> None:
-    """Raises TooManyJobsError if the operation's queue is full, and CacheFullError if Redis has no room for new jobs.
+def check_memory() -> None:
+    """Raises CacheFullError if Redis has no room for new jobs, and CacheUnavailableError."""
+    memory.require_room()
 
-    During an outage of Redis neither is known and every job is accepted: the ledger and the broker hold any number.
-    """
-    limit = settings().max_waiting
-    try:
-        memory.require_room()
-        queued = views.count_queued(operation)
-    except CacheFullError:
-        raise
-    except CacheUnavailableError:
-        return
-    if queued >= limit:
+
+def check_queue(operation: Operation, queued: int) -> None:
+    """Raises TooManyJobsError if the operation's queue, with so many jobs of all tenants, is full."""
+    if queued >= settings().max_waiting:
         raise TooManyJobsError(f"The queue for {operation} is full: {queued:,} jobs. Try again later.")

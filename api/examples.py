@@ -166,3 +166,80 @@ HEALTH: dict[str, Any] = {
         "storage": {"status": "ok", "detail": "The object store is available.", "latency_ms": 4.2},
     },
 }
+
+USAGE: dict[str, Any] = {
+    "tenant": "acme",
+    "month": "2026-03",
+    "is_complete": True,
+    "quotas": {
+        "requests": {"limit": 500, "used": 3, "window_s": 10},
+        "queued_jobs": {"limit": 2_000, "used": 12},
+        "in_flight_jobs": {"limit": None, "used": {"thumbnail": 4}},
+        "upload_bytes": {"limit": None},
+        "stored_bytes": {
+            "limit": 107_374_182_400,
+            "used": 23_817_044_123,
+            "reserved": 2_417_663,
+            "by_day": {"2026-02-28": 21_350_000_000, "2026-03-01": 2_464_626_460},
+        },
+        "monthly_jobs": {"limit": 100_000, "used": 1_204, "resets_at": "2026-04-01T00:00:00.000Z"},
+        "monthly_video_minutes": {"limit": 10_000, "used": 318.52, "resets_at": "2026-04-01T00:00:00.000Z"},
+    },
+}
+
+QUOTAS: dict[str, Any] = {"requests_per_s": 100, "jobs_per_month": 500_000, "video_minutes_per_month": None}
+
+TENANT_REQUEST: dict[str, Any] = {"name": "acme", "title": "ACME Corporation", "quotas": QUOTAS}
+
+TENANT_SUMMARY: dict[str, Any] = {
+    "name": "acme",
+    "title": "ACME Corporation",
+    "status": "active",
+    "created_at": "2026-03-01T09:00:00.000Z",
+    "suspended_at": None,
+    "deleting_at": None,
+    "deleted_at": None,
+    "deletion": None,
+}
+
+TENANT_PAGE: dict[str, Any] = {"tenants": [TENANT_SUMMARY], "next": "/tenants?limit=1&after=acme"}
+
+TENANT = TENANT_SUMMARY | {
+    "quotas": {
+        "requests_per_s": 100,
+        "queued_jobs": 2_000,
+        "in_flight_jobs": None,
+        "upload_bytes": None,
+        "stored_bytes": 107_374_182_400,
+        "jobs_per_month": 500_000,
+        "video_minutes_per_month": None,
+    },
+    "overridden": ["jobs_per_month", "requests_per_s", "video_minutes_per_month"],
+    "quotas_problem": None,
+}
+
+#: Identifier of a key of the tenant.
+KEY_ID = "acme-7q2xk4mzt5ba"
+
+KEY_REQUEST: dict[str, Any] = {
+    "name": "web shop",
+    "scopes": ["read", "write"],
+    "expires_at": "2027-03-01T00:00:00Z",
+}
+
+KEY: dict[str, Any] = {
+    "key_id": KEY_ID,
+    "tenant": "acme",
+    "name": "web shop",
+    "scopes": ["read", "write"],
+    "state": "active",
+    "created_at": "2026-03-01T09:05:00.000Z",
+    "expires_at": "2027-03-01T00:00:00Z",
+    "revoked_at": None,
+    "last_used_at": "2026-03-01T09:30:03.000Z",
+    "replaced_until": None,
+}
+
+ISSUED_KEY = KEY | {"last_used_at": None, "key": f"dk_live_{KEY_ID}_…"}
+
+KEY_PAGE: dict[str, Any] = {"keys": [KEY], "next": f"/tenants/acme/keys?limit=1&after={KEY_ID}"}

@@ -53,6 +53,15 @@ def require_stored_file(tenant: str, file_id: str) -> dict[str, Any]:
     return record
 
 
+def is_known(tenant: str, file_id: str) -> bool:
+    """Whether a form was issued for a file, or the file has arrived."""
+    try:
+        find_file_record(tenant, file_id)
+    except FileNotFoundInStoreError:
+        return False
+    return True
+
+
 def _read_from_store(tenant: str, file_id: str) -> dict[str, Any] | None:
     file = uploads.inspect(tenant, file_id)
     if file is None:

@@ -11,8 +11,21 @@ from starlette.exceptions import HTTPException
 from api import denials, problems
 from api.openapi import openapi_document
 from api.preflight import Preflight
+from api.rate_limits import RateLimitHeaders
 from api.request_log import RequestLog
-from api.routers import files, health, jobs, operations, reference, root, upload_links, uploads
+from api.routers import (
+    files,
+    health,
+    jobs,
+    keys,
+    operations,
+    reference,
+    root,
+    tenants,
+    upload_links,
+    uploads,
+    usage,
+)
 from api.security_headers import SecurityHeaders
 from darkroom.errors import AccessError, DarkroomError
 from darkroom.timeouts import INTERACTIVE, use_timeouts
@@ -29,6 +42,9 @@ Darkroom processes images, video and audio in four steps.
 
 `GET /operations` describes the operations. Errors are problem documents (RFC 9457) with a stable `code`. Times are
 ISO 8601 in UTC. Identifiers are UUIDs of version 7.
+
+A tenant may have quotas. `GET /usage` shows them, and the headers `RateLimit-Policy` and `RateLimit` what is left. A
+request that exceeds one gets 429 with `Retry-After`, or 413 if time does not help.
 """
 
 _TAGS = [
@@ -37,6 +53,9 @@ _TAGS = [
     {"name": "jobs", "description": "Start jobs, watch them and download their outputs."},
     {"name": "operations", "description": "Look up the operations and their parameters."},
     {"name": "upload links", "description": "Let people without an API key upload files."},
+    {"name": "usage", "description": "Look up quotas and how much of them is used."},
+    {"name": "tenants", "description": "Manage tenants and their quotas. For admins."},
+    {"name": "keys", "description": "Manage the API keys of a tenant. For admins."},
     {"name": "health", "description": "Check the health of the service."},
 ]
 
@@ -62,12 +81,13 @@ def create_app() -> FastAPI:
     )
     app.add_middleware(Preflight)
     app.add_middleware(RequestLog)
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(SecurityHeaders)  # around the log, which responds to unhandled exceptions
     app.add_exception_handler(AccessError, denials.on_access_error)
     app.add_exception_handler(DarkroomError, problems.on_darkroom_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    for resource in (root, reference, uploads, files, jobs, operations, upload_links, health):
+    for resource in (root, reference, uploads, files, jobs, operations, upload_links, usage, tenants, keys, health):
         app.include_router(resource.router)
     app.mount("/docs-assets", reference.ReferenceFiles())
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

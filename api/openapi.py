@@ -9,13 +9,17 @@ from api.problems import MEDIA_TYPE, Problem, title_of, type_of
 from api.request_models import AttachedJobRequest, JobRequest, needs_params
 from darkroom.contracts.base import MediaKind, Params, model_title
 from darkroom.contracts.operations import Operation
-from darkroom.errors import AccessError, DarkroomError, InternalError, StorageUnavailableError
+from darkroom.errors import AccessError, DarkroomError, InternalError, RequestQuotaError, StorageUnavailableError
 
 _REF = "#/components/schemas/"
 
 
 #: The errors of every route that needs a scope.
-_ACCESS_ERRORS: tuple[type[DarkroomError], ...] = (*AccessError.__subclasses__(), StorageUnavailableError)
+_ACCESS_ERRORS: tuple[type[DarkroomError], ...] = (
+    *AccessError.__subclasses__(),
+    RequestQuotaError,
+    StorageUnavailableError,
+)
 
 
 def problem_responses(*errors: type[DarkroomError], public: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -50,3 +50,5 @@ IdempotencyKey = Annotated[
 JobIdInPath = Annotated[str, Depends(_job_id)]
 FileIdInPath = Annotated[str, Depends(_file_id)]
 Traceparent = Annotated[str, Depends(_traceparent)]
+TenantInPath = Annotated[str, Path(description="Name of the tenant.", examples=["acme"])]
+KeyIdInPath = Annotated[str, Path(description="Identifier of the key.", examples=[examples.KEY_ID])]

@@ -12,6 +12,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 
+from api import key_uses, quotas
 from darkroom.config import settings
 from darkroom.contracts.tenants import OPERATOR_TENANT, UNLIMITED, Principal, Scope
 from darkroom.errors import CredentialsMissingError, ScopeMissingError
@@ -85,7 +86,10 @@ def _declared_scopes(dependant: Dependant) -> Sequence[str] | None:
 
 
 def _require(request: Request, scopes: Sequence[str]) -> Principal:
-    """The principal, if it has one of the scopes. Raises AccessError or StorageUnavailableError."""
+    """The principal, if it has one of the scopes. Counts the request.
+
+    Raises AccessError, RequestQuotaError or StorageUnavailableError.
+    """
     principal = _identify(request)
     if not set(scopes) & set(principal.scopes):
         names = " or ".join(f"'{scope}'" for scope in scopes)
@@ -98,8 +102,13 @@ def _identify(request: Request) -> Principal:
     known: Principal | None = state.get("principal")
     if known is not None:
         return known
-    principal = _EVERYBODY if settings().is_open else from_context(_authorizer_context(request))
+    if settings().is_open:
+        principal = _EVERYBODY
+    else:
+        principal = from_context(_authorizer_context(request))
+        key_uses.note_use(principal)
     state |= {"principal": principal, "tenant": principal.tenant, "credential": principal.credential}
+    quotas.take_request(state, principal)
     return principal
 
 

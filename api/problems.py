@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api import rate_limits
 from api.response_models import ResponseModel
 from darkroom.contracts.operations import Operation
 from darkroom.errors import (
@@ -16,6 +17,7 @@ from darkroom.errors import (
     FileTooLargeError,
     InternalError,
     InvalidRequestError,
+    QuotaExceededError,
     RequestError,
     ServiceError,
     UnknownOperationError,
@@ -82,6 +84,8 @@ def problem_response(request: Request, error: DarkroomError, fields: Sequence[Fi
     )
     retry_after_s = error.retry_after_s or RETRY_AFTER_S
     headers = {"Retry-After": str(retry_after_s)} if error.http_status in (429, 503) else None
+    if isinstance(error, QuotaExceededError):
+        rate_limits.report_exceeded(state, error)
     return Response(problem.model_dump_json(exclude_none=True), error.http_status, headers, MEDIA_TYPE)
 
 

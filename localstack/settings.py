@@ -20,7 +20,8 @@ ACCOUNT = "000000000000"
 #: Credentials of the emulator's root user and of the broker. They are not secret: all ports listen on loopback only.
 ACCESS_KEY = "test"
 BROKER_USER = "darkroom"
-BROKER_PASSWORD = "darkroom"  # noqa: S105
+#: Longer than a word, so that a test can search logs for it.
+BROKER_PASSWORD = "darkroom-local-broker"  # noqa: S105
 
 #: The name of every local stack in its API keys.
 KEY_ENVIRONMENT = "local"

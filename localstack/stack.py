@@ -28,7 +28,7 @@ from localstack.errors import StackError
 from localstack.services import compose, environments, logs, memory, native, packages, ports, readiness
 from localstack.services.native import Service
 from localstack.services.processes import Registry, tail
-from localstack.settings import BROKER_USER, DEFAULT_STACK, Settings, load
+from localstack.settings import BROKER_PASSWORD, BROKER_USER, DEFAULT_STACK, Settings, load
 
 #: The file with `Settings.auth` of the running stack, in its directory.
 _ACCESS = "access"
@@ -257,7 +257,7 @@ def _print_addresses(settings: Settings, seconds: float) -> None:
         f"  API       {settings.api_url}   documentation: {settings.api_url}/docs\n"
         f"  access    {_access_text(settings, is_closed=settings.access == 'closed')}\n"
         f"  AWS       {settings.endpoint_url}   (access key and secret: test)\n"
-        f"  RabbitMQ  {settings.broker_url()}   (user and password: {BROKER_USER})\n"
+        f"  RabbitMQ  {settings.broker_url()}   (user {BROKER_USER}, password {BROKER_PASSWORD})\n"
         f"  Redis     {settings.cache_url()}\n"
         f"  logs: make logs{suffix}   stop: make down{suffix}",
         flush=True,

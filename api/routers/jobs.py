@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from api import back_pressure, examples, file_records, job_list, job_lookup, job_responses
+from api import admission, examples, file_records, job_list, job_lookup, job_responses
 from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import job_details
 from api.openapi import problem_responses
@@ -32,7 +32,11 @@ from darkroom.errors import (
     JobNotFoundError,
     JobNotRetryableError,
     MediaTypeMismatchError,
+    MonthlyJobsQuotaError,
+    MonthlyVideoQuotaError,
+    QueuedJobsQuotaError,
     ResultGoneError,
+    StorageQuotaError,
     StorageUnavailableError,
     TooManyJobsError,
     UnknownOperationError,
@@ -59,6 +63,8 @@ _UNFIT_FILE = (
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "The job was accepted.", "content": {"application/json": {"example": examples.QUEUED_JOB}}}
 }
+#: What refuses new jobs for what the tenant already uses.
+_QUOTAS = (MonthlyJobsQuotaError, MonthlyVideoQuotaError, QueuedJobsQuotaError, StorageQuotaError)
 _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnavailableError)
 
 
@@ -69,6 +75,7 @@ _LOOKUP = (CacheUnavailableError, InvalidIdError, JobNotFoundError, StorageUnava
     summary="Start a job on a file",
     responses=_ACCEPTED
     | problem_responses(
+        *_QUOTAS,
         *_UNFIT_FILE,
         CacheFullError,
         CacheUnavailableError,
@@ -94,9 +101,9 @@ async def create_job(
     params = with_defaults(body.params)
     reserved = reserve_ids(tenant, idempotency_key, _canonical(file_id, body, params), 1)
     if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
+        admission.check(principal, [operation])
         record = file_records.find_file_record(tenant, file_id)
         file_records.check_inputs(tenant, operation, body.params, record)
-        back_pressure.check_capacity(operation)
     job = Job(
         job_id=reserved.identifiers[0],
         tenant=tenant,
@@ -239,6 +246,7 @@ def _end(job: Job, result: JobResult) -> JobResult:
     responses=_ACCEPTED
     | problem_responses(
         *_LOOKUP,
+        *_QUOTAS,
         *_UNFIT_FILE,
         CacheFullError,
         IdempotencyKeyReusedError,
@@ -262,7 +270,7 @@ async def retry_job(
     old = view.job
     reserved = reserve_ids(tenant, idempotency_key, canonical_request("retry", old.job_id), 1)
     if not (reserved.repeated and ledger.read_job(JobRef(tenant, reserved.identifiers[0]))):
-        back_pressure.check_capacity(old.operation)
+        admission.check(principal, [old.operation])
         record = file_records.require_stored_file(tenant, old.source.file_id)
         file_records.check_inputs(tenant, old.operation, parse_params(old.operation, old.params), record)
     job = Job(

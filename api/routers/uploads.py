@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Response, UploadFile
 
-from api import back_pressure, file_records, link_uploads
+from api import admission, file_records, link_uploads, quotas
 from api.idempotency import canonical_request, reserve_ids
 from api.job_responses import status_url
 from api.openapi import problem_responses
@@ -19,7 +19,7 @@ from api.upload_metadata import checked_metadata, without_defaults
 from darkroom.config import settings
 from darkroom.contracts.base import MediaKind
 from darkroom.contracts.jobs import AttachedJob, Status
-from darkroom.contracts.tenants import UploadLimits
+from darkroom.contracts.tenants import Principal
 from darkroom.errors import (
     CacheFullError,
     CacheUnavailableError,
@@ -31,11 +31,16 @@ from darkroom.errors import (
     IdempotencyKeyReusedError,
     InvalidRequestError,
     MediaTypeMismatchError,
+    MonthlyJobsQuotaError,
+    MonthlyVideoQuotaError,
+    QueuedJobsQuotaError,
+    StorageQuotaError,
     StorageUnavailableError,
     TooManyJobsError,
     UnknownOperationError,
     UnsupportedMediaTypeError,
     UploadLinkExhaustedError,
+    UploadQuotaError,
     WrongMediaKindError,
 )
 from darkroom.jobs import open_index, uploads
@@ -60,8 +65,10 @@ router = APIRouter(tags=["uploads"], route_class=GuardedRoute)
         IdempotencyKeyReusedError,
         InvalidRequestError,
         MediaTypeMismatchError,
+        StorageQuotaError,
         StorageUnavailableError,
         UnsupportedMediaTypeError,
+        UploadQuotaError,
     ),
 )
 async def upload_file(
@@ -78,10 +85,14 @@ async def upload_file(
             f"The file has {len(content):,} bytes; this route accepts up to {limit_bytes:,}. "
             "Use POST /uploads, whose form accepts larger files."
         )
+    quotas.check_upload_size(principal.quotas, len(content))
     media = uploads.identify(content[:HEAD_BYTES], len(content), file.content_type)
     name = uploads.clean_name(file.filename or "")
     request = canonical_request("upload", name, media.name, hashlib.sha256(content).hexdigest())
-    [file_id] = reserve_ids(tenant, idempotency_key, request, 1).identifiers
+    reserved = reserve_ids(tenant, idempotency_key, request, 1)
+    [file_id] = reserved.identifiers
+    if not (reserved.repeated and s3.exists(uploads.key_of(tenant, file_id))):
+        admission.check(principal, size_bytes=len(content))
     s3.put(uploads.key_of(tenant, file_id), content, media_type=media.name, metadata=uploads.metadata_of(name, []))
     record = uploads.record_of(uploads.File(file_id, name, len(content), media, None, []))
     file_records.save_in_cache(tenant, record)
@@ -103,11 +114,16 @@ async def upload_file(
         FileTooLargeError,
         IdempotencyKeyReusedError,
         InvalidRequestError,
+        MonthlyJobsQuotaError,
+        MonthlyVideoQuotaError,
+        QueuedJobsQuotaError,
+        StorageQuotaError,
         StorageUnavailableError,
         TooManyJobsError,
         UnknownOperationError,
         UnsupportedMediaTypeError,
         UploadLinkExhaustedError,
+        UploadQuotaError,
         WrongMediaKindError,
     ),
 )
@@ -121,17 +137,18 @@ async def create_upload(
     """
     tenant, limits = principal.tenant, principal.limits
     kind = _declared_kind(body.media_type)
-    max_bytes = _max_bytes(body.size_bytes, limits)
+    max_bytes = _max_bytes(principal, body.size_bytes)
     if limits is not None:
         link_uploads.check_request(limits, body)
     all_wanted = body.jobs if limits is None else link_uploads.link_jobs(limits)
     for wanted in all_wanted:
         uploads.check_kind(wanted.operation, kind)
         file_records.check_overlay(tenant, wanted.params)
-        back_pressure.check_capacity(wanted.operation)
     request = canonical_request("uploads", body.model_dump(mode="json"))
     reserved = reserve_ids(tenant, idempotency_key, request, 1 + len(all_wanted), link_id=principal.link_id)
     file_id, *job_ids = reserved.identifiers
+    if not (reserved.repeated and file_records.is_known(tenant, file_id)):
+        admission.check(principal, [wanted.operation for wanted in all_wanted], size_bytes=max_bytes)
     jobs = [
         AttachedJob(
             job_id=job_id,
@@ -153,7 +170,8 @@ async def create_upload(
     expires_at = iso_utc(time.time() + expires_s)
     expected = {"status": file_records.AWAITING, "media_type": body.media_type, "expires_at": expires_at}
     record = {"file_id": file_id, "name": uploads.clean_name(body.name), "link_id": principal.link_id, **expected}
-    files.expect_file(tenant, file_id, record, expires_s=expires_s)
+    reserved_bytes = 0 if principal.quotas.stored_bytes is None else max_bytes
+    files.expect_file(tenant, file_id, record, expires_s=expires_s, reserved_bytes=reserved_bytes)
     if jobs:
         open_index.add_upload(tenant, file_id)
     for job in jobs:
@@ -175,13 +193,14 @@ def _declared_kind(media_type: str) -> MediaKind:
     return MediaKind(group)
 
 
-def _max_bytes(size_bytes: int | None, limits: UploadLimits | None) -> int:
-    """The largest size that the form accepts: the declared size, or else the limit of the service or of the link."""
-    limit_bytes = settings().upload_max_bytes
-    if limits is not None and limits.max_bytes is not None:
-        limit_bytes = min(limit_bytes, limits.max_bytes)
+def _max_bytes(principal: Principal, size_bytes: int | None) -> int:
+    """The largest size that the form accepts: the declared one, or else the limit of the service, tenant or link."""
+    limit_bytes, own_bytes = settings().upload_max_bytes, principal.quotas.upload_bytes
+    if principal.limits is not None and principal.limits.max_bytes is not None:
+        limit_bytes = min(limit_bytes, principal.limits.max_bytes)
     if size_bytes is None:
-        return limit_bytes
+        return limit_bytes if own_bytes is None else min(limit_bytes, own_bytes)
+    quotas.check_upload_size(principal.quotas, size_bytes)
     if size_bytes > limit_bytes:
         raise FileTooLargeError(f"The file has {size_bytes:,} bytes; the limit is {limit_bytes:,}.")
     return size_bytes

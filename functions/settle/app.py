@@ -19,6 +19,7 @@ from darkroom.jobs import events, ledger, lifecycle, retries
 from darkroom.log import logger
 from darkroom.services import rabbitmq
 from darkroom.services.redis import views
+from darkroom.tenants import deletions
 from darkroom.tracing import new_traceparent
 
 #: The errors that a run raises when it cannot report them, by name.
@@ -111,6 +112,8 @@ def _settle(message: Message, failure: Failure, *, outage: bool, run: str | None
     """
     logger().warning("settling", extra={"job_id": message.job_id, "attempt": message.attempt, "code": failure.code})
     job = ledger.read_job(message.ref)
+    if job is None and deletions.is_deleted(message.tenant):
+        return "deleted"
     if job is None:
         rabbitmq.park(message.model_dump_json().encode(), message.job_id, lifecycle.UNKNOWN_JOB)
         return "unknown"

@@ -16,7 +16,7 @@ from darkroom.errors import CacheUnavailableError, DarkroomError, StorageUnavail
 from darkroom.jobs import events
 from darkroom.log import logger
 from darkroom.timeouts import Timeouts, use_timeouts
-from functions.sweep import leftovers, load, missed_uploads, reconciling, recovery
+from functions.sweep import deletion, key_uses, leftovers, load, missed_uploads, reconciling, recovery, usage
 
 #: Limits of a request, shorter than those of other functions: a step may begin one just before its deadline.
 PASS_TIMEOUTS = Timeouts(connect_s=1, storage_read_s=4, storage_attempts=2, cache_s=4, broker_s=5, pause_s=0)
@@ -47,6 +47,9 @@ STEPS = (
     Step("recovered", recovery.recover_due_jobs, _RECORDS, share=4),
     Step("ingested", missed_uploads.ingest_missed_uploads, _RECORDS, share=2),
     Step("cleaned", leftovers.remove_leftover_outputs, _RECORDS),
+    Step("deleted", deletion.delete_tenants, _RECORDS, share=2),
+    Step("usage_saved", usage.keep_usage, _RECORDS),
+    Step("key_uses_saved", key_uses.save_key_uses, _RECORDS),
     Step("reported", load.report_jobs, (CacheUnavailableError,)),
     Step("queues_reported", load.report_queues, ()),
     Step("repaired", recovery.declare_missing_queues, ()),

@@ -63,6 +63,10 @@ def ensure(directory: Path, requirements: Path, contents: str) -> None:
     wanted = _stamp_text(requirements)
     if stamp.exists() and stamp.read_text() == wanted and (directory / "bin" / "python").exists():
         return
+    if directory.is_symlink():
+        raise StackError(
+            f"{directory} is a link to an environment for other versions. Remove the link to make another one."
+        )
     print(f"Installing {contents} into {directory.relative_to(directory.parent.parent)} …", flush=True)
     require_python()
     _require_venv()

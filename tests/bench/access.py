@@ -20,7 +20,7 @@ import urllib3
 
 from localstack import keys
 from localstack.services import native
-from tests.support.copied_stack import Change, CopiedStack
+from tests.support.copied_stack import CopiedStack
 from tests.support.issuer import AUDIENCE, LocalIssuer, local_issuer
 
 #: Measured requests of each kind, and requests before the measurement.
@@ -33,9 +33,8 @@ _PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 
 @contextmanager
 def _stack(name: str, port: int, auth: str, issuer: LocalIssuer) -> Iterator[CopiedStack]:
-    trusted = f'"JwtIssuer": "{issuer.url}", "JwtAudience": "{AUDIENCE}", '
-    change = Change("localstack/aws/sam.py", r'^( +)("BrokerArn": )', rf"\1{trusted}\2")
-    stack = CopiedStack(name, port, change.apply, {"DARKROOM_AUTH": auth})
+    trusted = {"DARKROOM_JWT_ISSUER": issuer.url, "DARKROOM_JWT_AUDIENCE": AUDIENCE}
+    stack = CopiedStack(name, port, lambda _sources: None, {"DARKROOM_AUTH": auth, **trusted})
     stack.down()
     try:
         stack.up()

@@ -9,22 +9,28 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 from darkroom import config, ids
 from darkroom.contracts.image_params import ResizeParams
 from darkroom.contracts.jobs import FileSource, Job, JobResult, Output, Status
 from darkroom.contracts.operations import Operation, with_defaults
 from darkroom.jobs import lifecycle, uploads
-from darkroom.services.redis import files, leases, slots, views
+from darkroom.services.redis import files, keys, leases, requests, slots, views
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.memory import NEW_JOBS_BELOW
-from darkroom.timestamps import utc_now
+from darkroom.services.redis.usage import SLOT_MS
+from darkroom.timestamps import day_of, month_of, utc_now
 from darkroom.tracing import new_traceparent
 from tests.support.redis_server import RedisServer
 from tests.support.tenants import TENANT
 
 #: Jobs that are measured.
 JOBS = 20_000
+
+#: Tenants that are measured.
+TENANTS = 2_000
 
 #: Seconds after which ended jobs leave Redis, in the measurement of what they leave behind.
 ENDED_S = 2
@@ -45,6 +51,7 @@ def report(count: int = JOBS) -> None:
     with RedisServer() as server, _connected(server):
         queued_bytes, ended_bytes, file_bytes = _while_kept(server, count)
         left_bytes = _after_expiry(server, count)
+        tenant_bytes, form_bytes = _per_tenant(server), _per_reservation(server)
 
     room_bytes = SMALLEST_CACHE_BYTES * NEW_JOBS_BELOW
     print(f"Memory of Redis per job, of {count:,} jobs")
@@ -52,6 +59,8 @@ def report(count: int = JOBS) -> None:
     print(f"  ended, within DARKROOM_CACHE_ENDED_S        {ended_bytes:8,.0f} bytes")
     print(f"  its file, within DARKROOM_CACHE_ENDED_S     {file_bytes:8,.0f} bytes")
     print(f"  ended, later                                {left_bytes:8,.1f} bytes")
+    print(f"  a tenant in use                             {tenant_bytes:8,.0f} bytes")
+    print(f"  an open form, where storage is limited      {form_bytes:8,.0f} bytes")
     print(f"A cache.t4g.micro takes {room_bytes / (ended_bytes + file_bytes):,.0f} jobs, each with a file of its own,")
     print(f"in DARKROOM_CACHE_ENDED_S, or {room_bytes / queued_bytes:,.0f} queued jobs.")
 
@@ -91,12 +100,43 @@ def _after_expiry(server: RedisServer, count: int) -> float:
     os.environ["DARKROOM_CACHE_ENDED_S"] = str(ENDED_S)
     config.settings.cache_clear()
     empty_bytes = _used_bytes(server)
-    for _ in range(count):
-        job = _make_job()
-        _run_job(job)
-        _save_file(job)
+    with patch.object(keys, "listed_s", return_value=ENDED_S):  # it is hours at least
+        for _ in range(count):
+            job = _make_job()
+            _run_job(job)
+            _save_file(job)
     _wait_until(lambda: not [*server.client().scan_iter("darkroom:job*"), *server.client().scan_iter("darkroom:file*")])
     return (_used_bytes(server) - empty_bytes) / count
+
+
+def _per_tenant(server: RedisServer) -> float:
+    """Bytes of usage and of the token bucket per tenant whose jobs end all day, without the jobs themselves."""
+    server.client().flushall()
+    empty_bytes = _used_bytes(server)
+    now_ms = int(time.time() * 1000)
+    for number in range(TENANTS):
+        tenant = f"tenant-{number}"
+        slots = range(now_ms // SLOT_MS - 9, now_ms // SLOT_MS + 1)
+        amounts: dict[Any, Any] = {f"jobs@{slot}": 40 for slot in slots} | {f"open@{slot}": 3 for slot in slots}
+        for measure in ("video_ms", "bytes", "oldest"):
+            amounts |= {f"{measure}@{slot}": now_ms for slot in list(slots)[-2:]}
+        amounts |= {f"bytes:{day_of(now_ms - 86_400_000 * age)}": 10**10 for age in range(8)}
+        amounts |= {f"{measure}:{month_of(now_ms)}": 10**7 for measure in ("jobs", "video_ms")}
+        amounts |= {"since_ms": now_ms, "recounted_from_ms": now_ms, "changes": 10**6}
+        server.client().hset(keys.usage_of(tenant), mapping=amounts)
+        requests.take(tenant, rate=50)
+    return (_used_bytes(server) - empty_bytes) / TENANTS
+
+
+def _per_reservation(server: RedisServer) -> float:
+    """Bytes that the reservation of an upload form takes, beside the record of its file."""
+    used = []
+    for reserved_bytes in (0, 5_123_456):
+        server.client().flushall()
+        for _ in range(TENANTS):
+            files.expect_file(TENANT, ids.new_id(), {}, expires_s=3600, reserved_bytes=reserved_bytes)
+        used.append(_used_bytes(server))
+    return (used[1] - used[0]) / TENANTS
 
 
 def _wait_until(is_done: Callable[[], bool]) -> None:

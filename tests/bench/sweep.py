@@ -103,7 +103,7 @@ class Deployment:
         file_ids = [ids.new_id() for _ in range(count)]
         self._s3.add({f"open/uploads/{TENANT}/{file_id}": "" for file_id in file_ids})
         for file_id in file_ids[int(count * UNUSED_FORMS) :]:
-            files.mark_ingested(TENANT, file_id)
+            files.mark_ingested(TENANT, file_id, size_bytes=0, written_s=0)
 
     def sweep(self) -> Measured:
         """One pass."""

@@ -238,7 +238,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "cache-full": Mutation(
         "a full Redis refuses new jobs",
-        (Change("api/back_pressure.py", r"^        memory\.require_room\(\)$", ""),),
+        (Change("api/back_pressure.py", r"^    memory\.require_room\(\)$", ""),),
         ("Redis is full",),
         (report.PROMISES,),
         count=2,

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
 
 from localstack import keys
-from localstack.settings import load
+from localstack.settings import BROKER_PASSWORD, load
+from tests.support.secret_search import Secret
 
 MEDIA = Path(__file__).parents[1] / "media"
 CLIP = MEDIA / "bigbuckbunny.mp4"
@@ -83,6 +85,26 @@ class Service:
         while not condition():
             assert time.monotonic() < deadline, "the condition was not met in time"
             time.sleep(0.1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def used_secrets() -> Iterator[list[Secret]]:
+    """Every key that these tests make, and every password of the stack, for a search at the end."""
+    made = [Secret("the broker's password", BROKER_PASSWORD)]
+    create = keys.create
+
+    def create_and_remember(*arguments: Any, **options: Any) -> str:
+        key = create(*arguments, **options)
+        made.append(Secret(f"key {len(made)}", key))
+        return key
+
+    with patch.object(keys, "create", create_and_remember):
+        yield made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The search for secrets comes last."""
+    items.sort(key=lambda item: item.path.name == "test_secrets.py")
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from functions.dispatch.invoker import Invoker
 AWS_WRITES = frozenset({"PutObject", "DeleteObjects", "Invoke"})
 REDIS_READS = frozenset(
     {"GET", "EXISTS", "HGET", "HMGET", "HGETALL", "MGET", "TIME", "PING", "SUBSCRIBE"}
-    | {"ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZSCORE", "ZRANK"}
+    | {"ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZSCORE", "ZRANK", "SRANDMEMBER"}
 )
 #: Sent by the client itself; changes no data.
 REDIS_HOUSEKEEPING = frozenset({"SCRIPT LOAD", "CLIENT SETINFO"})

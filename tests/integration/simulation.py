@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from darkroom import config, ids
-from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job
+from darkroom.contracts.jobs import MAX_ATTEMPTS, AttachedJob, FileSource, Job, Priority
 from darkroom.contracts.operations import Operation
 from darkroom.errors import CorruptMediaError, StorageUnavailableError
 from darkroom.jobs import acceptance, events, ledger, lifecycle, open_index, uploads, worker
@@ -127,7 +127,7 @@ class Simulation:
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
-    def new_job(self, file_id: str | None = None) -> Job:
+    def new_job(self, file_id: str | None = None, priority: Priority = "normal") -> Job:
         """A job that was not accepted yet, on a file that exists."""
         job = Job(
             job_id=old_id(),
@@ -137,6 +137,7 @@ class Simulation:
             source=FileSource(file_id=file_id or self.upload()),
             created_at=utc_now(),
             traceparent=new_traceparent(),
+            priority=priority,
         )
         self.jobs.append(job.job_id)
         return job

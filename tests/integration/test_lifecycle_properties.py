@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from darkroom import config
+from darkroom.contracts.jobs import Priority
 from darkroom.jobs import ledger
 from darkroom.media.task import Rendition, Task
 from darkroom.services.redis import slots
@@ -69,10 +70,10 @@ class JobLifecycle(RuleBasedStateMachine):
     # Steps of clients -----------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.simulation.jobs) < 4)
-    @rule(crash=CRASH, when=WHEN)
-    def accept(self, crash: int, when: str) -> None:
+    @rule(crash=CRASH, when=WHEN, priority=st.sampled_from(["normal", "batch"]))
+    def accept(self, crash: int, when: str, priority: Priority) -> None:
         self._plan_crash(crash, when)
-        job = self.simulation.new_job()
+        job = self.simulation.new_job(priority=priority)
         if self.simulation.accept(job):
             self.accepted.append(job.job_id)
 

@@ -310,7 +310,7 @@ def test_every_key_of_an_ended_job_and_of_a_file_expires(make_job: MakeJob) -> N
     client = redis_client()
     permanent = [key for key in client.keys("*") if client.ttl(key) < 0]
 
-    assert permanent == []
+    assert permanent == [keys.CHANGED_USAGE]  # until sweep has saved what the tenant uses
 
 
 def test_timeline_has_every_event_in_order(make_job: MakeJob) -> None:

@@ -87,7 +87,7 @@ def test_change_is_stored_and_missing_records_are_none() -> None:
     key = make_key()
     records.create_api_key(key)
 
-    changed = records.change_api_key("acme", key.key_id, lambda key: api_keys.rename(key, "App"))
+    changed = records.change_api_key("acme", key.key_id, lambda key: api_keys.change(key, {"name": "App"}, now_s=0))
 
     assert changed is not None
     assert records.read_api_key("acme", key.key_id) == changed == key.model_copy(update={"name": "App"})
@@ -132,7 +132,7 @@ def test_change_that_always_comes_second_is_given_up() -> None:
 
     def change(before: ApiKey) -> ApiKey:
         put(records.api_key_key("acme", key.key_id), before.model_dump(mode="json") | {"name": before.name + "!"})
-        return api_keys.rename(before, "App")
+        return api_keys.change(before, {"name": "App"}, now_s=0)
 
     with pytest.raises(ConcurrentChangeError):
         records.change_api_key("acme", key.key_id, change)

@@ -1,90 +1,29 @@
-"""Two tenants whose jobs and files have the same ids: each sees only its own, with the real services."""
+"""Two tenants whose jobs and files have the same ids: each sees only its own, with the real services.
 
-import json
+What a tenant can do to another one with requests is in test_isolation.py.
+"""
+
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from api import file_records, idempotency, job_list, job_lookup
 from api.job_list import JobFilter
 from darkroom import ids
-from darkroom.contracts.image_params import WatermarkParams
 from darkroom.contracts.jobs import Job, Status
-from darkroom.errors import FileNotFoundInStoreError
 from darkroom.jobs import acceptance, ledger, lifecycle, open_index, uploads
 from darkroom.jobs.open_index import Kind
-from darkroom.services import aws, s3
+from darkroom.services import s3
 from darkroom.services.redis import files, keys, open_jobs, reconciliation, slots, views
 from darkroom.services.redis.client import redis_client
 from darkroom.services.redis.reconciliation import Presence
-from tests.integration.api_jobs import JPEG, start
+from tests.integration.api_jobs import JPEG
 from tests.integration.conftest import PNG, MakeJob
 from tests.integration.redis_jobs import RESIZE, acquire, claim, finish, result_for
 from tests.integration.sweeping import aged_entries, sweep
-from tests.support.gateway import Reply, acting_as, call
-from tests.support.redis_server import RedisServer
 
 OURS, THEIRS = "ours", "theirs"
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-#: The requests about one job or one file, and their bodies.
-REQUESTS = (
-    ("GET", "/jobs/{job_id}", None),
-    ("GET", "/jobs/{job_id}?wait=1", None),
-    ("GET", "/jobs/{job_id}/download", None),
-    ("DELETE", "/jobs/{job_id}", None),
-    ("POST", "/jobs/{job_id}/retry", None),
-    ("GET", "/files/{file_id}", None),
-    ("POST", "/jobs", {"file_id": "{file_id}", "operation": "resize", "params": {"width": 10}}),
-    (
-        "POST",
-        "/uploads",
-        {
-            "name": "a.png",
-            "media_type": "image/png",
-            "jobs": [{"operation": "watermark", "params": {"image_file_id": "{file_id}"}}],
-        },
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A response without the ids of the request, and how many requests to S3 and commands of Redis it took."""
-
-    reply: Reply
-    storage: int
-    cache: int
-
-
-class Watch:
-    """Sends requests and observes what they take. Nobody else uses this Redis."""
-
-    def __init__(self, server: RedisServer) -> None:
-        self._cache = server.client()
-        self._storage = 0
-        aws.client("s3").meta.events.register("before-send.s3", self._count)
-
-    def _count(self, **_: Any) -> None:
-        self._storage += 1
-
-    def _commands(self) -> int:
-        return int(self._cache.info("stats")["total_commands_processed"])
-
-    def send(self, method: str, path: str, body: Any, job_id: str, file_id: str) -> Observed:
-        def fill(text: str) -> str:
-            return text.replace("{job_id}", job_id).replace("{file_id}", file_id)
-
-        def blank(text: str) -> str:
-            return text.replace(job_id, "{job_id}").replace(file_id, "{file_id}")
-
-        sent = None if body is None else json.loads(fill(json.dumps(body)))
-        storage, cache = self._storage, self._commands()
-        reply = call(method, fill(path), json_body=sent, headers={"traceparent": TRACE})
-        took = self._storage - storage, self._commands() - cache
-        return Observed(Reply(reply.status, reply.headers, blank(reply.body.decode()).encode()), *took)
 
 
 @dataclass(frozen=True)
@@ -140,7 +79,7 @@ def test_each_tenant_reads_its_own_files(twins: Twins) -> None:
     for _ in ("from S3", "from Redis"):
         assert file_records.find_file_record(OURS, file_id)["name"] == "ours.png"
         assert file_records.find_file_record(THEIRS, file_id)["name"] == "theirs.png"
-    files.mark_ingested(OURS, file_id)
+    files.mark_ingested(OURS, file_id, size_bytes=1, written_s=0)
     for tenant in (OURS, THEIRS):
         open_index.add_upload(tenant, file_id)
 
@@ -219,29 +158,3 @@ def test_idempotency_key_of_another_tenant_is_another_key() -> None:
 
     assert ours.identifiers != theirs.identifiers
     assert idempotency.reserve_ids(OURS, "order-4711", b"a request", 1).identifiers == ours.identifiers
-
-
-def test_id_of_another_tenant_is_like_one_that_does_not_exist(make_job: MakeJob, own_redis: RedisServer) -> None:
-    theirs = make_job(tenant=THEIRS)
-    acceptance.accept(theirs)
-    s3.put(uploads.key_of(THEIRS, theirs.source.file_id), PNG, media_type="image/png")
-    file_records.find_file_record(THEIRS, theirs.source.file_id)
-    watch = Watch(own_redis)
-
-    with acting_as(OURS):
-        for method, path, body in REQUESTS:
-            job_id, file_id = ids.new_id(), ids.new_id()
-            watch.send(method, path, body, job_id, file_id)  # connects
-            unknown = watch.send(method, path, body, job_id, file_id)
-            of_another = watch.send(method, path, body, theirs.job_id, theirs.source.file_id)
-
-            assert of_another.reply.status == 404, path
-            assert of_another.storage, path
-            assert of_another.cache, path
-            assert of_another == unknown, path
-        assert call("GET", "/jobs").json["jobs"] == []
-    with acting_as(THEIRS):
-        assert call("GET", f"/jobs/{theirs.job_id}").json["status"] == "queued"
-        assert start(theirs.source.file_id).status == 202
-    with pytest.raises(FileNotFoundInStoreError):
-        file_records.check_overlay(OURS, WatermarkParams(image_file_id=theirs.source.file_id))

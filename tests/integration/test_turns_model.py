@@ -198,7 +198,8 @@ class Turns(RuleBasedStateMachine):
             self.deliver([(list(self.jobs).index(waiting[0]), 0)] * len(waiting[:5]))
         assert {job.status for job in self.model.jobs.values()} <= {"ended"}
         redis: Any = redis_client()
-        left = {key for key in redis.keys("*") if not key.startswith((keys.VIEW_PREFIX, "darkroom:jobs:"))}
+        kept = (keys.VIEW_PREFIX, "darkroom:jobs:", "darkroom:usage:", keys.CHANGED_USAGE)
+        left = {key for key in redis.keys("*") if not key.startswith(kept)}
         assert left <= {keys.CLEANUPS, keys.served_tenants_of(RESIZE), keys.freed_slots_of(RESIZE)}
 
 

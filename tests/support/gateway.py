@@ -13,7 +13,7 @@ from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 from darkroom import config
-from darkroom.contracts.tenants import Principal, Quotas, Scope
+from darkroom.contracts.tenants import UNLIMITED, Principal, Quotas, Scope
 from darkroom.tenants.context import to_context
 
 #: Content types that API Gateway passes as text.
@@ -27,7 +27,7 @@ _acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
 @contextmanager
 def acting_as(tenant: str, *scopes: Scope, quotas: Quotas | None = None) -> Iterator[None]:
     """The deployment is closed, and requests are made on behalf of this tenant, by default with all scopes."""
-    limits = quotas or Quotas()
+    limits = quotas or UNLIMITED
     principal = Principal(tenant=tenant, scopes=list(scopes or Scope), credential=f"{tenant}-key", quotas=limits)
     token = _acting.set(to_context(principal))
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api import denials
-from darkroom.contracts.tenants import Principal, Quotas, Scope
+from darkroom.contracts.tenants import UNLIMITED, Principal, Scope
 from darkroom.errors import CredentialsInvalidError
 from darkroom.log import logger
 from darkroom.tenants.context import denial, to_context
@@ -14,7 +14,7 @@ from tests.support.gateway import call
 
 SECRET = "s3cr3tS3cr3tS3cr3t"
 QUERY = f"?limit=1&X-Amz-Signature={SECRET}"
-KEY = to_context(Principal(tenant="acme", scopes=[Scope.READ], credential="acme-k3y", quotas=Quotas()))
+KEY = to_context(Principal(tenant="acme", scopes=[Scope.READ], credential="acme-k3y", quotas=UNLIMITED))
 DENIED = denial(CredentialsInvalidError("The API key is not valid."))
 
 pytestmark = pytest.mark.usefixtures("closed_access")

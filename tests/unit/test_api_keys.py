@@ -145,9 +145,23 @@ def test_only_an_active_key_is_rotated() -> None:
         api_keys.rotate(expired, "live", now_s=NOW_S + 1)
 
 
-def test_renamed_key_differs_in_its_name_only() -> None:
-    key = make().key
+def test_changed_key_differs_in_what_was_changed_only() -> None:
+    key = make(iso_utc(NOW_S + 1)).key
+    later = iso_utc(NOW_S + DAY_S)
 
-    assert api_keys.rename(key, "App") == key.model_copy(update={"name": "App"})
+    assert api_keys.change(key, {"name": "App"}, now_s=NOW_S) == key.model_copy(update={"name": "App"})
+    assert api_keys.change(key, {"expires_at": None}, now_s=NOW_S) == key.model_copy(update={"expires_at": None})
+    assert api_keys.change(key, {}, now_s=NOW_S) == key
+    renewed = api_keys.change(key, {"expires_at": later}, now_s=NOW_S + 2)
+    assert renewed == key.model_copy(update={"expires_at": later})
     with pytest.raises(ValueError, match="at least 1 character"):
-        api_keys.rename(key, "")
+        api_keys.change(key, {"name": ""}, now_s=NOW_S)
+    with pytest.raises(InvalidRequestError, match="past"):
+        api_keys.change(key, {"expires_at": iso_utc(NOW_S)}, now_s=NOW_S)
+
+
+def test_revoked_key_is_not_changed() -> None:
+    revoked = api_keys.revoke(make().key, now_s=NOW_S)
+
+    with pytest.raises(KeyNotActiveError, match="revoked"):
+        api_keys.change(revoked, {"name": "App"}, now_s=NOW_S)

@@ -11,7 +11,7 @@ from tests.support.code import PACKAGES, Module, in_package, modules, reachable_
 #: layers before its own, and in its own layer the modules that are listed before it.
 LAYERS = {
     "": ["errors", "timestamps", "timeouts", "tracing", "log", "metrics", "config", "ids"],
-    "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "tenants", "jobs"],
+    "contracts": ["base", "image_params", "audio_params", "video_params", "operations", "tenants", "jobs", "usage"],
     "media": ["task", "types", "sniff", "geometry", "subprocesses"],
     "images": [
         *("icc", "color", "png", "vips", "limits", "heic_process", "heic", "pillow", "apng", "open", "framing"),
@@ -25,12 +25,13 @@ LAYERS = {
         *("botocore_data", "aws", "s3", "amqp", "broker_connection", "rabbitmq"),
         *("redis.keys", "redis.deadlines", "redis.client", "redis.script_runner"),
         *("redis.views", "redis.slots", "redis.leases", "redis.open_jobs", "redis.reconciliation", "redis.files"),
-        *("redis.memory", "redis.failures"),
+        *("redis.memory", "redis.failures", "redis.requests", "redis.usage", "redis.recounts", "redis.key_uses"),
+        *("redis.tenants",),
     ],
-    "tenants": ["credentials", "api_keys", "upload_links", "context", "records"],
+    "tenants": ["credentials", "api_keys", "upload_links", "context", "records", "deletions", "key_uses"],
     "jobs": [
         *("workdir", "events", "uploads", "source", "ledger", "open_index", "lifecycle", "acceptance", "retries"),
-        *("settlement", "ingestion", "worker"),
+        *("settlement", "ingestion", "usage", "worker"),
     ],
 }
 

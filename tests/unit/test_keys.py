@@ -23,6 +23,7 @@ BUILDER = re.compile(r"(^|_)(key|prefix)(_of)?$")
 OTHERS: dict[str, Any] = {
     "attempt": 1,
     "kind": "jobs",
+    "month": "2026-11",
     "operation": Operation.RESIZE,
     "run_id": "a-run",
     "written_s": 1,
@@ -101,7 +102,9 @@ def test_the_builders_are_found() -> None:
         "darkroom.jobs.lifecycle.outputs_prefix",
         "darkroom.jobs.open_index._key",
         "darkroom.jobs.uploads.key_of",
+        "darkroom.jobs.usage.usage_key",
         "darkroom.jobs.worker._run_prefix",
+        "darkroom.tenants.key_uses._key",
         "darkroom.tenants.records.api_key_key",
         "darkroom.tenants.records.link_key",
         "darkroom.tenants.records.links_prefix",

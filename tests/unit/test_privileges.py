@@ -2,6 +2,8 @@
 
 The calls of a function are read from its source: from its app.py through everything that it reaches, down to the calls
 of AWS clients. A name that is mentioned counts as called. PREFIXES declares which prefix of the bucket a caller uses.
+
+Longer than 350 lines: the tables of callers and the tests that keep them complete belong together.
 """
 
 import ast
@@ -30,12 +32,36 @@ PREFIXES: dict[Node, str | tuple[str, ...]] = {
     ("darkroom.jobs.ledger", "write_job"): "ledger",
     ("darkroom.jobs.ledger", "write_result"): "ledger",
     ("darkroom.jobs.ledger", "_read"): "ledger",
+    ("darkroom.jobs.ledger", "record_pages"): "ledger",
     ("darkroom.jobs.open_index", "add_job"): "open/jobs",
     ("darkroom.jobs.open_index", "add_upload"): "open/uploads",
     ("darkroom.jobs.open_index", "pages"): "open",
     ("darkroom.jobs.open_index", "remove"): "open",
     ("darkroom.jobs.uploads", "inspect"): "uploads",
+    ("darkroom.jobs.uploads", "file_pages"): "uploads",
+    ("darkroom.jobs.usage", "saved_tenants"): "usage",
+    ("darkroom.jobs.usage", "read_usage"): "usage",
+    ("darkroom.jobs.usage", "save_usage"): "usage",
     ("darkroom.jobs.lifecycle", "clean_up"): "processed",
+    ("darkroom.jobs.ingestion", "ingest"): "uploads",
+    ("darkroom.tenants.records", "replace_tenant"): "tenants",
+    ("darkroom.tenants.deletions", "fetch_tenant"): "tenants/*/tenant.json",
+    ("darkroom.tenants.deletions", "_change"): "tenants/*/tenant.json",
+    ("darkroom.tenants.deletions", "_write_entry"): "open/deletions",
+    ("darkroom.tenants.deletions", "pending"): "open",
+    ("darkroom.tenants.deletions", "drop"): "open",
+    ("darkroom.tenants.key_uses", "_saved"): "tenants/*/key-uses.json",
+    ("darkroom.tenants.key_uses", "save"): "tenants/*/key-uses.json",
+    ("functions.sweep.deletion", "_Removal"): (
+        "open",
+        "ledger",
+        "uploads",
+        "processed",
+        "work",
+        "tenants",
+        "links",
+        "usage",
+    ),
     ("darkroom.tenants.records", "_create"): ("tenants", "links"),
     ("darkroom.tenants.records", "_read"): ("tenants", "links"),
     ("darkroom.tenants.records", "_change"): ("tenants", "links"),
@@ -141,12 +167,19 @@ def called(function: str, template: Template) -> set[Permission]:
             found.add(("secretsmanager:GetSecretValue", variables[SECRETS[setting]]))
         if "lambda" in (CLIENTS.get(node), SIGNERS.get(node)):
             found |= {("lambda:InvokeFunction", arn_of(name)) for name in INVOKED[node[0]]}
-    return found
+    return {(action, target) for action, target in found if not is_within(action, target, found)}
 
 
 def prefixes_of(node: Node) -> tuple[str, ...]:
     found = PREFIXES[node]
     return (found,) if isinstance(found, str) else found
+
+
+def is_within(action: str, target: str, permissions: set[Permission]) -> bool:
+    """Whether another permission for the same action covers all of `target`."""
+    return action.startswith("s3:") and any(
+        other == action and target.startswith(f"{prefix}/") for other, prefix in permissions
+    )
 
 
 def arn_of(name: str) -> str:

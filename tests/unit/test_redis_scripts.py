@@ -52,7 +52,16 @@ def test_scripts_that_let_running_jobs_proceed_run_when_the_memory_is_full_and_t
 
     allowed = {name for name, text in flags.items() if text == "flags=allow-oom"}
     of_runs = {"acquire_slots", "claim_job", "finish_job", "release_slot", "report_progress", "requeue_job"}
-    assert allowed == of_runs | {"make_queued_due_now", "move_cursor", "postpone_jobs", "record_pass"}
+    of_sweep = {
+        "forget_job",
+        "forget_tenant_jobs",
+        "make_queued_due_now",
+        "move_cursor",
+        "postpone_jobs",
+        "record_pass",
+    }
+    of_tenants = {"begin_recount", "mark_usage_saved", "recount_page", "take_request"}
+    assert allowed == of_runs | of_sweep | of_tenants
     for name in ("create_view", "await_upload", "count_failure"):
         # With no flags in its first line, Redis refuses the script before its first command.
         assert read_script(name).startswith("#!lua\n"), name

@@ -173,6 +173,21 @@ def test_unfinished_environment_is_made_again(tmp_path: Path, monkeypatch: pytes
             environments.ensure(tmp_path / "home" / "tools", lock, "it")
 
 
+def test_environment_of_another_checkout_is_not_replaced(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("# nothing\n")
+    theirs = tmp_path / "theirs"
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / "bin" / "python").touch()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "tools").symlink_to(theirs)
+
+    with pytest.raises(StackError, match="link"):
+        environments.ensure(tmp_path / "home" / "tools", lock, "it")
+
+    assert (theirs / "bin" / "python").exists()
+
+
 def test_failed_installation_shows_the_output_of_the_installer() -> None:
     with pytest.raises(StackError, match="no such option") as error:
         environments._run(["sh", "-c", "echo no such option; exit 1"], "install it")

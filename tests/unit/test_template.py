@@ -274,6 +274,7 @@ def test_objects_of_every_prefix_expire() -> None:
             "processed/": int(retention),
             ledger.LEDGER_PREFIX: int(retention) + 1,
             "open/": int(retention) + 1,
+            "usage/": 400,
             "links/": int(retention) + 8,
             "work/": 1,
         }

@@ -15,17 +15,31 @@ DarkroomError
 │   ├── IdempotencyKeyReusedError   422  idempotency_key_reused
 │   ├── TooManyJobsError            429  too_many_jobs
 │   ├── FileTooLargeError           413  file_too_large
+│   ├── TenantNotFoundError         404  tenant_not_found
+│   ├── TenantExistsError           409  tenant_exists
+│   ├── TenantProtectedError        409  tenant_protected
+│   ├── TenantDeletedError          409  tenant_deleted
+│   ├── KeyNotFoundError            404  key_not_found
 │   ├── KeyNotActiveError           409  key_not_active
+│   ├── TooManyKeysError            409  too_many_keys
 │   ├── ConcurrentChangeError       409  concurrent_change
 │   ├── UploadLinkNotFoundError     404  upload_link_not_found
 │   ├── UploadLinkExhaustedError    403  upload_link_exhausted
 │   ├── DeploymentOpenError         409  deployment_open
+│   ├── QuotaExceededError          a quota of the tenant is used up
+│   │   ├── RequestQuotaError           429  quota_requests
+│   │   ├── QueuedJobsQuotaError        429  quota_queued_jobs
+│   │   ├── UploadQuotaError            413  quota_upload_bytes
+│   │   ├── StorageQuotaError           429  quota_stored_bytes
+│   │   ├── MonthlyJobsQuotaError       429  quota_monthly_jobs
+│   │   └── MonthlyVideoQuotaError      429  quota_monthly_video_minutes
 │   └── AccessError                 who sends the request, or what they may do
 │       ├── CredentialsMissingError     401  credentials_missing
 │       ├── CredentialsInvalidError     401  credentials_invalid
 │       ├── CredentialsExpiredError     401  credentials_expired
 │       ├── CredentialsRevokedError     401  credentials_revoked
 │       ├── ScopeMissingError           403  scope_missing
+│       ├── OperatorRequiredError       403  operator_required
 │       ├── TenantSuspendedError        403  tenant_suspended
 │       └── TooManyFailuresError        429  too_many_failures
 ├── MediaError                  the media cannot be processed; the job fails at once and is not retried
@@ -184,10 +198,61 @@ class FileTooLargeError(RequestError):
     http_status = 413
 
 
+class TenantNotFoundError(RequestError):
+    """The tenant does not exist."""
+
+    code = "tenant_not_found"
+    http_status = 404
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"Tenant '{tenant[:64]}' does not exist.")
+
+
+class TenantExistsError(RequestError):
+    """There is a tenant of this name already."""
+
+    code = "tenant_exists"
+    http_status = 409
+
+
+class TenantProtectedError(RequestError):
+    """The operator's tenant can be neither suspended nor deleted."""
+
+    code = "tenant_protected"
+    http_status = 409
+
+
+class TenantDeletedError(RequestError):
+    """The tenant is being deleted, or was."""
+
+    code = "tenant_deleted"
+    http_status = 409
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"Tenant {tenant} is being deleted, or was: it cannot be changed any more.")
+
+
+class KeyNotFoundError(RequestError):
+    """The API key does not exist."""
+
+    code = "key_not_found"
+    http_status = 404
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"API key '{key_id[:64]}' does not exist.")
+
+
 class KeyNotActiveError(RequestError):
     """The API key has expired or was revoked."""
 
     code = "key_not_active"
+    http_status = 409
+
+
+class TooManyKeysError(RequestError):
+    """The tenant has as many API keys as it may have."""
+
+    code = "too_many_keys"
     http_status = 409
 
 
@@ -196,6 +261,67 @@ class ConcurrentChangeError(RequestError):
 
     code = "concurrent_change"
     http_status = 409
+
+
+class QuotaExceededError(RequestError):
+    """A quota of the tenant is used up."""
+
+    http_status = 429
+    #: The unit in which the quota counts, if it is none of requests.
+    unit: ClassVar[str | None] = None
+    limit: int = 0
+    window_s: int | None = None
+
+    def __init__(
+        self, *message: str, limit: int = 0, window_s: int | None = None, retry_after_s: int | None = None
+    ) -> None:
+        """`limit` is what the tenant may use, in `window_s` seconds if the quota is renewed after them."""
+        super().__init__(*message)
+        self.limit = limit
+        self.window_s = window_s
+        self.retry_after_s = retry_after_s
+
+
+class RequestQuotaError(QuotaExceededError):
+    """The tenant sends too many requests."""
+
+    code = "quota_requests"
+
+
+class QueuedJobsQuotaError(QuotaExceededError):
+    """The tenant has too many queued jobs."""
+
+    code = "quota_queued_jobs"
+    unit = "jobs"
+
+
+class UploadQuotaError(QuotaExceededError):
+    """The file is larger than the tenant may upload."""
+
+    code = "quota_upload_bytes"
+    http_status = 413
+    unit = "content-bytes"
+
+
+class StorageQuotaError(QuotaExceededError):
+    """The tenant has no storage left."""
+
+    code = "quota_stored_bytes"
+    unit = "content-bytes"
+
+
+class MonthlyJobsQuotaError(QuotaExceededError):
+    """The tenant has no jobs left in this month."""
+
+    code = "quota_monthly_jobs"
+    unit = "jobs"
+
+
+class MonthlyVideoQuotaError(QuotaExceededError):
+    """The tenant has no minutes of video left in this month."""
+
+    code = "quota_monthly_video_minutes"
+    unit = "minutes"
 
 
 class UploadLinkNotFoundError(RequestError):
@@ -263,6 +389,13 @@ class ScopeMissingError(AccessError):
     def __init__(self, *message: str, scopes: tuple[str, ...] = ()) -> None:
         super().__init__(*message)
         self.scopes = scopes
+
+
+class OperatorRequiredError(AccessError):
+    """Only the operator may do this: an admin of the tenant default."""
+
+    code = "operator_required"
+    http_status = 403
 
 
 class TenantSuspendedError(AccessError):

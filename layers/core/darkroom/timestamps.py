@@ -1,7 +1,7 @@
 """Times as ISO 8601 text and as milliseconds since 1970."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def epoch_ms(timestamp: str) -> int:
@@ -25,3 +25,20 @@ def utc_now() -> str:
 def iso_utc(epoch_s: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day_of(epoch_ms: float) -> str:
+    """The day in UTC of a time in milliseconds since 1970, as `2026-11-30`."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).date().isoformat()
+
+
+def month_of(epoch_ms: float) -> str:
+    """The month in UTC of a time in milliseconds since 1970, as `2026-11`."""
+    return day_of(epoch_ms)[:7]
+
+
+def next_month_ms(epoch_ms: float) -> int:
+    """When the month in UTC of a time ends. Both are in milliseconds since 1970."""
+    month = datetime.fromisoformat(f"{month_of(epoch_ms)}-01T00:00:00+00:00")
+    following = (month + timedelta(days=31)).replace(day=1)
+    return round(following.timestamp() * 1000)

@@ -122,6 +122,23 @@ class JobResult(Contract):
     document: dict[str, Any] | None = None
     error: Failure | None = None
 
+    @property
+    def video_ms(self) -> int:
+        """Milliseconds of video and audio in the outputs, which is what counts as video of the tenant."""
+        return round(
+            1000
+            * sum(
+                output.duration_s or 0.0
+                for output in self.outputs
+                if output.media_type.partition("/")[0] in ("video", "audio")
+            )
+        )
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of all outputs."""
+        return sum(output.size_bytes for output in self.outputs)
+
 
 class Message(Contract):
     """A message in RabbitMQ: a permit to start a job of its operation, the one whose turn it is.

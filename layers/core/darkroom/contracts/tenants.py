@@ -15,6 +15,9 @@ OPERATOR_TENANT = "default"
 #: Part of object keys, Redis keys and API keys. So it has neither `/`, `:`, `.` nor `_`.
 TENANT_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 
+#: Names that no tenant may have, since `work/<name>/` belongs to all tenants.
+RESERVED_TENANTS = frozenset({"idempotency"})
+
 TenantName = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
 
 
@@ -50,8 +53,16 @@ class TenantStatus(StrEnum):
     DELETED = "deleted"
 
 
+class Deletion(Contract):
+    """How far the deletion of a tenant has got. `found_at` is when it last found something to remove."""
+
+    found_at: Timestamp
+    removed_objects: int = 0
+    removed_bytes: int = 0
+
+
 class Tenant(Contract):
-    """A tenant: `tenants/<name>/tenant.json`."""
+    """A tenant: `tenants/<name>/tenant.json`. Of a deleted one, nothing else is kept."""
 
     name: TenantName
     status: TenantStatus
@@ -60,19 +71,29 @@ class Tenant(Contract):
     suspended_at: Timestamp | None = None
     deleting_at: Timestamp | None = None
     deleted_at: Timestamp | None = None
+    deletion: Deletion | None = None
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was deleted, or is being deleted. Nothing may be written for it any more."""
+        return self.status in (TenantStatus.DELETING, TenantStatus.DELETED)
+
+
+#: A limit. What the authorizer hands on must stay small, so there is a largest one.
+Limit = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class Quotas(Contract):
     """The limits of one tenant; null is no limit. A document that overrides the defaults has only some of them."""
 
-    requests_per_s: int | None = Field(50, ge=1, description="Requests a second, on average over ten seconds.")
-    queued_jobs: int | None = Field(2_000, ge=1, description="Jobs that are queued at the same time.")
-    in_flight_jobs: int | None = Field(None, ge=1, description="Jobs of one operation that run at the same time.")
-    upload_bytes: int | None = Field(None, ge=1, description="Size of one upload in bytes.")
-    stored_bytes: int | None = Field(100 * 1024**3, ge=1, description="Bytes of uploads and outputs that are stored.")
-    jobs_per_month: int | None = Field(100_000, ge=1, description="Jobs that are accepted in a calendar month (UTC).")
-    video_minutes_per_month: int | None = Field(
-        10_000, ge=1, description="Minutes of video that are processed in a calendar month (UTC)."
+    requests_per_s: Limit | None = Field(50, description="Requests a second, on average over ten seconds.")
+    queued_jobs: Limit | None = Field(2_000, description="Jobs that are queued at the same time.")
+    in_flight_jobs: Limit | None = Field(None, description="Jobs of one operation that run at the same time.")
+    upload_bytes: Limit | None = Field(None, description="Size of one upload in bytes.")
+    stored_bytes: Limit | None = Field(100 * 1024**3, description="Bytes of uploads and outputs that are stored.")
+    jobs_per_month: Limit | None = Field(100_000, description="Jobs that are accepted in a calendar month (UTC).")
+    video_minutes_per_month: Limit | None = Field(
+        10_000, description="Minutes of video that are processed in a calendar month (UTC)."
     )
 
     def overridden_by(self, overrides: "Quotas") -> "Quotas":

@@ -8,12 +8,17 @@ from darkroom.contracts.jobs import Job
 from darkroom.errors import CacheUnavailableError, InvalidIdError, MediaError
 from darkroom.jobs import acceptance, uploads
 from darkroom.log import logger
+from darkroom.services import s3
 from darkroom.services.redis import files
+from darkroom.tenants import deletions
 from darkroom.tracing import new_traceparent
 
 
 def ingest(tenant: str, file_id: str) -> int:
-    """Ingests one upload. Returns how many jobs came with it."""
+    """Ingests one upload. Returns how many jobs came with it.
+
+    That of a tenant which is being deleted, or was, is removed: a form is valid longer than the tenant.
+    """
     try:
         ids.parse_id(file_id)
     except InvalidIdError:
@@ -23,12 +28,17 @@ def ingest(tenant: str, file_id: str) -> int:
     if file is None:
         logger().info("ignored an upload that no longer exists", extra={"file_id": file_id})
         return 0
+    if deletions.is_deleted(tenant):
+        s3.delete([uploads.key_of(tenant, file_id)])
+        logger().info("removed an upload of a deleted tenant", extra={"file_id": file_id, "tenant": tenant})
+        return 0
     for attached in file.jobs:
         job = attached.to_job(file_id, tenant=tenant, traceparent=new_traceparent(), link_id=file.link_id)
         _accept(job, file)
     try:
         files.save_record(tenant, file_id, uploads.record_of(file))
-        files.mark_ingested(tenant, file_id)  # last, so that sweep repeats an ingestion that was interrupted
+        # Last, so that sweep repeats an ingestion that was interrupted.
+        files.mark_ingested(tenant, file_id, size_bytes=file.size_bytes, written_s=file.written_s)
     except CacheUnavailableError as error:
         logger().warning("file record not saved", extra={"file_id": file_id, "reason": error.message})
     logger().info("upload ingested", extra={"file_id": file_id, "jobs": len(file.jobs)})

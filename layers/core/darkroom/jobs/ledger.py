@@ -4,6 +4,7 @@ A job exists when `ledger/<tenant>/<job>/job.json` does, and has ended when `res
 written once, by a conditional write, and never change.
 """
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -55,6 +56,11 @@ def read_job(job: JobRef) -> Job | None:
 def read_result(job: JobRef) -> JobResult | None:
     """The result of the job, or None while it has not ended. Raises InternalError when it cannot be read."""
     return _read(JobResult, result_key(job))
+
+
+def record_pages(tenant: str, key: str) -> Iterator[list[s3.ListedObject]]:
+    """The objects of a tenant's jobs whose keys come after `key`, in order, one page per request."""
+    yield from s3.pages_after(prefix_of(tenant), key)
 
 
 def _read(kind: type[_Record], key: str) -> _Record | None:

@@ -1,6 +1,7 @@
 """Uploaded files: their keys, their types by their bytes, and the metadata that an upload carries."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -31,7 +32,8 @@ _JOBS = TypeAdapter(list[AttachedJob], config=ConfigDict(defer_build=True))  # b
 class File:
     """An uploaded file. When its bytes are rejected, `media` is None and `problem` is the reason.
 
-    `link_id` is the upload link through which it came, if there is one.
+    `written_s` is when it was stored, in seconds since 1970 on S3's clock. `link_id` is the upload link through which
+    it came, if there is one.
     """
 
     file_id: str
@@ -40,6 +42,7 @@ class File:
     media: MediaType | None
     problem: MediaError | None
     jobs: list[AttachedJob]
+    written_s: int = 0
     link_id: str | None = None
 
 
@@ -71,6 +74,11 @@ def clean_name(name: str) -> str:
     return kept[-_NAME_LIMIT:] or "file"
 
 
+def file_pages(tenant: str, key: str) -> Iterator[list[s3.ListedObject]]:
+    """The files of a tenant whose keys come after `key`, in order, one page per request."""
+    yield from s3.pages_after(key_of(tenant, ""), key)
+
+
 def inspect(tenant: str, file_id: str) -> File | None:
     """The file that a tenant uploaded under this id, or None. One request: the first bytes decide its type."""
     head = s3.head(key_of(tenant, file_id), HEAD_BYTES)
@@ -90,6 +98,7 @@ def _file(file_id: str, head: s3.Head) -> File:
         media=media,
         problem=problem,
         jobs=_jobs_from(head.metadata),
+        written_s=head.written_s,
         link_id=head.metadata.get("link"),
     )
 

@@ -33,13 +33,17 @@ _DELETE_BATCH = 1000
 
 @dataclass(frozen=True)
 class Head:
-    """The first bytes of an object and its attributes. `metadata` is the user metadata of the upload."""
+    """The first bytes of an object and its attributes. `metadata` is the user metadata of the upload.
+
+    `written_s` is when it was written, in seconds since 1970 on S3's clock.
+    """
 
     content: bytes
     size_bytes: int
     media_type: str
     metadata: dict[str, str] = field(default_factory=dict)
     etag: str | None = None
+    written_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class ListedObject:
     key: str
     written_s: int
     age_s: float
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,7 @@ def _head_of(answer: dict[str, Any], content: bytes, size_bytes: int) -> Head:
         media_type=answer.get("ContentType", ""),
         metadata=dict(answer.get("Metadata", {})),
         etag=answer.get("ETag"),
+        written_s=int(answer["LastModified"].timestamp()) if "LastModified" in answer else 0,
     )
 
 
@@ -232,11 +238,12 @@ def keys_after(prefix: str, start_after: str = "") -> Iterator[str]:
                 yield entry["Key"]
 
 
-def folders(prefix: str) -> Iterator[str]:
-    """What keys that begin with `prefix` have up to and including their next `/`, in order."""
+def folders(prefix: str, after: str = "") -> Iterator[str]:
+    """What keys that begin with `prefix` have up to and including their next `/`, in order, after one of them."""
+    start_after = f"{after.removesuffix('/')}0" if after else ""  # `0` is the character that follows `/`
     with map_storage_errors():
         pages = aws.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/"):
+        for page in pages.paginate(Bucket=bucket(), Prefix=prefix, Delimiter="/", StartAfter=start_after):
             for entry in page.get("CommonPrefixes", []):
                 yield entry["Prefix"]
 
@@ -255,7 +262,7 @@ def pages_after(prefix: str, start_after: str = "") -> Iterator[list[ListedObjec
 
 def _listed(entry: dict[str, Any], now_s: float) -> ListedObject:
     written_s = entry["LastModified"].timestamp()
-    return ListedObject(entry["Key"], int(written_s), now_s - written_s)
+    return ListedObject(entry["Key"], int(written_s), now_s - written_s, entry["Size"])
 
 
 def _response_time_s(answer: dict[str, Any]) -> float:

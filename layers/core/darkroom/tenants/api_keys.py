@@ -4,7 +4,7 @@ Times are seconds since 1970.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -90,9 +90,17 @@ def revoke(key: ApiKey, *, now_s: float) -> ApiKey:
     return key if key.revoked_at else key.model_copy(update={"revoked_at": iso_utc(now_s)})
 
 
-def rename(key: ApiKey, name: str) -> ApiKey:
-    """The key under another name."""
-    return ApiKey.model_validate(dict(key) | {"name": name})
+def change(key: ApiKey, changes: Mapping[str, str | None], *, now_s: float) -> ApiKey:
+    """The key with another `name` or `expires_at`. One that has expired can be made to expire later.
+
+    Raises KeyNotActiveError when the key was revoked, and InvalidRequestError when it would expire in the past.
+    """
+    if key.revoked_at is not None:
+        raise KeyNotActiveError(f"Key {key.key_id} has been revoked. Create another one.")
+    expires_at = changes.get("expires_at")
+    if expires_at is not None and _is_past(expires_at, now_s):
+        raise InvalidRequestError("A key cannot expire in the past. Revoke it instead.")
+    return ApiKey.model_validate({**dict(key), **changes})
 
 
 def state_at(key: ApiKey, now_s: float) -> KeyState:

@@ -90,9 +90,20 @@ def change_tenant(tenant: str, change: Callable[[Tenant], Tenant]) -> Tenant | N
     return _change(Tenant, tenant_key(tenant), change)
 
 
-def tenant_names() -> Iterator[str]:
-    """The names under which anything is stored, in order. Not each of them need be a tenant that exists."""
-    for folder in s3.folders(TENANTS_PREFIX):
+def replace_tenant(deleted: Tenant, by: Tenant) -> bool:
+    """Stores a tenant in place of a deleted one of the same name. Returns False if somebody else has come first."""
+    version = s3.get_version(tenant_key(by.name))
+    if version is None or _decode(Tenant, tenant_key(by.name), version.content) != deleted:
+        return False
+    return s3.replace(tenant_key(by.name), _encode(by), media_type=_JSON, etag=version.etag)
+
+
+def tenant_names(after: str = "") -> Iterator[str]:
+    """The names under which anything is stored, as S3 lists their folders, after one of them.
+
+    Not each of them need be a tenant that exists.
+    """
+    for folder in s3.folders(TENANTS_PREFIX, tenant_prefix(after) if after else ""):
         yield folder.removeprefix(TENANTS_PREFIX).rstrip("/")
 
 
@@ -112,9 +123,9 @@ def change_api_key(tenant: str, key_id: str, change: Callable[[ApiKey], ApiKey])
     return _change(ApiKey, api_key_key(tenant, key_id), change) if is_possible else None
 
 
-def api_key_ids(tenant: str) -> Iterator[str]:
-    """The ids of all keys of a tenant, revoked ones included, in order."""
-    yield from _ids(f"{tenant_prefix(tenant)}keys/")
+def api_key_ids(tenant: str, after: str = "") -> Iterator[str]:
+    """The ids of all keys of a tenant, revoked ones included, in order, after one of them."""
+    yield from _ids(f"{tenant_prefix(tenant)}keys/", after)
 
 
 def create_link(link: UploadLink) -> bool:
@@ -147,10 +158,15 @@ def read_quotas(key: str) -> Quotas | None:
     A slip of the operator must not lock anybody out. Only the quotas that the document sets are set in the result.
     """
     try:
-        return _read(Quotas, key)
+        return require_quotas(key)
     except InternalError as error:
         logger().error("ignored quotas that are not valid", extra={"key": key, "reason": str(error.__cause__)})
         return None
+
+
+def require_quotas(key: str) -> Quotas | None:
+    """As `read_quotas`, but raises InternalError when the document is not valid."""
+    return _read(Quotas, key)
 
 
 def write_quotas(key: str, quotas: Quotas) -> None:
@@ -169,8 +185,8 @@ def quotas_of(tenant: str) -> Quotas:
     return effective_quotas(tenant, read_quotas(DEFAULT_QUOTAS_KEY), read_quotas(quotas_key(tenant)))
 
 
-def _ids(prefix: str) -> Iterator[str]:
-    for key in s3.keys_after(prefix):
+def _ids(prefix: str, after: str = "") -> Iterator[str]:
+    for key in s3.keys_after(prefix, f"{prefix}{after}.json" if after else ""):
         yield key.removeprefix(prefix).removesuffix(".json")
 
 

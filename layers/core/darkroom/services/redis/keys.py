@@ -33,6 +33,21 @@ LOOKUP_TTL_S = _DAY_S
 #: String: a random id of the data in Redis. A new one is made after Redis lost its data.
 DATASET_ID = "darkroom:dataset"
 
+#: Sorted set of the tenants with uses of API keys that are not saved in S3, by the time of the first of them.
+#: Bounded: a tenant leaves it when they are saved.
+UNSAVED_KEY_USES = "darkroom:unsaved-key-uses"
+
+#: The uses of a tenant's keys expire after this time without one, in seconds. They are saved much earlier.
+KEY_USES_TTL_S = _DAY_S
+
+#: Hash: how many queued jobs each tenant has, of all operations. Bounded: a tenant without queued jobs is not in it.
+QUEUED_COUNTS = "darkroom:queued-counts"
+
+#: Set of the tenants whose usage is not saved in S3. Bounded: a tenant leaves it when it is saved.
+CHANGED_USAGE = "darkroom:changed-usage"
+
+#: String: marks that the tenants whose usage is saved in S3 were added to CHANGED_USAGE since Redis lost its data.
+LISTED_USAGE = "darkroom:listed-usage"
 #: The beginning of the keys of `most_in_flight_of`, to which a script adds the tenant.
 MOST_IN_FLIGHT_PREFIX = "darkroom:limit:"
 
@@ -62,7 +77,8 @@ def end_channel_of(job: JobRef) -> str:
 def jobs_of(tenant: str) -> str:
     """Sorted set: the ids of a tenant's latest jobs, which sort by time. It may lack some; the ledger has all.
 
-    Members are removed `ended_s` after the job was created, and the whole set expires then.
+    Members are removed `listed_s` after the job was created, and the whole set expires then. They also show which jobs
+    are counted in the tenant's usage.
     """
     return f"darkroom:jobs:{tenant}"
 
@@ -142,6 +158,29 @@ def ingestion_of(tenant: str, file_id: str) -> str:
     return f"darkroom:ingested:{tenant}:{file_id}"
 
 
+def key_uses_of(tenant: str) -> str:
+    """Hash: when each API key of a tenant was last used, in seconds since 1970. See KEY_USES_TTL_S."""
+    return f"darkroom:key-uses:{tenant}"
+
+
+def form_of(tenant: str, file_id: str) -> str:
+    """String: the bytes that are reserved for an upload. Expires with its form."""
+    return f"darkroom:form:{tenant}:{file_id}"
+
+
+def usage_of(tenant: str) -> str:
+    """Hash: what a tenant uses; see `scripts/shared/usage.lua`. Expires after 40 days without a change.
+
+    Bounded: sweep removes the totals of earlier months and days.
+    """
+    return f"darkroom:usage:{tenant}"
+
+
+def requests_of(tenant: str) -> str:
+    """String: the token bucket of a tenant's requests. Expires when it is full, after 10 s without a request."""
+    return f"darkroom:requests:{tenant}"
+
+
 def cursor_of(kind: str) -> str:
     """String: how far sweep has read the open index of one kind, as `<cycle> <position>`. One per kind."""
     return f"darkroom:cursor:{kind}"
@@ -165,6 +204,14 @@ def retention_s() -> int:
 def ended_s() -> int:
     """Seconds for which Redis keeps what S3 has too and nobody waits for: ended jobs and files."""
     return min(settings().cache_ended_s, retention_s())
+
+
+def listed_s() -> int:
+    """Seconds for which a job is in the list of its tenant's latest jobs.
+
+    At least as long as an upload form is valid, whose jobs are counted when the upload arrives.
+    """
+    return max(ended_s(), settings().link_expiry_s + _INGESTION_EXTRA_S)
 
 
 def ingestion_ttl_s() -> int:

@@ -88,4 +88,5 @@ def _keys(job: JobRef, operation: Operation) -> list[str]:
         keys.permits_of(operation),
         keys.ready_tenants_of(operation),
         keys.delayed_jobs_of(operation),
+        keys.QUEUED_COUNTS,
     ]

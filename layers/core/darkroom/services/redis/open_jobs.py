@@ -58,13 +58,13 @@ def oldest_queued() -> dict[Operation, JobRef | None]:
 
 def forget(job: JobRef) -> None:
     """Removes a job that does not exist, or has ended, from the open and the queued jobs."""
-    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
-        pipe.zrem(keys.OPEN_JOBS, str(job))
-        for operation in Operation:
-            pipe.zrem(keys.queued_jobs_of(operation), str(job))
-            pipe.zrem(keys.ready_jobs_of(operation, job.tenant), str(job))
-            pipe.zrem(keys.delayed_jobs_of(operation), str(job))
-        pipe.execute()
+    queues = json.dumps(
+        [
+            [keys.queued_jobs_of(operation), keys.ready_jobs_of(operation, job.tenant), keys.delayed_jobs_of(operation)]
+            for operation in Operation
+        ]
+    )
+    run_script("forget_job", [keys.OPEN_JOBS, keys.QUEUED_COUNTS], [str(job), queues])
 
 
 def due_for_cleanup(limit: int) -> list[JobRef]:

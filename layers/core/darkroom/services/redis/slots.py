@@ -114,3 +114,16 @@ def in_flight() -> dict[Operation, int]:
         for operation in Operation:
             pipe.zcount(keys.slots_of(operation), int(time.time() * 1000), "+inf")
         return dict(zip(Operation, pipe.execute(), strict=True))
+
+
+def in_flight_of(tenant: str) -> dict[Operation, int]:
+    """How many slots of each operation the jobs of a tenant have taken; only of operations of which it is any."""
+    with map_redis_errors(), redis_client().pipeline(transaction=False) as pipe:
+        for operation in Operation:
+            pipe.zrangebyscore(keys.slots_of(operation), int(time.time() * 1000), "+inf")
+        taken = pipe.execute()
+    counts = {
+        operation: sum(member.startswith(f"{tenant}/") for member in members)
+        for operation, members in zip(Operation, taken, strict=True)
+    }
+    return {operation: count for operation, count in counts.items() if count}

@@ -57,7 +57,7 @@ def create(
     ready: bool = True,
     quotas: Quotas | None = None,
 ) -> bool:
-    """Creates the view of an accepted job, queued. Returns whether it had none.
+    """Creates the view of an accepted job, queued, and counts the job. Returns whether it had none.
 
     `restored` means that Redis may have lost an earlier view, so that unknown runs of the job may be in flight. Such a
     job, and one that is not `ready`, starts after `due_in_s`, or when its message arrives. `quotas` are those of the
@@ -77,6 +77,9 @@ def create(
                 keys.delayed_jobs_of(job.operation),
                 keys.freed_slots_of(job.operation),
                 keys.most_in_flight_of(job.tenant),
+                keys.QUEUED_COUNTS,
+                keys.usage_of(job.tenant),
+                keys.CHANGED_USAGE,
             ],
             [
                 str(job.ref),
@@ -84,7 +87,7 @@ def create(
                 keys.retention_s(),
                 int(due_in_s * 1000),
                 _oldest_listed_id(),
-                keys.ended_s(),
+                keys.listed_s(),
                 epoch_ms(job.created_at),
                 int(restored),
                 job.job_id,
@@ -92,6 +95,7 @@ def create(
                 job.priority,
                 int(delay_s * 1000),
                 _in_flight_limit(quotas),
+                job.tenant,
             ],
         )
     )
@@ -104,7 +108,7 @@ def _in_flight_limit(quotas: Quotas | None) -> Argument:
 
 def _oldest_listed_id() -> str:
     """Jobs with smaller ids are not in the list of a tenant's latest jobs."""
-    return ids.first_id(int((time.time() - keys.ended_s()) * 1000))
+    return ids.first_id(int((time.time() - keys.listed_s()) * 1000))
 
 
 def await_upload(job: Job, *, expires_s: int, quotas: Quotas | None = None) -> None:
@@ -120,7 +124,7 @@ def await_upload(job: Job, *, expires_s: int, quotas: Quotas | None = None) -> N
 
 
 def finish(job: Job, result: JobResult) -> bool | None:
-    """Shows the result of a job, frees its slot and notifies the clients that wait for it.
+    """Shows the result of a job, counts its outputs, frees its slot and notifies the clients that wait for it.
 
     Returns whether the view changed, or None when the job has no view.
     """
@@ -136,6 +140,10 @@ def finish(job: Job, result: JobResult) -> bool | None:
         deadlines.LONGEST_RUN_S * 1000,
         deadlines.UNKNOWN_RUNS_S * 1000,
         deadlines.LEASE_GRACE_S * 1000,
+        job.tenant,
+        result.video_ms,
+        result.output_bytes,
+        ids.created_ms(job.job_id),
     ]
     answer = run_script(
         "finish_job",
@@ -150,6 +158,9 @@ def finish(job: Job, result: JobResult) -> bool | None:
             keys.delayed_jobs_of(job.operation),
             keys.end_channel_of(job.ref),
             keys.CLEANUPS,
+            keys.QUEUED_COUNTS,
+            keys.usage_of(job.tenant),
+            keys.CHANGED_USAGE,
         ],
         arguments,
     )

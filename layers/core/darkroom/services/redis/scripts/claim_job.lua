@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, terminal, record_event, wake, free_slot, ready_jobs
+-- include: now, terminal, record_event, wake, free_slot, ready_jobs, queued
 --
 -- Moves a job from queued to running for one run. The attempt is the fencing token: each can be claimed once. A run that
 -- claims again, because it got no answer, owns the job already.
@@ -13,6 +13,7 @@ local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by crea
 local permits = KEYS[6]       -- hash: the message that got each slot which no run has claimed
 local ready = KEYS[7]         -- sorted set: tenants with jobs that may start, see make_ready
 local delayed = KEYS[8]       -- sorted set: jobs by the time from which they may start
+local queued_counts = KEYS[9] -- hash: how many queued jobs each tenant has
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -44,7 +45,7 @@ redis.call('HSET', view, 'status', 'running', 'attempt', attempt, 'run', run, 's
 redis.call('HDEL', view, 'progressed_ms', 'speed', 'awaits_upload')
 redis.call('EXPIRE', view, ttl_s)
 record_event(view, now_ms, 'claimed', attempt)
-redis.call('ZREM', queued_jobs, job)
+dequeue(queued_jobs, queued_counts, job)
 leave_queue(ready, delayed, job)
 redis.call('HDEL', permits, slot_of(job, attempt))
 redis.call('ZADD', slots, leased_until_ms, slot_of(job, attempt))

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- include: now, record_event, wake, free_slot, ready_jobs
+-- include: now, record_event, wake, free_slot, ready_jobs, queued
 --
 -- Ends an attempt that failed: the job is queued again, with a delay, and its slot is free.
 -- Returns 1, 0 when the attempt is not the job's current one, or -1 when the job has no view.
@@ -12,6 +12,7 @@ local queued_jobs = KEYS[5]   -- sorted set: the operation's queued jobs by crea
 local permits = KEYS[6]       -- hash: the message that got each slot which no run has claimed
 local ready = KEYS[7]         -- sorted set: tenants with jobs that may start, see make_ready
 local delayed = KEYS[8]       -- sorted set: jobs by the time from which they may start
+local queued_counts = KEYS[9] -- hash: how many queued jobs each tenant has
 
 local job = ARGV[1]           -- <tenant>/<job id>
 local attempt = tonumber(ARGV[2])
@@ -40,7 +41,7 @@ redis.call('HSET', view, 'status', 'queued', 'attempt', attempt, 'progress', 0, 
 redis.call('HINCRBY', view, 'failed_attempts', uses_attempt)
 redis.call('HDEL', view, 'run')
 record_event(view, now_ms, 'attempt_failed', attempt)
-redis.call('ZADD', queued_jobs, created_ms, job)
+enqueue(queued_jobs, queued_counts, job, created_ms)
 delay(ready, delayed, job, now_ms + delay_ms)
 redis.call('ZADD', open_jobs, now_ms + due_in_ms, job)
 free_slot(slots, freed_slots, permits, job, attempt)
