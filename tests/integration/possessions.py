@@ -74,6 +74,10 @@ def possess(tenant: str) -> Possessions:
             Names.JOB_POSITION: jobs,
             Names.FILE: [stored, awaiting["file_id"], given["file_id"]],
             Names.LINK: [link["link_id"]],
+            Names.TENANT: [tenant],
+            Names.TENANT_POSITION: [tenant],
+            Names.KEY: [key.key_id],
+            Names.KEY_POSITION: [f"{tenant}-{'2' * 12}", key.key_id],
             Names.LINK_POSITION: [f"{tenant}-{'2' * 12}", link["link_id"]],
             Names.IDEMPOTENCY_KEY: [f"{order} 0"],
         },
@@ -84,7 +88,9 @@ def unknown(kind: Names, like: str) -> str:
     """A value that names nothing; an id is of the same time as the other one."""
     if kind is Names.IDEMPOTENCY_KEY:
         return "order-0815"
-    if kind in (Names.LINK, Names.LINK_POSITION):
+    if kind in (Names.TENANT, Names.TENANT_POSITION):
+        return f"{like[:-1]}z"
+    if kind in (Names.LINK, Names.LINK_POSITION, Names.KEY, Names.KEY_POSITION):
         return credentials.new_credential_id(like.rpartition("-")[0])
     return ids.new_id(ids.created_ms(like))
 

@@ -53,6 +53,9 @@ KEYS = (
     principal(OPERATOR_TENANT, *KEY_SCOPES),
 )
 
+#: What the operator manages, also of other tenants.
+MANAGED = (Names.TENANT, Names.TENANT_POSITION)
+
 #: Every parameter that names something.
 TARGETS = [(name, parameter) for name, route in ROUTES.items() for parameter in route.ids]
 
@@ -81,7 +84,9 @@ class World:
     def send(self, sender: Principal, name: str, parameter: str = "", value: str = "") -> Observed:
         """A request of a tenant about its own things, except for one parameter."""
         route = ROUTES[name]
-        values = {key: self.tenants[sender.tenant].ids[kind][0] for key, kind in route.ids.items()} | {parameter: value}
+        # The keys in a path are those of the tenant in it.
+        owner = THEIRS if route.ids.get(parameter) is Names.TENANT else sender.tenant
+        values = {key: self.tenants[owner].ids[kind][0] for key, kind in route.ids.items()} | {parameter: value}
         by_place = {key.rpartition(" ")[2].rpartition(".")[2]: text for key, text in values.items()}
         method, _, path = name.partition(" ")
         target = f"{path}?{route.query}" if route.query else path
@@ -130,22 +135,25 @@ def attack(world: World, sender: Principal, name: str, parameter: str) -> set[st
         assert (refused.storage, refused.cache) == (0, 0), "it was looked up before the scope was checked"
         return {"403"}
     outcomes = set()
+    beside = world.theirs.ids[Names.KEY] if kind is Names.TENANT else []  # also in the path, so in both responses
     for value in world.theirs.ids[kind]:
         other = unknown(kind, value)
         world.send(sender, name, parameter, other)  # connects, and fills caches with what is the sender's own
         for _ in range(_ATTEMPTS):
-            expected = world.send(sender, name, parameter, other).without(other)
-            observed = world.send(sender, name, parameter, value).without(value)
+            expected = world.send(sender, name, parameter, other).without(*beside, other)
+            observed = world.send(sender, name, parameter, value).without(*beside, value)
             if observed == expected or observed.reply != expected.reply:
                 break
         assert_nothing_of(world.theirs, observed)
         if kind.is_looked_up:
             assert observed.reply.status in (403, 404), observed.reply
             looked_up = observed.storage + observed.cache > 0
-            # An id of a link names its tenant, so nobody looks for that of another one.
-            assert looked_up or kind is Names.LINK or observed.reply.status == 403, "nothing was looked up"
+            # These name their tenant, so nobody looks for those of another one.
+            names_tenant = kind in (Names.LINK, Names.KEY, Names.TENANT)
+            assert looked_up or names_tenant or observed.reply.status == 403, "nothing was looked up"
         else:
-            assert observed.reply.status < 300 or sender.limits, observed.reply
+            may_refuse = sender.limits is not None or kind is Names.TENANT_POSITION
+            assert observed.reply.status < 300 or (may_refuse and observed.reply.status == 403), observed.reply
         if kind is Names.IDEMPOTENCY_KEY:
             assert observed.reply.status == expected.reply.status
         else:
@@ -180,6 +188,9 @@ def test_nothing_of_another_tenant_can_be_seen_or_changed(world: World) -> None:
     for name, parameter in TARGETS:
         for sender in world.attackers:
             column = column_of(sender, ROUTES[name])
+            if sender.is_operator and ROUTES[name].ids[parameter] in MANAGED:
+                observed[name, parameter][column].add("allowed")
+                continue
             try:
                 observed[name, parameter][column] |= attack(world, sender, name, parameter)
             except AssertionError as error:
@@ -223,8 +234,22 @@ def test_tenant_can_use_what_is_its_own(world: World) -> None:
     owner = principal(THEIRS, *KEY_SCOPES)
     for name, parameter in sorted(TARGETS, key=lambda target: "GET POST PATCH PUT DELETE".index(target[0].split()[0])):
         for value in world.theirs.ids[ROUTES[name].ids[parameter]]:
-            status = world.send(owner, name, parameter, value).reply.status
-            assert status not in (401, 403, 404), (name, parameter, value, status)
+            reply = world.send(owner, name, parameter, value).reply
+            of_operator = (
+                ROUTES[name].ids[parameter] in MANAGED
+                and reply.status == 403
+                and reply.json["code"] == "operator_required"
+            )
+            assert reply.status not in (401, 403, 404) or of_operator, (name, parameter, value, reply)
+
+
+def test_operator_manages_other_tenants(world: World) -> None:
+    operator = principal(OPERATOR_TENANT, *KEY_SCOPES)
+    for name, parameter in TARGETS:
+        kind = ROUTES[name].ids[parameter]
+        if kind in MANAGED:
+            status = world.send(operator, name, parameter, world.theirs.ids[kind][0]).reply.status
+            assert status == 409 if name == "POST /tenants" else status < 300, (name, status)
 
 
 def variants(identifier: str) -> list[str]:
@@ -251,7 +276,11 @@ def _bare(text: str) -> str:
 def test_malformed_id_leads_nowhere(world: World) -> None:
     before, sender = world.stored(), principal(OURS, *KEY_SCOPES)
     targets = [target for target in TARGETS if ROUTES[target[0]].ids[target[1]] is not Names.IDEMPOTENCY_KEY]
-    spellings = [text for kind in (Names.JOB, Names.FILE, Names.LINK) for text in variants(world.theirs.ids[kind][0])]
+    spellings = [
+        text
+        for kind in (Names.JOB, Names.FILE, Names.LINK, Names.KEY, Names.TENANT)
+        for text in variants(world.theirs.ids[kind][0])
+    ]
 
     @given(st.sampled_from(targets), st.one_of(st.sampled_from(spellings), st.text(max_size=40)))
     @settings(max_examples=60, deadline=None, database=None, suppress_health_check=[*HealthCheck])
@@ -260,7 +289,10 @@ def test_malformed_id_leads_nowhere(world: World) -> None:
 
         is_list = ROUTES[target[0]].ids[target[1]].is_position
         assert 400 <= observed.reply.status < 500 or (is_list and observed.reply.status == 200), (target, text)
-        named = [mark for mark in world.theirs.marks if _bare(mark) in _bare(text)]  # so the sender knows it already
+        sent = text
+        if ROUTES[target[0]].ids[target[1]] is Names.TENANT:
+            sent += world.theirs.ids[Names.KEY][0]
+        named = [mark for mark in world.theirs.marks if _bare(mark) in _bare(sent)]  # so the sender knows it already
         assert_nothing_of(world.theirs, observed.without(text, *named))
 
     send()

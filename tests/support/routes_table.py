@@ -18,8 +18,12 @@ class Names(StrEnum):
     JOB = "job"
     FILE = "file"
     LINK = "upload link"
+    TENANT = "tenant"
+    KEY = "API key"
     JOB_POSITION = "position in a list of jobs"
     LINK_POSITION = "position in a list of upload links"
+    TENANT_POSITION = "position in a list of tenants"
+    KEY_POSITION = "position in a list of keys"
     IDEMPOTENCY_KEY = "idempotency key"
 
     @property
@@ -30,7 +34,7 @@ class Names(StrEnum):
     @property
     def is_position(self) -> bool:
         """Whether it names a place in a list, where something need not be."""
-        return self in (Names.JOB_POSITION, Names.LINK_POSITION)
+        return self in (Names.JOB_POSITION, Names.LINK_POSITION, Names.TENANT_POSITION, Names.KEY_POSITION)
 
 
 #: The body of a request with a file in a form.
@@ -67,6 +71,9 @@ _READ_OR_LINK, _WRITE_OR_LINK = (*_READ, Scope.UPLOAD), (*_WRITE, Scope.UPLOAD)
 _WATERMARK = {"operation": "watermark", "params": {"image_file_id": "{image_file_id}"}}
 _JOB = {"path job_id": Names.JOB}
 _LINK = {"path link_id": Names.LINK}
+_TENANT = {"path tenant": Names.TENANT}
+_KEY = _TENANT | {"path key_id": Names.KEY}
+_KEY_TEXTS = frozenset({"body name", "body expires_at"})
 
 ROUTES: dict[str, Route] = {
     "GET /": Route(),
@@ -106,4 +113,18 @@ ROUTES: dict[str, Route] = {
     "GET /upload-links": Route(_WRITE, {"query after": Names.LINK_POSITION}, query="after={after}"),
     "GET /upload-links/{link_id}": Route(_WRITE, _LINK),
     "DELETE /upload-links/{link_id}": Route(_WRITE, _LINK),
+    "GET /tenants": Route(_ADMIN, {"query after": Names.TENANT_POSITION}, query="after={after}"),
+    "POST /tenants": Route(_ADMIN, {"body name": Names.TENANT}, frozenset({"body title"}), body={"name": "{name}"}),
+    "GET /tenants/{tenant}": Route(_ADMIN, _TENANT),
+    "GET /tenants/{tenant}/usage": Route(_ADMIN, _TENANT),
+    "PUT /tenants/{tenant}/quotas": Route(_ADMIN, _TENANT, body={"queued_jobs": 5}),
+    "POST /tenants/{tenant}/suspend": Route(_ADMIN, _TENANT),
+    "POST /tenants/{tenant}/resume": Route(_ADMIN, _TENANT),
+    "GET /tenants/{tenant}/keys": Route(_ADMIN, _TENANT | {"query after": Names.KEY_POSITION}, query="after={after}"),
+    "POST /tenants/{tenant}/keys": Route(_ADMIN, _TENANT, _KEY_TEXTS, body={"name": "a", "scopes": ["read"]}),
+    "GET /tenants/{tenant}/keys/{key_id}": Route(_ADMIN, _KEY),
+    "PATCH /tenants/{tenant}/keys/{key_id}": Route(_ADMIN, _KEY, _KEY_TEXTS, body={"name": "b"}),
+    "POST /tenants/{tenant}/keys/{key_id}/rotate": Route(_ADMIN, _KEY),
+    "DELETE /tenants/{tenant}/keys/{key_id}": Route(_ADMIN, _KEY),
+    "DELETE /tenants/{tenant}": Route(_ADMIN, _TENANT),
 }
