@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from darkroom.config import settings
 from darkroom.contracts.jobs import Message
 from darkroom.contracts.operations import Operation
-from darkroom.errors import CacheUnavailableError
+from darkroom.errors import BrokerUnavailableError, CacheUnavailableError
 from darkroom.jobs import events
 from darkroom.log import logger
 from darkroom.services import rabbitmq
@@ -43,13 +43,18 @@ _STARTED, _REQUEUED, _DELAYED, _PARKED = "started", "requeued", "delayed", "park
 
 @dataclass
 class _Dispatch:
-    """One message of the batch. `turn` is None while Redis has not answered; `start` is how the calls have ended."""
+    """One message of the batch.
+
+    `turn` is None while Redis has not answered, `start` while the calls go on, `outcome` while the message is not done.
+    """
 
     message: Message
     traceparent: str
     turn: Turn | None = None
     calls: Future[Start] | None = None
     start: Start | None = None
+    is_released: bool = False
+    outcome: str | None = None
 
     @property
     def slot(self) -> Slot | None:
@@ -67,8 +72,8 @@ def handler(event: events.Event, context: events.LambdaContext) -> dict[str, int
     _start_all(dispatches, Batch(deadline=time.monotonic() + remaining_s))
     for dispatch in dispatches:
         dispatch.start = dispatch.calls.result() if dispatch.calls else None
-    _release_unused_slots(dispatches)
-    outcomes = Counter(_complete(dispatch) for dispatch in dispatches)
+    _complete_all(dispatches)
+    outcomes = Counter(dispatch.outcome for dispatch in dispatches if dispatch.outcome)
     for delivery, reason in malformed:
         logger().warning("message parked", extra={"reason": reason, "queue": delivery.queue})
         rabbitmq.park(delivery.body, delivery.message_id, reason)
@@ -96,6 +101,7 @@ def _start_all(dispatches: Sequence[_Dispatch], batch: Batch) -> None:
     """Starts a run for each message, as soon as there is a job and a slot for it, until the deadline."""
     waiting = list(dispatches)
     while waiting and (remaining_s := batch.deadline - time.monotonic()) > 0:
+        _return_failed(dispatches)
         try:
             for operation in {dispatch.message.operation for dispatch in waiting}:
                 _start_where_free(operation, waiting, batch)
@@ -125,24 +131,44 @@ def _in_flight_limit(operation: Operation) -> int:
     return limit
 
 
+def _return_failed(dispatches: Sequence[_Dispatch]) -> None:
+    """Completes the messages whose calls have failed, while others of the batch wait for a slot.
+
+    The end of the batch may be minutes away. Until then, their slots would be idle and their jobs would wait.
+    """
+    failed = []
+    for dispatch in dispatches:
+        if dispatch.outcome is None and dispatch.calls and dispatch.calls.done():
+            dispatch.start = dispatch.calls.result()
+            if dispatch.start.answer is not Answer.STARTED:
+                failed.append(dispatch)
+    try:
+        _complete_all(failed)
+    except BrokerUnavailableError as error:  # they are published when the batch ends
+        logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
+
+
+def _complete_all(dispatches: Sequence[_Dispatch]) -> None:
+    """Releases the slots that are not needed, and completes the messages that are not done."""
+    _release_unused_slots(dispatches)
+    for dispatch in dispatches:
+        if dispatch.outcome is None:
+            dispatch.outcome = _complete(dispatch)
+
+
 def _release_unused_slots(dispatches: Sequence[_Dispatch]) -> None:
-    """Releases the slots of runs that Lambda refused. Their jobs are ready again, for any message.
+    """Releases the slots of runs that Lambda refused, once. Their jobs are ready again, for any message.
 
     A run that it may have started keeps its slot until it claims the job, or the slot expires. So does one that an
     earlier delivery of the message acquired.
     """
-    refused = [
-        dispatch.turn.start
-        for dispatch in dispatches
-        if dispatch.turn
-        and dispatch.turn.start
-        and dispatch.slot is Slot.ACQUIRED
-        and dispatch.start
-        and dispatch.start.answer is Answer.REFUSED
-    ]
     try:
-        for run in refused:
-            slots.release(run.ref, run.operation, run.attempt)
+        for dispatch in dispatches:
+            run = dispatch.turn.start if dispatch.turn else None
+            is_refused = dispatch.start is not None and dispatch.start.answer is Answer.REFUSED
+            if run and is_refused and dispatch.slot is Slot.ACQUIRED and not dispatch.is_released:
+                slots.release(run.ref, run.operation, run.attempt)
+                dispatch.is_released = True
     except CacheUnavailableError as error:  # they expire
         logger().warning("dependency unavailable", extra={"code": error.code, "reason": error.message})
 

@@ -26,8 +26,8 @@ LAST_REQUEST_S = 120
 #: Seconds without a find after which no run of the tenant is in flight: each began before its job was removed.
 QUIET_S = deadlines.LONGEST_RUN_S + deadlines.LEASE_GRACE_S + 60
 
-#: Jobs in the list of a tenant's latest jobs that are handled together.
-_LATEST_JOBS = 1_000
+#: Jobs in the lists of Redis that are handled together.
+_LISTED_JOBS = 1_000
 
 
 def delete_tenants(deadline: float) -> int:
@@ -98,7 +98,7 @@ class _Removal:
             self._remove(f"open/jobs/{tenant}/", self._forget_open_jobs)
             and self._remove(f"open/uploads/{tenant}/", tenants.forget_lookups)
             and self._remove(f"ledger/{tenant}/", self._forget_jobs)
-            and self._forget_latest_jobs()
+            and self._forget_listed_jobs()
             and self._remove(f"uploads/{tenant}/", self._forget_files)
             and self._remove(f"processed/{tenant}/")
             and self._remove(f"work/{tenant}/")
@@ -149,9 +149,9 @@ class _Removal:
     def _forget_files(self, files: Sequence[Written]) -> None:
         tenants.forget_files(self._tenant, [file.identifier for file in files])
 
-    def _forget_latest_jobs(self) -> bool:
+    def _forget_listed_jobs(self) -> bool:
         """Removes the jobs that Redis alone knows: a run that ended after its job was removed has shown it again."""
-        while job_ids := tenants.latest_jobs(self._tenant, _LATEST_JOBS):
+        while job_ids := tenants.listed_jobs(self._tenant, _LISTED_JOBS):
             self._note_find()
             tenants.forget_jobs(self._tenant, job_ids)
             if time.monotonic() > self._deadline:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from darkroom.services.redis import deadlines
 from localstack import keys
 from localstack.aws import layer_store
 from localstack.services import native, readiness
@@ -37,12 +38,15 @@ IN_FLIGHT = 2
 FORM_LIFE_S = 30
 SHIPPED_FORM_LIFE_S = 3600
 
+#: Seconds within which a run claims its job, or its slot expires, if delays are short.
+SHORT_START_WITHIN_S = 15
+
 _DEADLINES = "layers/core/darkroom/services/redis/deadlines.py"
 _CONFIG = "layers/core/darkroom/config.py"
 
 #: Shorter delays, time limits and leases, and a form that expires during the run.
 SHORT_DELAYS = (
-    Change(_DEADLINES, r"^START_WITHIN_S = 300$", "START_WITHIN_S = 15"),
+    Change(_DEADLINES, r"^START_WITHIN_S = 300$", f"START_WITHIN_S = {SHORT_START_WITHIN_S}"),
     Change(_DEADLINES, r"^LEASE_GRACE_S = 15$", "LEASE_GRACE_S = 3"),
     Change("layers/core/darkroom/services/rabbitmq.py", r"^RETRY_DELAYS_S = .*$", "RETRY_DELAYS_S = (3, 4, 6, 10)"),
     Change("functions/sweep/reconciling.py", r"^ACCEPTING_S = 30$", "ACCEPTING_S = 5"),
@@ -112,6 +116,11 @@ class Deployment(CopiedStack):
     def form_life_s(self) -> int:
         """Seconds for which a presigned form is valid."""
         return FORM_LIFE_S if self.quick else SHIPPED_FORM_LIFE_S
+
+    @property
+    def start_within_s(self) -> int:
+        """Seconds within which a run claims its job, or its slot expires."""
+        return SHORT_START_WITHIN_S if self.quick else deadlines.START_WITHIN_S
 
     @property
     def retry_delays_s(self) -> tuple[int, ...]:

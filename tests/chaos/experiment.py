@@ -84,7 +84,9 @@ class Experiment:
             Context(deployment, relays, s3, self._lambda, self._clients, prober, random.Random(seed + 2), plan.hang_s),
             plan.only,
         )
-        self._monitor = Monitor(deployment.settings, self._audit.unindexed, self._redis_lost_data)
+        self._monitor = Monitor(
+            deployment.settings, self._audit.unindexed, self._redis_lost_data, deployment.start_within_s
+        )
         self._ended = threading.Event()
         self._api_requests: list[tuple[float, float]] = []
         self.report = Report()

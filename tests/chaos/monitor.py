@@ -26,13 +26,18 @@ class Monitor:
     """Samples until it is stopped. `unindexed` returns the open jobs that are not in the index of open jobs.
 
     `excess_expected` returns whether Redis lost data lately: then runs that it does not know take slots when they
-    claim their jobs again.
+    claim their jobs again. A run that claims its job after `start_within_s` takes a slot although its own has expired.
     """
 
     def __init__(
-        self, settings: Settings, unindexed: Callable[[], list[str]], excess_expected: Callable[[], bool]
+        self,
+        settings: Settings,
+        unindexed: Callable[[], list[str]],
+        excess_expected: Callable[[], bool],
+        start_within_s: int,
     ) -> None:
         self._url = settings.cache_url()
+        self._start_within_ms = start_within_s * 1000
         self._unindexed = unindexed
         self._excess_expected = excess_expected
         self._stop = threading.Event()
@@ -84,14 +89,23 @@ class Monitor:
         held: dict[str, list[str]] = defaultdict(list)
         for key in cache.scan_iter("darkroom:inflight:*", count=1000):
             held[key] = [str(member) for member in cache.zrangebyscore(key, now_ms, "+inf")]
-        excess = {key for key, members in held.items() if len(members) > IN_FLIGHT}
+        excess = {key for key, members in held.items() if len(members) - self._late_claims(cache, members) > IN_FLIGHT}
         for key in _lasting(self._excess_since, excess, now, _EXCESS_S):
             if not self._excess_expected():
                 self._report(self.slot_problems, f"{key} had {len(held[key])} slots in use, {IN_FLIGHT} exist")
         slots = {f"{key} {member}" for key, members in held.items() for member in members}
-        ended = {slot for slot in slots if _status(cache, slot) in TERMINAL}
+        ended = {slot for slot in slots if _field(cache, slot, "status") in TERMINAL}
         for slot in _lasting(self._held_since, ended, now, _HELD_S):
             self._report(self.slot_problems, f"{slot} kept its slot for {_HELD_S:.0f} s after its job had ended")
+
+    def _late_claims(self, cache: redis.Redis, slots: list[str]) -> int:
+        """How many of the slots belong to runs that claimed their jobs late. Looks only if there are too many slots."""
+        if len(slots) <= IN_FLIGHT:
+            return 0
+        return sum(
+            is_late(_field(cache, slot, "timeline"), int(slot.rpartition(":")[2]), self._start_within_ms)
+            for slot in slots
+        )
 
     def _report(self, problems: list[str], text: str) -> None:
         if text not in self._reported:
@@ -111,9 +125,16 @@ def order_of(text: str) -> tuple[int, str]:
     return int(cycle or 0), position
 
 
-def _status(cache: redis.Redis, slot: str) -> str:
+def is_late(timeline: str, attempt: int, start_within_ms: int) -> bool:
+    """Whether the run of an attempt claimed its job after its slot had expired, by the timeline of a view."""
+    at_ms = {event: int(at) for at, event, of in map(str.split, timeline.splitlines()) if int(of) == attempt}
+    return "claimed" in at_ms and at_ms["claimed"] - at_ms.get("dispatched", at_ms["claimed"]) >= start_within_ms
+
+
+def _field(cache: redis.Redis, slot: str, name: str) -> str:
+    """A field of the view of a slot's job; empty if it has none."""
     tenant, _, job_id = slot.rpartition(" ")[2].partition(":")[0].partition("/")
-    return str(cache.hget(f"darkroom:job:{tenant}:{job_id}", "status"))
+    return str(cache.hget(f"darkroom:job:{tenant}:{job_id}", name) or "")
 
 
 def _lasting(since: dict[str, float], present: set[str], now: float, limit_s: float) -> list[str]:

@@ -8,6 +8,9 @@ import httpx
 from tests.chaos.clients import Clients, GaveUpError, unique_image
 from tests.chaos.tracking import TERMINAL
 
+#: The operation of most probes.
+PROBED = "resize"
+
 
 class Prober:
     """Starts small jobs and waits for them."""
@@ -56,7 +59,7 @@ class Prober:
 
     def body(self, file_id: str) -> dict[str, object]:
         """A request for a job on a file."""
-        return {"file_id": file_id, "operation": "resize", "params": {"width": self._random.randint(16, 64)}}
+        return {"file_id": file_id, "operation": PROBED, "params": {"width": self._random.randint(16, 64)}}
 
     def still_open(self, job_ids: list[str], timeout_s: float) -> list[str]:
         """Those of the jobs that have not ended in time."""

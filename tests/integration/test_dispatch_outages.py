@@ -6,6 +6,7 @@ RabbitMQ, Redis, the mapping's poller and dispatch are real. Lambda is a stub th
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,15 @@ def queue_jobs(make_job: MakeJob, count: int) -> list[Job]:
     for job in jobs:
         views.create(job)
         rabbitmq.publish(lifecycle.message_for(job, 1), job.traceparent)
+    return jobs
+
+
+def three_jobs_for_two_slots(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    monkeypatch.setenv("DARKROOM_IN_FLIGHT_IMAGE", "2")
+    config.settings.cache_clear()
+    jobs = [make_job() for _ in range(3)]
+    for job in jobs:
+        views.create(job)
     return jobs
 
 
@@ -167,6 +177,39 @@ def test_refused_call_after_an_unanswered_one_keeps_the_slot(make_job: MakeJob, 
 
     assert stub.replies[Reply.THROTTLED] >= 1
     assert slots.in_flight()[RESIZE] == 1
+
+
+def test_slot_of_a_refused_run_is_free_while_the_rest_of_the_batch_waits(
+    make_job: MakeJob, stub: LambdaStub, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next message starts the job: the end of the batch may be minutes away."""
+    jobs = three_jobs_for_two_slots(make_job, monkeypatch)
+    refused = jobs[1].job_id
+    stub.decide = lambda payload, earlier: (
+        Reply.THROTTLED
+        if payload["message"]["job_id"] == refused and earlier < CALLS_WHILE_AVAILABLE
+        else Reply.ACCEPTED
+    )
+
+    assert app.handler(batch(*map(body_of, jobs)), almost_over(6)) == {"started": 2, "delayed": 1}
+
+    assert [each["message"]["job_id"] for each in stub.started] == [jobs[0].job_id, refused]
+    assert take(DELAYED)["body"]["job_id"] == refused
+
+
+def test_message_whose_calls_failed_returns_while_the_rest_of_the_batch_waits(
+    make_job: MakeJob, stub: LambdaStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = three_jobs_for_two_slots(make_job, monkeypatch)
+    stub.decide = lambda payload, _: Reply.FAILED if payload["message"]["job_id"] == jobs[1].job_id else Reply.ACCEPTED
+
+    with ThreadPoolExecutor(1) as threads:
+        outcomes = threads.submit(app.handler, batch(*map(body_of, jobs)), almost_over(6))
+        wait_until(lambda: depth(DELAYED) + rabbitmq.depth(RESIZE) >= 1)
+        assert not outcomes.done()
+
+    assert outcomes.result() == {"started": 1, "delayed": 1, "requeued": 1}
+    assert slots.in_flight()[RESIZE] == 2
 
 
 def test_message_of_a_started_run_starts_no_other_one(make_job: MakeJob, stub: LambdaStub) -> None:

@@ -213,6 +213,25 @@ def test_job_whose_run_was_refused_starts_again_with_any_message() -> None:
     assert set(started(acquire(*permits(3)))) == {refused.job_id, other.job_id}
 
 
+def test_run_that_claims_its_job_after_its_slot_expired_counts_and_delays_the_next_start() -> None:
+    late, other, third = new_job("a"), new_job("b"), new_job("c")
+    create(late)
+    acquire(message_of(late), limit=1)
+    create(other)
+    redis_client().zadd(keys.slots_of(RESIZE), {keys.slot_of(late.ref, 1): 1})  # it expires
+    assert started(acquire(message_of(other), limit=1)) == [other.job_id]
+
+    assert claim(late).outcome == "claimed"
+
+    assert slots.in_flight()[RESIZE] == 2
+    assert views.position_in_queue(late.ref, RESIZE) is None
+    create(third)
+    finish(other)
+    assert acquire(*permits(2), limit=1) == [Turn(Slot.FULL)] * 2
+    finish(late)
+    assert started(acquire(*permits(2), limit=1)) == [third.job_id]
+
+
 def test_late_release_does_not_queue_a_job_that_runs_or_has_ended() -> None:
     running, ended = new_job("a"), new_job("a")
     create(running, ended)

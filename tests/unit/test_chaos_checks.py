@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.faults.kinds import BROKER, CACHE, EMULATOR, STORAGE, InjectedFault, killed
 from tests.chaos.function_logs import FailedInvocation, failures_in, requests_in
-from tests.chaos.monitor import order_of
+from tests.chaos.monitor import is_late, order_of
 from tests.chaos.timelines import timeline_problems
 from tests.chaos.tracking import TrackedJob, Tracker
 from tests.chaos.traffic import Exchange
@@ -54,6 +54,17 @@ def test_status_after_a_terminal_one_is_a_contradiction() -> None:
         "a was canceled and is queued by GET /jobs",
         "a was canceled and is completed by GET by id",
     ]
+
+
+def test_claim_is_late_if_the_slot_of_the_attempt_had_expired() -> None:
+    timeline = "1000 accepted 0\n2000 dispatched 1\n16999 claimed 1\n20000 attempt_failed 1\n21000 dispatched 2"
+
+    assert not is_late(timeline, 1, 15_000)
+    assert is_late(timeline, 1, 14_000)
+    assert not is_late(timeline, 2, 1)  # no run has claimed it
+    assert is_late(f"{timeline}\n40000 claimed 2", 2, 15_000)
+    assert not is_late("16999 claimed 1", 1, 1)  # Redis did not know the job when it was dispatched
+    assert not is_late("", 1, 1)
 
 
 def test_job_in_a_list_must_match_its_filter() -> None:

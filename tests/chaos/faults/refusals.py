@@ -4,6 +4,7 @@ import json
 import time
 
 from tests.chaos.faults.kinds import FUNCTIONS, STORAGE, Context, Kind, kind
+from tests.chaos.probes import PROBED
 from tests.chaos.relays import HttpRelay, Refusal, http_response
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{0}</Code><Message>{0}</Message></Error>'
@@ -20,8 +21,9 @@ THROTTLED = http_response(
     x_amzn_ErrorType="TooManyRequestsException",
 )
 
-#: Jobs that are started meanwhile, and the seconds within which they end while Lambda throttles.
-_PROBES, ENDS_WITHIN_S = 4, 30.0
+#: Jobs that are started meanwhile. While Lambda throttles they end within `ENDS_WITHIN_S`, or other jobs do, which were
+#: queued before; and at last within `LONGEST_WAITS` times as long.
+_PROBES, ENDS_WITHIN_S, LONGEST_WAITS = 4, 30.0, 5
 
 #: Half of the requests that S3 refuses have taken effect.
 PARTLY_FAILING = Refusal(INTERNAL_ERROR, share=0.2, late_share=0.5)
@@ -60,18 +62,32 @@ class Refusals:
         return relay.refused > before
 
     def _throttle(self) -> bool:
-        """Jobs that are started meanwhile end meanwhile: half of the calls succeed."""
+        """Jobs that are started meanwhile end meanwhile, after those before them: half of the calls succeed."""
         functions = self._context.relays.functions
         before, functions.refusal = functions.refused, HALF_THROTTLED
         try:
             probes = self._context.prober.start(_PROBES)
-            left = self._context.prober.still_open(probes, ENDS_WITHIN_S)
+            left = self._outlast_queue(probes)
         finally:
             functions.refusal = None
         if left:
             problem = f"Lambda throttles half of the requests: {len(left)} of {len(probes)} jobs did not end"
             self._context.problems.append(problem)
         return functions.refused > before
+
+    def _outlast_queue(self, probes: list[str]) -> list[str]:
+        """Waits for the probes while other jobs of their operation end. Returns those that have not ended."""
+        left = probes
+        for _ in range(LONGEST_WAITS):
+            before = self._others_open(probes)
+            left = self._context.prober.still_open(left, ENDS_WITHIN_S)
+            if not left or not before - self._others_open(probes):
+                break
+        return left
+
+    def _others_open(self, probes: list[str]) -> set[str]:
+        jobs = self._context.clients.tracker.open_jobs()
+        return {job.job_id for job in jobs if job.operation == PROBED} - set(probes)
 
     def _deny_s3(self) -> bool:
         bucket = self._context.deployment.bucket

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import cast
 
+from darkroom.contracts.jobs import JobRef
 from darkroom.contracts.operations import Operation
 from darkroom.services.redis import deadlines, keys
 from darkroom.services.redis.client import map_redis_errors, redis_client
@@ -13,14 +15,24 @@ from darkroom.services.redis.script_runner import run_script
 #: Jobs that one call of the script handles: some milliseconds, in which Redis does nothing else.
 _BATCH = 200
 
+#: Members of a sorted set that are read with one request.
+_SCANNED_AT_ONCE = 1_000
+
 #: Seconds for which the view of a job that has not ended is kept, canceled. By then none of its runs is in flight.
 _STOP_S = deadlines.LONGEST_RUN_S + deadlines.LEASE_GRACE_S
 
 
-def latest_jobs(tenant: str, limit: int) -> list[str]:
-    """The ids of up to `limit` jobs in the list of a tenant's latest jobs."""
+def listed_jobs(tenant: str, limit: int) -> list[str]:
+    """The ids of up to `limit` jobs of a tenant that are in the lists of jobs.
+
+    That of the tenant's latest jobs lacks those that were restored; the others are read as a whole.
+    """
     with map_redis_errors():
-        return cast(list[str], redis_client().zrange(keys.jobs_of(tenant), 0, limit - 1))
+        found = set(cast(list[str], redis_client().zrange(keys.jobs_of(tenant), 0, limit - 1)))
+        for name in (keys.OPEN_JOBS, keys.CLEANUPS):
+            members = redis_client().zscan_iter(name, match=f"{tenant}/*", count=_SCANNED_AT_ONCE)
+            found |= {JobRef.parse(member).job_id for member, _ in islice(members, limit)}
+    return sorted(found)[:limit]
 
 
 def forget_jobs(tenant: str, job_ids: Sequence[str]) -> int:
