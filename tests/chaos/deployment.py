@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from darkroom.services.redis import deadlines
 from localstack import keys
 from localstack.aws import layer_store
 from localstack.services import native, readiness
@@ -120,6 +119,8 @@ class Deployment(CopiedStack):
     @property
     def start_within_s(self) -> int:
         """Seconds within which a run claims its job, or its slot expires."""
+        from darkroom.services.redis import deadlines
+
         return SHORT_START_WITHIN_S if self.quick else deadlines.START_WITHIN_S
 
     @property
