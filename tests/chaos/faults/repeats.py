@@ -1,5 +1,6 @@
 """What is delivered twice, out of order, late or never: messages, events, sweeps, uploads and requests."""
 
+import http
 import json
 import threading
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 import pika
+import pika.exceptions
 
 from localstack.settings import BROKER_PASSWORD, BROKER_USER
 from tests.chaos.clients import Form, GaveUpError
@@ -69,7 +71,18 @@ class Repeats:
         }
 
     def _repeat_messages(self) -> bool:
-        """Publishes messages of earlier attempts again, of open and of ended jobs, and shuffles what is queued."""
+        """Publishes messages of earlier attempts again, of open and of ended jobs, and shuffles what is queued.
+
+        Affects nothing while the broker has no queues: it lost its data, and sweep has not declared them yet.
+        """
+        try:
+            return self._shuffle_messages()
+        except pika.exceptions.ChannelClosedByBroker as error:
+            if error.reply_code == http.HTTPStatus.NOT_FOUND:
+                return False
+            raise
+
+    def _shuffle_messages(self) -> bool:
         random = self._context.random
         jobs = self._context.clients.tracker.all_jobs()
         chosen = random.sample(jobs, min(_REPEATED, len(jobs)))
